@@ -1,0 +1,123 @@
+"""JSON documents as untrusted input and as exact output: the one place where JSON becomes typed values.
+
+Reading is bounded in size and depth, and every wrong type is an error that names the key. Writing is canonical: keys in
+the order given, no blanks, UTF-8, so that equal records are equal bytes (RFC 8259).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from multiarch.errors import MultiarchError
+
+LIMIT = 4 << 20
+"""Bytes of the largest manifest, index or config that is read (distribution spec 1.1, "Pushing Manifests": 4 MiB)."""
+
+
+class InvalidDocument(MultiarchError, ValueError):
+    """Bytes that are not the JSON document they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON object with typed getters; each getter raises InvalidDocument for a value of another type.
+
+    A key that is absent or null is None (or empty for the collections): the specifications treat the two alike.
+    """
+
+    members: Mapping[str, object]
+    where: str
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str) -> Document:
+        """Read one JSON object of at most LIMIT bytes; InvalidDocument for everything else."""
+        if len(content) > LIMIT:
+            raise InvalidDocument(f"is {len(content)} bytes of JSON, the limit is {LIMIT}", where=where)
+        try:
+            value: object = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise InvalidDocument(f"is not JSON: {error}", where=where) from None
+        return cls.of(value, where=where)
+
+    @classmethod
+    def of(cls, value: object, *, where: str) -> Document:
+        """Take an already decoded value; InvalidDocument unless it is an object."""
+        if not isinstance(value, dict):
+            raise InvalidDocument(f"is {_kind(value)}, not a JSON object", where=where)
+        return cls(value, where)
+
+    def text(self, key: str) -> str | None:
+        """A string, or None when absent."""
+        value = self.members.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong(key, "a string", value)
+        return value
+
+    def required(self, key: str) -> str:
+        """A string that must be there and not empty."""
+        value = self.text(key)
+        if not value:
+            raise InvalidDocument(f"has no '{key}'", where=self.where)
+        return value
+
+    def integer(self, key: str) -> int | None:
+        """A whole number, or None when absent."""
+        value = self.members.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise self._wrong(key, "a whole number", value)
+        return value
+
+    def nested(self, key: str) -> Document | None:
+        """A nested object, or None when absent."""
+        value = self.members.get(key)
+        return None if value is None else Document.of(value, where=f"{self.where}: {key}")
+
+    def objects(self, key: str) -> tuple[Document, ...]:
+        """A list of objects; empty when absent."""
+        return tuple(Document.of(item, where=f"{self.where}: {key}[{i}]") for i, item in enumerate(self._list(key)))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings; empty when absent."""
+        items = self._list(key)
+        for item in items:
+            if not isinstance(item, str):
+                raise self._wrong(key, "a list of strings", items)
+        return tuple(str(item) for item in items)
+
+    def pairs(self, key: str) -> tuple[tuple[str, str], ...]:
+        """An object whose values are all strings, in its order; empty when absent."""
+        inner = self.nested(key)
+        if inner is None:
+            return ()
+        for name, value in inner.members.items():
+            if not isinstance(value, str):
+                raise self._wrong(f"{key}.{name}", "a string", value)
+        return tuple((name, str(value)) for name, value in inner.members.items())
+
+    def _list(self, key: str) -> list[object]:
+        value = self.members.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self._wrong(key, "a list", value)
+        return value
+
+    def _wrong(self, key: str, wanted: str, value: object) -> InvalidDocument:
+        return InvalidDocument(f"'{key}' is {_kind(value)}, not {wanted}", where=self.where)
+
+
+def canonical(value: object) -> bytes:
+    """JSON without blanks, in UTF-8, keys in the order given: the form in which digests are taken."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def readable(value: object) -> bytes:
+    """JSON for files that people read: two blanks a level, keys in the order given, a line feed at the end."""
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return "null" if value is None else names[type(value)]

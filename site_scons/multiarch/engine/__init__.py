@@ -1,0 +1,92 @@
+"""Engines: what turns a Dockerfile and a context into an image tarball. None of them pushes.
+
+The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerfiles without RUN) and what later joins it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
+from multiarch.errors import MultiarchError
+from multiarch.platform import Platform
+
+AUTO = "auto"
+NAMES = ("embedded", "buildx", "podman", "docker")
+"""Every name that ENGINE may have beside `auto`, in the order in which `auto` asks them."""
+
+
+class EngineUnavailable(MultiarchError):
+    """No engine at hand can build this image."""
+
+
+class UnsupportedInstruction(MultiarchError):
+    """An instruction that the chosen engine cannot execute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """One FROM of a Dockerfile, resolved: the reference as written (arguments expanded) and the platform's manifest."""
+
+    name: str
+    platform: Platform
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """Everything that decides the bytes of an image, but for the contents of the files it copies.
+
+    Paths are absolute. `epoch` is the one time stamp, in seconds. `bases` holds every image that a FROM or `--from=`
+    names. `foreign` are globs of files in the image that may be of another machine. `file_digest` gives the sha256, in
+    hexadecimal, of a file of the context (a stat cache, so that nothing is hashed twice).
+    """
+
+    platform: Platform
+    dockerfile: Path
+    context: Path
+    file_digest: Callable[[Path], str]
+    build_args: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    epoch: int = 0
+    bases: tuple[Base, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """One way to build an image."""
+
+    name: str
+
+    def refusal(self, plan: BuildPlan) -> str | None:
+        """Why this engine cannot build the plan, in words for the user; None = it can. Cheap; asks no network."""
+        ...
+
+    def build(self, plan: BuildPlan, output: Path) -> Descriptor:
+        """Write the image tarball (OCI layout, base layers by descriptor only) and return its manifest's descriptor.
+
+        `output` is replaced at once or not at all. What an older `output` holds may be taken over. Raises
+        MultiarchError: a fault of the Dockerfile, a missing file, a program of another machine.
+        """
+        ...
+
+
+def choose(engines: Iterable[Engine], name: str, plan: BuildPlan) -> Engine:
+    """The engine called `name`, or for `auto` the first that does not refuse; raises EngineUnavailable with the reasons."""
+    known = {engine.name: engine for engine in engines}
+    if name != AUTO:
+        if name not in known:
+            raise EngineUnavailable(f"engine '{name}' is not there yet", hint=f"there is: {', '.join((AUTO, *known))}")
+        return known[name]
+    reasons = []
+    for engine in known.values():
+        reason = engine.refusal(plan)
+        if reason is None:
+            return engine
+        reasons.append(f"{engine.name}: {reason}")
+    raise EngineUnavailable("no engine can build this image", where=str(plan.dockerfile), hint="; ".join(reasons))

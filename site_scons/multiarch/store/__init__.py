@@ -1,0 +1,156 @@
+"""Places that hold images: the two protocols, and the one verb between them.
+
+A Source or Store is bound to one repository (of a registry) or one layout, so a name is a tag or a digest. The rooms
+beside this one are its implementations: `memory`, `layout`, `archive`, `registry`, `daemon`, `cache`, `chain`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import BinaryIO, Protocol
+
+from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
+from multiarch.document import LIMIT
+from multiarch.errors import MultiarchError
+from multiarch.index import Index
+from multiarch.manifest import Manifest
+from multiarch.mediatype import is_foreign, is_index, is_manifest
+from multiarch.reference import Reference
+
+
+class BlobMissing(MultiarchError):
+    """Content that a manifest names and that no place at hand holds."""
+
+
+class ManifestTooLarge(MultiarchError):
+    """A manifest or index above the size that registries accept (distribution spec 1.1: 4 MiB)."""
+
+
+class Source(Protocol):
+    """A place to read images from."""
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """The descriptor of a tag or digest (`sha256:…`) now; None = absent, an error = not known."""
+        ...
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """The content, verified against digest and size while it is read (DigestMismatch); BlobMissing when absent."""
+        ...
+
+
+class Store(Source, Protocol):
+    """A place to read images from and to write them to; every method is idempotent."""
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether this blob or manifest is there."""
+        ...
+
+    def put(self, descriptor: Descriptor, content: Callable[[], BinaryIO]) -> None:
+        """Make the content be there; returns when it is. `content` is called anew for each try, from its beginning."""
+        ...
+
+    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+        """Take a blob over from another repository of the same registry; False: not possible here, put it."""
+        ...
+
+    def tag(self, name: str, descriptor: Descriptor) -> None:
+        """Let a tag name a manifest that is there; the old holder of the tag stays reachable by digest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy did, as descriptors of blobs and manifests; `present` was there already."""
+
+    sent: tuple[Descriptor, ...] = ()
+    mounted: tuple[Descriptor, ...] = ()
+    present: tuple[Descriptor, ...] = ()
+
+    @property
+    def bytes_sent(self) -> int:
+        """The sum of what went over the wire as content."""
+        return sum(descriptor.size for descriptor in self.sent)
+
+    def __add__(self, other: Copied) -> Copied:
+        return Copied(self.sent + other.sent, self.mounted + other.mounted, self.present + other.present)
+
+
+def read(source: Source, descriptor: Descriptor) -> bytes:
+    """The verified bytes of a manifest, index or config; ManifestTooLarge above 4 MiB, before anything is read."""
+    if descriptor.size > LIMIT:
+        raise ManifestTooLarge(f"{descriptor.digest} is {descriptor.size} bytes; the limit of a manifest is {LIMIT}")
+    with source.open(descriptor) as stream:
+        return stream.read()
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    source: Source
+    store: Store
+    mountable: Mapping[Digest, Reference]
+    pool: ThreadPoolExecutor
+
+    def tree(self, root: Descriptor) -> Copied:
+        """Everything below `root`, then `root` itself, by digest."""
+        if not (is_index(root.media_type) or is_manifest(root.media_type)):
+            return self.blob(root)
+        if self.store.has(root):
+            # The spec lets a registry hold a manifest only with its blobs; what breaks that promise is verify's work.
+            return Copied(present=(root,))
+        content = read(self.source, root)
+        done = self._children(root, content)
+        self.store.put(root, lambda: _reader(content))
+        return done + Copied(sent=(root,))
+
+    def _children(self, root: Descriptor, content: bytes) -> Copied:
+        where = str(root.digest)
+        if is_index(root.media_type):
+            entries = Index.from_json(content, where=where, media_type=root.media_type).manifests
+            results = [self.tree(entry) for entry in dict.fromkeys(entry.bare() for entry in entries)]
+        else:
+            blobs = Manifest.from_json(content, where=where, media_type=root.media_type).blobs()
+            results = list(self.pool.map(self.blob, [blob.bare() for blob in blobs if not is_foreign(blob.media_type)]))
+        return sum(results, Copied())
+
+    def blob(self, descriptor: Descriptor) -> Copied:
+        if self.store.has(descriptor):
+            return Copied(present=(descriptor,))
+        origin = self.mountable.get(descriptor.digest)
+        if origin is not None and self.store.mount(descriptor, origin):
+            return Copied(mounted=(descriptor,))
+        self.store.put(descriptor, lambda: self.source.open(descriptor))
+        return Copied(sent=(descriptor,))
+
+
+_NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
+
+
+def copy(
+    source: Source,
+    store: Store,
+    root: Descriptor,
+    *,
+    tags: tuple[str, ...] = (),
+    mountable: Mapping[Digest, Reference] = _NOTHING,
+    workers: int = 4,
+) -> Copied:
+    """Make `root` and all below it be in `store`: blobs, then manifests by digest, the tags last.
+
+    Idempotent; only what is absent is sent, `workers` blobs at once. A blob in `mountable` is first asked for from that
+    repository. Foreign layers are never sent. Raises what the two places raise; then no tag was written, and what was
+    sent stays and is found by the next copy.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        copied = _Copy(source, store, mountable, pool).tree(root)
+    for name in tags:
+        store.tag(name, root)
+    return copied
+
+
+def _reader(content: bytes) -> BinaryIO:
+    return io.BytesIO(content)
