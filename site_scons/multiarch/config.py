@@ -46,7 +46,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """Docker's extension of the config: how to ask a container whether it is well; times in nanoseconds, 0 = inherit."""
+    """Docker's extension of the config: how to ask a container if it is well; times in nanoseconds, 0 = inherit."""
 
     test: tuple[str, ...]
     interval: int = 0
@@ -106,7 +106,7 @@ class ImageConfig:
 
     @classmethod
     def from_json(cls, content: bytes, *, where: str) -> ImageConfig:
-        """Read a config blob; InvalidDocument names `where` and the wrong member. Volatile Docker members are dropped."""
+        """Read a config blob; InvalidDocument names `where` and the wrong member. Docker's volatile ones are dropped."""
         document = Document.parse(content, where=where)
         inner = document.nested("config") or Document({}, where)
         rootfs = document.nested("rootfs")

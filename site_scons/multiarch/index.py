@@ -37,8 +37,8 @@ class Index:
         """Make the index whose members are exactly `platforms`, in that order.
 
         Raises IncompleteIndex when a platform is missing, comes twice, or was not declared. A declared Windows platform
-        without os.version takes the only member of its os and architecture. The entries hold media type, digest, size and
-        the member's full platform, and nothing else, so that equal members make equal bytes.
+        without os.version takes the only member of its os and architecture. The entries hold media type, digest, size
+        and the member's full platform, and nothing else, so that equal members make equal bytes.
         """
         declared = tuple(platforms)
         left = list(members)
@@ -85,7 +85,7 @@ class Index:
         return Descriptor.of(self.media_type, self.to_json())
 
     def select(self, wanted: Platform) -> Descriptor | None:
-        """The first entry that serves this platform, an exact one before one that merely matches; None if there is none."""
+        """The first entry that serves this platform, an exact one before one that merely matches; None = there is none."""
         entries = [entry for entry in self.manifests if entry.platform is not None]
         exact = [entry for entry in entries if entry.platform == wanted]
         return next(iter(exact or [e for e in entries if e.platform is not None and e.platform.matches(wanted)]), None)
@@ -105,7 +105,7 @@ def _take(wanted: Platform, left: list[Descriptor], where: str) -> Descriptor:
         raise IncompleteIndex(
             f"declared {wanted} is missing",
             where=where,
-            hint="nothing that is given to env.Index provides it; push it, name it in EXTERNAL, or drop it from PLATFORMS",
+            hint="nothing given to env.Index provides it; push it, name it in EXTERNAL, or drop it from PLATFORMS",
         )
     if len(found) > 1:
         raise IncompleteIndex(

@@ -1,4 +1,4 @@
-"""Manifests: the config and layers of one platform's image (OCI image spec 1.1, manifest.md; Docker schema 2 is read)."""
+"""Manifests: the config and layers of one platform's image (OCI image spec 1.1, manifest.md; Docker schema 2 too)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Engines: what turns a Dockerfile and a context into an image tarball. None of them pushes.
 
-The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerfiles without RUN) and what later joins it.
+The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerfiles without RUN) and what joins it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Engine(Protocol):
 
 
 def choose(engines: Iterable[Engine], name: str, plan: BuildPlan) -> Engine:
-    """The engine called `name`, or for `auto` the first that does not refuse; raises EngineUnavailable with the reasons."""
+    """The engine called `name`, for `auto` the first that does not refuse; raises EngineUnavailable with the reasons."""
     known = {engine.name: engine for engine in engines}
     if name != AUTO:
         if name not in known:
