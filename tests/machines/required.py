@@ -1,0 +1,70 @@
+"""The rule for components that a machine may lack: a skip on a laptop, a failure in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+def in_ci() -> bool:
+    """Say whether a lacking component is a failure."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+
+
+def missing(component: str, why: str = "not found on this machine") -> NoReturn:
+    """End the test for want of `component`: failed in CI, skipped elsewhere."""
+    text = f"{component}: {why}"
+    if in_ci():
+        pytest.fail(f"{text} (CI must have it)", pytrace=False)
+    pytest.skip(text)
+
+
+def required(component: str) -> str:
+    """Return the path of the program `component` from PATH, or end the test as `missing` does."""
+    found = shutil.which(component)
+    if found is None:
+        # Debian keeps daemons where a user's PATH does not look.
+        found = shutil.which(component, path=os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/sbin")))
+    return found or missing(component)
+
+
+def cache_folder() -> Path:
+    """Return the folder where programs built for the tests are kept from run to run."""
+    if chosen := os.environ.get("MULTIARCH_TESTS_CACHE"):
+        folder = Path(chosen)
+    elif sys.platform == "win32":
+        folder = Path(os.environ["LOCALAPPDATA"]) / "multiarch-tests"
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multiarch-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def go_tool(package: str, version: str, cache: Path) -> Path:
+    """Return the program of a Go `package` at `version`, built at first use into `cache` and then kept there.
+
+    Two processes may build it at once: each builds in its own folder, the last rename wins, both are whole.
+    """
+    suffix = ".exe" if sys.platform == "win32" else ""
+    name = package.rsplit("/", 1)[-1]
+    kept = cache / f"{name}-{version}{suffix}"
+    if kept.exists():
+        return kept
+    go = required("go")
+    folder = cache / f".building-{name}-{os.getpid()}"
+    environment = os.environ | {"GOBIN": str(folder), "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
+    built = subprocess.run(
+        [go, "install", f"{package}@{version}"], env=environment, capture_output=True, text=True, check=False
+    )
+    if built.returncode:
+        shutil.rmtree(folder, ignore_errors=True)
+        missing(name, f"`go install {package}@{version}` failed:\n{built.stderr}")
+    (folder / f"{name}{suffix}").replace(kept)
+    shutil.rmtree(folder, ignore_errors=True)
+    return kept
