@@ -106,7 +106,7 @@ class ImageConfig:
 
     @classmethod
     def from_json(cls, content: bytes, *, where: str) -> ImageConfig:
-        """Read a config blob; InvalidDocument names `where` and the wrong member. Docker's volatile ones are dropped."""
+        """Read a config blob; InvalidDocument names `where` and the member. Docker's volatile ones are dropped."""
         document = Document.parse(content, where=where)
         inner = document.nested("config") or Document({}, where)
         rootfs = document.nested("rootfs")

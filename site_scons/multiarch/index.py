@@ -85,7 +85,7 @@ class Index:
         return Descriptor.of(self.media_type, self.to_json())
 
     def select(self, wanted: Platform) -> Descriptor | None:
-        """The first entry that serves this platform, an exact one before one that merely matches; None = there is none."""
+        """The first entry that serves this platform, an exact one before one that merely matches, else None."""
         entries = [entry for entry in self.manifests if entry.platform is not None]
         exact = [entry for entry in entries if entry.platform == wanted]
         return next(iter(exact or [e for e in entries if e.platform is not None and e.platform.matches(wanted)]), None)

@@ -77,7 +77,7 @@ class Engine(Protocol):
 
 
 def choose(engines: Iterable[Engine], name: str, plan: BuildPlan) -> Engine:
-    """The engine called `name`, for `auto` the first that does not refuse; raises EngineUnavailable with the reasons."""
+    """The engine called `name`, for `auto` the first that does not refuse; EngineUnavailable says the reasons."""
     known = {engine.name: engine for engine in engines}
     if name != AUTO:
         if name not in known:
