@@ -28,16 +28,15 @@ def member(block: bytes) -> bytes:
     """One gzip member of this block: header with MTIME 0, XFL 4 and OS 255, no name; an empty block is valid too."""
     import deflate
 
-    compressed: bytes = deflate.gzip_compress(block, LEVEL)
-    return compressed
+    return bytes(deflate.gzip_compress(block, LEVEL))
 
 
 class BlockWriter:
     """Cuts a stream into blocks, packs each on one of `workers` threads and writes them to `sink` in order.
 
     In one pass it hashes what comes in and what goes out. Holds at most `workers` + 2 blocks. Equal input gives equal
-    output, however it is cut into writes and however many workers there are. Leaving the `with` after an error waits for the
-    threads and writes nothing more; `sink` stays open.
+    output, however it is cut into writes and however many workers there are. Leaving the `with` after an error waits
+    for the threads and writes nothing more; `sink` stays open.
     """
 
     def __init__(self, sink: BinaryIO, pack: Callable[[bytes], bytes] | None = member, *, workers: int = 2) -> None:
@@ -53,10 +52,12 @@ class BlockWriter:
         self.written_sum = hashlib.sha256()
         self.size = 0
 
-    def __enter__(self) -> BlockWriter:
+    def __enter__(self) -> BlockWriter:  # noqa: PYI034  # Self is newer than Python 3.10; there are no subclasses
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 

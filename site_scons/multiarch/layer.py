@@ -17,7 +17,8 @@ from multiarch import mediatype
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
-from multiarch.gzipstream import COMPRESSOR, BlockWriter, member
+from multiarch.gzipstream import BlockWriter, member
+from multiarch.tarheader import DIRECTORY, END, FILE, HARDLINK, SYMLINK, Header, padding
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -72,6 +73,23 @@ class Entry:
     records: tuple[tuple[str, bytes], ...] = ()
     origin: str = ""
 
+    def __post_init__(self) -> None:
+        parts = self.path.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise InvalidEntry(f"'{self.path}' is not a path inside a layer", where=self.origin or None)
+        if parts[-1].startswith(WHITEOUT):
+            raise InvalidEntry(
+                f"'{self.path}' cannot be in a layer: a name that begins with {WHITEOUT} removes a file",
+                where=self.origin or None,
+                hint="leave it out with .dockerignore, or rename it",
+            )
+        if self.kind is Kind.FILE and self.open is None:
+            raise InvalidEntry(f"file '{self.path}' has no content", where=self.origin or None)
+        if not 0 <= self.mode <= 0o7777:  # noqa: PLR2004  # the twelve permission bits
+            raise InvalidEntry(
+                f"'{self.path}' has the mode {self.mode:o}, not permission bits", where=self.origin or None
+            )
+
     @classmethod
     def of_bytes(cls, path: str, content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Entry:
         """A file with this content."""
@@ -111,7 +129,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer that is there: its blob's descriptor, the digest of the archive in it, and the blob's bytes, anew at each call."""
+    """A layer that is there: its blob's descriptor, the digest of the archive in it, the blob's bytes at each call."""
 
     descriptor: Descriptor
     diff_id: Digest
@@ -140,9 +158,99 @@ def write(
 ) -> Written:
     """Write a layer with these entries (in any order) to `sink`, in one pass, and say what it was.
 
-    Every entry has the modification time `epoch` (seconds, at least 0). Equal entries give equal bytes. Nothing is
-    added: parents that are absent stay absent (in a Linux layer they would change the mode of the base's folders).
-    Memory: about `workers` + 2 MiB. Raises InvalidEntry before anything is written, ContentChanged or OSError amid it;
-    then `sink` holds half a layer, and it is the caller who throws it away.
+    Every entry has the modification time `epoch` (seconds, at least 0). Equal entries give equal bytes, whatever
+    `workers` (threads that compress) is. Nothing is added: parents that are absent stay absent (in a Linux layer they
+    would change the mode of the base's folders). Memory: about twice `workers` MiB and a name for each entry. Raises
+    InvalidEntry before anything is written, ContentChanged, Unwritable or OSError amid it; then `sink` holds half a
+    layer, and it is the caller who throws it away.
     """
-    raise NotImplementedError
+    ordered = _ordered(entries)
+    with BlockWriter(sink, member if compression is Compression.GZIP else None, workers=workers) as blocks:
+        for entry in ordered:
+            blocks.write(_header(entry, epoch).to_bytes())
+            if entry.kind is Kind.FILE:
+                _content(entry, blocks)
+                blocks.write(padding(entry.size))
+        blocks.write(END)
+        blocks.finish()
+        descriptor = Descriptor(compression.value, Digest("sha256", blocks.written_sum.hexdigest()), blocks.size)
+        return Written(descriptor, Digest("sha256", blocks.read_sum.hexdigest()))
+
+
+def _ordered(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries as they stand in the archive: parents first, in a folder whiteouts first, hard links last of all."""
+    named: dict[str, Entry] = {}
+    for entry in entries:
+        name = _name(entry)
+        if name in named:
+            raise InvalidEntry(f"two entries of a layer have the path '{entry.path}'", where=_where(entry, named[name]))
+        named[name] = entry
+    for name, entry in named.items():
+        _fits(name, entry, named)
+    return sorted(named.values(), key=_rank)
+
+
+def _rank(entry: Entry) -> tuple[bool, tuple[tuple[bool, str], ...]]:
+    *parents, last = _name(entry).split("/")
+    whiteout = entry.kind in (Kind.WHITEOUT, Kind.OPAQUE)
+    return entry.kind is Kind.HARDLINK, (*((True, parent) for parent in parents), (not whiteout, last))
+
+
+def _fits(name: str, entry: Entry, named: dict[str, Entry]) -> None:
+    for at in (index for index, letter in enumerate(name) if letter == "/"):
+        parent = named.get(name[:at])
+        if parent is not None and parent.kind is not Kind.DIRECTORY:
+            raise InvalidEntry(f"'{entry.path}' is below '{parent.path}', a {parent.kind.value}", where=_where(entry))
+    if entry.kind is Kind.HARDLINK:
+        target = named.get(entry.target)
+        if target is None or target.kind is not Kind.FILE:
+            raise InvalidEntry(
+                f"hard link '{entry.path}' needs the file '{entry.target}' in its layer", where=_where(entry)
+            )
+
+
+def _name(entry: Entry) -> str:
+    if entry.kind is Kind.OPAQUE:
+        return f"{entry.path}/{OPAQUE}"
+    if entry.kind is Kind.WHITEOUT:
+        folder, slash, last = entry.path.rpartition("/")
+        return f"{folder}{slash}{WHITEOUT}{last}"
+    return entry.path
+
+
+def _where(*entries: Entry) -> str | None:
+    return ", ".join(dict.fromkeys(entry.origin for entry in entries if entry.origin)) or None
+
+
+_TYPES = {Kind.DIRECTORY: DIRECTORY, Kind.SYMLINK: SYMLINK, Kind.HARDLINK: HARDLINK}
+
+
+def _header(entry: Entry, epoch: int) -> Header:
+    name = _name(entry) + ("/" if entry.kind is Kind.DIRECTORY else "")
+    size = entry.size if entry.kind is Kind.FILE else 0
+    typeflag = _TYPES.get(entry.kind, FILE)
+    return Header(name, typeflag, entry.mode, entry.uid, entry.gid, size, epoch, entry.target, entry.records)
+
+
+def _content(entry: Entry, blocks: BlockWriter) -> None:
+    left = entry.size
+    with _opened(entry) as stream:
+        while left:
+            part = stream.read(min(left, blocks.room))
+            if not part:
+                raise _changed(entry, f"ended {left} of {entry.size} bytes too early")
+            blocks.write(part)
+            left -= len(part)
+        if stream.read(1):
+            raise _changed(entry, f"is longer than the {entry.size} bytes it had at first")
+
+
+def _opened(entry: Entry) -> BinaryIO:
+    if entry.open is None:  # __post_init__ refuses such a file; this is for the type checker
+        raise InvalidEntry(f"file '{entry.path}' has no content")
+    return entry.open()
+
+
+def _changed(entry: Entry, how: str) -> ContentChanged:
+    hint = "it changed while the layer was written: let what writes it come to its end, and build again"
+    return ContentChanged(how, where=entry.origin or entry.path, hint=hint)
