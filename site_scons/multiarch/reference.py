@@ -1,7 +1,8 @@
 """References: the names of images, and the place that builds are pushed to.
 
-The grammar is that of Docker (github.com/distribution/reference, `ParseNormalizedNamed`); tags and repositories are those
-of the OCI distribution spec 1.1, "Pulling manifests". A parsed name is safe in a URL and, as `path`, in a file system.
+The grammar is that of Docker (github.com/distribution/reference, `ParseNormalizedNamed`); tags and repositories are
+those of the OCI distribution spec 1.1, "Pulling manifests". A parsed name is safe in a URL and, as `path`, in a file
+system.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ class Reference:
     def parse(cls, text: str) -> Reference:
         """Read `[host[:port]/]repository[:tag][@digest]` as docker does; no tag is added, see `with_default_tag`.
 
-        A name whose first component is no host belongs to docker.io; there, one without a `/` to `library/`. A tag beside
-        a digest is kept. Raises InvalidReference; also for what upstream takes and nobody can reach or verify: sha384, and
-        a first component such as `my_host.example` that is neither a host nor a repository of docker.io.
+        A name whose first component is no host belongs to docker.io; there, one without a `/` to `library/`. A tag
+        beside a digest is kept. Raises InvalidReference; also for what upstream takes and nobody can reach or verify:
+        sha384, and a first component such as `my_host.example` that is neither a host nor a repository of docker.io.
         """
         if _IDENTIFIER.fullmatch(text):
             raise InvalidReference(f"{text!r} is an image's id, not its name", hint=f"for a digest: NAME@sha256:{text}")
@@ -106,7 +107,7 @@ class Reference:
 
     @property
     def path(self) -> PurePosixPath:
-        """A relative path for what is kept about this reference, one of its own: `registry/repository/tag`.
+        """A relative path for what is kept about this reference: `registry/repository/tag`.
 
         The `:` of a port, which Windows forbids, becomes `_`, which no host holds; without a tag the last part is
         `sha256_…`, and nothing when there is no digest either.
@@ -162,17 +163,16 @@ class Destination:
     def parse(cls, text: str, *, where: str | None = "REGISTRY") -> Destination:
         r"""Read `host[:port][/path]`, or else a folder; a `/` at the end does not count.
 
-        It is a host if what stands before the first `/` holds `.` or `:`, or is `localhost`. It is a folder all the same
-        when it begins with `.` or `/` (`./out`, `../x`, `.cache`, `/srv/reg`), holds a backslash, or begins with a
+        It is a host if what stands before the first `/` holds `.` or `:`, or is `localhost`. It is a folder all the
+        same when it begins with `.` or `/` (`./out`, `../x`, `.cache`, `/srv/reg`), holds a backslash, or begins with a
         drive (`C:/reg`, `C:\reg`), as no host does. A host is checked: `https://host` and `my_host.example` are errors,
         not folders, since whoever writes them means a host. Raises InvalidReference.
         """
         if not text.strip() or "\0" in text:
-            raise InvalidReference(
-                f"{text!r} is neither a registry nor a folder", where=where, hint="e.g. localhost:5000"
-            )
+            what = f"{text!r} is neither a registry nor a folder"
+            raise InvalidReference(what, where=where, hint="e.g. localhost:5000/team or ./out")
         if text.startswith((".", "/")) or "\\" in text or _DRIVE.match(text):
-            return cls(None, text.rstrip("/") or "/")
+            return cls(None, _without_last_slash(text))
         first, _, path = text.rstrip("/").partition("/")
         if not ("." in first or ":" in first or first == "localhost"):
             return cls(None, text.rstrip("/"))
@@ -214,6 +214,11 @@ class Destination:
         if self.registry is not None:
             return str(self.reference(image, tag))
         return f"{self.layout(image)}:{tag}" if tag else self.layout(image)
+
+
+def _without_last_slash(folder: str) -> str:
+    plain = folder.rstrip("/")
+    return f"{plain}/" if plain != folder and (not plain or _DRIVE.fullmatch(plain)) else plain
 
 
 def _folder_host(folder: str) -> str:

@@ -1,7 +1,7 @@
 """Versions: the tag of a build, and what follows from it for further tags (`TAGS=latest,{major}.{minor}`).
 
-A version is any valid tag. Its numbers and whether it is a pre-release are read by semver (semver.org 2.0.0, a leading `v`
-allowed) first, then by PEP 440.
+A version is any valid tag. Its numbers, and whether it is a pre-release, are read by semver (semver.org 2.0.0, a
+leading `v` allowed) first, then by PEP 440.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Version:
         return self.text
 
     def tag(self, suffix: str = "") -> str:
-        """The tag of this version, or `version-suffix`, e.g. of a platform; raises InvalidVersion over 128 characters."""
+        """The tag `version`, or `version-suffix` of e.g. a platform; raises InvalidVersion over 128 characters."""
         try:
             return check_tag(f"{self.text}-{suffix}" if suffix else self.text)
         except InvalidReference as error:
@@ -69,8 +69,8 @@ class Version:
 def expand(tags: str, version: Version) -> tuple[str, ...]:
     """The further main tags of a comma-separated list with `{major}`, `{minor}` and `{patch}`, each once, in its order.
 
-    A pre-release moves none: (). The version itself is left out, as it is the main tag anyway. Raises InvalidVersion, for a
-    pre-release too: for an unknown placeholder, for one whose number the version does not have, for what is no tag.
+    A pre-release moves none: (). The version itself is left out, as it is the main tag anyway. Raises InvalidVersion,
+    for a pre-release too: for an unknown placeholder, one whose number the version does not have, for what is no tag.
     """
     expanded = [_expand(part.strip(), version) for part in tags.split(",") if part.strip()]
     return () if version.is_prerelease else tuple(tag for tag in dict.fromkeys(expanded) if tag != version.text)
