@@ -1,0 +1,82 @@
+@echo off
+rem sconsw.bat [SCons options] [TARGET...] [NAME=value...]
+rem The same as sconsw, for cmd.exe: sets up what is missing, then runs SCons in the current folder.
+rem PYTHON names the Python to use, else the py launcher's, else python or python3 from PATH.
+rem No parenthesised blocks: a value with a parenthesis, as in windows(10.0.20348)/amd64, would end one.
+setlocal EnableExtensions DisableDelayedExpansion
+set "sconsw_here=%~dp0"
+set "sconsw_here=%sconsw_here:~0,-1%"
+set "sconsw_venv=%sconsw_here%\.multiarch\venv"
+
+set "sconsw_tests="
+:words
+if "%~1"=="" goto facts
+if "%~1"=="test" set "sconsw_tests=--tests"
+shift
+goto words
+
+rem What the set-up depends on besides the lock files: Go on PATH, and the Go that go.mod wants; - for nothing.
+:facts
+set "sconsw_asked=-"
+if defined PYTHON set "sconsw_asked=%PYTHON%"
+set "sconsw_seen=-"
+set "sconsw_wanted=-"
+if not exist "%sconsw_here%\go.mod" goto ready
+set "sconsw_wanted=1.0"
+for /f "usebackq tokens=1,2" %%A in ("%sconsw_here%\go.mod") do if "%%A"=="go" set "sconsw_wanted=%%B"
+for %%G in (go.exe) do set "sconsw_seen=%%~$PATH:G"
+if not defined sconsw_seen set "sconsw_seen=-"
+
+rem The file "ready" is one line: the tree, PYTHON, Go on PATH, the Go wanted.
+:ready
+if not exist "%sconsw_venv%\Scripts\python.exe" goto setup
+if not exist "%sconsw_venv%\ready" goto setup
+set "sconsw_had="
+for /f "usebackq tokens=1-4 delims=|" %%A in ("%sconsw_venv%\ready") do set "sconsw_had=%%A|%%C|%%D" & set "sconsw_by=%%B"
+if not "%sconsw_had%"=="%sconsw_here%|%sconsw_seen%|%sconsw_wanted%" goto setup
+if not "%sconsw_asked%"=="-" if not "%sconsw_asked%"=="%sconsw_by%" goto setup
+fc /b "%sconsw_here%\requirements.lock" "%sconsw_venv%\requirements.lock" >nul 2>&1
+if errorlevel 1 goto setup
+if not defined sconsw_tests goto golock
+fc /b "%sconsw_here%\requirements-test.lock" "%sconsw_venv%\requirements-test.lock" >nul 2>&1
+if errorlevel 1 goto setup
+:golock
+if not exist "%sconsw_venv%\requirements-go.lock" goto run
+fc /b "%sconsw_here%\requirements-go.lock" "%sconsw_venv%\requirements-go.lock" >nul 2>&1
+if errorlevel 1 goto setup
+
+:run
+"%sconsw_venv%\Scripts\scons.exe" %*
+exit /b %errorlevel%
+
+:setup
+set "sconsw_enough=import sys; sys.exit(sys.version_info < (3, 10))"
+set "sconsw_option="
+if not defined PYTHON goto search
+set "sconsw_python=%PYTHON%"
+"%sconsw_python%" -c "%sconsw_enough%" >nul 2>&1
+if not errorlevel 1 goto bootstrap
+echo sconsw: "PYTHON=%sconsw_python%" does not run, or is older than Python 3.10 >&2
+goto nopython
+
+:search
+set "sconsw_python=py"
+set "sconsw_option=-3"
+py -3 -c "%sconsw_enough%" >nul 2>&1
+if not errorlevel 1 goto bootstrap
+set "sconsw_option="
+set "sconsw_python=python"
+python -c "%sconsw_enough%" >nul 2>&1
+if not errorlevel 1 goto bootstrap
+set "sconsw_python=python3"
+python3 -c "%sconsw_enough%" >nul 2>&1
+if not errorlevel 1 goto bootstrap
+echo sconsw: needs Python 3.10 or newer; PATH has none >&2
+:nopython
+echo   hint: install one, or name it: set PYTHON=C:\path\to\python.exe >&2
+exit /b 2
+
+:bootstrap
+"%sconsw_python%" %sconsw_option% "%sconsw_here%\site_scons\bootstrap.py" %sconsw_tests% -- "%sconsw_here%" "%sconsw_asked%" "%sconsw_seen%" "%sconsw_wanted%"
+if not "%errorlevel%"=="0" exit /b %errorlevel%
+goto run

