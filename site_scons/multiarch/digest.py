@@ -46,9 +46,9 @@ class Digest:
         return cls(algorithm, hexadecimal)
 
     @classmethod
-    def of(cls, content: bytes) -> Digest:
-        """The sha256 digest of these bytes."""
-        return cls("sha256", hashlib.sha256(content).hexdigest())
+    def of(cls, content: bytes, algorithm: str = "sha256") -> Digest:
+        """The digest of these bytes; `algorithm` is sha256 or sha512."""
+        return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 
     @classmethod
     def of_stream(cls, stream: BinaryIO) -> Digest:
@@ -128,3 +128,8 @@ class VerifyingReader(io.RawIOBase):
         if not self.closed:
             self._below.close()
         super().close()
+
+
+def verifying(below: BinaryIO, expected: Digest, size: int, *, where: str | None = None) -> BinaryIO:
+    """A VerifyingReader behind a buffer, so that it is a BinaryIO in every respect and reads are never short."""
+    return io.BufferedReader(VerifyingReader(below, expected, size, where=where), BLOCK)

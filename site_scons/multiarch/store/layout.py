@@ -1,0 +1,172 @@
+"""An OCI image layout in a folder (OCI image spec 1.1, image-layout.md): the registry that needs no server.
+
+What other tools put there stays as it is: entries of `index.json` that are not the tag at hand are written back
+unchanged. Two processes may write at once: blobs are there whole or not at all, `index.json` changes under a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from multiarch.descriptor import Descriptor
+from multiarch.digest import BLOCK, Digest, DigestMismatch, verifying
+from multiarch.document import LIMIT
+from multiarch.mediatype import MANIFESTS
+from multiarch.reference import Reference, check_tag
+from multiarch.store import BlobMissing
+from multiarch.store.atomic import locked, replacing
+from multiarch.store.entries import (
+    INDEX_FILE,
+    MARKER,
+    Entries,
+    InvalidLayout,
+    check_marker,
+    marker,
+)
+
+_LOCK = ".index.lock"
+
+
+class Layout:
+    """One repository as a layout folder, made at the first write. Any number of threads and processes may use it.
+
+    `reference` is the repository's name in a folder of layouts (`Destination.reference`), under which `folder` lies
+    there; its siblings are what blobs can be mounted from. Without it nothing can be mounted.
+    """
+
+    def __init__(self, folder: Path, *, reference: Reference | None = None) -> None:
+        self._folder = folder
+        self._reference = reference
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """The descriptor of a tag or digest; None when it is absent, its bytes are damaged, or this can be no tag.
+
+        A tag's descriptor is its entry in `index.json` without the tag; a digest may be of a manifest without entry.
+        """
+        found = self._entries().find(name, self._manifest)
+        return found if found is not None and self.has(found) else None
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """The content, verified while it is read; BlobMissing when absent."""
+        path = self._blob(descriptor.digest)
+        try:
+            stream = path.open("rb")
+        except FileNotFoundError:
+            raise BlobMissing(f"has no {descriptor.digest}", where=str(self._folder)) from None
+        return verifying(stream, descriptor.digest, descriptor.size, where=str(path))
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether this content is there in its full size; manifests, being small, are checked byte by byte too."""
+        path = self._blob(descriptor.digest)
+        try:
+            if path.stat().st_size != descriptor.size:
+                return False
+        except OSError:
+            return False
+        if descriptor.media_type not in MANIFESTS or descriptor.size > LIMIT:
+            return True
+        try:
+            with self.open(descriptor) as stream:
+                stream.read()
+        except (DigestMismatch, BlobMissing):
+            return False
+        return True
+
+    def put(self, descriptor: Descriptor, content: Callable[[], BinaryIO]) -> None:
+        """Write the content, verified, on the disk when this returns; DigestMismatch leaves nothing behind."""
+        if self.has(descriptor):
+            return
+        self._establish()
+        with verifying(content(), descriptor.digest, descriptor.size) as stream:  # noqa: SIM117  # read, then written
+            with replacing(self._blob(descriptor.digest), durable=True) as sink:
+                shutil.copyfileobj(stream, sink, BLOCK)
+
+    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+        """Take a blob over from a sibling in the same folder, as a hard link where the file system has them.
+
+        False when the sibling is elsewhere or does not hold it, right and whole.
+        """
+        if self.has(descriptor):
+            return True
+        sibling = self._sibling(origin)
+        if sibling is None or not sibling.has(descriptor):
+            return False
+        try:
+            with sibling.open(descriptor) as stream:
+                while stream.read(BLOCK):
+                    pass
+            self._link(sibling, descriptor)
+        except (DigestMismatch, BlobMissing):
+            return False
+        return True
+
+    def tag(self, name: str, descriptor: Descriptor) -> None:
+        """Let a tag name a manifest that is there; InvalidReference, BlobMissing. The old holder's bytes stay."""
+        check_tag(name)
+        if not self.has(descriptor):
+            raise BlobMissing(f"has no manifest {descriptor.digest} for tag '{name}'", where=str(self._folder))
+        self._establish()
+        with locked(self._folder / _LOCK):
+            before = self._entries()
+            after = before.tagged(name, descriptor)
+            if after != before:
+                self._write_index(after)
+
+    def _blob(self, digest: Digest) -> Path:
+        return self._folder / "blobs" / digest.algorithm / digest.hex
+
+    def _entries(self) -> Entries:
+        """What `index.json` says; nothing when there is no layout yet."""
+        where = str(self._folder)
+        try:
+            check_marker((self._folder / MARKER).read_bytes(), where=where)
+            content = (self._folder / INDEX_FILE).read_bytes()
+        except FileNotFoundError:
+            return Entries.empty(where=where)
+        except (NotADirectoryError, IsADirectoryError):
+            raise InvalidLayout("is no folder of an OCI image layout", where=where) from None
+        return Entries.parse(content, where=f"{where}: {INDEX_FILE}")
+
+    def _manifest(self, digest: Digest) -> bytes | None:
+        try:
+            with self._blob(digest).open("rb") as stream:
+                return stream.read(LIMIT + 1)
+        except OSError:
+            return None
+
+    def _establish(self) -> None:
+        """Make the folder a layout; marker last, since it is what says that the rest is there."""
+        if (self._folder / MARKER).exists():
+            self._entries()
+            return
+        with locked(self._folder / _LOCK):
+            if not (self._folder / INDEX_FILE).exists():
+                self._write_index(Entries.empty(where=str(self._folder)))
+            if not (self._folder / MARKER).exists():
+                with replacing(self._folder / MARKER, durable=True) as sink:
+                    sink.write(marker())
+
+    def _write_index(self, entries: Entries) -> None:
+        with replacing(self._folder / INDEX_FILE, durable=True) as sink:
+            sink.write(entries.to_json())
+
+    def _sibling(self, origin: Reference) -> Layout | None:
+        """The layout of another repository in the same folder; None when it is not in this folder."""
+        own = self._reference
+        if own is None or own.registry != origin.registry:
+            return None
+        depth = len(PurePosixPath(own.repository).parts)
+        return Layout(self._folder.parents[depth - 1] / origin.repository)
+
+    def _link(self, sibling: Layout, descriptor: Descriptor) -> None:
+        self._establish()
+        path = self._blob(descriptor.digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(sibling._blob(descriptor.digest), path)
+        except OSError:  # another file system, none that has links, or a damaged file in the way
+            self.put(descriptor, lambda: sibling.open(descriptor))
