@@ -156,7 +156,7 @@ class Platform:
         Raises InvalidPlatform when `os` or `architecture` is missing, or a value is of the wrong type.
         """
         for key in ("os", "architecture"):
-            if key not in mapping:
+            if mapping.get(key) is None:
                 raise InvalidPlatform(f"a platform object has no '{key}'")
         features = mapping.get("os.features") or []
         if not isinstance(features, list):
@@ -183,13 +183,8 @@ class Platform:
     def normalized(self) -> Platform:
         """The one spelling of this platform (containerd's `Normalize`): lower case, no alias, arm is arm/v7."""
         architecture, variant = _normal_architecture(self.architecture, self.variant)
-        return Platform(
-            _normal_system(self.os),
-            architecture,
-            variant,
-            self.os_version,
-            tuple(sorted(set(self.os_features))),
-        )
+        features = tuple(sorted(set(self.os_features)))
+        return Platform(_normal_system(self.os), architecture, variant, self.os_version, features)
 
     def __str__(self) -> str:
         """The specifier (containerd's `FormatAll`): `linux/arm/v7`, `windows(10.0.20348.2849+win32k)/amd64`."""
@@ -304,7 +299,7 @@ def nearest(text: str) -> str | None:
     """The known platform that looks most like this text, as `str(Platform)`; None when nothing does."""
     from difflib import SequenceMatcher  # only errors need it
 
-    bare = re.sub(r"\(.*?\)|:.*", "", text.strip().lower())
+    bare = re.sub(r"\(.*?\)|:.*", "", text[:100].strip().lower())
     words = [_MEANT.get(word) or _normal_architecture(word, "")[0] for word in bare.split("/")]
     if len(words) == 1:
         spelled = {architecture: f"linux/{architecture}" for system, architecture in KNOWN if system == "linux"}
@@ -312,11 +307,12 @@ def nearest(text: str) -> str | None:
         spelled |= {"arm/v7": "linux/arm", "linux": "linux/amd64", "windows": "windows/amd64"}
     else:
         spelled = {f"{system}/{architecture}": f"{system}/{architecture}" for system, architecture in KNOWN}
-        for system, architecture in KNOWN:
-            texts = [str(Platform(system, architecture, variant)) for variant in _VARIANTS.get(architecture, ())]
-            spelled |= dict(zip(texts, texts, strict=True))
+        platforms = [Platform(*pair, variant) for pair in KNOWN for variant in _VARIANTS.get(pair[1], ())]
+        spelled |= {str(platform): str(platform) for platform in platforms}
+    # Where only the variant is unknown, another architecture is no good guess.
+    alike = [word for word in spelled if "/".join(words[:2]) in (word, word.rpartition("/")[0])] or spelled
     guesses = {"/".join(words), "/".join(reversed(words))}
-    score, found = max((SequenceMatcher(None, guess, word).ratio(), word) for guess in guesses for word in spelled)
+    score, found = max((SequenceMatcher(None, guess, word).ratio(), word) for guess in guesses for word in alike)
     return str(Platform.parse(spelled[found])) if score >= _ALIKE else None
 
 
@@ -351,10 +347,10 @@ def _unescaped(option: str, text: str) -> str:
 
 
 def _text(mapping: Mapping[str, object], key: str) -> str:
-    value = mapping.get(key, "")
-    if not isinstance(value, str):
+    value = mapping.get(key)
+    if value is not None and not isinstance(value, str):
         raise InvalidPlatform(f"'{key}' of a platform object is not text")
-    return value
+    return value or ""
 
 
 def _normal_system(system: str) -> str:
