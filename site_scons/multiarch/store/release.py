@@ -1,7 +1,7 @@
 """The self-contained archive that other tools load: one tar file that is an OCI layout and what `docker save` writes.
 
-`docker load` of every age, `podman load` and `skopeo` (`oci-archive:`, `docker-archive:`) take it. The two formats share
-the blobs: Docker's `manifest.json` names them by their paths in the layout, as `docker save` 25 does.
+`docker load` of every age, `podman load` and `skopeo` (`oci-archive:`, `docker-archive:`) take it. The two formats have
+their blobs in common: Docker's `manifest.json` names them by their paths in the layout, as `docker save` now does.
 """
 
 from __future__ import annotations
