@@ -63,6 +63,7 @@ INFLUENCES = [
 
 # Taken before any test moves HOME: programs built for the tests outlive a run.
 CACHE = required.cache_folder()
+required.find_private_go()
 HOMES = itertools.count()
 
 

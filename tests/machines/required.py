@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,6 +45,15 @@ def cache_folder() -> Path:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multiarch-tests"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def find_private_go() -> None:
+    """Put the Go that the wrapper installed, for want of a new enough one, first on PATH."""
+    for libraries in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        programs = Path(libraries) / "go" / "bin"
+        if programs.is_dir():
+            os.environ["PATH"] = os.pathsep.join((str(programs), os.environ.get("PATH", "")))
+            return
 
 
 def go_tool(package: str, version: str, cache: Path) -> Path:
