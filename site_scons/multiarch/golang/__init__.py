@@ -1,0 +1,38 @@
+"""What a Go program is made of, and the command that builds it.
+
+    toolchain   which `go` is called
+    recipe      what is declared about a program: its environment and its command line
+    lister      the inputs of all programs of a run; below it, in the order in which they build on each other:
+                modfile (go.mod's lines)  project (where sources lie)  tree (the walk)  listing (`go list`)
+                answers (kept between runs)  includes (headers elsewhere)  contents  compose  inputs (the record)
+    compiler    `go build`, and what its failures mean
+
+Cold builds: one `go build` with empty caches already uses all cores, and two at once are slower than one after the
+other; callers hold a lock around the first build of a platform. Nothing here does.
+"""
+
+from __future__ import annotations
+
+from multiarch.golang.compiler import CompileFailed, NoMainPackage, build
+from multiarch.golang.inputs import Hints, Inputs, InvalidInputs, explain
+from multiarch.golang.lister import Lister
+from multiarch.golang.recipe import GoBuild, command, environment
+from multiarch.golang.toolchain import GoNotFound, Toolchain, find_go, minimum_version
+
+__all__ = [
+    "CompileFailed",
+    "GoBuild",
+    "GoNotFound",
+    "Hints",
+    "Inputs",
+    "InvalidInputs",
+    "Lister",
+    "NoMainPackage",
+    "Toolchain",
+    "build",
+    "command",
+    "environment",
+    "explain",
+    "find_go",
+    "minimum_version",
+]

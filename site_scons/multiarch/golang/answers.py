@@ -1,0 +1,150 @@
+"""The answers of `go list`, kept until something changes that could change them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multiarch.golang.listing import Listing, Run, list_packages
+from multiarch.golang.toolchain import Toolchain
+from multiarch.golang.tree import Tree, walk
+from multiarch.statcache import StatCache, replace_text
+
+_FORMAT = "go list 1"
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `go list` is asked for all programs of one platform, and everything that its answer may depend on.
+
+    `settings` are the variables that count and `steering` the contents of the files that are named and not walked.
+    """
+
+    toolchain: Toolchain
+    directory: Path
+    environment: Mapping[str, str]
+    flags: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    steering: tuple[tuple[str, str], ...]
+    roots: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What does not change with the sources: the answer's place."""
+        return _sum([str(self.directory), self.flags, self.settings])[:24]
+
+    def key(self, tree: Tree) -> str:
+        """What the answer holds for: it may be used as long as this is equal."""
+        toolchain = [str(self.toolchain.go), self.toolchain.version]
+        return _sum([_FORMAT, toolchain, self.name, self.steering, self.roots, tree.digest])
+
+
+class Answers:
+    """`go list`, asked only when its answer is not known; `cache` is the folder of what is kept (None: nothing is).
+
+    A missing or damaged file is an unknown answer. Answers that report an error are not kept: a network may be its
+    cause.
+    """
+
+    def __init__(self, cache: Path | None, stats: StatCache, run: Run) -> None:
+        self._cache = cache
+        self._stats = stats
+        self._run = run
+
+    def find(self, question: Question, patterns: Iterable[str], tree: Tree) -> Listing | None:
+        """The answer for a tree, without starting a process; None when it is not known for all patterns."""
+        if self._cache is None:
+            return None
+        try:
+            document = json.loads(self._path(question).read_bytes())
+            if document["key"] != question.key(tree):
+                return None
+            apart = walk(document["apart"])
+            same = apart.digest == document["apart_digest"] and self._digests(document["moving"]) == document["moving"]
+            listing = Listing.from_json(document["listing"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        return listing if same and all(pattern in listing.closures for pattern in patterns) else None
+
+    def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
+        """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""
+        tree = look()
+        no_index = tree.back_dated
+        for _ in range(_TRIES):
+            moving = self._digests(tree.moving)
+            listing = list_packages(
+                patterns,
+                toolchain=question.toolchain,
+                directory=question.directory,
+                environment=question.environment,
+                flags=question.flags,
+                no_index=no_index,
+                run=self._run,
+            )
+            after = look()
+            apart = walk(_apart(listing, after))
+            if after.digest == tree.digest and self._digests(after.moving) == moving and apart.back_dated <= no_index:
+                if listing.sound:
+                    self._keep(question, listing, (tree, apart), {**moving, **self._digests(apart.moving)})
+                break
+            tree, no_index = after, after.back_dated or apart.back_dated
+        return listing, tree
+
+    def _keep(self, question: Question, listing: Listing, trees: tuple[Tree, Tree], moving: Mapping[str, str]) -> None:
+        if self._cache is None:
+            return
+        tree, apart = trees
+        document: dict[str, Any] = {
+            "key": question.key(tree),
+            "apart": list(_apart(listing, tree)),
+            "apart_digest": apart.digest,
+            "moving": dict(moving),
+            "listing": listing.to_json(),
+        }
+        replace_text(self._path(question), json.dumps(document, separators=(",", ":")))
+
+    def _path(self, question: Question) -> Path:
+        return (self._cache or Path()) / f"{question.name}.json"
+
+    def _digests(self, paths: Iterable[str]) -> dict[str, str]:
+        return {path: self._digest(path) for path in paths}
+
+    def _digest(self, path: str) -> str:
+        try:
+            return self._stats.digest(path)
+        except OSError:
+            return ""
+
+
+def run_process(line: Sequence[str], directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Start a process and wait for it: status, output, complaint. That it cannot be started is status 127."""
+    try:
+        done = subprocess.run(
+            list(line),
+            cwd=directory,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+    except (OSError, ValueError) as error:
+        return 127, "", f"{line[0]} could not be started in {directory}: {error}"
+    return done.returncode, done.stdout, done.stderr
+
+
+def _apart(listing: Listing, tree: Tree) -> tuple[str, ...]:
+    """The folders of packages that the walk does not reach: behind a link, in a skipped folder, in GOPATH."""
+    folders = {package.folder for package in listing.packages if package.folder and not package.fixed}
+    return tuple(sorted(folders - tree.folders))
+
+
+def _sum(document: object) -> str:
+    return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode("ascii")).hexdigest()
