@@ -1,0 +1,44 @@
+"""The one place that speaks HTTP: kept connections, time limits, retries, redirects, authorization.
+
+It knows requests, not images. The rooms, from the bottom up; urllib3 is imported by `wire`, at the first request:
+
+    failures   what goes wrong, in words
+    hosts      who may be insecure, who is behind a proxy, whose certificates count
+    challenge  what a 401 demands; scopes
+    exchange   settings, a request, an answer
+    wire       one HTTP exchange with one host; bodies on their way
+    tokens     who we are to each registry
+    transport  a request to a repository: scheme, login, redirects, retries
+"""
+
+from __future__ import annotations
+
+from multiarch.store.http.exchange import Answer, Request, Settings
+from multiarch.store.http.failures import (
+    AnswerTooLarge,
+    Cancelled,
+    RegistryFailed,
+    RegistryRefused,
+    TooManyRequests,
+    Transient,
+    Unauthorized,
+    Unreachable,
+    UntrustedHost,
+)
+from multiarch.store.http.transport import Transport
+
+__all__ = [
+    "Answer",
+    "AnswerTooLarge",
+    "Cancelled",
+    "RegistryFailed",
+    "RegistryRefused",
+    "Request",
+    "Settings",
+    "TooManyRequests",
+    "Transient",
+    "Transport",
+    "Unauthorized",
+    "Unreachable",
+    "UntrustedHost",
+]

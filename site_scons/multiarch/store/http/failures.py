@@ -1,0 +1,107 @@
+"""What can go wrong between us and a registry, in words for whoever waits for the build."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import email.utils
+
+from multiarch.errors import MultiarchError
+
+
+class Cancelled(MultiarchError):
+    """The run was told to stop; nothing is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped")
+
+
+class Transient(MultiarchError):
+    """A failure that may be gone in a moment; `pause` is how many seconds the server asks us to wait, if it does."""
+
+    def __init__(
+        self, what: str, *, where: str | None = None, hint: str | None = None, pause: float | None = None
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.pause = pause
+
+    def tried(self, count: int) -> Transient:
+        """The same failure, saying how often it was met."""
+        if count == 1:
+            return self
+        error = copy.copy(self)
+        error.what = f"{self.what} (tried {count} times)"
+        error.args = (error.what, error.where, error.hint)
+        return error
+
+
+class Unreachable(Transient):
+    """No connection."""
+
+
+class Interrupted(Unreachable):
+    """A connection that was there and was cut, or fell silent."""
+
+
+class TooManyRequests(Transient):
+    """429: we, or others from here, ask too often."""
+
+
+class RegistryFailed(Transient):
+    """A 5xx or 408 answer."""
+
+
+class UntrustedHost(MultiarchError):
+    """A host that does not prove who it is: a certificate nobody vouches for, or no TLS at all."""
+
+
+class Unauthorized(MultiarchError):
+    """401 or 403: nobody knows us there, or we may not do this."""
+
+
+class RegistryRefused(MultiarchError):
+    """Another 4xx answer: the registry does not want what it was asked for."""
+
+
+class AnswerTooLarge(MultiarchError):
+    """An answer above the bound for its kind; it was not read to its end."""
+
+
+def unauthorized(
+    name: str,
+    registry: str,
+    action: str,
+    complaint: str,
+    *,
+    realm: str | None,
+    source: str | None,
+    trouble: str | None,
+) -> Unauthorized:
+    """The error for a 401 or 403 in words: who may not do what, who said so, and as whom we asked."""
+    asked = f"; the token came from {realm}" if realm else ""
+    if source is not None:
+        who = f"the credentials are those of {source}"
+        hint = f"they may be wrong, expired or not allowed to {action}; log in anew with: docker login {registry}"
+    elif trouble is not None:
+        who = f"no credentials, as {trouble}"
+        hint = f"mend or remove that helper, or log in with: docker login {registry}"
+    else:
+        who = f"no credentials for {registry} were found"
+        hint = f"log in with: docker login {registry}"
+    return Unauthorized(f"not allowed to {action} ({complaint}{asked}); {who}", where=name, hint=hint)
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds to wait by a Retry-After header (RFC 9110 §10.2.3): a number or a date; None when it says neither."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=dt.timezone.utc)
+    return max(0.0, (when - dt.datetime.now(dt.timezone.utc)).total_seconds())

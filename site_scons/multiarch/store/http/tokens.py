@@ -1,0 +1,195 @@
+"""Who we are to each registry: remembers how a host wants to be asked, and exchanges credentials for tokens.
+
+Token specification of the distribution project (docs/spec/auth/token.md, oauth.md); RFC 6750, RFC 7617.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.parse
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from multiarch.document import Document
+from multiarch.errors import MultiarchError
+from multiarch.store.auth import Credential, Credentials
+from multiarch.store.http.challenge import Challenge, Wish, covers, join_scopes
+
+Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, bytes]]
+"""Method, URL, headers, body to status and bounded content; raises what the transport raises."""
+
+_LIFETIME_S = 60.0  # of a token that does not say (token.md, "expires_in")
+_MARGIN_S = 10.0
+_REFUSED = 400
+
+
+class UnusableRealm(MultiarchError):
+    """A registry that sends us for a token to a place where no credential may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    scopes: tuple[str, ...]
+    authorization: str
+    good_until: float
+
+
+class Authorizations:
+    """The Authorization headers of a run: one challenge a host, one exchange a scope; thread-safe."""
+
+    def __init__(self, credentials: Credentials, fetch: Fetch, may_be_plain: Callable[[str], bool]) -> None:
+        self._credentials = credentials
+        self._fetch = fetch
+        self._may_be_plain = may_be_plain
+        self._lock = threading.Lock()
+        self._busy: defaultdict[tuple[str, tuple[str, ...]], threading.Lock] = defaultdict(threading.Lock)
+        self._challenges: dict[str, Challenge] = {}
+        self._tokens: defaultdict[str, list[_Token]] = defaultdict(list)
+        self._secrets: set[str] = set()
+
+    def held(self, wish: Wish) -> str | None:
+        """The header to send with the first try; None while the host has not said that it wants one."""
+        challenge = self._challenges.get(wish.registry)
+        if challenge is None:
+            return None
+        if challenge.scheme == "basic":
+            return self._basic(wish)
+        return self._token(wish, challenge, wish.needs, refused=None)
+
+    def answer(self, wish: Wish, challenges: Sequence[Challenge], refused: str | None) -> str | None:
+        """The header that answers these challenges, never again the one just refused; None: there is none."""
+        challenge = _best(challenges)
+        if challenge is None:
+            return None
+        with self._lock:
+            self._challenges[wish.registry] = challenge
+        if challenge.scheme == "basic":
+            header = self._basic(wish)
+            return None if header == refused else header
+        needs = join_scopes((*wish.needs, *challenge.parameter("scope").split()))
+        return self._token(wish, challenge, needs, refused=refused)
+
+    def expects_login(self, registry: str) -> bool:
+        """Whether this host is likely to want a login, so that one request should find out before many are sent."""
+        return self._credentials.mentions(registry)
+
+    def origin(self, wish: Wish) -> tuple[str | None, str | None, str | None]:
+        """For error texts: the realm, where the credential came from, why a helper failed; each None when not so."""
+        challenge = self._challenges.get(wish.registry)
+        realm = None if challenge is None or challenge.scheme == "basic" else public_url(challenge.parameter("realm"))
+        credential = self._credentials.find(wish.registry, wish.repository)
+        return realm, None if credential is None else credential.source, self._credentials.trouble(wish.registry)
+
+    def conceal(self, text: str) -> str:
+        """The text with every secret that this run has used taken out: servers sometimes repeat what they were sent."""
+        with self._lock:
+            secrets = sorted(self._secrets, key=len, reverse=True)
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _find(self, wish: Wish) -> Credential | None:
+        credential = self._credentials.find(wish.registry, wish.repository)
+        if credential is not None:
+            with self._lock:
+                self._secrets.update(credential.secrets())
+        return credential
+
+    def _basic(self, wish: Wish) -> str | None:
+        credential = self._find(wish)
+        return credential.basic() if credential is not None and credential.password else None
+
+    def _token(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, refused: str | None) -> str | None:
+        # One exchange for many requests that want the same; other repositories' exchanges run beside it.
+        with self._lock:
+            busy = self._busy[(wish.registry, needs)]
+        with busy:
+            held = self._usable(wish.registry, needs, refused)
+            if held is not None:
+                return held
+            return self._exchange(wish, challenge, needs)
+
+    def _usable(self, registry: str, needs: tuple[str, ...], refused: str | None) -> str | None:
+        now = time.monotonic()
+        with self._lock:
+            kept = [t for t in self._tokens[registry] if t.good_until > now and t.authorization != refused]
+            self._tokens[registry] = kept
+            return next((token.authorization for token in kept if covers(token.scopes, needs)), None)
+
+    def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...]) -> str | None:
+        credential = self._find(wish)
+        if credential is not None and credential.registry_token:
+            return f"Bearer {credential.registry_token}"
+        asked = join_scopes((*needs, *wish.likes))
+        token = self._fetch_token(challenge, asked, credential)
+        if token is None and asked != needs:  # some services refuse everything for one scope that they refuse
+            asked = needs
+            token = self._fetch_token(challenge, asked, credential)
+        if token is None:
+            return None
+        text, lifetime = token
+        margin = min(_MARGIN_S, lifetime / 5)
+        made = _Token(asked, f"Bearer {text}", time.monotonic() + lifetime - margin)
+        with self._lock:
+            self._secrets.add(text)
+            self._tokens[wish.registry].append(made)
+        return made.authorization
+
+    def _fetch_token(
+        self, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
+    ) -> tuple[str, float] | None:
+        """Token and lifetime in seconds; None when the service refuses."""
+        realm = self._realm(challenge)
+        pairs = [("service", challenge.parameter("service"))] if challenge.parameter("service") else []
+        if credential is not None and credential.identity_token:
+            form = [("grant_type", "refresh_token"), ("client_id", "multiarch"), *pairs]
+            form += [("scope", " ".join(scopes)), ("refresh_token", credential.identity_token)]
+            typed = (("Content-Type", "application/x-www-form-urlencoded"),)
+            status, content = self._fetch("POST", realm, typed, urllib.parse.urlencode(form).encode())
+        else:
+            query = urllib.parse.urlencode([*pairs, *(("scope", scope) for scope in scopes)])
+            headers: tuple[tuple[str, str], ...] = (
+                () if credential is None else (("Authorization", credential.basic()),)
+            )
+            glue = "&" if "?" in realm else "?"
+            status, content = self._fetch("GET", f"{realm}{glue}{query}", headers, b"")
+        if status >= _REFUSED:
+            return None
+        where = public_url(realm)
+        document = Document.parse(content, where=where)
+        text = document.text("token") or document.required("access_token")
+        lifetime = document.integer("expires_in")
+        return text, _LIFETIME_S if lifetime is None else float(lifetime)
+
+    def _realm(self, challenge: Challenge) -> str:
+        realm = challenge.parameter("realm")
+        try:
+            parts = urllib.parse.urlsplit(realm)
+            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        except ValueError:
+            sound = False
+        if not sound or not realm.isascii() or any(ord(character) <= ord(" ") for character in realm):
+            raise UnusableRealm(f"the registry's token realm {public_url(realm)!r} is not a URL that can be asked")
+        if parts.scheme == "http" and not self._may_be_plain(parts.netloc):
+            raise UnusableRealm(
+                f"the registry wants tokens from {public_url(realm)}: no credential goes over plain HTTP",
+                hint=f"if that is meant: INSECURE={parts.netloc}",
+            )
+        return realm
+
+
+def public_url(url: str) -> str:
+    """A URL as it may be shown: without user, password, query and fragment."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "?"
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
+    return "".join(character if character.isprintable() else "?" for character in shown[:200])
+
+
+def _best(challenges: Sequence[Challenge]) -> Challenge | None:
+    known = [challenge for challenge in challenges if challenge.scheme in ("bearer", "basic")]
+    return min(known, key=lambda challenge: challenge.scheme != "bearer", default=None)

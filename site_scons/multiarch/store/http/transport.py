@@ -1,0 +1,345 @@
+"""A request to a repository: which scheme, as whom, redirected where, tried how often."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from multiarch.document import Document, InvalidDocument
+from multiarch.errors import MultiarchError
+from multiarch.store.auth import Credentials
+from multiarch.store.http.challenge import parse_challenges
+from multiarch.store.http.exchange import Answer, Request, Settings
+from multiarch.store.http.failures import (
+    Cancelled,
+    Interrupted,
+    RegistryFailed,
+    RegistryRefused,
+    TooManyRequests,
+    Transient,
+    retry_after,
+    unauthorized,
+)
+from multiarch.store.http.tokens import Authorizations, public_url
+from multiarch.store.http.wire import Outgoing, Wire
+
+_T = TypeVar("_T")
+_REDIRECTS = 5
+_POLL_S = 0.2
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 400, 401, 403, 408, 429
+_FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
+_READS = ("GET", "HEAD")
+_HUB, _HUB_API = "docker.io", "registry-1.docker.io"
+
+
+@dataclass(slots=True)
+class _Host:
+    """What a run has learnt about one registry."""
+
+    netloc: str
+    insecure: bool
+    uploads: threading.BoundedSemaphore
+    scheme: str | None
+    probe: Future[str] | None = None
+    scouted: bool = False
+    known: threading.Event = field(default_factory=threading.Event)
+
+
+class Transport:
+    """The connections, tokens and limits of one run; thread-safe. Setting `cancelled` ends all transfers: Cancelled.
+
+    HTTPS comes first. A host in `settings.insecure` is asked over TLS and, beside it, for reading and without any
+    credential, over plain HTTP; the plain answer counts only when there is no TLS at that port. So a local registry
+    costs no extra round trip, and one with TLS never sees a credential elsewhere.
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials, cancelled: threading.Event | None = None) -> None:
+        self.settings = settings
+        self._cancelled = threading.Event() if cancelled is None else cancelled
+        self._lock = threading.Lock()
+        self._held: dict[tuple[str, str], threading.Semaphore] = {}
+        self._hosts: dict[str, _Host] = {}
+        self._wire = Wire(settings, self.check)
+        self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
+
+    def ask(self, request: Request) -> Answer:
+        """One try of one request, with login and redirects where they are wanted.
+
+        Raises Transient (Unreachable, TooManyRequests, RegistryFailed) for what may be better in a moment, Unauthorized
+        for 401 and 403; every other status is the caller's.
+        """
+        self.check()
+        host = self._host(request.registry)
+        scout = self._is_scout(host, request)
+        try:
+            answer = self._authorized(host, request)
+        finally:
+            if scout:
+                host.known.set()
+        self._refuse(request, answer)
+        return answer
+
+    def patiently(self, attempt: Callable[[], _T], *, limit: float | None = None) -> _T:
+        """Call `attempt` until it raises no Transient, with growing pauses; the last one when tries or time run out."""
+        end = None if limit is None else time.monotonic() + limit
+        for count in itertools.count(1):
+            self.check()
+            try:
+                return attempt()
+            except Transient as error:
+                pause = self._pause(count, error)
+                if pause is None or (end is not None and time.monotonic() + pause >= end):
+                    raise error.tried(count) from None
+                if self._cancelled.wait(pause):
+                    raise Cancelled from None
+        raise AssertionError  # pragma: no cover  # itertools.count does not end
+
+    def request(self, request: Request, *, limit: float | None = None) -> Answer:
+        """`ask`, patiently: for what may be sent twice."""
+        return self.patiently(lambda: self.ask(request), limit=limit)
+
+    def refused(self, request: Request, answer: Answer) -> MultiarchError:
+        """The error for an answer that is no success, in the registry's own words."""
+        if _origin(answer.url) != _origin(self._absolute(self._host(request.registry), request.url)):
+            what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
+            return RegistryRefused(what, where=request.name)
+        return RegistryRefused(
+            f"the registry refused to {request.action}: {self._complaint(answer)}", where=request.name
+        )
+
+    @contextlib.contextmanager
+    def uploading(self, registry: str) -> Iterator[None]:
+        """Hold one of the places for blobs on their way up to this registry."""
+        slots = self._host(registry).uploads
+        self._take(slots)
+        try:
+            yield
+        finally:
+            slots.release()
+
+    @contextlib.contextmanager
+    def alone(self, key: tuple[str, str]) -> Iterator[bool]:
+        """Hold what `key` names for this thread of the run; True when another one had it before."""
+        with self._lock:
+            lock = self._held.setdefault(key, threading.Semaphore())
+        waited = not lock.acquire(blocking=False)
+        if waited:
+            self._take(lock)
+        try:
+            yield waited
+        finally:
+            lock.release()
+
+    def _take(self, lock: threading.Semaphore) -> None:
+        while not lock.acquire(timeout=_POLL_S):
+            self.check()
+
+    def check(self) -> None:
+        """Raise Cancelled once the run was cancelled."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    # -- authorization ---------------------------------------------------------------------------------------------
+
+    def _is_scout(self, host: _Host, request: Request) -> bool:
+        """Whether this request finds out for the others how the host wants to be asked; the others wait for it here.
+
+        A host in INSECURE that we know no login for is not scouted: it would cost a local registry a round trip.
+        """
+        if host.known.is_set() or (host.insecure and not self._authorizations.expects_login(request.registry)):
+            return False
+        with self._lock:
+            first, host.scouted = not host.scouted, True
+        if not first:
+            host.known.wait(self.settings.connect_timeout + self.settings.read_timeout)
+        return first
+
+    def _authorized(self, host: _Host, request: Request) -> Answer:
+        wish = request.wish()
+        used = self._authorizations.held(wish)
+        answer = self._follow(host, request, used)
+        if answer.status == _UNAUTHORIZED and self._is_own(host, answer):
+            fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used)
+            if fresh is not None:
+                answer = self._follow(host, request, fresh)
+        return answer
+
+    def _is_own(self, host: _Host, answer: Answer) -> bool:
+        return _origin(answer.url) == _origin(self._absolute(host, "/"))
+
+    def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
+        """One request to a token service; not retried here, as whoever wanted the token is."""
+        answer = self._wire.send(method, url, headers, body or None)
+        if answer.status in _FAILED:
+            raise self._transient(answer, f"the token service {public_url(url)}", _netloc(url))
+        return answer.status, answer.content
+
+    def _refuse(self, request: Request, answer: Answer) -> None:
+        if answer.status in _FAILED:
+            raise self._transient(answer, "the registry", request.name)
+        if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and self._is_own(self._host(request.registry), answer):
+            realm, source, trouble = self._authorizations.origin(request.wish())
+            raise unauthorized(
+                request.name,
+                request.registry,
+                request.action,
+                self._complaint(answer),
+                realm=realm,
+                source=source,
+                trouble=trouble,
+            )
+
+    def _transient(self, answer: Answer, who: str, where: str) -> Transient:
+        pause = retry_after(answer.headers.get("Retry-After"))
+        if answer.status == _TOO_MANY:
+            return TooManyRequests(f"{who} says there are too many requests (429)", where=where, pause=pause)
+        return RegistryFailed(f"{who} failed: {self._complaint(answer)}", where=where, pause=pause)
+
+    def _complaint(self, answer: Answer) -> str:
+        """Status, code and message of an error answer (distribution spec 1.1, "Error Codes"), made fit to be shown."""
+        text = str(answer.status)
+        try:
+            errors = Document.parse(answer.content, where="").objects("errors")
+            if errors:
+                text += " " + ": ".join(part for key in ("code", "message") if (part := errors[0].text(key)))
+        except InvalidDocument:
+            pass
+        shown = "".join(character if character.isprintable() else " " for character in text[:400])
+        return self._authorizations.conceal(shown).strip()
+
+    def _pause(self, count: int, error: Transient) -> float | None:
+        longest = self.settings.longest_pause
+        if count >= self.settings.attempts or (error.pause or 0) > longest:
+            return None
+        own = min(self.settings.backoff * 2.0 ** (count - 1), longest)
+        # Jitter, so that many builds that failed together do not come back together.
+        jittered = own * random.uniform(0.5, 1.0)  # noqa: S311  # no secret depends on it
+        return max(jittered, error.pause or 0.0)
+
+    # -- the way to a host -----------------------------------------------------------------------------------------
+
+    def _host(self, registry: str) -> _Host:
+        with self._lock:
+            host = self._hosts.get(registry)
+            if host is None:
+                netloc = _HUB_API if registry == _HUB else registry
+                insecure = self.settings.may_be_plain(netloc)
+                slots = threading.BoundedSemaphore(self.settings.uploads)
+                host = self._hosts[registry] = _Host(netloc, insecure, slots, None if insecure else "https")
+            return host
+
+    def _absolute(self, host: _Host, url: str) -> str:
+        root = f"{host.scheme or 'https'}://{host.netloc}"
+        # A registry behind a proxy that ends TLS often calls its own uploads by http.
+        own = f"http://{host.netloc}/"
+        return root + "/" + url.removeprefix(own) if url.startswith(own) else urllib.parse.urljoin(root + "/", url)
+
+    def _follow(self, host: _Host, request: Request, authorization: str | None) -> Answer:
+        """Send to the registry and wherever it redirects to; the authorization goes to the registry alone."""
+        answer = self._speculate(host, request) if host.scheme is None else None
+        root = self._absolute(host, "/")
+        own = _origin(root)
+        url = self._checked(request, root, self._absolute(host, request.url))
+        for _ in range(_REDIRECTS + 1):
+            if answer is None:
+                headers = request.headers
+                if authorization is not None and _origin(url) == own:
+                    headers = (*headers, ("Authorization", authorization))
+                answer = self._send(request, url, headers)
+            target = _redirection(request, answer)
+            if target is None:
+                return answer
+            url = self._checked(request, answer.url, target)
+            answer = None
+        raise RegistryRefused(f"the registry redirects more than {_REDIRECTS} times", where=request.name)
+
+    def _checked(self, request: Request, old: str, target: str) -> str:
+        """Where a registry sends us, made absolute; RegistryRefused for what is no URL or plain HTTP."""
+        url = urllib.parse.urljoin(old, target)
+        try:
+            parts = urllib.parse.urlsplit(url)
+            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+            plain = parts.scheme == "http" and not self.settings.may_be_plain(parts.netloc)
+        except ValueError:
+            sound = plain = False
+        if not sound or plain:
+            why = "over plain HTTP" if plain else "to no usable URL"
+            what = f"the registry sends us {why}: {public_url(target)}"
+            hint = f"if that is meant: INSECURE={parts.netloc}" if plain else None
+            raise RegistryRefused(what, where=request.name, hint=hint)
+        return url
+
+    def _speculate(self, host: _Host, request: Request) -> Answer | None:
+        """Find out whether an insecure host speaks TLS; None when the request has to be sent now that it is known."""
+        probe = self._probe(host)
+        answer: Answer | None = None
+        failure: Transient | None = None
+        if request.method in _READS and request.url.startswith("/") and not probe.done():
+            try:
+                answer = self._send(request, f"http://{host.netloc}{request.url}", request.headers)
+            except Transient as error:
+                failure = error
+        try:
+            host.scheme = probe.result(self.settings.connect_timeout)
+        except (FutureTimeout, MultiarchError) as error:
+            if answer is None or answer.status == _BAD_REQUEST:  # what a TLS server says to plain HTTP
+                with self._lock:
+                    host.probe = None
+                raise failure or _silent(host.netloc, error) from None
+            host.scheme = "http"
+        if host.scheme == "http" and failure is not None:
+            raise failure
+        return answer if host.scheme == "http" else None
+
+    def _probe(self, host: _Host) -> Future[str]:
+        with self._lock:
+            if host.probe is None:
+                host.probe = Future()
+                threading.Thread(target=self._try_tls, args=(host.netloc, host.probe), daemon=True).start()
+            return host.probe
+
+    def _try_tls(self, netloc: str, probe: Future[str]) -> None:
+        try:
+            probe.set_result("https" if self._wire.speaks_tls(netloc) else "http")
+        except Exception as error:  # noqa: BLE001  # whoever waits for the future must learn of it
+            probe.set_exception(error)
+
+    def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
+        body: Outgoing | None = None
+        if request.body is not None:
+            body = Outgoing(request.body, request.length, self.check)
+            headers = (*headers, ("Content-Length", str(request.length)))
+        try:
+            return self._wire.send(
+                request.method, url, headers, body, stream=request.stream, read_timeout=request.read_timeout
+            )
+        finally:
+            if body is not None:
+                body.close()
+
+
+def _silent(netloc: str, error: Exception) -> MultiarchError:
+    return error if isinstance(error, MultiarchError) else Interrupted("no answer while TLS began", where=netloc)
+
+
+def _redirection(request: Request, answer: Answer) -> str | None:
+    followed = (301, 302, 303, 307, 308) if request.method in _READS else (307, 308)
+    return answer.headers.get("Location") if answer.status in followed else None
+
+
+def _netloc(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

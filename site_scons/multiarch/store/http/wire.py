@@ -1,0 +1,250 @@
+"""One exchange with one host, over kept connections: bodies in blocks, stoppable, errors in our words.
+
+The only room that knows urllib3, which is imported at the first exchange.
+"""
+
+from __future__ import annotations
+
+import io
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from multiarch.document import LIMIT
+from multiarch.errors import MultiarchError
+from multiarch.store.http.exchange import Answer, Settings
+from multiarch.store.http.failures import AnswerTooLarge, Interrupted, Unreachable, UntrustedHost
+from multiarch.store.http.hosts import proxy_for, tls_context
+
+if TYPE_CHECKING:
+    import urllib3
+    import urllib3.exceptions
+
+
+_BLOCK = 1 << 18
+_ERROR_BYTES = 1 << 16
+_AGENT = "multiarch/1"
+
+
+class UnreadableContent(MultiarchError):
+    """Local content that could not be read while it was sent, or that is shorter than it was said to be."""
+
+
+class Outgoing:
+    """A request's body of exactly `length` bytes, opened at the first read, stopped between blocks by `check`."""
+
+    def __init__(self, content: Callable[[], BinaryIO], length: int, check: Callable[[], None]) -> None:
+        self._content = content
+        self._check = check
+        self._left = length
+        self._stream: BinaryIO | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        """The next block; UnreadableContent when the content fails or ends too early."""
+        self._check()
+        wanted = self._left if size < 0 else min(size, self._left)
+        if not wanted:
+            return b""
+        try:
+            if self._stream is None:
+                self._stream = self._content()
+            block = self._stream.read(wanted)
+        except OSError as error:
+            # Not handed on as it is: urllib3 would take it for a failure of the connection.
+            raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
+        if not block:
+            raise UnreadableContent(f"the content ended {self._left} bytes too early")
+        self._left -= len(block)
+        return block
+
+    def close(self) -> None:
+        """Close the content, if it was opened."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+class Incoming(io.RawIOBase):
+    """A response's body; raises Unreachable when the connection is cut before its end. Closing frees the connection."""
+
+    def __init__(
+        self,
+        response: urllib3.BaseHTTPResponse,
+        check: Callable[[], None],
+        explained: Callable[[urllib3.exceptions.HTTPError], MultiarchError],
+    ) -> None:
+        super().__init__()
+        self._response = response
+        self._check = check
+        self._explained = explained
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes, fewer only at the end; all of them for -1 or None."""
+        import urllib3.exceptions
+
+        self._check()
+        try:
+            return self._response.read(None if size is None or size < 0 else size)
+        except urllib3.exceptions.HTTPError as error:
+            self._check()
+            raise self._explained(error) from None
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
+        """As io.RawIOBase says, over `read`."""
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        """Give the connection back when the body was read to its end, else end it."""
+        if not self.closed:
+            if self._response.closed:
+                self._response.release_conn()
+            else:
+                self._response.close()
+        super().close()
+
+
+class Wire:
+    """The connection pools of a run, one a host and scheme; thread-safe. `check` raises when the run is cancelled."""
+
+    def __init__(self, settings: Settings, check: Callable[[], None]) -> None:
+        self._settings = settings
+        self._check = check
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: tuple[tuple[str, str], ...],
+        body: Outgoing | bytes | None = None,
+        *,
+        stream: bool = False,
+        read_timeout: float | None = None,
+    ) -> Answer:
+        """One request, one answer of any status; nothing is followed, repeated or decoded.
+
+        A successful answer is read whole up to the size of a manifest (AnswerTooLarge), or handed on as `stream`; of
+        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection.
+        """
+        import urllib3.exceptions
+
+        self._check()
+        patience = read_timeout or self._settings.read_timeout
+        netloc = urllib.parse.urlsplit(url).netloc
+
+        def explained(error: urllib3.exceptions.HTTPError) -> MultiarchError:
+            return explain(error, netloc, self._settings.connect_timeout, patience)
+
+        try:
+            response = self._pool(url).urlopen(
+                method,
+                url,
+                body=body,
+                headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"} | dict(headers),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(connect=self._settings.connect_timeout, read=patience),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            self._check()
+            raise explained(error) from None
+        return _receive(response, url, Incoming(response, self._check, explained), stream=stream)
+
+    def speaks_tls(self, netloc: str) -> bool:
+        """Whether TLS is spoken at `host[:port]`; Unreachable when nobody is there. The connection is kept."""
+        try:
+            self.send("HEAD", f"https://{netloc}/v2/", (), read_timeout=self._settings.connect_timeout)
+        except (UntrustedHost, Interrupted):
+            return False
+        return True
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        parts = urllib.parse.urlsplit(url)
+        with self._lock:
+            pool = self._pools.get((parts.scheme, parts.netloc))
+            if pool is None:
+                pool = self._pools[(parts.scheme, parts.netloc)] = self._connect(parts.scheme, parts.netloc)
+            return pool
+
+    def _connect(self, scheme: str, netloc: str) -> urllib3.PoolManager:
+        import urllib3
+
+        settings = self._settings
+        context: ssl.SSLContext | None = None
+        if scheme == "https":
+            context = tls_context(
+                netloc,
+                insecure=settings.may_be_plain(netloc),
+                ca_file=settings.authorities(),
+                certs_dirs=settings.certs_dirs,
+            )
+        size = settings.heads + settings.uploads
+        proxy = proxy_for(scheme, netloc, settings.environment)
+        if proxy is None:
+            return urllib3.PoolManager(maxsize=size, ssl_context=context, blocksize=_BLOCK)
+        parts = urllib.parse.urlsplit(proxy)
+        login = urllib.parse.unquote(f"{parts.username}:{parts.password or ''}") if parts.username else None
+        headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
+        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return urllib3.ProxyManager(plain, proxy_headers=headers, maxsize=size, ssl_context=context, blocksize=_BLOCK)
+
+
+def _receive(response: urllib3.BaseHTTPResponse, url: str, body: Incoming, *, stream: bool) -> Answer:
+    fine = 200 <= response.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
+    challenges = tuple(response.headers.getlist("WWW-Authenticate"))
+    if stream and fine:
+        return Answer(response.status, response.headers, b"", url, challenges, body)  # type: ignore[arg-type]
+    bound = LIMIT if fine else _ERROR_BYTES
+    with body:
+        content = body.read(bound + 1)
+    if fine and len(content) > bound:
+        where = urllib.parse.urlsplit(url).netloc
+        raise AnswerTooLarge(f"answered with more than {bound} bytes where a manifest was asked for", where=where)
+    return Answer(response.status, response.headers, content[:bound], url, challenges)
+
+
+def explain(error: urllib3.exceptions.HTTPError, netloc: str, connect: float, read: float) -> MultiarchError:
+    """What a failure of the connection to `netloc` means; never holds a URL. The limits are seconds."""
+    from urllib3 import exceptions
+
+    if isinstance(error, exceptions.ProxyError):
+        return Unreachable("the proxy for it cannot be reached", where=netloc, hint="see HTTPS_PROXY and NO_PROXY")
+    if isinstance(error, exceptions.SSLError):
+        return _untrusted(error, netloc)
+    if isinstance(error, exceptions.NameResolutionError):
+        return Unreachable("no address is known for this name", where=netloc, hint="see REGISTRY, and the network")
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return Unreachable(f"no connection within {connect:g} s", where=netloc)
+    if isinstance(error, exceptions.NewConnectionError):
+        cause = error.__cause__ or error.__context__
+        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else "not possible"
+        return Unreachable(f"no connection: {why}", where=netloc, hint="does the registry run there?")
+    if isinstance(error, exceptions.TimeoutError):
+        return Interrupted(f"no answer within {read:g} s", where=netloc)
+    return Interrupted("the connection was cut", where=netloc)
+
+
+def _untrusted(error: urllib3.exceptions.SSLError, netloc: str) -> MultiarchError:
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        folder = f"/etc/docker/certs.d/{netloc}"
+        hint = f"put its authority into {folder}/ca.crt, or name it by MULTIARCH_CA; or trust it: INSECURE={netloc}"
+        return UntrustedHost(f"its certificate is not trusted: {cause.verify_message}", where=netloc, hint=hint)
+    reason = getattr(cause, "reason", None) or ""
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
+        hint = f"if that is meant: INSECURE={netloc}"
+        return UntrustedHost("speaks no TLS; plain HTTP is for hosts in INSECURE only", where=netloc, hint=hint)
+    if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return Interrupted("the connection was cut while TLS began", where=netloc)
+    return UntrustedHost(f"TLS failed: {reason or 'no common way to speak'}", where=netloc)

@@ -1,0 +1,346 @@
+"""A repository of a registry (OCI distribution spec 1.1), as the Store that copies are made from and to."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import queue
+import re
+import threading
+import time
+import urllib.parse
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, TypeAlias
+
+from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest, verifying
+from multiarch.document import LIMIT, Document
+from multiarch.errors import MultiarchError
+from multiarch.index import Index
+from multiarch.mediatype import INDEX, MANIFESTS, is_index
+from multiarch.reference import Reference, check_tag
+from multiarch.store import BlobMissing, ManifestTooLarge, read
+from multiarch.store.entries import parse_digest
+from multiarch.store.http import Answer, RegistryRefused, Request, Transport, Unauthorized, Unreachable
+from multiarch.store.http.challenge import repository_scope
+from multiarch.store.served import Download, check_digest, digest_of
+from multiarch.store.upload import Upload
+
+_CREATED, _NOT_FOUND, _NO_METHOD = 201, 404, 405
+_ACCEPT = (("Accept", ", ".join(MANIFESTS)),)
+_LINK = re.compile(r"<([^<>]*)>\s*((?:;\s*[\w*-]+\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]+)\s*)*)")
+_PAGES = 10_000
+_TOGETHER = 10
+
+Observed: TypeAlias = "Descriptor | MultiarchError | None"
+
+
+class Registry:
+    """One repository; any number of threads may use it. Every method is patient: it fails only after several tries.
+
+    Raises, beside what the protocol names: Unreachable, Unauthorized, TooManyRequests, RegistryFailed, RegistryRefused,
+    UntrustedHost, Cancelled.
+    """
+
+    def __init__(self, transport: Transport, name: Reference) -> None:
+        self._transport = transport
+        self._name = name.bare
+        self._manifests: dict[Digest, bytes] = {}  # as put or read, since a tag is made by putting the bytes again
+        self._offered: dict[Digest, str] = {}
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """The descriptor of a tag or digest now; None = absent. One HEAD, unless the registry leaves headers out."""
+        return self.look(name)
+
+    def look(self, name: str, *, limit: float | None = None, likes: tuple[str, ...] = ()) -> Descriptor | None:
+        """As `resolve`, with `limit` seconds for it and further scopes for the token that it may bring."""
+        wanted = parse_digest(name)
+        if wanted is None:
+            check_tag(name)
+        request = self._request("HEAD", f"manifests/{name}", headers=_ACCEPT, likes=likes, read_timeout=limit)
+        answer = self._transport.request(request, limit=limit)
+        if answer.status == _NOT_FOUND:
+            return None
+        if answer.fine:
+            found = digest_of(answer)
+            size = answer.headers.get("Content-Length", "")
+            media_type = _media_type(answer)
+            if wanted is not None:
+                check_digest(answer, wanted, where=f"{self._name.name}@{wanted}")
+            if found is not None and size.isdecimal() and media_type in MANIFESTS:
+                return Descriptor(media_type, wanted or found, int(size))
+        elif answer.status not in (400, _NO_METHOD, 501):  # some do not know HEAD
+            raise self._transport.refused(request, answer)
+        return self._get(name, wanted, limit)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """The content, verified while it is read; BlobMissing when absent. A cut download goes on where it ended."""
+        if descriptor.media_type in MANIFESTS:
+            return io.BytesIO(self._manifest(descriptor))
+        request = self._request("GET", f"blobs/{descriptor.digest}", stream=True)
+        below = Download(self._transport, request, descriptor.size)
+        return verifying(below, descriptor.digest, descriptor.size, where=self._name.name)  # type: ignore[arg-type]
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether this blob or manifest is there, with this size when the registry tells it."""
+        manifest = descriptor.media_type in MANIFESTS
+        kind, headers = ("manifests", _ACCEPT) if manifest else ("blobs", ())
+        request = self._request("HEAD", f"{kind}/{descriptor.digest}", headers=headers)
+        answer = self._transport.request(request)
+        if answer.status == _NOT_FOUND:
+            return False
+        if not answer.fine:
+            raise self._transport.refused(request, answer)
+        check_digest(answer, descriptor.digest, where=f"{self._name.name}@{descriptor.digest}")
+        size = answer.headers.get("Content-Length", "")
+        return not size.isdecimal() or int(size) in (0, descriptor.size)
+
+    def put(self, descriptor: Descriptor, content: Callable[[], BinaryIO]) -> None:
+        """Make the content be there; verified before the registry gets its last bytes. Idempotent."""
+        if descriptor.media_type in MANIFESTS:
+            self._put_manifest(str(descriptor.digest), descriptor, _bytes(descriptor, content))
+            return
+        # One repository takes one blob once: whoever comes second waits, and finds it.
+        with self._transport.alone((self._name.name, str(descriptor.digest))) as waited:
+            if waited and self.has(descriptor):
+                return
+            offered = self._offered.pop(descriptor.digest, None)
+            Upload(self._transport, self._name, descriptor, content, offered).run()
+
+    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+        """Take a blob over from another repository of this registry; False: not possible, `put` it.
+
+        The session that a registry opens when it cannot mount is used by the next `put` of this blob.
+        """
+        if origin.registry != self._name.registry or descriptor.media_type in MANIFESTS:
+            return False
+        query = urllib.parse.urlencode({"mount": str(descriptor.digest), "from": origin.repository})
+        request = self._request(
+            "POST",
+            f"blobs/uploads/?{query}",
+            action="push",
+            scopes=(repository_scope(origin.repository, "pull"),),
+        )
+        try:
+            answer = self._transport.request(request)
+        except Unauthorized:
+            return False  # it may be the other repository that is closed to us; a put will tell
+        if answer.status == _CREATED:
+            check_digest(answer, descriptor.digest, where=self._name.name)
+            return True
+        location = answer.headers.get("Location")
+        if answer.fine and location:
+            self._offered[descriptor.digest] = urllib.parse.urljoin(answer.url, location)
+        return False
+
+    def tag(self, name: str, descriptor: Descriptor) -> None:
+        """Let a tag name a manifest that is there: its bytes are put again under the tag."""
+        check_tag(name)
+        self._put_manifest(name, descriptor, self._manifest(descriptor))
+
+    def tags(self) -> tuple[str, ...]:
+        """All tags, in the registry's order; none when the repository is unknown (spec: "Listing Tags")."""
+        found: dict[str, None] = {}
+        for document in self._pages("tags/list?n=1000"):
+            found.update(dict.fromkeys(document.texts("tags")))
+        return tuple(found)
+
+    def referrers(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
+        """What names this manifest as its subject: by the referrers API, else by the tag `<algorithm>-<hex>`."""
+        digest = descriptor.digest
+        found: dict[Descriptor, None] = {}
+        pages = list(self._pages(f"referrers/{digest}"))
+        for document in pages:
+            found.update(dict.fromkeys(Descriptor.from_json(item) for item in document.objects("manifests")))
+        if pages:
+            return tuple(found)
+        listed = self.resolve(f"{digest.algorithm}-{digest.hex}"[:128])
+        if listed is None or not is_index(listed.media_type):
+            return ()
+        content = read(self, listed)
+        return Index.from_json(content, where=str(listed.digest), media_type=listed.media_type).manifests
+
+    def _pages(self, path: str) -> Iterable[Document]:
+        """The JSON pages of a listing, over their Link headers (RFC 8288); nothing when the first is not found."""
+        url: str | None = f"/v2/{self._name.repository}/{path}"
+        for _ in range(_PAGES):
+            request = Request(
+                "GET", url or "", self._name.registry, self._name.repository, headers=(("Accept", INDEX),)
+            )
+            answer = self._transport.request(request)
+            if answer.status == _NOT_FOUND:
+                return
+            if not answer.fine:
+                raise self._transport.refused(request, answer)
+            yield Document.parse(answer.content, where=f"{self._name.name}: {path.partition('?')[0]}")
+            following = _next_page(answer.headers.get("Link"))
+            url = None if following is None else urllib.parse.urljoin(answer.url, following)
+            if url is None:
+                return
+        raise RegistryRefused(f"the listing has more than {_PAGES} pages", where=self._name.name)
+
+    def _manifest(self, descriptor: Descriptor) -> bytes:
+        """The verified bytes of a manifest; BlobMissing when absent."""
+        content = self._manifests.get(descriptor.digest)
+        if content is not None and len(content) == descriptor.size:
+            return content
+        if descriptor.size > LIMIT:
+            raise ManifestTooLarge(f"{descriptor.digest} is {descriptor.size} bytes; the limit is {LIMIT}")
+        request = self._request("GET", f"manifests/{descriptor.digest}", headers=_ACCEPT)
+        answer = self._transport.request(request)
+        where = f"{self._name.name}@{descriptor.digest}"
+        if answer.status == _NOT_FOUND:
+            raise BlobMissing("is not in the registry", where=where)
+        if not answer.fine:
+            raise self._transport.refused(request, answer)
+        with verifying(io.BytesIO(answer.content), descriptor.digest, descriptor.size, where=where) as stream:
+            content = stream.read()
+        check_digest(answer, descriptor.digest, where=where)
+        self._manifests[descriptor.digest] = content
+        return content
+
+    def _get(self, name: str, wanted: Digest | None, limit: float | None) -> Descriptor | None:
+        """A descriptor made from the bytes themselves."""
+        request = self._request("GET", f"manifests/{name}", headers=_ACCEPT, read_timeout=limit)
+        answer = self._transport.request(request, limit=limit)
+        if answer.status == _NOT_FOUND:
+            return None
+        if not answer.fine:
+            raise self._transport.refused(request, answer)
+        where = f"{self._name.name}:{name}"
+        digest = wanted or Digest.of(answer.content)
+        with verifying(io.BytesIO(answer.content), digest, len(answer.content), where=where) as stream:
+            stream.read()
+        check_digest(answer, digest, where=where)
+        media_type = _media_type(answer)
+        if media_type not in MANIFESTS:
+            media_type = Document.parse(answer.content, where=where).required("mediaType")
+        self._manifests[digest] = answer.content
+        return Descriptor(media_type, digest, len(answer.content))
+
+    def _put_manifest(self, name: str, descriptor: Descriptor, content: bytes) -> None:
+        """PUT the exact bytes (spec: "Pushing Manifests"); what the registry then calls them is checked."""
+        request = self._request(
+            "PUT",
+            f"manifests/{name}",
+            action="push",
+            headers=(("Content-Type", descriptor.media_type),),
+            body=lambda: io.BytesIO(content),
+            length=len(content),
+        )
+        answer = self._transport.request(request)
+        if not answer.fine:
+            raise self._transport.refused(request, answer)
+        check_digest(answer, descriptor.digest, where=f"{self._name.name}:{name}")
+        self._manifests[descriptor.digest] = content
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        action: str = "pull",
+        headers: tuple[tuple[str, str], ...] = (),
+        body: Callable[[], BinaryIO] | None = None,
+        length: int = 0,
+        scopes: tuple[str, ...] = (),
+        likes: tuple[str, ...] = (),
+        stream: bool = False,
+        read_timeout: float | None = None,
+    ) -> Request:
+        return Request(
+            method,
+            f"/v2/{self._name.repository}/{path}",
+            self._name.registry,
+            self._name.repository,
+            action,
+            headers,
+            body,
+            length,
+            scopes,
+            likes,
+            stream,
+            read_timeout,
+        )
+
+
+def resolve_all(
+    transport: Transport, references: Iterable[Reference], *, limit: float = 15.0
+) -> dict[Reference, Observed]:
+    """What every tag (or digest) names now, all asked at once; an error in place of an answer where there is none.
+
+    At most `settings.heads` requests are under way at a host, each reference has `limit` seconds from the start, and
+    the call returns by then. Nothing is raised for a single reference; references in the order given.
+    """
+    wanted = list(dict.fromkeys(references))
+    done: queue.SimpleQueue[tuple[Reference, Observed]] = queue.SimpleQueue()
+    by_host: defaultdict[str, list[Reference]] = defaultdict(list)
+    for reference in wanted:
+        by_host[reference.registry].append(reference)
+    for group in by_host.values():
+        _ask_host(transport, group, limit, done)
+    end = time.monotonic() + limit
+    answers: dict[Reference, Observed] = {}
+    while len(answers) < len(wanted):
+        try:
+            reference, answer = done.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            break
+        answers[reference] = answer
+    return {reference: answers.get(reference, _late(reference, limit)) for reference in wanted}
+
+
+def _ask_host(
+    transport: Transport, group: list[Reference], limit: float, done: queue.SimpleQueue[tuple[Reference, Observed]]
+) -> None:
+    """Start the threads that ask one host."""
+    # One token for all repositories, where the service grants that; not too many, as some limit a request's length.
+    likes = tuple(dict.fromkeys(repository_scope(reference.repository, "pull") for reference in group))[:_TOGETHER]
+    left: queue.SimpleQueue[Reference] = queue.SimpleQueue()
+    for reference in group:
+        left.put(reference)
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                reference = left.get_nowait()
+                done.put((reference, _observe(transport, reference, limit, likes)))
+
+    # Daemons, as a name server that does not answer can hold one longer than anybody wants to wait.
+    for _ in range(min(len(group), transport.settings.heads)):
+        threading.Thread(target=work, daemon=True).start()
+
+
+def _observe(transport: Transport, reference: Reference, limit: float, likes: tuple[str, ...]) -> Observed:
+    name = str(reference.digest) if reference.digest is not None else reference.tag or "latest"
+    try:
+        return Registry(transport, reference).look(name, limit=limit, likes=likes)
+    except MultiarchError as error:
+        return error
+
+
+def _late(reference: Reference, limit: float) -> Observed:
+    return Unreachable(f"no answer within {limit:g} s", where=reference.registry)
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _bytes(descriptor: Descriptor, content: Callable[[], BinaryIO]) -> bytes:
+    """The verified bytes of a manifest that is to be sent."""
+    if descriptor.size > LIMIT:
+        raise ManifestTooLarge(f"{descriptor.digest} is {descriptor.size} bytes; the limit is {LIMIT}")
+    with verifying(content(), descriptor.digest, descriptor.size, where="the manifest to be sent") as stream:
+        return stream.read()
+
+
+def _next_page(header: str | None) -> str | None:
+    """The target of the link with rel=next (RFC 8288 §3)."""
+    for target, parameters in _LINK.findall(header or ""):
+        for parameter in parameters.split(";"):
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "rel" and "next" in value.strip().strip('"').lower().split():
+                return str(target)
+    return None

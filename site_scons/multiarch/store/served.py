@@ -1,0 +1,97 @@
+"""What a registry says about content in headers, checked; and blobs on their way down, taken up again after a cut."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO
+
+from multiarch.digest import Digest, DigestMismatch, InvalidDigest
+from multiarch.store import BlobMissing
+from multiarch.store.http import Answer, Request, Transient, Transport
+
+_PARTIAL, _NOT_FOUND = 206, 404
+_BLOCK = 1 << 16
+
+
+def digest_of(answer: Answer) -> Digest | None:
+    """Docker-Content-Digest; None when the header is absent or no digest."""
+    text = answer.headers.get("Docker-Content-Digest")
+    try:
+        return None if text is None else Digest.parse(text.strip())
+    except InvalidDigest:
+        return None
+
+
+def check_digest(answer: Answer, wanted: Digest, *, where: str) -> None:
+    """Raise DigestMismatch when the registry calls content by another digest of the same algorithm."""
+    found = digest_of(answer)
+    if found is not None and found.algorithm == wanted.algorithm and found != wanted:
+        raise DigestMismatch(f"the registry calls it {found}, but it is {wanted}", where=where)
+
+
+class Download(io.RawIOBase):
+    """A blob's bytes from a registry, not verified here; a connection that is cut is replaced, from where it ended."""
+
+    def __init__(self, transport: Transport, request: Request, size: int) -> None:
+        super().__init__()
+        self._transport = transport
+        self._request = request
+        self._size = size
+        self._position = 0
+        self._stream: BinaryIO | None = None
+        self._stream = transport.patiently(self._open)
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes; all that are left for -1 or None."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(_BLOCK), b""))
+        block = self._transport.patiently(lambda: self._block(size))
+        self._position += len(block)
+        return block
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
+        """As io.RawIOBase says, over `read`."""
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        """Close the connection, or give it back when the blob was read to its end."""
+        self._drop()
+        super().close()
+
+    def _block(self, size: int) -> bytes:
+        if self._stream is None:
+            self._stream = self._open()
+        try:
+            return self._stream.read(size)
+        except Transient:
+            self._drop()
+            raise
+
+    def _open(self) -> BinaryIO:
+        request = self._request
+        if self._position:
+            request = request.with_header("Range", f"bytes={self._position}-")
+        answer = self._transport.ask(request)
+        if answer.status == _NOT_FOUND:
+            raise BlobMissing(f"has no blob {request.url.rpartition('/')[2]}", where=request.name)
+        if answer.stream is None:
+            raise self._transport.refused(request, answer)
+        if answer.status != _PARTIAL:
+            self._skip(answer.stream, self._position)
+        return answer.stream
+
+    @staticmethod
+    def _skip(stream: BinaryIO, count: int) -> None:
+        while count and (block := stream.read(min(count, _BLOCK))):
+            count -= len(block)
+
+    def _drop(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
