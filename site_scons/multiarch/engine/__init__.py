@@ -30,11 +30,17 @@ class UnsupportedInstruction(MultiarchError):
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """One FROM of a Dockerfile, resolved: the reference as written (arguments expanded) and the platform's manifest."""
+    """One FROM of a Dockerfile, resolved: the reference as written (arguments expanded) and the platform's manifest.
+
+    `env` and `on_build` are what the base's config says, where the caller knows it: they decide what a Dockerfile
+    copies. The embedded engine fills them in itself when it builds.
+    """
 
     name: str
     platform: Platform
     digest: Digest
+    env: tuple[str, ...] = ()
+    on_build: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

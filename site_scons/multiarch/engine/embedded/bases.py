@@ -1,0 +1,82 @@
+"""Base images: what a FROM takes over from a registry, and what it must not contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from multiarch.config import ImageConfig
+from multiarch.descriptor import Descriptor
+from multiarch.dockerfile import InvalidDockerfile
+from multiarch.engine import Base, BuildPlan
+from multiarch.engine.embedded.recipe import BaseWanted, Recipe
+from multiarch.executable import WrongMachine
+from multiarch.index import Index
+from multiarch.manifest import Manifest
+from multiarch.mediatype import is_index, to_oci
+from multiarch.platform import Platform
+from multiarch.reference import Reference
+from multiarch.store import BlobMissing, Source, read
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """A base as it was read: its config, and its layers as OCI descriptors (their bytes stay where they are)."""
+
+    reference: Reference
+    config: ImageConfig
+    layers: tuple[Descriptor, ...]
+    source: Source
+
+
+Images = Mapping[tuple[str, Platform], BaseImage]
+OpenSource = Callable[[Reference], Source]
+
+
+def load(base: Base, open_source: OpenSource, *, where: str) -> BaseImage:
+    """Read manifest and config of a resolved base; BlobMissing when it is gone, else what the source raises."""
+    reference = Reference.parse(base.name).with_digest(base.digest)
+    source = open_source(reference)
+    descriptor = source.resolve(str(base.digest))
+    if descriptor is None:
+        raise BlobMissing(
+            f"base {base.name} is gone: {reference.registry} has no {base.digest}",
+            where=where,
+            hint="'scons update-bases' resolves it again",
+        )
+    if is_index(descriptor.media_type):
+        index = Index.from_json(read(source, descriptor), where=str(reference), media_type=descriptor.media_type)
+        entry = index.select(base.platform)
+        if entry is None:
+            raise WrongMachine(f"base {base.name} has no image for {base.platform}", where=where)
+        descriptor = entry
+    manifest = Manifest.from_json(read(source, descriptor), where=str(reference), media_type=descriptor.media_type)
+    config = ImageConfig.from_json(read(source, manifest.config), where=f"{reference}: config")
+    layers = tuple(replace(layer.bare(), media_type=to_oci(layer.media_type)) for layer in manifest.layers)
+    return BaseImage(reference.with_digest(descriptor.digest), config, layers, source)
+
+
+def resolved(wanted: BaseWanted, plan: BuildPlan, recipe: Recipe) -> Base:
+    """The plan's entry for a base; raises InvalidDockerfile when there is none."""
+    for base in plan.bases:
+        if base.name == wanted.name and base.platform == wanted.platform:
+            return base
+    raise InvalidDockerfile(
+        f"base {wanted.name} for {wanted.platform} is not resolved to a digest",
+        where=recipe.where(wanted.line),
+        hint="is it the name of a stage, misspelt? else pass it in BuildPlan.bases",
+    )
+
+
+def check_platform(name: str, found: Platform, wanted: Platform, *, where: str) -> None:
+    """Raise WrongMachine when a base's config says another platform than the one that is built for."""
+    if found.matches(wanted):
+        return
+    if found.os == wanted.os == "windows" and found.architecture == wanted.architecture:
+        what = f"base {name} is Windows {found.os_version}, but the image is for {wanted.os_version}"
+        raise WrongMachine(what, where=where, hint="name the base of that version, or drop the version from PLATFORMS")
+    raise WrongMachine(
+        f"base {name} is {found}, but the image is {wanted}",
+        where=where,
+        hint="use a base that has this platform; its tag may name a single-platform image",
+    )

@@ -1,0 +1,287 @@
+"""One build: the stages of a recipe executed in order, up to the config and file tree of the target. Nothing is written."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from multiarch import windows
+from multiarch.config import ImageConfig
+from multiarch.dockerfile import Add, Cmd, Command, Copy, Entrypoint, Run, Workdir
+from multiarch.engine import BuildPlan, UnsupportedInstruction
+from multiarch.engine.embedded import names, sources
+from multiarch.engine.embedded.bases import BaseImage, Images, check_platform
+from multiarch.engine.embedded.configuring import configured, is_absolute, recorded
+from multiarch.engine.embedded.context import Context
+from multiarch.engine.embedded.copying import Manner, copy
+from multiarch.engine.embedded.inline import InlineTree
+from multiarch.engine.embedded.layertree import BaseTree
+from multiarch.engine.embedded.modes import Chmod
+from multiarch.engine.embedded.recipe import PATH, SCRATCH, PlannedStage, Recipe, Scope, environment
+from multiarch.engine.embedded.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
+from multiarch.engine.embedded.unpacking import unpack
+from multiarch.errors import MultiarchError
+from multiarch.ignorefile import IgnoreFile
+
+_REMOTE = re.compile(r"(?:https?|git|ssh|ftp)://|[\w.-]+@[\w.-]+:")
+OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
+
+
+@dataclass(slots=True)
+class Stage:
+    """A stage while it is executed, and after: `layers` are its own, each a list of paths and what is there."""
+
+    config: ImageConfig
+    tree: Overlay
+    scope: Scope
+    base: BaseImage | None
+    layers: tuple[tuple[tuple[str, Node], ...], ...] = ()
+    cmd_is_set: bool = False
+
+
+def unsupported(command: Command, where: str) -> UnsupportedInstruction | None:
+    """Why the engine cannot execute an instruction (variables replaced); None = it can."""
+    if isinstance(command, Run):
+        return UnsupportedInstruction(
+            "the embedded engine cannot execute RUN",
+            where=where,
+            hint=f"use {OTHERS}; or make the file with env.Command and COPY it",
+        )
+    if isinstance(command, Add) and any(_REMOTE.match(source) for source in command.sources):
+        source = next(source for source in command.sources if _REMOTE.match(source))
+        return UnsupportedInstruction(
+            f"the embedded engine cannot fetch '{source}'",
+            where=where,
+            hint=f"use {OTHERS}; or fetch it with env.Command and COPY it",
+        )
+    return None
+
+
+class Builder:
+    """Executes the stages that the target of a recipe needs."""
+
+    def __init__(self, plan: BuildPlan, recipe: Recipe, context: Context, images: Images) -> None:
+        self._plan = plan
+        self._recipe = recipe
+        self._context = context
+        self._images = images
+        self._stages: dict[int, Stage] = {}
+
+    def target(self) -> Stage:
+        """Execute; raises MultiarchError with the line at fault."""
+        for number in self._recipe.needed:
+            self._stages[number] = self._executed(number)
+        return self._stages[self._recipe.target]
+
+    def _executed(self, number: int) -> Stage:
+        planned = self._recipe.stages[number]
+        stage = self._begun(planned, is_target=number == self._recipe.target)
+        for command in self._recipe.commands(number):
+            where = self._recipe.where(command.line)
+            taken = stage.scope.take(command)
+            reason = unsupported(taken, where)
+            if reason is not None:
+                raise reason
+            with _placed(where, type(command).__name__.upper()):
+                self._execute(stage, taken)
+        return stage
+
+    def _begun(self, planned: PlannedStage, *, is_target: bool) -> Stage:
+        if planned.below is not None:
+            below = self._stages[planned.below]
+            stage = Stage(replace(below.config, on_build=()), below.tree, below.scope, below.base, below.layers)
+        elif planned.on_image:
+            stage = self._on_image(planned)
+        else:
+            config = ImageConfig(planned.platform if not is_target else self._plan.platform, working_dir="/")
+            stage = Stage(config, Overlay(), Scope(self._recipe, {}), None)
+        config = stage.config
+        if config.platform.os != "windows" and config.variable("PATH") is None:
+            config = config.with_variable("PATH", PATH)
+        scope = Scope(self._recipe, stage.scope.variables | environment(config.env))
+        return replace(stage, config=config, scope=scope)
+
+    def _on_image(self, planned: PlannedStage) -> Stage:
+        image = self._images[planned.base, planned.platform]
+        where = self._recipe.where(planned.stage.line)
+        check_platform(planned.base, image.config.platform, planned.platform, where=where)
+        config = replace(image.config, on_build=())
+        return Stage(config, Overlay(BaseTree(image)), Scope(self._recipe, {}), image)
+
+    def _execute(self, stage: Stage, command: Command) -> None:
+        if isinstance(command, Copy | Add):
+            self._copy(stage, command)
+            return
+        stage.config, line = configured(command, stage.config)
+        written = isinstance(command, Workdir) and self._make_workdir(stage)
+        if isinstance(command, Entrypoint) and not stage.cmd_is_set:
+            stage.config = replace(stage.config, cmd=None)
+        stage.cmd_is_set = stage.cmd_is_set or isinstance(command, Cmd)
+        if line is not None:
+            stage.config = recorded(stage.config, line, self._plan.epoch, layer=written)
+
+    def _make_workdir(self, stage: Stage) -> bool:
+        """Make the working directory where it is not there, for the present user; whether that made a layer."""
+        config = stage.config
+        path = windows.normalise(config.working_dir) if _on_windows(config) else config.working_dir
+        layer = Overlay(stage.tree)
+        target = resolve(layer, path)
+        there = layer.lookup(target)
+        if there is None:
+            layer.make_directories(target, owner=self._user(stage))
+        elif not there.is_directory:
+            raise CannotCopy(f"'/{target}' in the image is a {there.kind.value}, not a folder")
+        return _kept(stage, layer)
+
+    def _user(self, stage: Stage) -> tuple[int, int]:
+        if not stage.config.user or _on_windows(stage.config):
+            return 0, 0
+        try:
+            return names.owner(stage.config.user, stage.tree)
+        except CannotCopy:  # as BuildKit: the folder is root's when nobody knows the user
+            return 0, 0
+
+    def _copy(self, stage: Stage, command: Copy | Add) -> None:
+        manner = self._manner(stage, command)
+        destination = _destination(stage.config, command.destination)
+        layer = Overlay(stage.tree)
+        if len(command.sources) + len(command.contents) > 1 and not destination.endswith(("/", "/.")):
+            there = layer.lookup(resolve(layer, destination))
+            if there is None or not there.is_directory:
+                raise CannotCopy(
+                    f"several sources need a folder, and '{command.destination}' does not end in '/'",
+                    hint=f"write {command.destination}/",
+                )
+        if command.sources:
+            tree, place = self._origin(command)
+            for source in command.sources:
+                self._copy_source(command, (tree, place, source), layer, destination, manner)
+        for file in command.contents:
+            copy(InlineTree(file.path, file.content), file.path, layer, destination, manner)
+        written = _kept(stage, layer)
+        stage.config = recorded(stage.config, _line(command), self._plan.epoch, layer=written)
+
+    def _copy_source(
+        self, command: Copy | Add, origin: tuple[Tree, str, str], layer: Overlay, destination: str, manner: Manner
+    ) -> None:
+        tree, place, source = origin
+        if isinstance(command, Copy) and command.parents:
+            root, manner = self._with_parents(tree, place, source, manner)
+            copy(tree, root, layer, destination, manner)
+            return
+        try:
+            found = sources.matches(tree, source)
+        except ValueError:
+            raise CannotCopy(f"'{source}' is not a valid pattern") from None
+        for path in found:
+            node = tree.lookup(resolve(tree, path))
+            if node is None:
+                raise self._missing(place, source, path)
+            if isinstance(command, Add) and command.unpack is not False and unpack(node, layer, destination, manner):
+                continue
+            copy(tree, path, layer, destination, manner)
+
+    def _with_parents(self, tree: Tree, place: str, source: str, manner: Manner) -> tuple[str, Manner]:
+        """The folder below which the path of a source is kept (`COPY --parents`), and what is taken of it."""
+        root, pivot, pattern = source.partition("/./")
+        if not pivot:
+            root, pattern = "", source
+        root, pattern = sources.cleaned(root), sources.cleaned(pattern)
+        path = joined(root, pattern)
+        if not sources.has_wildcards(path) and tree.lookup(resolve(tree, path)) is None:
+            raise self._missing(place, source, path)
+        return root, replace(manner, include=IgnoreFile.of((pattern,), name="--parents") if pattern else None)
+
+    def _origin(self, command: Copy | Add) -> tuple[Tree, str]:
+        """The tree that a COPY reads from, and what to call it."""
+        if isinstance(command, Add) or not command.from_:
+            return self._context, "the context"
+        origin = self._recipe.origin(command)
+        if isinstance(origin, int):
+            tree = self._stages[origin].tree
+            _settle(tree)
+            return tree, f"stage '{command.from_}'"
+        if origin == SCRATCH:
+            return Overlay(), SCRATCH
+        platform = self._recipe.stages[self._recipe.target].platform
+        image = self._images[origin, platform]
+        check_platform(origin, image.config.platform, platform, where=self._recipe.where(command.line))
+        whole = BaseTree(image)
+        whole.settle()
+        return whole, f"image {origin}"
+
+    def _missing(self, place: str, source: str, path: str) -> CannotCopy:
+        hint = "is it built? paths are relative to the project" if place == "the context" else None
+        if place == "the context" and self._context.hides(path):
+            hint = ".dockerignore leaves it out"
+        return CannotCopy(f"'{source}' is not in {place}", hint=hint)
+
+    def _manner(self, stage: Stage, command: Copy | Add) -> Manner:
+        owner = None
+        if command.chown and not _on_windows(stage.config):
+            if command.link and names.by_name(command.chown):
+                raise CannotCopy(f"--chown={command.chown} with --link needs numbers", hint="write uid:gid")
+            owner = names.owner(command.chown, stage.tree)
+        chmod = Chmod.parse(command.chmod) if command.chmod else None
+        exclude = IgnoreFile.of(command.exclude, name="--exclude") if command.exclude else None
+        return Manner(owner, chmod, None, exclude)
+
+
+def _kept(stage: Stage, layer: Overlay) -> bool:
+    """Make what was written a layer of the stage; False, and nothing, when nothing was."""
+    if not layer.changes:
+        return False
+    stage.layers = (*stage.layers, layer.layer())
+    stage.tree = layer
+    return True
+
+
+def _settle(tree: Tree | None) -> None:
+    """Let everything below answer exactly: what is copied from must be known as a whole."""
+    while isinstance(tree, Overlay):
+        tree = tree.lower
+    if isinstance(tree, BaseTree):
+        tree.settle()
+
+
+def _on_windows(config: ImageConfig) -> bool:
+    return config.platform.os == "windows"
+
+
+def _destination(config: ImageConfig, text: str) -> str:
+    """A destination as a path below the image's root, the `/` (or `/.`) at its end kept, as it says: a folder."""
+    folder = ""
+    plain = text
+    if _on_windows(config):
+        folder, plain = config.working_dir, text.replace("\\", "/")
+        path = text if is_absolute(text, "windows") else f"{folder or '/'}/{text}"
+        inside = windows.normalise(path)
+    else:
+        inside = posixpath.normpath(f"/{posixpath.join(config.working_dir or '/', text)}").strip("/")
+    return f"{inside}/" if plain.endswith(("/", "/.")) or plain in ("", ".") else inside
+
+
+def _line(command: Copy | Add) -> str:
+    """The line of history that BuildKit writes."""
+    words = [type(command).__name__.upper()]
+    words += ["--parents"] if isinstance(command, Copy) and command.parents else []
+    words += [f"--{name}={value}" for name, value in (("chown", command.chown), ("chmod", command.chmod)) if value]
+    words += command.sources
+    words += [f"<<{file.path}" for file in command.contents]
+    return " ".join((*words, command.destination)) + " # buildkit"
+
+
+@contextmanager
+def _placed(where: str, instruction: str) -> Iterator[None]:
+    """Say of an error that knows no place, in which line and instruction it happened."""
+    try:
+        yield
+    except MultiarchError as error:
+        if error.where is None:
+            error.where = where
+            if not error.what.startswith(instruction):
+                error.what = f"{instruction}: {error.what}"
+        raise

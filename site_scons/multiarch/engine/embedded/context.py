@@ -1,0 +1,149 @@
+"""The context folder as a Dockerfile sees it: without what .dockerignore leaves out, with normalised modes and owners.
+
+Modes are 0755 for folders and executable files, else 0644; everything belongs to 0:0 (behaviour §5). Nothing is read
+but what is asked for, and each name once.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from multiarch.digest import Digest, verifying
+from multiarch.engine.embedded.gitindex import executables
+from multiarch.engine.embedded.tree import ROOT, CannotCopy, Content, Node, joined, parent
+from multiarch.executable import HEAD, is_executable_head
+from multiarch.ignorefile import IgnoreFile, State
+from multiarch.layer import Kind
+
+_FOLDER = ROOT
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class Context:
+    """The files below `folder`; a Tree. `digest` gives the sha256 of a file's bytes, in hexadecimal.
+
+    `has_modes` says whether the file system knows an executable bit; without one (Windows) a file is executable that
+    git's index says is, or that begins as a program or with `#!`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        digest: Callable[[Path], str],
+        ignore: IgnoreFile | None,
+        *,
+        has_modes: bool = os.name != "nt",
+    ) -> None:
+        self._folder = folder
+        self._text = os.fspath(folder)
+        self._digest = digest
+        self._ignore = ignore
+        self._has_modes = has_modes
+        self._tracked: frozenset[str] | None = None
+        self._states: dict[str, tuple[bool, State]] = {"": (False, ())}
+        self._nodes: dict[str, Node | None] = {"": _FOLDER}
+
+    def lookup(self, path: str) -> Node | None:
+        """As Tree says; raises CannotCopy for what no layer can hold (pipes, sockets, devices)."""
+        try:
+            return self._nodes[path]
+        except KeyError:
+            node = self._nodes[path] = self._found(path)
+            return node
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As Tree says."""
+        node = self.lookup(path)
+        if node is None or not node.is_directory:
+            return ()
+        return tuple(name for name in self._listed(path) if self._is_seen(joined(path, name)))
+
+    def hides(self, path: str) -> bool:
+        """Whether .dockerignore is why there is nothing at this path."""
+        return self.lookup(path) is None and os.path.lexists(self._place(path))
+
+    def _place(self, path: str) -> str:
+        return os.path.join(self._text, *path.split("/")) if path else self._text  # noqa: PTH118  # the hot path
+
+    def _listed(self, path: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self._place(path)))  # noqa: PTH208  # the hot path
+        except OSError as error:
+            raise CannotCopy(f"'{path or '.'}' cannot be read: {error.strerror}") from None
+
+    def _found(self, path: str) -> Node | None:
+        above = self.lookup(parent(path))
+        if above is None or not above.is_directory:
+            return None
+        place = self._place(path)
+        try:
+            status = os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise CannotCopy(f"'{path}' cannot be read: {error}") from None
+        if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode)):
+            return None
+        return self._node(path, place, status)
+
+    def _node(self, path: str, place: str, status: os.stat_result) -> Node:
+        if stat.S_ISDIR(status.st_mode):
+            return _FOLDER
+        if stat.S_ISLNK(status.st_mode):
+            return Node(Kind.SYMLINK, 0o777, target=os.readlink(place).replace(os.sep, "/"))
+        if not stat.S_ISREG(status.st_mode):
+            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "special")
+            raise CannotCopy(
+                f"'{path}' is {what}; only files, folders and links can be copied", hint="leave it out in .dockerignore"
+            )
+        mode = 0o755 if self._is_executable(path, place, status) else 0o644
+        file = self._folder / path
+        return Node(Kind.FILE, mode, content=_content(file, status.st_size, self._digest))
+
+    def _is_executable(self, path: str, place: str, status: os.stat_result) -> bool:
+        if self._has_modes:
+            return bool(status.st_mode & stat.S_IXUSR)
+        if self._tracked is None:
+            self._tracked = executables(self._folder)
+        if path in self._tracked:
+            return True
+        with open(place, "rb") as stream:  # noqa: PTH123  # as in _place
+            return is_executable_head(stream.read(HEAD))
+
+    def _is_seen(self, path: str, *, directory: bool | None = None) -> bool:
+        """Whether a name that exists is in the context: not excluded, or a folder with something in it that is not."""
+        if self._ignore is None:
+            return True
+        excluded, _ = self._judged(path)
+        if not excluded:
+            return True
+        if directory is None:
+            directory = stat.S_ISDIR(os.lstat(self._place(path)).st_mode)
+        if not directory or self._ignore.prunable(path):
+            return False
+        return any(self._is_seen(joined(path, name)) for name in self._listed(path))
+
+    def _judged(self, path: str) -> tuple[bool, State]:
+        found = self._states.get(path)
+        if found is None:
+            assert self._ignore is not None  # noqa: S101  # only _is_seen calls this
+            _, above = self._judged(parent(path))
+            found = self._states[path] = self._ignore.excludes(path, above)
+        return found
+
+
+def _content(file: Path, size: int, digest: Callable[[Path], str]) -> Content:
+    def opened() -> BinaryIO:
+        where = f"{file} changed while the image was built"
+        return verifying(file.open("rb"), Digest("sha256", digest(file)), size, where=where)
+
+    return Content(size, opened, lambda: digest(file), str(file))

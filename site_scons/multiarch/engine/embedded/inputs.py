@@ -1,0 +1,176 @@
+"""What an image is made from, without making it: the answers that a build system asks before it decides anything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from multiarch.dockerfile import Add, Command, Copy
+from multiarch.document import canonical
+from multiarch.engine import BuildPlan
+from multiarch.engine.embedded import sources
+from multiarch.engine.embedded.context import Context
+from multiarch.engine.embedded.recipe import PATH, BaseWanted, Recipe, Scope, environment
+from multiarch.engine.embedded.tree import Node, joined, resolve
+from multiarch.errors import MultiarchError
+from multiarch.ignorefile import IgnoreFile
+from multiarch.layer import Kind
+from multiarch.wildcard import BadPattern, match_glob
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFile:
+    """One name of the context that a COPY or ADD takes; `path` is relative, with `/`. `target` is a link's text."""
+
+    path: str
+    kind: Kind
+    executable: bool = False
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextInputs:
+    """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
+
+    `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is the
+    whole context); `missing` are those without wildcard that are not there.
+    """
+
+    files: tuple[ContextFile, ...]
+    wanted: tuple[str, ...]
+    missing: tuple[str, ...]
+    bases: tuple[BaseWanted, ...]
+    ignore: IgnoreFile | None = None
+
+    def reaches(self, path: str) -> bool:
+        """Whether a COPY or ADD would take a file of this path (relative, with `/`), be it there or not."""
+        if not any(_reaches(pattern, path) for pattern in self.wanted):
+            return False
+        if self.ignore is None:
+            return True
+        excluded, state, here = False, (), ""
+        for name in path.split("/"):
+            here = joined(here, name)
+            excluded, state = self.ignore.excludes(here, state)
+        return not excluded
+
+
+def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[int, Command]]:
+    """The instructions of the needed stages with their variables replaced, with the number of the stage.
+
+    The variables of a base are known as far as the plan says them (`Base.env`). Raises InvalidDockerfile.
+    """
+    known = {(base.name, base.platform): base.env for base in plan.bases}
+    scopes: dict[int, Scope] = {}
+    for number in recipe.needed:
+        planned = recipe.stages[number]
+        if planned.below is not None:
+            variables = scopes[planned.below].variables
+        else:
+            variables = {} if planned.platform.os == "windows" else {"PATH": PATH}
+            variables |= environment(known.get((planned.base, planned.platform), ()))
+        scopes[number] = Scope(recipe, variables)
+        for command in recipe.commands(number):
+            yield number, scopes[number].take(command)
+
+
+def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: IgnoreFile | None) -> ContextInputs:
+    """What the recipe takes of the context; raises MultiarchError for a Dockerfile that is wrong."""
+    wanted: dict[str, None] = {}
+    for _, command in taken(recipe, plan):
+        if isinstance(command, Add) or (isinstance(command, Copy) and not command.from_):
+            for source in command.sources:
+                whole = source.replace("/./", "/") if isinstance(command, Copy) and command.parents else source
+                wanted[sources.cleaned(whole)] = None
+    files: dict[str, ContextFile] = {}
+    missing = []
+    for pattern in wanted:
+        found = False
+        for path in _matches(context, pattern):
+            found = _collect(context, path, files) or found
+        if not found and not sources.has_wildcards(pattern):
+            missing.append(pattern)
+    ordered = tuple(files[path] for path in sorted(files))
+    return ContextInputs(ordered, tuple(wanted), tuple(missing), recipe.bases(), ignore)
+
+
+def digest_of(inputs: ContextInputs, plan: BuildPlan, facts: tuple[object, ...]) -> str:
+    """One sha256 over everything that the image's bytes depend on; `facts` are the caller's own."""
+    described: list[object] = []
+    for file in inputs.files:
+        content = ""
+        if file.kind is Kind.FILE:
+            try:
+                content = plan.file_digest(plan.context / file.path)
+            except OSError:
+                content = "unreadable"  # the build says so
+        described.append((file.path, file.kind.name, file.executable, file.target, content))
+    return hashlib.sha256(canonical((facts, described, inputs.wanted, inputs.missing))).hexdigest()
+
+
+def _matches(context: Context, pattern: str) -> tuple[str, ...]:
+    if "**" in pattern:  # COPY --parents alone knows it: everything below its fixed part may be meant
+        return (sources.split(pattern)[0],)
+    try:
+        return sources.matches(context, pattern)
+    except (MultiarchError, ValueError):
+        return ()
+
+
+def _collect(context: Context, path: str, files: dict[str, ContextFile]) -> bool:
+    """Note a path and what is below it, and the link that it is; False when there is nothing."""
+    try:
+        followed = resolve(context, path)
+        node = context.lookup(followed)
+    except MultiarchError:
+        files[path] = ContextFile(path, Kind.WHITEOUT)  # a pipe, a loop: not to be copied, but a change of it counts
+        return True
+    if followed != path:
+        files[path] = ContextFile(path, Kind.SYMLINK, target=followed)
+    if node is None:
+        return False
+    pending = [(followed, node)]
+    while pending:
+        here, found = pending.pop()
+        if here in files:
+            continue
+        files[here] = _described(here, found)
+        if not found.is_directory:
+            continue
+        try:
+            children = context.names(here)
+        except MultiarchError:
+            continue
+        for name in children:
+            child = joined(here, name)
+            try:
+                below = context.lookup(child)
+            except MultiarchError:
+                files[child] = ContextFile(child, Kind.WHITEOUT)
+                continue
+            if below is not None:
+                pending.append((child, below))
+    return True
+
+
+def _described(path: str, node: Node) -> ContextFile:
+    return ContextFile(path, node.kind, node.kind is Kind.FILE and bool(node.mode & 0o100), node.target)
+
+
+def _reaches(pattern: str, path: str) -> bool:
+    """Whether a source pattern names a path or a folder above it."""
+    if not pattern:
+        return True
+    wanted, given = pattern.split("/"), path.split("/")
+    if "**" in wanted:
+        wanted = wanted[: wanted.index("**")]
+    if len(given) < len(wanted):
+        return False
+    try:
+        return all(
+            match_glob(part, name) if sources.has_wildcards(part) else part == name
+            for part, name in zip(wanted, given, strict=False)
+        )
+    except BadPattern:
+        return False

@@ -1,0 +1,307 @@
+"""A Dockerfile for one plan: its stages, what each stands on, which of them the target needs, and how variables go.
+
+As BuildKit's `dockerfile2llb`: ARGs before FROM are seen by FROM alone (and by an ARG without default); a stage on a
+stage inherits its variables; `--from` takes a stage by name or number, anything else is an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from multiarch.dockerfile import (
+    Add,
+    Arg,
+    Argument,
+    Command,
+    Copy,
+    Dockerfile,
+    Env,
+    InvalidDockerfile,
+    Onbuild,
+    Stage,
+    expand,
+    expand_heredoc,
+    expanded,
+    parse,
+    stages,
+)
+from multiarch.engine import Base, BuildPlan
+from multiarch.platform import Platform
+
+SCRATCH = "scratch"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The PATH that BuildKit gives to an image without one (not on Windows)."""
+_NOT_VARIABLES = frozenset(["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"])
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A Dockerfile as parsed, once for all plans that use it."""
+
+    dockerfile: Dockerfile
+    arguments: tuple[Arg, ...]
+    stages: tuple[Stage, ...]
+
+    @classmethod
+    def of(cls, content: bytes, *, name: str) -> Parsed:
+        """Parse; InvalidDockerfile with file and line."""
+        dockerfile = parse(content, name=name)
+        return cls(dockerfile, *stages(dockerfile))
+
+
+@dataclass(frozen=True, slots=True)
+class BaseWanted:
+    """An image that a FROM or `--from=` names (arguments expanded), for which platform, and in which line."""
+
+    name: str
+    platform: Platform
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One FROM with its arguments expanded. `below` is the stage that it stands on, None over an image or scratch."""
+
+    stage: Stage
+    base: str
+    platform: Platform
+    below: int | None
+
+    @property
+    def on_image(self) -> bool:
+        """Whether it stands on an image of a registry."""
+        return self.below is None and self.base != SCRATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The stages of a Dockerfile for one plan. `needed` are the numbers of those that the target needs, in order."""
+
+    name: str
+    escape: str
+    variables: Mapping[str, str]
+    build_args: Mapping[str, str]
+    stages: tuple[PlannedStage, ...]
+    target: int
+    needed: tuple[int, ...]
+    triggers: Mapping[int, tuple[Command, ...]]
+
+    def where(self, line: int) -> str:
+        """File and line, for messages."""
+        return f"{self.name}:{line}"
+
+    def commands(self, number: int) -> tuple[Command, ...]:
+        """What is to be done in a stage: the ONBUILD triggers of what it stands on, then its instructions."""
+        return (*self.triggers.get(number, ()), *self.stages[number].stage.instructions)
+
+    def origin(self, command: Copy) -> int | str:
+        """The stage that `--from=` names, or else the image; raises InvalidDockerfile."""
+        return _origin(command, self.stages, self.where(command.line))
+
+    def bases(self) -> tuple[BaseWanted, ...]:
+        """The images that the target needs, each once, in the order in which they stand there."""
+        found: dict[tuple[str, Platform], BaseWanted] = {}
+        platform = self.stages[self.target].platform
+        for number in self.needed:
+            planned = self.stages[number]
+            if planned.on_image:
+                found.setdefault(
+                    (planned.base, planned.platform), BaseWanted(planned.base, planned.platform, planned.stage.line)
+                )
+            for command in self.commands(number):
+                if isinstance(command, Copy) and command.from_:
+                    origin = self.origin(command)
+                    if isinstance(origin, str) and origin != SCRATCH:
+                        found.setdefault((origin, platform), BaseWanted(origin, platform, command.line))
+        return tuple(found.values())
+
+
+def recipe(parsed: Parsed, plan: BuildPlan) -> Recipe:
+    """Expand the FROMs for this plan and see what its target needs; raises InvalidDockerfile, InvalidPlatform."""
+    name, escape = parsed.dockerfile.name, parsed.dockerfile.escape
+    build_args = dict(plan.build_args)
+    variables = _predefined(plan, parsed.stages[-1].name)
+    variables = {key: build_args.get(key, value) for key, value in variables.items()}
+    for arg in parsed.arguments:
+        for argument in arg.arguments:
+            value = build_args.get(argument.name)
+            if value is None and argument.value is not None:
+                value = expand(argument.value, variables, escape=escape, where=f"{name}:{arg.line}")
+            if value is not None:
+                variables[argument.name] = value
+    planned = _planned(parsed, plan, variables)
+    target = _target(planned, plan.target, name)
+    triggers = _triggers(planned, plan.bases, name)
+    needed = _needed(planned, triggers, target, name)
+    return Recipe(name, escape, variables, build_args, planned, target, needed, triggers)
+
+
+class Scope:
+    """The variables of one stage, while its instructions are taken in order."""
+
+    def __init__(self, recipe: Recipe, variables: Mapping[str, str]) -> None:
+        self.variables = dict(variables)
+        self._recipe = recipe
+
+    def take(self, command: Command) -> Command:
+        """The instruction with its variables replaced; what ENV and ARG set is seen by the next one."""
+        where = self._recipe.where(command.line)
+        if isinstance(command, Arg):
+            return self._arg(command, where)
+        variables, escape = self.variables, self._recipe.escape
+        taken = expanded(command, lambda word: expand(word, variables, escape=escape, where=where))
+        if isinstance(taken, Env):
+            for pair in taken.pairs:
+                self.variables[pair.name] = pair.value
+        elif isinstance(taken, Copy | Add) and taken.contents:
+            files = tuple(
+                replace(file, content=expand_heredoc(file.content, variables, where=where)) if file.expand else file
+                for file in taken.contents
+            )
+            taken = replace(taken, contents=files)
+        return taken
+
+    def _arg(self, command: Arg, where: str) -> Arg:
+        done = []
+        for argument in command.arguments:
+            value = self._recipe.build_args.get(argument.name)
+            if value is None and argument.value is None:
+                value = self._recipe.variables.get(argument.name)
+            elif value is None and argument.value is not None:
+                value = expand(argument.value, self.variables, escape=self._recipe.escape, where=where)
+            if value is not None and argument.name not in _NOT_VARIABLES:
+                self.variables[argument.name] = value
+            done.append(Argument(argument.name, value))
+        return replace(command, arguments=tuple(done))
+
+
+def environment(lines: Iterable[str]) -> dict[str, str]:
+    """The variables of a config's `Env`."""
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+def _predefined(plan: BuildPlan, last: str) -> dict[str, str]:
+    """BuildKit's automatic arguments. The engine runs nothing, so it builds "on" the platform that it builds for."""
+    platform = plan.platform
+    plain = replace(platform, os_version="", os_features=())
+    return {
+        "BUILDPLATFORM": str(plain),
+        "BUILDOS": platform.os,
+        "BUILDOSVERSION": platform.os_version,
+        "BUILDARCH": platform.architecture,
+        "BUILDVARIANT": platform.variant,
+        "TARGETPLATFORM": str(platform),
+        "TARGETOS": platform.os,
+        "TARGETOSVERSION": platform.os_version,
+        "TARGETARCH": platform.architecture,
+        "TARGETVARIANT": platform.variant,
+        "TARGETSTAGE": plan.target or last or "default",
+    }
+
+
+def _planned(parsed: Parsed, plan: BuildPlan, variables: Mapping[str, str]) -> tuple[PlannedStage, ...]:
+    done: list[PlannedStage] = []
+    named: dict[str, int] = {}
+    for number, stage in enumerate(parsed.stages):
+        where = f"{parsed.dockerfile.name}:{stage.line}"
+        base = expand(stage.base, variables, escape=parsed.dockerfile.escape, where=where)
+        if not base:
+            raise InvalidDockerfile(
+                f"FROM {stage.base} names nothing", where=where, hint="give the ARG a default, or pass it in BUILD_ARGS"
+            )
+        platform = plan.platform
+        if stage.platform:
+            text = expand(stage.platform, variables, escape=parsed.dockerfile.escape, where=where)
+            if not text:
+                raise InvalidDockerfile(f"--platform={stage.platform} is empty", where=where)
+            platform = Platform.parse(text)
+        below = named.get(base)
+        if below is not None:
+            platform = done[below].platform
+        done.append(PlannedStage(stage, base, platform, below))
+        if stage.name:
+            named[stage.name.lower()] = number
+    return tuple(done)
+
+
+def _target(planned: tuple[PlannedStage, ...], wanted: str, name: str) -> int:
+    if not wanted:
+        return len(planned) - 1
+    numbers = {each.stage.name: number for number, each in enumerate(planned) if each.stage.name}
+    if wanted.lower() not in numbers:
+        there = ", ".join(numbers) or "none has a name"
+        raise InvalidDockerfile(f"there is no stage '{wanted}'", where=name, hint=f"the stages are: {there}")
+    return numbers[wanted.lower()]
+
+
+def _origin(command: Copy, planned: tuple[PlannedStage, ...], where: str) -> int | str:
+    text = command.from_
+    if "$" in text:
+        raise InvalidDockerfile(
+            f"COPY --from={text}: variables are not expanded there",
+            where=where,
+            hint="write FROM with the variable and AS name, then --from=name",
+        )
+    if text.lstrip("+-").isdigit():
+        if not 0 <= int(text) < len(planned):
+            raise InvalidDockerfile(f"COPY --from={text}: there is no stage {text}", where=where)
+        return int(text)
+    found = [number for number, each in enumerate(planned) if each.stage.name == text.lower()]
+    return found[-1] if found else text
+
+
+def _triggers(planned: tuple[PlannedStage, ...], bases: tuple[Base, ...], name: str) -> dict[int, tuple[Command, ...]]:
+    """The ONBUILD instructions that each stage sets off: of the image it stands on, of the stage it stands on."""
+    resolved = {(base.name, base.platform): base for base in bases}
+    found: dict[int, tuple[Command, ...]] = {}
+    for number, each in enumerate(planned):
+        texts: tuple[str, ...] = ()
+        if each.below is not None:
+            below = planned[each.below].stage.instructions
+            texts = tuple(command.expression for command in below if isinstance(command, Onbuild))
+        elif each.on_image and (each.base, each.platform) in resolved:
+            texts = resolved[each.base, each.platform].on_build
+        if texts:
+            found[number] = tuple(trigger(text, f"{name}:{each.stage.line}", each.stage.line) for text in texts)
+    return found
+
+
+def trigger(text: str, where: str, line: int) -> Command:
+    """The instruction of an ONBUILD, placed where the FROM stands that sets it off; raises InvalidDockerfile."""
+    try:
+        _, found = stages(parse(f"FROM {SCRATCH}\n{text}\n".encode("utf-8", "surrogateescape"), name=where))
+    except InvalidDockerfile as error:
+        raise InvalidDockerfile(f"ONBUILD {text}: {error.what}", where=where) from None
+    if len(found) != 1 or len(found[0].instructions) != 1:
+        raise InvalidDockerfile(f"ONBUILD {text}: is not one instruction", where=where)
+    command: Command = replace(found[0].instructions[0], line=line, end_line=line)
+    return command
+
+
+def _needed(
+    planned: tuple[PlannedStage, ...], triggers: Mapping[int, tuple[Command, ...]], target: int, name: str
+) -> tuple[int, ...]:
+    needed: set[int] = set()
+    pending = [target]
+    while pending:
+        number = pending.pop()
+        if number in needed:
+            continue
+        needed.add(number)
+        each = planned[number]
+        if each.below is not None:
+            pending.append(each.below)
+        for command in (*triggers.get(number, ()), *each.stage.instructions):
+            if isinstance(command, Copy) and command.from_:
+                where = f"{name}:{command.line}"
+                origin = _origin(command, planned, where)
+                if isinstance(origin, int):
+                    if origin >= number:
+                        raise InvalidDockerfile(
+                            f"COPY --from={command.from_}: that stage comes later",
+                            where=where,
+                            hint="a stage can copy from the stages above it",
+                        )
+                    pending.append(origin)
+    return tuple(sorted(needed))

@@ -1,0 +1,197 @@
+"""File trees: what a COPY reads from and writes to. Paths are relative, with `/`, without `.` and `..`; "" is the root.
+
+A tree is asked name by name and never listed as a whole, so that a context folder is walked only where a Dockerfile
+reaches into it, and a base's layers are read only when an answer depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from multiarch.errors import MultiarchError
+from multiarch.layer import Entry, Kind
+
+_LINKS = 255  # as many as BuildKit follows (containerd/continuity, fs.RootPath)
+
+
+class LinkLoop(MultiarchError):
+    """Symbolic links that lead nowhere."""
+
+
+class CannotCopy(MultiarchError):
+    """A COPY or ADD that cannot be done: no such source, a folder in the place of a file, a wrong flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a file: how many, how to open them (anew at each call), a key equal for equal bytes, where from."""
+
+    size: int
+    open: Callable[[], BinaryIO]
+    key: Callable[[], str]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What stands under a name: a file (with content), a folder or a symbolic link (with target).
+
+    `records` are the PAX records that an archive or base layer had for it (extended attributes).
+    """
+
+    kind: Kind
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    target: str = ""
+    content: Content | None = None
+    records: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a folder."""
+        return self.kind is Kind.DIRECTORY
+
+    def entry(self, path: str) -> Entry:
+        """The same as an entry of a layer."""
+        content = self.content
+        size, opener, origin = (0, None, "") if content is None else (content.size, content.open, content.origin)
+        return Entry(
+            path, self.kind, self.mode, self.uid, self.gid, size, self.target, opener, self.records, origin
+        )  # fmt: skip
+
+
+ROOT = Node(Kind.DIRECTORY, 0o755)
+
+
+class Tree(Protocol):
+    """Something that has files."""
+
+    def lookup(self, path: str) -> Node | None:
+        """What stands at this very path, links not followed; None = nothing. The root is always there."""
+        ...
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """The names in a folder, sorted; () for everything else."""
+        ...
+
+
+def joined(*parts: str) -> str:
+    """The parts as one path."""
+    return "/".join(part for part in parts if part)
+
+
+def parent(path: str) -> str:
+    """The folder that a path lies in."""
+    return path.rpartition("/")[0]
+
+
+def resolve(tree: Tree, path: str) -> str:
+    """Follow every link of a path, the last one too, without ever leaving the tree; what is missing is kept as it is.
+
+    As containerd/continuity's `fs.RootPath`. Raises LinkLoop.
+    """
+    pending = path.split("/")[::-1]
+    done: list[str] = []
+    links = 0
+    while pending:
+        name = pending.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            del done[-1:]
+            continue
+        done.append(name)
+        node = tree.lookup("/".join(done))
+        if node is None or node.kind is not Kind.SYMLINK:
+            continue
+        links += 1
+        if links > _LINKS:
+            raise LinkLoop(f"'{path}' leads through more than {_LINKS} symbolic links")
+        del done[0 if node.target.startswith("/") else -1 :]
+        pending.extend(node.target.split("/")[::-1])
+    return "/".join(done)
+
+
+class Overlay:
+    """A tree that can be written to, over one that is only read; what is written is the difference of a layer."""
+
+    def __init__(self, lower: Tree | None = None) -> None:
+        self._lower = lower
+        self._own: dict[str, Node] = {}
+        self._names: dict[str, set[str]] = {}
+        self._hidden: set[str] = set()
+
+    @property
+    def lower(self) -> Tree | None:
+        """The tree below."""
+        return self._lower
+
+    @property
+    def changes(self) -> Mapping[str, Node]:
+        """What was written, by path."""
+        return self._own
+
+    def lookup(self, path: str) -> Node | None:
+        """As Tree says."""
+        if not path:
+            return ROOT
+        node = self._own.get(path)
+        if node is None and self._lower is not None and not self._is_hidden(path):
+            node = self._lower.lookup(path)
+        return node
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As Tree says."""
+        own = self._names.get(path, set())
+        below = () if self._lower is None or self._is_hidden(path) else self._lower.names(path)
+        return tuple(sorted({*own, *below}))
+
+    def put(self, path: str, node: Node) -> None:
+        """Write a name, whose folder is there; what was there before and is no folder kept as one is gone."""
+        if not path:
+            return
+        old = self.lookup(path)
+        if old is not None and old.is_directory and not node.is_directory:
+            self._drop(path)
+        self._own[path] = node
+        self._names.setdefault(parent(path), set()).add(path.rpartition("/")[2])
+
+    def layer(self) -> tuple[tuple[str, Node], ...]:
+        """The names of the layer: what was written and the folders it lies in, these as they are found below."""
+        paths = dict(self._own)
+        for path in self._own:
+            above = parent(path)
+            while above and above not in paths:
+                paths[above] = self.lookup(above) or ROOT
+                above = parent(above)
+        return tuple(sorted(paths.items()))
+
+    def make_directories(self, path: str, *, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
+        """Make a folder and those above it that are not there; raises CannotCopy where something else stands."""
+        here = ""
+        for name in filter(None, path.split("/")):
+            here = joined(here, name)
+            node = self.lookup(here)
+            if node is None:
+                self.put(here, Node(Kind.DIRECTORY, mode, *owner))
+            elif not node.is_directory:
+                raise CannotCopy(f"'/{here}' in the image is a {node.kind.value}, not a folder")
+
+    def remove(self, path: str) -> None:
+        """Take a name away, and all that is below it."""
+        self._drop(path)
+        self._own.pop(path, None)
+        self._names.get(parent(path), set()).discard(path.rpartition("/")[2])
+
+    def _drop(self, path: str) -> None:
+        if self._lower is not None:
+            self._hidden.add(path)
+        for name in self._names.pop(path, ()):
+            self._drop(f"{path}/{name}")
+            self._own.pop(f"{path}/{name}", None)
+
+    def _is_hidden(self, path: str) -> bool:
+        return bool(self._hidden) and any(path == top or path.startswith(f"{top}/") for top in self._hidden)
