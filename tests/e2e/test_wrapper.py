@@ -201,6 +201,7 @@ def test_python_without_ensurepip_is_given_the_pinned_pip(tree: Tree, tmp_path: 
     (tmp_path / "ensurepip.py").write_text("raise ImportError('split off')\n", encoding="utf-8")
     ran = tree.run(PYTHONPATH=str(tmp_path))
     assert_built(ran, tree)
+    assert "venv failed" not in ran.stderr
     assert not list(tree.venv.glob("lib/python*/site-packages/pip"))
     assert tree.run().stderr == ""
 
