@@ -122,7 +122,7 @@ def _extension(typeflag: bytes, body: bytes, where: str) -> dict[str, str]:
         length = int(digits) if digits.isdigit() and len(digits) < 8 else 0  # noqa: PLR2004  # digits of _LONGEST_PAX
         record, body = body[:length], body[length:]
         key, equals, value = record[len(digits) + 1 :].partition(b"=")
-        if not (space and equals and record.endswith(b"\n")):
+        if len(record) != length or not (space and equals and record.endswith(b"\n")):
             raise InvalidArchive("has a damaged extended header", where=where)
         records[_text(key)] = value[:-1].decode("utf-8", "surrogateescape")
     if any(key.startswith("GNU.sparse") for key in records):
