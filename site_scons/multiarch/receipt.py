@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from multiarch.descriptor import Descriptor
-from multiarch.document import Document, readable
+from multiarch.document import Document, InvalidDocument, readable
 from multiarch.reference import Reference
 
 
@@ -20,7 +20,9 @@ class Receipt:
     def from_json(cls, content: bytes, *, where: str) -> Receipt:
         """Read a receipt; InvalidDocument, InvalidReference or InvalidDigest when it is none."""
         document = Document.parse(content, where=where)
-        descriptor = document.nested("descriptor") or Document({}, where)
+        descriptor = document.nested("descriptor")
+        if descriptor is None:
+            raise InvalidDocument("has no 'descriptor'", where=where)
         return cls(Reference.parse(document.required("reference")), Descriptor.from_json(descriptor))
 
     def to_json(self) -> bytes:

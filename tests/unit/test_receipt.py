@@ -1,0 +1,56 @@
+"""Receipts."""
+
+from __future__ import annotations
+
+import pytest
+
+from multiarch.descriptor import Descriptor
+from multiarch.document import InvalidDocument
+from multiarch.mediatype import MANIFEST
+from multiarch.platform import Platform
+from multiarch.receipt import Receipt
+from multiarch.reference import InvalidReference, Reference
+
+DESCRIPTOR = Descriptor.of(MANIFEST, b"abc")
+RECEIPT = Receipt(Reference.parse("registry.example:5000/team/demo:1.0-arm64"), DESCRIPTOR)
+TEXT = """{
+  "reference": "registry.example:5000/team/demo:1.0-arm64",
+  "descriptor": {
+    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    "size": 3
+  }
+}
+"""
+
+
+def test_a_receipt_is_a_readable_file_without_time_and_host():
+    assert RECEIPT.to_json().decode() == TEXT
+
+
+def test_what_was_written_is_read():
+    assert Receipt.from_json(RECEIPT.to_json(), where="x") == RECEIPT
+    windows = Descriptor(
+        MANIFEST, DESCRIPTOR.digest, 3, Platform("windows", "amd64", os_version="10.0.1.1"), (("a", "b"),)
+    )
+    full = Receipt(RECEIPT.reference.with_digest(DESCRIPTOR.digest), windows)
+    assert Receipt.from_json(full.to_json(), where="x") == full
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"{}", "receipt.json: has no 'reference'"),
+        (b'{"reference":"a/b:1"}', "receipt.json: has no 'descriptor'"),
+        (b"", "receipt.json: is not JSON: Expecting value: line 1 column 1 (char 0)"),
+    ],
+)
+def test_half_a_receipt_is_refused(content: bytes, text: str):
+    with pytest.raises(InvalidDocument) as caught:
+        Receipt.from_json(content, where="receipt.json")
+    assert str(caught.value) == text
+
+
+def test_a_reference_that_is_none_is_refused():
+    with pytest.raises(InvalidReference):
+        Receipt.from_json(TEXT.replace("team/demo", "Team/Demo").encode(), where="x")
