@@ -94,7 +94,9 @@ class Inputs:
 
 
 def explain(before: Inputs, after: Inputs) -> str:
-    """One line: which inputs changed, from what to what; at most three are named."""
+    """One line: which inputs changed, from what to what; at most three are named. An error of `go list` goes first."""
+    if after.error and after.error != before.error:
+        return f"go list fails: {after.error.splitlines()[0]}"
     changes = [*_changed_files(before.files, after.files), *_changed_facts(before.facts, after.facts)]
     if not changes:
         return "nothing changed"
@@ -124,7 +126,7 @@ def _changed_facts(before: Mapping[str, str], after: Mapping[str, str]) -> Itera
         if old == new:
             continue
         if name == "error":
-            yield f"go list fails: {new.splitlines()[0]}" if new else "go list no longer fails"
+            yield "go list no longer fails"
         elif name.split(" ", 1)[0] in _UNQUOTED:
             yield _plain(name, old, new)
         else:

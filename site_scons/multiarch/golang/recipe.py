@@ -19,8 +19,8 @@ def _names(text: str) -> frozenset[str]:
 _PROXIES = _names("HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy")
 # What a process needs to find its way on this host: its caches, homes and credentials. None of it reaches a program.
 _HOST = _PROXIES | _names(
-    """APPDATA COMSPEC DEVELOPER_DIR HOME HOMEDRIVE HOMEPATH LANG LD_LIBRARY_PATH LOCALAPPDATA LOGNAME NETRC PATH PATHEXT
-    PROGRAMDATA SSH_AUTH_SOCK SSL_CERT_DIR SSL_CERT_FILE SYSTEMDRIVE SYSTEMROOT TEMP TMP TMPDIR USER USERNAME
+    """APPDATA COMSPEC DEVELOPER_DIR HOME HOMEDRIVE HOMEPATH LANG LD_LIBRARY_PATH LOCALAPPDATA LOGNAME NETRC PATH
+    PATHEXT PROGRAMDATA SSH_AUTH_SOCK SSL_CERT_DIR SSL_CERT_FILE SYSTEMDRIVE SYSTEMROOT TEMP TMP TMPDIR USER USERNAME
     USERPROFILE WINDIR"""
 )
 _HOST_PREFIXES = ("GIT_", "XDG_", "ZIG_")
@@ -102,8 +102,7 @@ def environment(
     if build.cxx is not None:
         made["CXX"] = build.cxx
     made |= dict(build.env)
-    if made["CGO_ENABLED"] == "0":
-        made = {name: value for name, value in made.items() if not _is_only_cgo(name)}
+    made = {name: value for name, value in made.items() if _matters(name, made)}
     made["PWD"] = str(build.directory)
     made["GOFLAGS"] = made.get("GOFLAGS") or goenv(made, toolchain).get("GOFLAGS", "")
     if cache is not None and not _has_home(made):
@@ -134,13 +133,13 @@ def command(build: GoBuild, output: Path, toolchain: Toolchain, environment: Map
 def affecting(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
     """The variables that can change the program, from the environment and from the GOENV file.
 
-    That is all but those which say where caches, proxies and homes are; and without cgo no C compiler counts.
+    That is all but those which say where caches, proxies and homes are, and those of other architectures.
     """
     merged = {**goenv(environment, toolchain), **environment}
     found = {}
     for name, value in sorted(merged.items()):
         neutral = name in _NEUTRAL or name.startswith(_HOST_PREFIXES)
-        if not neutral and value and (merged.get("CGO_ENABLED") == "1" or not _is_only_cgo(name)):
+        if not neutral and value and _matters(name, merged):
             found[name] = value
     return found
 
@@ -241,8 +240,12 @@ def _variant(platform: Platform) -> dict[str, str]:
     return {variable: value}
 
 
-def _is_only_cgo(name: str) -> bool:
-    return name != "CGO_ENABLED" and (name in _ONLY_CGO or name.startswith(_ONLY_CGO_PREFIXES))
+def _matters(name: str, environment: Mapping[str, str]) -> bool:
+    """Whether Go looks at a variable at all: another architecture's and, without cgo, a C compiler's are ignored."""
+    if name in _VARIANTS.values():
+        return name == _VARIANTS.get(environment.get("GOARCH", ""))
+    only_cgo = name in _ONLY_CGO or name.startswith(_ONLY_CGO_PREFIXES)
+    return name == "CGO_ENABLED" or not only_cgo or environment.get("CGO_ENABLED") == "1"
 
 
 def _has_home(environment: Mapping[str, str]) -> bool:

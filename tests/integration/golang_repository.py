@@ -1,0 +1,196 @@
+"""A small Go repository that holds one of everything that decides which files belong to a program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILES = {
+    "app/go.mod": """\
+module ex.org/app // the program
+
+go 1.24
+
+require (
+\tex.org/lib v0.0.0
+\tex.org/ven v0.0.0
+)
+
+replace ex.org/lib => ../lib
+
+replace ex.org/ven => ./third/ven
+""",
+    "app/cmd/a/main.go": """\
+package main
+
+import (
+\t"fmt"
+
+\t"ex.org/app/asm"
+\t"ex.org/app/cg"
+\t"ex.org/app/emb"
+\t"ex.org/app/p05"
+\t"ex.org/app/plat"
+\t"ex.org/lib"
+\t"ex.org/ven"
+)
+
+var version = "none"
+
+func main() {
+\tfmt.Println(version, asm.Add(1, 2), cg.Kind(), emb.All(), p05.Value(), plat.Name(), lib.Name(), ven.Name())
+}
+""",
+    "app/cmd/b/main.go": "package main\n\nfunc main() { println(kind()) }\n",
+    "app/cmd/b/kind.go": '//go:build !feature\n\npackage main\n\nfunc kind() string { return "plain" }\n',
+    "app/cmd/b/kind_feature.go": '//go:build feature\n\npackage main\n\nfunc kind() string { return "feature" }\n',
+    "app/p05/p.go": 'package p05\n\nfunc Value() string { return "value 1" }\n',
+    "app/p05/p_test.go": "package p05\n",
+    "app/p05/testdata/x.txt": "x",
+    "app/plat/plat.go": 'package plat\n\nvar names []string\n\nfunc Name() string { return names[0] }\n',
+    "app/plat/os_linux.go": 'package plat\n\nfunc init() { names = append(names, "linux") }\n',
+    "app/plat/os_windows.go": 'package plat\n\nfunc init() { names = append(names, "windows") }\n',
+    "app/plat/os_other.go": '//go:build !linux && !windows\n\npackage plat\n\nfunc init() { names = append(names, "other") }\n',
+    "app/plat/extra_linux_arm64.go": 'package plat\n\nfunc init() { names = append(names, "extra") }\n',
+    "app/plat/arch_arm64.go": 'package plat\n\nfunc init() { names = append(names, "arm64") }\n',
+    "app/plat/unix_only.go": '//go:build unix && go1.21\n\npackage plat\n\nfunc init() { names = append(names, "unix") }\n',
+    "app/asm/add_amd64.go": "package asm\n\nfunc Add(a, b int64) int64\n",
+    "app/asm/add_other.go": "//go:build !amd64\n\npackage asm\n\nfunc Add(a, b int64) int64 { return a + b }\n",
+    "app/asm/mac.h": "#define EXTRA $0\n",
+    "app/asm/add_amd64.s": """\
+#include "textflag.h"
+#include "mac.h"
+#include "../inc/outside.h"
+
+TEXT ·Add(SB), NOSPLIT, $0-24
+\tMOVQ a+0(FP), AX
+\tADDQ b+8(FP), AX
+\tADDQ EXTRA, AX
+\tADDQ OUTSIDE, AX
+\tMOVQ AX, ret+16(FP)
+\tRET
+""",
+    "app/inc/outside.h": '#include "deeper.h"\n#define OUTSIDE DEEPER\n',
+    "app/inc/deeper.h": "#define DEEPER $0\n",
+    "app/inc/unused.h": "#define UNUSED $0\n",
+    "app/emb/emb.go": """\
+package emb
+
+import "embed"
+
+//go:embed one.txt
+var one string
+
+//go:embed folder
+var folder embed.FS
+
+//go:embed all:every
+var every embed.FS
+
+//go:embed glob/*.txt
+var glob embed.FS
+
+func All() int {
+\tsum := len(one)
+\tfor _, files := range []embed.FS{folder, every, glob} {
+\t\tentries, _ := files.ReadDir(".")
+\t\tsum += len(entries)
+\t}
+\treturn sum
+}
+""",
+    "app/emb/emb_windows.go": 'package emb\n\nimport _ "embed"\n\n//go:embed win.txt\nvar win string\n',
+    "app/emb/one.txt": "one",
+    "app/emb/win.txt": "win",
+    "app/emb/folder/f1.txt": "f1",
+    "app/emb/folder/f2.txt": "f2",
+    "app/emb/folder/sub/f3.txt": "f3",
+    "app/emb/every/e1.txt": "e1",
+    "app/emb/every/.hidden": "hidden",
+    "app/emb/glob/g1.txt": "g1",
+    "app/emb/glob/g.dat": "dat",
+    "app/cg/cg_off.go": '//go:build !cgo\n\npackage cg\n\nfunc Kind() string { return "off" }\n',
+    "app/cg/cg_on.go": (
+        'package cg\n\n/*\n#cgo CFLAGS: -I${SRCDIR}/../inc\n#include "cg.h"\n*/\nimport "C"\n\n'
+        "func Kind() string { return C.GoString(C.kind()) }\n"
+    ),
+    "app/cg/cg.c": '#include "cg.h"\n#include <cgo_outside.h>\nconst char *kind(void) { return KIND; }\n',
+    "app/cg/cg.h": "const char *kind(void);\n",
+    "app/inc/cgo_outside.h": '#define KIND "on 1"\n',
+    "app/unimported/u.go": "package unimported\n",
+    "app/library/l.go": "package library\n",
+    "app/nested/go.mod": "module ex.org/nested\n\ngo 1.24\n",
+    "app/nested/n.go": "package nested\n",
+    "app/README.md": "read me\n",
+    "app/third/ven/go.mod": "module ex.org/ven\n\ngo 1.24\n",
+    "app/third/ven/ven.go": 'package ven\n\nvar name = "ven"\n\nfunc Name() string { return name }\n',
+    "app/third/ven/os_other.go": '//go:build !linux\n\npackage ven\n\nfunc init() { name = "other" }\n',
+    "lib/go.mod": "module ex.org/lib\n\ngo 1.24\n",
+    "lib/lib.go": 'package lib\n\nfunc Name() string { return "lib 1" }\n',
+}
+
+
+class Repository:
+    """The files on disk, with edits that can be taken back."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name, text in FILES.items():
+            self.write(name, text)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def write(self, name: str, text: str) -> None:
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(text, encoding="utf-8")
+
+    def append(self, name: str, text: str) -> None:
+        self.write(name, self.path(name).read_text(encoding="utf-8") + text)
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        text = self.path(name).read_text(encoding="utf-8")
+        assert old in text
+        self.write(name, text.replace(old, new, 1))
+
+    def remove(self, name: str) -> None:
+        self.path(name).unlink()
+
+    def rename(self, name: str, other: str) -> None:
+        self.path(name).rename(self.path(other))
+
+    def link(self, name: str, target: str) -> None:
+        self.path(name).unlink(missing_ok=True)
+        self.path(name).symlink_to(target)
+
+    @contextmanager
+    def edited(self) -> Iterator[None]:
+        """Take back, afterwards, whatever was done to the files meanwhile."""
+        before = {path: path.read_bytes() for path in self._files()}
+        try:
+            yield
+        finally:
+            for path in self._files():
+                if path not in before or path.is_symlink():
+                    path.unlink()
+            for path, content in before.items():
+                if not path.exists() or path.read_bytes() != content:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+            self._drop_empty()
+
+    def _files(self) -> list[Path]:
+        found = []
+        for folder, folders, names in os.walk(self.folder):
+            if ".multiarch" in folders:
+                folders.remove(".multiarch")
+            found += [Path(folder) / name for name in names]
+        return found
+
+    def _drop_empty(self) -> None:
+        for folder, folders, names in os.walk(self.folder, topdown=False):
+            if not folders and not names and Path(folder).name != ".multiarch":
+                shutil.rmtree(folder)
