@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -112,9 +112,9 @@ class Entry:
         return cls(path, Kind.SYMLINK, 0o777, uid, gid, target=target)
 
     @classmethod
-    def hardlink(cls, path: str, target: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Entry:
-        """A second name of the entry at path `target` of the same layer."""
-        return cls(path, Kind.HARDLINK, mode, uid, gid, target=target)
+    def hardlink(cls, path: str, target: str) -> Entry:
+        """A second name of the file at path `target` of the same layer; mode and owner are that file's."""
+        return cls(path, Kind.HARDLINK, target=target)
 
     @classmethod
     def whiteout(cls, path: str) -> Entry:
@@ -187,7 +187,15 @@ def _ordered(entries: Iterable[Entry]) -> list[Entry]:
         named[name] = entry
     for name, entry in named.items():
         _fits(name, entry, named)
-    return sorted(named.values(), key=_rank)
+    return sorted((_shared(entry, named) for entry in named.values()), key=_rank)
+
+
+def _shared(entry: Entry, named: dict[str, Entry]) -> Entry:
+    # An engine gives the file behind a hard link the mode and owner of whichever header it reads last.
+    if entry.kind is not Kind.HARDLINK:
+        return entry
+    target = named[entry.target]
+    return replace(entry, mode=target.mode, uid=target.uid, gid=target.gid)
 
 
 def _rank(entry: Entry) -> tuple[bool, tuple[tuple[bool, str], ...]]:

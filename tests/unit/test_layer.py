@@ -16,7 +16,7 @@ from multiarch.digest import Digest
 from multiarch.layer import Compression, ContentChanged, Entry, InvalidEntry, Kind, Written
 from multiarch.tarheader import Unwritable
 
-SOME = random.Random(3).randbytes(3 * (1 << 20) + 77)
+SOME = random.Random(3).randbytes(3 * (1 << 20) + 77)  # noqa: S311  # wants to be the same every time
 
 
 def written(
@@ -95,6 +95,7 @@ def test_members_are_what_the_entries_said() -> None:
     assert (folder.type, folder.mode, folder.uid, folder.gid) == (b"5", 0o750, 3, 4)
     assert (found["app/link"].type, found["app/link"].linkname) == (b"2", "../etc/passwd")
     assert (found["aaa"].type, found["aaa"].linkname, found["aaa"].size) == (b"1", "app/demo", 0)
+    assert (found["aaa"].mode, found["aaa"].uid, found["aaa"].gid) == (0o755, 1000, 1001)
     assert (found["app/.wh.gone"].type, found["app/.wh.gone"].size) == (b"0", 0)
 
 
@@ -115,7 +116,7 @@ def test_an_empty_layer_is_an_archive_without_members() -> None:
 
 
 def test_records_become_pax_records() -> None:
-    entry = Entry("a", open=lambda: io.BytesIO(), records=(("SCHILY.xattr.security.capability", b"\x01\x00\n=\xff"),))
+    entry = Entry("a", open=io.BytesIO, records=(("SCHILY.xattr.security.capability", b"\x01\x00\n=\xff"),))
     (found,) = members(entry)
     assert (
         found.pax_headers["SCHILY.xattr.security.capability"].encode("utf-8", "surrogateescape") == b"\x01\x00\n=\xff"
@@ -198,7 +199,7 @@ def test_a_path_that_is_not_inside_a_layer_is_an_error(path: str) -> None:
 
 def test_a_file_named_like_a_whiteout_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(InvalidEntry) as caught:
-        Entry("a/.wh.b", open=lambda: io.BytesIO(), origin="src/.wh.b")
+        Entry("a/.wh.b", open=io.BytesIO, origin="src/.wh.b")
     assert str(caught.value) == (
         "src/.wh.b: 'a/.wh.b' cannot be in a layer: a name that begins with .wh. removes a file\n"
         "  hint: leave it out with .dockerignore, or rename it"
@@ -206,14 +207,14 @@ def test_a_file_named_like_a_whiteout_is_an_error_that_says_what_to_do() -> None
 
 
 def test_a_file_without_content_and_a_mode_with_a_type_are_errors() -> None:
-    with pytest.raises(InvalidEntry, match="^file 'a' has no content$"):
+    with pytest.raises(InvalidEntry, match=r"^file 'a' has no content$"):
         Entry("a")
-    with pytest.raises(InvalidEntry, match="^'a' has the mode 100644, not permission bits$"):
+    with pytest.raises(InvalidEntry, match=r"^'a' has the mode 100644, not permission bits$"):
         Entry("a", Kind.DIRECTORY, mode=0o100644)
 
 
 def test_a_negative_time_is_an_error() -> None:
-    with pytest.raises(Unwritable, match="^a: a mtime of -1 cannot stand in a layer$"):
+    with pytest.raises(Unwritable, match=r"^a: a mtime of -1 cannot stand in a layer$"):
         written(Entry.of_bytes("a", b""), epoch=-1)
 
 

@@ -66,7 +66,7 @@ def test_the_rules_notice_the_descriptor_without_an_access_list() -> None:
     everybody = b"AQAAgBQAAAAkAAAAAAAAAAAAAAABAgAAAAAABSAAAAAhAgAAAQIAAAAAAAUgAAAAIQIAAA=="
     sink = io.BytesIO()
     open_to_all = Entry(
-        "Files/a", open=lambda: io.BytesIO(), records=(("MSWINDOWS.rawsd", everybody), ("MSWINDOWS.fileattr", b"32"))
+        "Files/a", open=io.BytesIO, records=(("MSWINDOWS.rawsd", everybody), ("MSWINDOWS.fileattr", b"32"))
     )
     layer.write([Entry.directory("Files"), Entry.directory("Hives"), open_to_all], sink, compression=Compression.NONE)
     sink.seek(0)
@@ -92,7 +92,7 @@ def test_attributes_and_descriptors_stand_in_pax_records_and_the_top_has_no_desc
 
 
 def test_owners_modes_and_records_of_linux_are_dropped() -> None:
-    entry = Entry("a", open=lambda: io.BytesIO(), mode=0o4711, uid=5, gid=6, records=(("SCHILY.xattr.user.a", b"1"),))
+    entry = Entry("a", open=io.BytesIO, mode=0o4711, uid=5, gid=6, records=(("SCHILY.xattr.user.a", b"1"),))
     found = members(entry)["Files/a"]
     assert (found.mode, found.uid, found.gid) == (0o644, 0, 0)
     assert set(found.pax_headers) == {"MSWINDOWS.fileattr", "MSWINDOWS.rawsd"}
@@ -136,7 +136,7 @@ def test_what_cannot_be_in_a_windows_layer_is_an_error(entries: tuple[Entry, ...
 
 
 def test_a_hard_link_to_nothing_is_an_error() -> None:
-    with pytest.raises(InvalidEntry, match="^hard link 'Files/a' needs the file 'Files/b' in its layer$"):
+    with pytest.raises(InvalidEntry, match=r"^hard link 'Files/a' needs the file 'Files/b' in its layer$"):
         archive(Entry.hardlink("a", "b"))
 
 
