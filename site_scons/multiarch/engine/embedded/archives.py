@@ -51,14 +51,17 @@ class TarContents:
     def is_archive(self) -> bool:
         """Whether the bytes are a tar with at least one member, packed or not."""
         try:
-            with self._opener() as packed, decompressed(packed) as stream:
-                with tarfile.open(fileobj=stream, mode="r|") as archive:
-                    return archive.next() is not None
+            with (
+                self._opener() as packed,
+                decompressed(packed) as stream,
+                tarfile.open(fileobj=stream, mode="r|") as archive,
+            ):
+                return archive.next() is not None
         except (*_DAMAGED, OSError):
             return False
 
     def node(self, path: str, member: tarfile.TarInfo) -> Node | None:
-        """A member that is a file, folder or symbolic link; None for anything else. Records are its extended attributes."""
+        """A member that is a file, folder or symbolic link, with its extended attributes; None for anything else."""
         mode = member.mode & 0o7777
         records = tuple(
             (name, value.encode("utf-8", "surrogateescape"))
@@ -117,8 +120,8 @@ class _Window(io.RawIOBase):
 
 
 def decompressed(packed: BinaryIO) -> BinaryIO:
-    """The bytes of a stream unpacked, by what its head says; a plain stream as it is (moby/go-archive, `compression`)."""
-    stream = io.BufferedReader(packed, BLOCK)  # type: ignore[type-var]  # a BinaryIO is raw enough
+    """The bytes of a stream unpacked, by what its head says, or as it is (moby/go-archive, `compression`)."""
+    stream = io.BufferedReader(cast("io.RawIOBase", packed), BLOCK)
     head = stream.peek(_MAGIC)[:_MAGIC]
     if head.startswith(b"\x1f\x8b\x08"):
         return cast("BinaryIO", gzip.GzipFile(fileobj=stream))
@@ -127,11 +130,11 @@ def decompressed(packed: BinaryIO) -> BinaryIO:
     if head == b"\xfd7zXZ\x00":
         return cast("BinaryIO", lzma.LZMAFile(stream))
     if head.startswith(_ZSTD):
-        return _unzstd(stream)
+        return _unzstd(cast("BinaryIO", stream))
     return cast("BinaryIO", stream)
 
 
-def _unzstd(stream: io.BufferedReader) -> BinaryIO:
+def _unzstd(stream: BinaryIO) -> BinaryIO:
     try:
         return cast("BinaryIO", importlib.import_module("compression.zstd").ZstdFile(stream))
     except ImportError:

@@ -1,4 +1,4 @@
-"""One build: the stages of a recipe executed in order, up to the config and file tree of the target. Nothing is written."""
+"""One build: the stages of a recipe executed in order, up to the config and tree of the target. Nothing is written."""
 
 from __future__ import annotations
 

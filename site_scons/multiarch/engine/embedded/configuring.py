@@ -27,7 +27,7 @@ from multiarch.dockerfile import (
 )
 from multiarch.engine.embedded import ports, signals, wording
 
-_SHELL = {"windows": ("cmd", "/S", "/C")}
+_SHELL: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
 _UNIX_SHELL = ("/bin/sh", "-c")
 
 
@@ -39,7 +39,7 @@ def recorded(config: ImageConfig, created_by: str, epoch: int, *, layer: bool = 
 
 def with_shell(config: ImageConfig, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The words that start a command in shell form."""
-    shell = config.shell or _SHELL.get(config.platform.os, _UNIX_SHELL)
+    shell: tuple[str, ...] = config.shell or _SHELL.get(config.platform.os, _UNIX_SHELL)
     return (*shell, " ".join(arguments))
 
 
@@ -64,7 +64,7 @@ def configured(command: object, config: ImageConfig) -> tuple[ImageConfig, str |
 
     Raises InvalidDockerfile without place. That ENTRYPOINT forgets the CMD of a base is for who knows the stage.
     """
-    raise TypeError(f"{command!r} changes files")
+    raise TypeError(f"{command!r} is no change of {config!r}")
 
 
 @configured.register

@@ -12,7 +12,7 @@ from multiarch.layer import Kind
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a COPY treats what it copies: the owner and mode it gives, what it takes (`--parents`) and what it leaves out."""
+    """How a COPY treats what it copies: the owner and mode it gives, what it takes (`--parents`) and leaves out."""
 
     owner: tuple[int, int] | None = None
     chmod: Chmod | None = None
@@ -62,7 +62,7 @@ class _Copier:
     parents: list[_Pending] = field(default_factory=list)
 
     def copy(self, path: str, inside: str, target: str, states: tuple[State, State], *, overwrite: bool) -> None:
-        """Copy what is at `path`; `inside` is its path below the source, "" for the source itself, which is always taken."""
+        """Copy what is at `path`; `inside` is its path below the source, "" for the source itself: always taken."""
         taken, excluded, states = self._judged(inside, states)
         if excluded and self.manner.include is None and not self._brings_back(inside):
             return

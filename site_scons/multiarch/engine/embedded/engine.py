@@ -56,8 +56,8 @@ class EmbeddedEngine:
     def inputs(self, plan: BuildPlan) -> ContextInputs:
         """What of the context the Dockerfile takes, and the bases that its target needs; `plan.bases` may be empty.
 
-        Asks no network and reads no file of the context. Raises MultiarchError for a Dockerfile or .dockerignore that is
-        absent or wrong; a missing source is none.
+        Asks no network and reads no file of the context. Raises MultiarchError for a Dockerfile or .dockerignore that
+        is absent or wrong; a missing source is none.
         """
         ignore = self._ignore(plan)
         return context_inputs(self._recipe(plan), plan, _context(plan, ignore), ignore)
@@ -65,9 +65,9 @@ class EmbeddedEngine:
     def signature(self, plan: BuildPlan) -> str:
         """One digest, in hexadecimal, over everything that the image's bytes depend on.
 
-        Names, types, modes, link targets and contents of what is copied, empty folders too; Dockerfile, arguments, labels,
-        platform, time stamp, bases, compressor, this engine's format. Never raises a MultiarchError: what is wrong or
-        missing is part of the digest, and `build` says it.
+        Names, types, modes, link targets and contents of what is copied, empty folders too; Dockerfile, arguments,
+        labels, platform, time stamp, bases, compressor, this engine's format. Never raises a MultiarchError: what is
+        wrong or missing is part of the digest, and `build` says it.
         """
         facts: list[object] = [FORMAT, COMPRESSOR, str(plan.platform), plan.build_args, plan.labels, plan.target]
         facts += [plan.epoch, [(base.name, str(base.platform), str(base.digest)) for base in plan.bases]]
@@ -130,7 +130,7 @@ def _told(each: Base, base: Base, image: BaseImage) -> Base:
 
 
 def _finished(plan: BuildPlan, needed: Recipe, stage: Stage) -> ImageConfig:
-    """The config as it is written: with the platform of the plan (and the Windows version of the base), labels and time."""
+    """The config as it is written: with the plan's platform (and the Windows version of the base), labels and time."""
     platform = plan.platform
     if stage.base is not None:
         first = needed.stages[needed.target]

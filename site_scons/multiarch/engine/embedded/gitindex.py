@@ -1,4 +1,4 @@
-"""Git's index: which files a repository calls executable, for hosts whose file systems do not know (gitformat-index)."""
+"""Git's index: which files a repository calls executable, for file systems that do not know (gitformat-index)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VERSIONS = (2, 3, 4)
 
 
 def executables(folder: Path) -> frozenset[str]:
-    """The paths, relative to `folder`, that the index of its repository has as executable; none without a readable index."""
+    """The paths, relative to `folder`, that the index of its repository has as executable; none without an index."""
     for top in (folder, *folder.parents):
         if (top / ".git").is_dir():
             inside = "/".join(folder.relative_to(top).parts)

@@ -12,9 +12,9 @@ from multiarch.engine import BuildPlan
 from multiarch.engine.embedded import sources
 from multiarch.engine.embedded.context import Context
 from multiarch.engine.embedded.recipe import PATH, BaseWanted, Recipe, Scope, environment
-from multiarch.engine.embedded.tree import Node, joined, resolve
+from multiarch.engine.embedded.tree import joined, resolve
 from multiarch.errors import MultiarchError
-from multiarch.ignorefile import IgnoreFile
+from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
 from multiarch.wildcard import BadPattern, match_glob
 
@@ -33,8 +33,8 @@ class ContextFile:
 class ContextInputs:
     """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
 
-    `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is the
-    whole context); `missing` are those without wildcard that are not there.
+    `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
+    the whole context); `missing` are those without wildcard that are not there.
     """
 
     files: tuple[ContextFile, ...]
@@ -49,7 +49,8 @@ class ContextInputs:
             return False
         if self.ignore is None:
             return True
-        excluded, state, here = False, (), ""
+        excluded, here = False, ""
+        state: State = ()
         for name in path.split("/"):
             here = joined(here, name)
             excluded, state = self.ignore.excludes(here, state)
@@ -122,40 +123,34 @@ def _collect(context: Context, path: str, files: dict[str, ContextFile]) -> bool
     """Note a path and what is below it, and the link that it is; False when there is nothing."""
     try:
         followed = resolve(context, path)
-        node = context.lookup(followed)
     except MultiarchError:
-        files[path] = ContextFile(path, Kind.WHITEOUT)  # a pipe, a loop: not to be copied, but a change of it counts
-        return True
+        return _note_unusable(path, files)
     if followed != path:
         files[path] = ContextFile(path, Kind.SYMLINK, target=followed)
-    if node is None:
-        return False
-    pending = [(followed, node)]
+    pending = [followed]
+    found = False
     while pending:
-        here, found = pending.pop()
+        here = pending.pop()
         if here in files:
-            continue
-        files[here] = _described(here, found)
-        if not found.is_directory:
+            found = True
             continue
         try:
-            children = context.names(here)
+            node = context.lookup(here)
+            names = () if node is None else context.names(here)
         except MultiarchError:
+            found = _note_unusable(here, files)
             continue
-        for name in children:
-            child = joined(here, name)
-            try:
-                below = context.lookup(child)
-            except MultiarchError:
-                files[child] = ContextFile(child, Kind.WHITEOUT)
-                continue
-            if below is not None:
-                pending.append((child, below))
+        if node is not None:
+            files[here] = ContextFile(here, node.kind, node.kind is Kind.FILE and bool(node.mode & 0o100), node.target)
+            found = True
+        pending.extend(joined(here, name) for name in names)
+    return found
+
+
+def _note_unusable(path: str, files: dict[str, ContextFile]) -> bool:
+    """A pipe, a loop of links, an unreadable folder: the build says what is wrong, but a change of it counts."""
+    files[path] = ContextFile(path, Kind.WHITEOUT)
     return True
-
-
-def _described(path: str, node: Node) -> ContextFile:
-    return ContextFile(path, node.kind, node.kind is Kind.FILE and bool(node.mode & 0o100), node.target)
 
 
 def _reaches(pattern: str, path: str) -> bool:

@@ -15,8 +15,9 @@ from multiarch.engine.embedded.tree import ROOT, CannotCopy, Node, Overlay, join
 from multiarch.layer import OPAQUE, WHITEOUT
 
 _USUAL = frozenset(
-    ["bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var"]
-)
+    # The root of the Filesystem Hierarchy Standard, and what Linux distributions have beside it.
+    ["bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt", "proc", "root"],
+).union(["run", "sbin", "srv", "sys", "tmp", "usr", "var"])
 _WINDOWS_FILES = "Files"
 
 

@@ -1,4 +1,4 @@
-"""Who owns a copied file: `--chown=user[:group]` and USER, by number or by the image's own /etc/passwd and /etc/group."""
+"""Who owns a copied file: `--chown=user[:group]` and USER, by number or by the image's /etc/passwd and /etc/group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROOT = "root"  # 0 whatever the image's files say, as BuildKit has it
 
 
 def owner(text: str, image: Tree) -> tuple[int, int]:
-    """The uid and gid of `user[:group]`; a lone numeric user is its own group, a lone name has the group of /etc/passwd.
+    """The uid and gid of `user[:group]`; a lone number is its own group, a lone name has the group of /etc/passwd.
 
     Raises CannotCopy for a name that the image does not have (BuildKit silently takes 0: a service that runs as root).
     """

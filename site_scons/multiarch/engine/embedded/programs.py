@@ -1,4 +1,4 @@
-"""The programs in an image against its platform (behaviour §5): the one it starts must be right, others are mentioned."""
+"""The programs in an image against its platform (behaviour §5): the one it starts must be right, others are told."""
 
 from __future__ import annotations
 

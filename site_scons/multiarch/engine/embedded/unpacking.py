@@ -50,7 +50,7 @@ def unpack(node: Node, image: Overlay, destination: str, manner: Manner) -> bool
 
 
 def _inside(image: Overlay, top: str, target: str) -> str:
-    """The target with the links in front of its last name followed; CannotCopy when they lead out of the destination."""
+    """The target with the links in front of its last name followed; CannotCopy when they lead out of the top."""
     folder = resolve(image, parent(target))
     if top and folder != top and not folder.startswith(f"{top}/"):
         raise CannotCopy(f"'/{target}' would be unpacked through a link to '/{folder}'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Iterable
 
 from multiarch.config import HealthCheck
@@ -17,7 +17,7 @@ _SECOND = 1_000_000_000
 
 def instant(epoch: int) -> str:
     """Seconds since 1970 as the specification's time (RFC 3339)."""
-    moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=epoch)
+    moment = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(seconds=epoch)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(len("1970-01-01T00:00:00Z"))
 
 
@@ -63,11 +63,10 @@ def _decimal(value: int, unit: int) -> str:
 def _character(character: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (surrogateescape)
-        return f"\\x{code - 0xDC00:02x}"
     if character.isprintable():
         return character
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8 (surrogateescape)
+        return f"\\x{ord(character) & 0xFF:02x}"
+    if character.isascii():
+        return f"\\x{ord(character):02x}"
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"
