@@ -20,10 +20,11 @@ class Receipt:
     def from_json(cls, content: bytes, *, where: str) -> Receipt:
         """Read a receipt; InvalidDocument, InvalidReference or InvalidDigest when it is none."""
         document = Document.parse(content, where=where)
+        reference = document.required("reference")
         descriptor = document.nested("descriptor")
         if descriptor is None:
             raise InvalidDocument("has no 'descriptor'", where=where)
-        return cls(Reference.parse(document.required("reference")), Descriptor.from_json(descriptor))
+        return cls(Reference.parse(reference), Descriptor.from_json(descriptor))
 
     def to_json(self) -> bytes:
         """The receipt as a readable file."""
