@@ -32,7 +32,9 @@ rem The file "ready" is one line: the tree, PYTHON, Go on PATH, the Go wanted.
 if not exist "%sconsw_venv%\Scripts\python.exe" goto setup
 if not exist "%sconsw_venv%\ready" goto setup
 set "sconsw_had="
-for /f "usebackq tokens=1-4 delims=|" %%A in ("%sconsw_venv%\ready") do set "sconsw_had=%%A|%%C|%%D" & set "sconsw_by=%%B"
+set "sconsw_by="
+for /f "usebackq tokens=1-4 delims=|" %%A in ("%sconsw_venv%\ready") do set "sconsw_had=%%A|%%C|%%D"
+for /f "usebackq tokens=2 delims=|" %%A in ("%sconsw_venv%\ready") do set "sconsw_by=%%A"
 if not "%sconsw_had%"=="%sconsw_here%|%sconsw_seen%|%sconsw_wanted%" goto setup
 if not "%sconsw_asked%"=="-" if not "%sconsw_asked%"=="%sconsw_by%" goto setup
 fc /b "%sconsw_here%\requirements.lock" "%sconsw_venv%\requirements.lock" >nul 2>&1
