@@ -75,7 +75,7 @@ def test_every_member_is_read():
         working_dir="/work",
         labels=(("a", "1"), ("b", "2")),
         stop_signal="SIGTERM",
-        shell=("sh", "-c"),
+        shell=("sh", "-c"),  # a field of the config
         healthcheck=HealthCheck(("CMD", "x"), 5, 4, 3, 2, 1),
         on_build=("RUN x",),
         args_escaped=True,

@@ -1,0 +1,49 @@
+"""`index.json` as a list of entries; what a layout does with it is in test_layout."""
+
+from __future__ import annotations
+
+import pytest
+
+from multiarch.document import LIMIT
+from multiarch.mediatype import DOCKER_MANIFEST, INDEX, MANIFEST
+from multiarch.store.entries import Entries, check_marker, manifest_type, marker
+from samples import sample
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (sample().manifest.to_json(), MANIFEST),
+        (b'{"mediaType":"%s","config":{},"layers":[]}' % DOCKER_MANIFEST.encode(), DOCKER_MANIFEST),
+        (b'{"config":{},"layers":[]}', MANIFEST),
+        (b'{"manifests":[]}', INDEX),
+        (b'{"mediaType":"text/plain","manifests":[]}', None),
+        (b'{"mediaType":7,"manifests":[]}', None),
+        (sample().config.to_json(), None),
+        (b'{"layers":[]}', None),
+        (b"[]", None),
+        (b"\x1f\x8b\x08", None),
+        (b"", None),
+        (b'{"manifests":[]}' + b" " * LIMIT, None),
+    ],
+)
+def test_a_manifest_is_known_by_what_it_says_or_how_it_looks(content: bytes, media_type: str | None):
+    assert manifest_type(content) == media_type
+
+
+def test_a_layout_of_a_later_minor_version_is_read():
+    check_marker(b'{"imageLayoutVersion":"1.1.0"}', where="x")
+    check_marker(marker(), where="x")
+
+
+def test_bytes_without_change_are_the_same_json():
+    content = b'{"schemaVersion":2,"manifests":[{"mediaType":"x","odd":[1,null]}],"more":{"a":1.5}}'
+    assert Entries.parse(content, where="x").to_json() == content
+
+
+def test_changing_makes_another_and_leaves_the_first():
+    first = Entries.empty(where="x")
+    second = first.tagged("1.0", sample().root)
+    assert first.named("1.0") is None
+    assert second.named("1.0") is not None
+    assert second.tagged("1.0", sample().root) == second
