@@ -168,7 +168,7 @@ def test_heads_made_by_hand(head: bytes, expected: Machine) -> None:
         b"\x7fELF\x09\x09\x01\x00" + bytes(60),
         elf(62, kind=1),
         elf(62, kind=4),
-        b"\xca\xfe\xba\xbe\x00\x00\x00\x41" + bytes(200),  # a class of Java 21
+        b"\xca\xfe\xba\xbe\x00\x00\x00\x41" + bytes(HEAD),  # a class of Java 21
         b"\xca\xfe\xba\xbe",
         b"\xcf\xfa\xed\xfe" + struct.pack("<III", 0x01000007, 3, 1),
         pe(0x8664, subsystem=10),
@@ -237,7 +237,7 @@ def test_a_contradiction_names_file_found_and_wanted(head: bytes, platform: str,
         (b"plain text", False),
         (b"", False),
         (b"MZ", False),
-        (b"\xca\xfe\xba\xbe\x00\x00\x00\x41" + bytes(200), False),
+        (b"\xca\xfe\xba\xbe\x00\x00\x00\x41" + bytes(HEAD), False),
         (pe(0x14C, clr=True, magic=0x10B), True),
     ],
 )

@@ -52,6 +52,11 @@ def test_a_long_folder_keeps_its_slash_in_the_header_proper() -> None:
     assert (found.name, found.isdir(), found.pax_headers) == (name.rstrip("/"), True, {})
 
 
+def test_a_folder_is_not_split_at_its_last_slash() -> None:
+    found = read(header("a" * 120 + "/", typeflag=DIRECTORY))
+    assert (found.name, found.pax_headers) == ("a" * 120, {"path": "a" * 120 + "/"})
+
+
 @pytest.mark.parametrize(("target", "pax"), [("x" * 100, False), ("x" * 101, True), ("ü", True)])
 def test_a_link_target_comes_back(target: str, pax: bool) -> None:
     found = read(header(typeflag=SYMLINK, target=target))
