@@ -89,6 +89,8 @@ def choose(engines: Iterable[Engine], name: str, plan: BuildPlan) -> Engine:
         if name not in known:
             raise EngineUnavailable(f"engine '{name}' is not there yet", hint=f"there is: {', '.join((AUTO, *known))}")
         return known[name]
+    if len(known) == 1:
+        return next(iter(known.values()))  # its own error, with file and line, says more than a refusal
     reasons = []
     for engine in known.values():
         reason = engine.refusal(plan)

@@ -1,0 +1,107 @@
+"""`images.lock`: which manifest each base had when it was first used, so that a moved tag changes nothing by itself.
+
+One line an entry, `<reference> <platform> <digest>`, sorted, for people to read and to commit. The digest is that of
+the *platform's* manifest: an index is published anew whenever any of its platforms is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from multiarch.digest import Digest, InvalidDigest
+from multiarch.errors import MultiarchError
+from multiarch.index import Index
+from multiarch.mediatype import is_index
+from multiarch.platform import InvalidPlatform, Platform
+from multiarch.reference import InvalidReference, Reference
+from multiarch.store import Source, read
+
+_HEADER = """\
+# The bases of this build: reference, platform, digest of that platform's manifest. Commit this file.
+# A missing line is written when its base is first used; remove a line to take the base's newest image.
+"""
+
+
+class BaseNotLocked(MultiarchError):
+    """A base without an entry, where that is declared to be an error."""
+
+
+class BaseNotFound(MultiarchError):
+    """A base that its registry does not have, or not for the wanted platform."""
+
+
+class InvalidLock(MultiarchError, ValueError):
+    """A line of images.lock that is no entry."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Locked:
+    """One base for one platform, and the digest of the manifest that it is."""
+
+    name: str
+    platform: Platform
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class BaseLock:
+    """All entries, sorted by reference and platform, each pair once."""
+
+    entries: tuple[Locked, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, *, where: str = "images.lock") -> BaseLock:
+        """Read the file's text; InvalidLock names the line. Blank lines and lines that start with `#` are skipped."""
+        entries: dict[tuple[str, Platform], Locked] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            entry = _entry(line.split(), f"{where}:{number}")
+            if (entry.name, entry.platform) in entries:
+                raise InvalidLock(f"{entry.name} for {entry.platform} stands here twice", where=f"{where}:{number}")
+            entries[entry.name, entry.platform] = entry
+        return cls(tuple(sorted(entries.values())))
+
+    def find(self, name: Reference, platform: Platform) -> Digest | None:
+        """The locked digest of a base for a platform; None when there is no entry."""
+        wanted = str(name)
+        return next((e.digest for e in self.entries if e.name == wanted and e.platform == platform), None)
+
+    def with_entry(self, name: Reference, platform: Platform, digest: Digest) -> BaseLock:
+        """The same lock with this entry added or replaced."""
+        new = Locked(str(name), platform, digest)
+        others = [e for e in self.entries if (e.name, e.platform) != (new.name, new.platform)]
+        return BaseLock(tuple(sorted([*others, new])))
+
+    def __str__(self) -> str:
+        return _HEADER + "".join(f"{entry.name} {entry.platform} {entry.digest}\n" for entry in self.entries)
+
+
+def _entry(words: list[str], where: str) -> Locked:
+    hint = "a line is `<reference> <platform> <digest>`; remove it, and the next build writes it anew"
+    if len(words) != len(("reference", "platform", "digest")):
+        raise InvalidLock(f"holds {len(words)} words, not 3", where=where, hint=hint)
+    try:
+        return Locked(str(Reference.parse(words[0])), Platform.parse(words[1]), Digest.parse(words[2]))
+    except (InvalidReference, InvalidPlatform, InvalidDigest) as error:
+        raise InvalidLock(error.what, where=where, hint=hint) from None
+
+
+def choose(source: Source, name: Reference, platform: Platform) -> Digest:
+    """The digest of the manifest that a base is for a platform, now; of an index, its entry is taken.
+
+    That the image really is of this platform is the engine's to check, as it reads the config. Raises BaseNotFound.
+    """
+    found = source.resolve(str(name.digest) if name.digest is not None else name.tag or "latest")
+    if found is None:
+        raise BaseNotFound(
+            "is not in the registry", where=str(name), hint="check the name in FROM, or push the base first"
+        )
+    if not is_index(found.media_type):
+        return found.digest
+    index = Index.from_json(read(source, found), where=str(name), media_type=found.media_type)
+    chosen = index.select(platform)
+    if chosen is None:
+        there = ", ".join(str(entry.platform) for entry in index.manifests if entry.platform is not None)
+        raise BaseNotFound(f"has no image for {platform}", where=str(name), hint=f"it has {there or 'none at all'}")
+    return chosen.digest

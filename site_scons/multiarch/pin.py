@@ -1,0 +1,72 @@
+"""The verb of a pin: what a tag that somebody else pushes holds for one platform (behaviour, EXTERNAL)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from multiarch.config import ImageConfig
+from multiarch.descriptor import Descriptor
+from multiarch.errors import MultiarchError
+from multiarch.index import Index
+from multiarch.manifest import Manifest
+from multiarch.mediatype import is_index
+from multiarch.platform import Platform
+from multiarch.receipt import Receipt
+from multiarch.reference import Reference
+from multiarch.store import Source, Store, copy, read
+
+
+class PinMissing(MultiarchError):
+    """An external tag that is not there, or that does not hold the wanted platform."""
+
+
+def pin(
+    source: Source,
+    reference: Reference,
+    platform: Platform,
+    *,
+    into: Store | None = None,
+    into_reference: Reference | None = None,
+) -> Receipt:
+    """Find the image of `platform` under `reference`, which may be an index, and say what it is.
+
+    The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
+    the platform that its config names. With `into` (bound to `into_reference`) the image is copied there, under that tag,
+    first. Idempotent. Raises PinMissing, or what the places raise.
+    """
+    where = str(reference)
+    held = source.resolve(str(reference.digest) if reference.digest is not None else reference.tag or "latest")
+    if held is None:
+        raise PinMissing(
+            "is not in the registry",
+            where=where,
+            hint="push it first, or take it out of EXTERNAL; nothing was published",
+        )
+    chosen = _choose(source, held, platform, where)
+    manifest = Manifest.from_json(read(source, chosen), where=where, media_type=chosen.media_type)
+    config = ImageConfig.from_json(read(source, manifest.config), where=where)
+    if not config.platform.matches(platform):
+        raise PinMissing(
+            f"is {config.platform}, not {platform}",
+            where=where,
+            hint=f"write EXTERNAL={config.platform}=…, or push the right image; nothing was published",
+        )
+    # The config's platform is the truth: an index entry is what somebody wrote beside it.
+    found = replace(chosen.bare(), platform=config.platform)
+    if into is not None and into_reference is not None:
+        mountable = (
+            {b.digest: reference for b in manifest.blobs()} if into_reference.registry == reference.registry else {}
+        )
+        copy(source, into, chosen.bare(), tags=(into_reference.tag or "",), mountable=mountable)
+    return Receipt(reference.with_digest(held.digest), found)
+
+
+def _choose(source: Source, held: Descriptor, platform: Platform, where: str) -> Descriptor:
+    if not is_index(held.media_type):
+        return held
+    index = Index.from_json(read(source, held), where=where, media_type=held.media_type)
+    chosen = index.select(platform)
+    if chosen is None:
+        there = ", ".join(str(entry.platform) for entry in index.manifests if entry.platform is not None)
+        raise PinMissing(f"is an index without {platform}", where=where, hint=f"it holds {there or 'no platform'}")
+    return chosen

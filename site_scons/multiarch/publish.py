@@ -1,0 +1,105 @@
+"""The verb of a push: make one reference hold one image or index, and be sure that it does (behaviour, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
+from multiarch.mediatype import is_index
+from multiarch.plan import Move, Policy, TagMoved, TagPlan, plan_tag
+from multiarch.receipt import Receipt
+from multiarch.reference import Reference
+from multiarch.store import Copied, Source, Store, copy, read
+
+_NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a push established and did; `remarks` are lines that the user must see."""
+
+    receipt: Receipt
+    move: Move
+    copied: Copied
+    remarks: tuple[str, ...] = ()
+
+
+def publish(
+    source: Source,
+    store: Store,
+    root: Descriptor,
+    reference: Reference,
+    *,
+    previous: Receipt | None,
+    policy: Policy,
+    also: tuple[str, ...] = (),
+    mountable: Mapping[Digest, Reference] = _NOTHING,
+) -> Published:
+    """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
+
+    Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. Raises TagMoved or TagImmutable
+    as the policy says, and TagMoved when somebody moved the tag while this push ran.
+    """
+    tag = reference.tag or ""
+    observed = store.resolve(tag)
+    receipted = None if previous is None else previous.descriptor.digest
+    decided = plan_tag(
+        reference,
+        wanted=root.digest,
+        observed=None if observed is None else observed.digest,
+        receipted=receipted,
+        policy=policy,
+    )
+    new = decided.move is not Move.KEEP and receipted != root.digest
+    others = _others(store, reference, root, also, policy, new=new)
+    copied = Copied(present=(root,))
+    names = [tag] if decided.move is not Move.KEEP else []
+    names += [plan.reference.tag or "" for plan in others]
+    if names:
+        copied = copy(source, store, root, tags=tuple(names), mountable=mountable)
+        _compare(store, root, reference)
+    remarks = tuple(plan.remark for plan in (decided, *others) if plan.remark)
+    return Published(Receipt(reference, root), decided.move, copied, remarks)
+
+
+def _others(
+    store: Store,
+    reference: Reference,
+    root: Descriptor,
+    also: tuple[str, ...],
+    policy: Policy,
+    *,
+    new: bool,
+) -> list[TagPlan]:
+    """The further tags that are to be written now."""
+    plans = []
+    for name in also:
+        held = store.resolve(name)
+        if held is not None and not new:
+            continue
+        # What a further tag held before is what this tree or another put there on purpose: it moves with each release.
+        observed = None if held is None else held.digest
+        plan = plan_tag(
+            reference.with_tag(name), wanted=root.digest, observed=observed, receipted=observed, policy=policy
+        )
+        if plan.move is not Move.KEEP:
+            plans.append(plan)
+    return plans
+
+
+def _compare(store: Store, root: Descriptor, reference: Reference) -> None:
+    """Read back what was published; TagMoved when the tag holds something else already."""
+    found = store.resolve(reference.tag or "")
+    if found is None or found.digest != root.digest:
+        held = "nothing" if found is None else str(found.digest)
+        raise TagMoved(
+            f"holds {held} right after {root.digest} was pushed: somebody else pushes this tag at the same time",
+            where=str(reference),
+            hint="run the same command again when the other push has ended",
+        )
+    if is_index(root.media_type):
+        read(store, found)  # verified while it is read: the bytes there are the bytes of the index

@@ -1,0 +1,89 @@
+"""Tool: `env.GoBinary`, a Go program for one platform, made again when anything that can change it changes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from multiarch.golang import GoBuild, build
+from multiarch.platform import Platform
+from multiarch.why import Facts
+from oci_nodes import Step, declare, track, undrifted
+from oci_run import Run
+
+
+def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuild:
+    """What is declared about one program; `$GOFLAGS` and the like come from the environment, as with `Program`."""
+    run: Run = env["MULTIARCH_RUN"]
+
+    def words(name: str) -> tuple[str, ...]:
+        value = env.get(name, ())
+        return tuple(shlex.split(env.subst(value)) if isinstance(value, str) else map(env.subst, value))
+
+    return GoBuild(
+        platform=Platform(platform.os, platform.architecture, platform.variant),
+        package=env.subst(package),
+        directory=Path(env.Dir(env.subst(env.get("GODIR", "#"))).get_abspath()),
+        flags=words("GOFLAGS"),
+        ldflags=" ".join(words("GOLDFLAGS"))
+        if not isinstance(env.get("GOLDFLAGS", ""), str)
+        else env.subst("$GOLDFLAGS"),
+        tags=words("GOTAGS"),
+        env=tuple(sorted((name, env.subst(value)) for name, value in dict(env.get("GOENV", {})).items())),
+        cgo=bool(env.get("cgo", False)),
+        cc=env.subst("$CC") or None if env.get("cgo") else None,
+        race=bool(env.get("race", False)),
+        debug=bool(env.get("debug", False)),
+        sources=tuple(run.root / str(node) for node in sources),
+    )
+
+
+def perform(target: list[Any], _source: list[Any], env: Any) -> None:
+    """Run `go build`; the program replaces the old one at once or not at all."""
+    run: Run = env["MULTIARCH_RUN"]
+    wanted = target[0].attributes.build
+    build(wanted, Path(target[0].get_abspath()), run.toolchain(), run.lister().environment(wanted))
+
+
+def facts(run: Run, wanted: GoBuild) -> Facts:
+    """Everything that can change the program: files by name, flags and versions by value."""
+    found = run.lister().inputs(wanted)
+    return Facts(dict(found.facts), dict(found.files))
+
+
+STEP = Step("Compile", perform)
+
+
+def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sources: Any = (), **overrides: Any) -> Any:
+    """Declare a Go program; `sources` are generated files, built first. `.exe` is added for Windows.
+
+    `GOFLAGS`, `GOLDFLAGS`, `GOTAGS`, `GOENV`, `CC`, `GODIR`, `cgo`, `race` and `debug` may be given as keywords. The
+    same program declared twice (for two versions of Windows) is one target.
+    """
+    wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    own = env.Override(overrides) if overrides else env
+    generated = track(env, env.arg2nodes(env.Flatten([sources]), env.fs.File))
+    name = own.subst(target) + (".exe" if wanted.os == "windows" and not target.endswith(".exe") else "")
+    build_record = declared(own, package, wanted, generated)
+    node = env.File(name)
+    if node.has_builder():
+        return [node]
+    module = build_record.directory / "go.mod"
+    nodes = own.OciGo(name, [str(module), *generated] if module.is_file() else generated)
+    nodes[0].attributes.build, nodes[0].attributes.platform = build_record, wanted
+    run: Run = env["MULTIARCH_RUN"]
+    run.programs.append(build_record)  # one `go list` will serve all programs of a platform
+    declare(env, nodes, lambda: facts(run, build_record), name, undrifted)
+    return nodes
+
+
+def generate(env: Any) -> None:
+    """Add `env.GoBinary`."""
+    env["BUILDERS"]["OciGo"] = env.Builder(action=STEP.action())
+    env.AddMethod(go_binary, "GoBinary")
+
+
+def exists(_env: Any) -> bool:
+    """Always: Go is looked for when a program is built."""
+    return True

@@ -1,0 +1,51 @@
+"""Tool: `env.Archive`, an image with all its layers in one file that `docker load`, `podman load` and skopeo take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from multiarch.reference import Reference
+from multiarch.why import Facts
+from oci_nodes import Step, declare, undrifted
+from oci_push import content_of
+from oci_run import place
+
+
+def perform(target: list[Any], source: list[Any], env: Any) -> None:
+    """Write the archive; base layers come from the cache or the base's registry."""
+    from multiarch.store.release import write_release
+
+    reference = target[0].attributes.name
+    content, root, _ = content_of(env["MULTIARCH_RUN"], Path(source[0].get_abspath()), reference)
+    write_release(Path(target[0].get_abspath()), content, root, reference)
+    target[0].attributes.digest = root.digest
+
+
+def loaded_name(env: Any, reference: str) -> Reference:
+    """The name of an image in an engine: the reference itself, or `image:tag` where that names a folder."""
+    where, folder = place(env.subst(reference))
+    return where if folder is None else Reference.parse(f"{env.get('IMAGE', where.repository)}:{where.tag}")
+
+
+STEP = Step("Archive", perform)
+
+
+def archive(env: Any, target: str, image: Any, *, reference: str) -> Any:
+    """Declare the self-contained archive of an image, to be loaded under `reference`."""
+    text = env.subst(reference)
+    nodes = env.OciArchive(env.subst(target), image)
+    nodes[0].attributes.name = loaded_name(env, reference)
+    declare(env, nodes, lambda: Facts({"reference": text}, {}), str(nodes[0]), undrifted)
+    return nodes
+
+
+def generate(env: Any) -> None:
+    """Add `env.Archive`."""
+    env["BUILDERS"]["OciArchive"] = env.Builder(action=STEP.action(), single_source=True)
+    env.AddMethod(archive, "Archive")
+
+
+def exists(_env: Any) -> bool:
+    """Always."""
+    return True

@@ -1,0 +1,135 @@
+"""Tool: `env.Image`, what a Dockerfile makes for one platform, as a tarball (OCI layout, base by descriptor)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from multiarch.engine import AUTO, Base, BuildPlan, Engine, choose
+from multiarch.errors import MultiarchError
+from multiarch.platform import Platform
+from multiarch.why import Facts
+from oci_bases import locked
+from oci_nodes import Step, declare, fail, track, undrifted
+from oci_run import Run
+from oci_sources import generated
+
+
+class NoDockerfile(MultiarchError, ValueError):
+    """A platform for which no Dockerfile is there."""
+
+
+def engines(run: Run) -> tuple[Engine, ...]:
+    """Every engine at hand, in the order in which `auto` asks them."""
+    return run.once("engines", lambda: (_embedded(run),))
+
+
+def _embedded(run: Run) -> Engine:
+    from multiarch.engine.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(run.source, lambda line: print(f"  warning: {line}", flush=True))  # noqa: T201  # for the user
+
+
+def based(run: Run, plan: BuildPlan) -> BuildPlan:
+    """The plan with every base that its Dockerfile needs, as images.lock has it."""
+    found = engines(run)[0].inputs(plan)
+    return replace(plan, bases=tuple(Base(b.name, b.platform, locked(run, b)) for b in found.bases))
+
+
+def facts(run: Run, plan: BuildPlan, engine: str) -> Facts:
+    """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
+    from multiarch.engine.embedded import describe
+
+    values, files = describe(based(run, plan), engines(run)[0].inputs(plan))
+    return Facts(values | {"engine": engine}, files)
+
+
+def perform(target: list[Any], _source: list[Any], env: Any) -> None:
+    """Build the image by the chosen engine."""
+    run, attributes = env["MULTIARCH_RUN"], target[0].attributes
+    plan = based(run, attributes.plan)
+    run.write_lock()
+    chosen = choose(engines(run), attributes.engine, plan)
+    attributes.digest = chosen.build(plan, Path(target[0].get_abspath())).digest
+
+
+STEP = Step("Image", perform)
+
+
+def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
+    """The first Dockerfile that exists or is generated; ends the run when there is none."""
+    names = [candidates] if isinstance(candidates, str) or hasattr(candidates, "get_abspath") else list(candidates)
+    nodes = [env.File(env.subst(name) if isinstance(name, str) else name) for name in names]
+    for node in nodes:
+        if node.exists() or node.has_builder():
+            return node
+    return fail(
+        NoDockerfile(f"there is no Dockerfile for {platform}", hint=f"write one of: {', '.join(map(str, names))}")
+    )
+
+
+def image(
+    env: Any,
+    target: str,
+    contents: Any = (),
+    *,
+    dockerfile: Any,
+    platform: Any = None,
+    engine: str | None = None,
+    build_args: Any = (),
+    labels: Any = (),
+    foreign: Any = (),
+    stage: str = "",
+) -> Any:
+    """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
+
+    `platform` defaults to that of the contents; `foreign` are globs of files in the image that may be of another
+    machine; `stage` is the Dockerfile's stage to build, by default its last.
+    """
+    run: Run = env["MULTIARCH_RUN"]
+    given = track(env, env.arg2nodes(env.Flatten([contents]), env.fs.File))
+    if platform is None:
+        platform = next((node.attributes.platform for node in given if node.check_attributes("platform")), "linux")
+    wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    recipe = dockerfile_of(env, dockerfile, wanted)
+    nodes = env.OciImage(env.subst(target), [recipe, *given])
+    plan = BuildPlan(
+        platform=wanted,
+        dockerfile=Path(recipe.get_abspath()),
+        context=run.root,
+        file_digest=run.stat.digest,
+        build_args=(*env.get("BUILD_ARGS", ()), *dict(build_args).items()),
+        labels=(*env.get("LABELS", ()), *dict(labels).items()),
+        target=stage,
+        epoch=run.epoch,
+        foreign=tuple(foreign),
+    )
+    attributes = nodes[0].attributes
+    attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
+    declare(env, nodes, lambda: facts(run, plan, attributes.engine), str(nodes[0]), undrifted)
+    return nodes
+
+
+def scan(node: Any, env: Any, _path: Any) -> list[Any]:
+    """The files of the image that something in this build makes, found in what its Dockerfile copies."""
+    if not node.check_attributes("plan") or not node.attributes.plan.dockerfile.exists():
+        return []
+    run = env["MULTIARCH_RUN"]
+    try:
+        reached = engines(run)[0].inputs(node.attributes.plan)
+    except MultiarchError:
+        return []  # the step says what is wrong with the Dockerfile
+    return list(track(env, generated(env, reached, node)))
+
+
+def generate(env: Any) -> None:
+    """Add `env.Image`."""
+    scanner = env.Scanner(function=scan, name="dockerfile")
+    env["BUILDERS"]["OciImage"] = env.Builder(action=STEP.action(), target_scanner=scanner)
+    env.AddMethod(image, "Image")
+
+
+def exists(_env: Any) -> bool:
+    """Always: the embedded engine needs nothing."""
+    return True

@@ -1,0 +1,63 @@
+"""Tool: `env.Index`, the index of images and pins as a file, its exact bytes (OCI image spec 1.1, image-index.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from multiarch.descriptor import Descriptor
+from multiarch.index import Index
+from multiarch.platform import Platform
+from multiarch.receipt import Receipt
+from multiarch.why import Facts
+from oci_nodes import Step, declare, undrifted, write
+
+
+def descriptor_of(node: Any) -> Descriptor:
+    """What a member is: an image's tarball or a pin's receipt, as its descriptor with the platform."""
+    path = Path(node.get_abspath())
+    if path.suffix == ".json":
+        return Receipt.from_json(path.read_bytes(), where=str(node)).descriptor
+    from multiarch.store.archive import read_image
+
+    return read_image(path).descriptor
+
+
+def perform(target: list[Any], source: list[Any], env: Any) -> None:
+    """Assemble the index and write it, and its digest beside it."""
+    index = Index.assemble(
+        [descriptor_of(node) for node in source],
+        platforms=env["INDEX_PLATFORMS"],
+        annotations=env["INDEX_ANNOTATIONS"],
+        where=str(target[0]),
+    )
+    content = index.to_json()
+    target[0].attributes.digest = index.descriptor().digest
+    write(Path(target[0].get_abspath()), content)
+    write(Path(target[1].get_abspath()), f"{index.descriptor().digest}\n".encode())
+
+
+STEP = Step("Index", perform)
+
+
+def index(env: Any, target: str, members: Any, *, platforms: Any, annotations: Any = ()) -> Any:
+    """Declare the index of `members`; an error when they are not exactly `platforms`. Returns the JSON's node."""
+    wanted = tuple(p if isinstance(p, Platform) else Platform.parse(p) for p in platforms)
+    name = env.subst(target)
+    beside = name.removesuffix(".json") + ".digest"
+    noted = tuple(dict(annotations).items())
+    nodes = env.OciIndex([name, beside], env.Flatten([members]), INDEX_PLATFORMS=wanted, INDEX_ANNOTATIONS=noted)
+    values = {"platforms": ", ".join(map(str, wanted))} | {f"annotation {key}": value for key, value in noted}
+    declare(env, nodes, lambda: Facts(values, {}), name, undrifted)
+    return nodes[:1]
+
+
+def generate(env: Any) -> None:
+    """Add `env.Index`."""
+    env["BUILDERS"]["OciIndex"] = env.Builder(action=STEP.action())
+    env.AddMethod(index, "Index")
+
+
+def exists(_env: Any) -> bool:
+    """Always."""
+    return True

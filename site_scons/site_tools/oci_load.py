@@ -1,0 +1,87 @@
+"""Tool: `env.Load`, an image in the local engine (Docker, or Podman's socket), tracked like a push."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from multiarch.receipt import Receipt
+from multiarch.why import Facts
+from oci_archive import loaded_name
+from oci_nodes import Step, declare, write
+from oci_push import content_of, receipt_at, receipt_path
+from oci_run import PRIVATE, Run
+
+
+def engine(run: Run) -> Any:
+    """The engine that DOCKER_HOST names, or the usual socket; asked for nothing yet."""
+    from multiarch.store.daemon import Daemon
+
+    return run.once("daemon", lambda: Daemon(run.environment))
+
+
+def perform(target: list[Any], source: list[Any], env: Any) -> None:
+    """Load the image when the engine runs its platform; on the engine's own platform it gets the main tag, too."""
+    from multiarch.store.archive import read_image
+    from multiarch.store.daemon import runnable
+    from multiarch.store.release import write_release
+
+    node, run = target[0], env["MULTIARCH_RUN"]
+    name, main = node.attributes.names
+    content, root, _ = content_of(run, Path(source[0].get_abspath()), name)
+    with run.loading:
+        host = engine(run).platform()
+        platform = read_image(Path(source[0].get_abspath())).platform
+        if not runnable(host, [platform]):
+            print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
+            write(Path(node.get_abspath()), Receipt(name, root).to_json())
+            return
+        with tempfile.TemporaryDirectory(dir=run.root / PRIVATE) as folder:
+            archive = Path(folder) / "image.tar"
+            write_release(archive, content, root, name)
+            identity = engine(run).load(archive, name)
+        if platform.matches(host) and host.architecture == platform.architecture and main is not None:
+            engine(run).tag(identity, main)
+    node.attributes.digest = root.digest
+    write(Path(node.get_abspath()), Receipt(name.with_digest(identity), root).to_json())
+
+
+def drifted(node: Any) -> str | None:
+    """Why the engine is not as this load left it; None when it is, or when it runs no image of this platform."""
+    receipt = receipt_at(Path(node.get_abspath()))
+    name, _ = node.attributes.names
+    if receipt is None or receipt.reference.digest is None:
+        return None
+    run = node.attributes.run
+    with run.loading:
+        found = engine(run).identity(name)
+    if found is None:
+        return f"{name.familiar} is not in the engine"
+    return None if found == receipt.reference.digest else f"{name.familiar} is another image in the engine"
+
+
+STEP = Step("Load", perform)
+
+
+def load(env: Any, image: Any, reference: str, *, main: str = "$REPOSITORY:$VERSION") -> Any:
+    """Declare an image to be in the local engine under `reference`, and under `main` on the engine's own platform."""
+    name = loaded_name(env, reference)
+    nodes = env.OciLoad(receipt_path(env, name, "receipts/load"), image)
+    nodes[0].attributes.names = (name, loaded_name(env, main) if main else None)
+    run: Run = env["MULTIARCH_RUN"]
+    values = {"name": str(name), "engine": run.environment.get("DOCKER_HOST", "")}
+    declare(env, nodes, lambda: Facts(values, {}), name.familiar, lambda: drifted(nodes[0]))
+    env.NoCache(nodes)
+    return nodes
+
+
+def generate(env: Any) -> None:
+    """Add `env.Load`."""
+    env["BUILDERS"]["OciLoad"] = env.Builder(action=STEP.action(), single_source=True)
+    env.AddMethod(load, "Load")
+
+
+def exists(_env: Any) -> bool:
+    """Always: the engine is looked for when an image is loaded."""
+    return True

@@ -1,0 +1,82 @@
+"""Tool: `env.Pin`, a tag that somebody else pushes and that belongs in the index (behaviour, EXTERNAL)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from multiarch.pin import pin
+from multiarch.platform import Platform
+from multiarch.reference import Reference
+from multiarch.why import Facts
+from oci_nodes import Step, declare, write
+from oci_push import receipt_at, receipt_path
+from oci_run import place
+
+
+def perform(target: list[Any], _source: list[Any], env: Any) -> None:
+    """Look at the tag, take it over into our repository when it is in another, and write the receipt."""
+    node, run = target[0], env["MULTIARCH_RUN"]
+    reference, folder = node.attributes.remote
+    copy_to, copy_folder = node.attributes.copy_to
+    receipt = pin(
+        run.store(reference, folder),
+        reference,
+        node.attributes.platform,
+        into=None if copy_to is None else run.store(copy_to, copy_folder),
+        into_reference=copy_to,
+    )
+    node.attributes.digest = receipt.descriptor.digest
+    write(Path(node.get_abspath()), receipt.to_json())
+
+
+def drifted(node: Any) -> str | None:
+    """Why the tag is not as it was seen; None when it is. A pin with a digest never follows a move."""
+    run = node.attributes.run
+    reference, folder = node.attributes.remote
+    receipt = receipt_at(Path(node.get_abspath()))
+    found = run.observed(reference, folder)
+    if receipt is None or found is None:
+        return f"{node.attributes.subject} is not in the registry"
+    if found != receipt.reference.digest:
+        return f"{node.attributes.subject} was moved: {receipt.reference.digest} → {found}"
+    return None
+
+
+STEP = Step("Pin", perform)
+
+
+def external(env: Any, reference: str, *, platform: Any) -> Any:
+    """Declare a tag that somebody else pushes, of one platform; an index is looked into. Returns its receipt.
+
+    An image of another repository is copied to this build's tag for the platform before it joins the index.
+    """
+    wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    text = env.subst(reference)
+    where, folder = place(text)
+    own, own_folder = place(env.subst(f"$REPOSITORY:$VERSION-{wanted.tag_suffix}"))
+    elsewhere = (where.registry, where.repository) != (own.registry, own.repository)
+    receipt = env.OciPin(_path(env, where, wanted), [])
+    attributes = receipt[0].attributes
+    attributes.remote, attributes.also, attributes.platform = (where, folder), (), wanted
+    attributes.copy_to = (own, own_folder) if elsewhere else (None, None)
+    values = {"reference": text, "platform": str(wanted), "copied to": str(own) if elsewhere else ""}
+    declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
+    env.NoCache(receipt)
+    return receipt
+
+
+def _path(env: Any, reference: Reference, platform: Platform) -> str:
+    name = reference if reference.tag else reference.with_tag(str(reference.digest).replace(":", "-"))
+    return receipt_path(env, name, f"receipts/pins/{platform.slug}")
+
+
+def generate(env: Any) -> None:
+    """Add `env.Pin`."""
+    env["BUILDERS"]["OciPin"] = env.Builder(action=STEP.action())
+    env.AddMethod(external, "Pin")
+
+
+def exists(_env: Any) -> bool:
+    """Always."""
+    return True

@@ -1,0 +1,136 @@
+"""Tool: `env.Push`, an image or an index under a tag, of which a receipt is kept (behaviour, section 4)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
+from multiarch.document import InvalidDocument
+from multiarch.index import Index
+from multiarch.publish import publish
+from multiarch.receipt import Receipt
+from multiarch.reference import Reference
+from multiarch.store import Source
+from multiarch.why import Facts
+from oci_nodes import Step, TwoPushes, declare, fail, reachable, write
+from oci_run import Run, place
+
+
+def receipt_path(env: Any, reference: Reference, kind: str = "receipts") -> str:
+    """Where the receipt of a reference lies; `:` of a port is no character of a file name everywhere."""
+    registry = reference.registry.replace(":", "_").replace("[", "").replace("]", "")
+    return str(env.subst(f"_output/{kind}/{registry}/{reference.repository}/{reference.tag}.json"))
+
+
+def receipt_at(path: Path) -> Receipt | None:
+    """The receipt of the last push; None when there is none that can be read."""
+    try:
+        return Receipt.from_json(path.read_bytes(), where=str(path))
+    except (OSError, InvalidDocument, ValueError):
+        return None
+
+
+def content_of(run: Run, path: Path, reference: Reference) -> tuple[Source, Descriptor, Mapping[Digest, Reference]]:
+    """Where to read an image or an index from, what it is, and which of its blobs other repositories may hold."""
+    if path.suffix == ".json":
+        from multiarch.store.memory import Memory
+
+        content = path.read_bytes()
+        descriptor = Index.from_json(content, where=str(path)).descriptor()
+        memory = Memory(str(path))
+        memory.put(descriptor, lambda: io.BytesIO(content))
+        return memory, descriptor, {}
+    from multiarch.store.archive import Archive, read_image
+    from multiarch.store.chain import Chain
+
+    image = read_image(path)
+    archive = Archive(path)
+    mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
+    if image.base is None:
+        return archive, image.descriptor.bare(), mountable
+    return Chain((archive, run.source(image.base)), base=str(image.base)), image.descriptor.bare(), mountable
+
+
+def perform(target: list[Any], source: list[Any], env: Any) -> None:
+    """Publish the source and write the receipt; remarks go to the terminal."""
+    node, run = target[0], env["MULTIARCH_RUN"]
+    reference, folder = node.attributes.remote
+    path = Path(node.get_abspath())
+    content, root, mountable = content_of(run, Path(source[0].get_abspath()), reference)
+    run.forget(reference)
+    done = publish(
+        content,
+        run.store(reference, folder),
+        root,
+        reference,
+        previous=receipt_at(path),
+        policy=run.policy,
+        also=node.attributes.also,
+        mountable=mountable,
+    )
+    for remark in done.remarks:
+        print(f"  {remark}", flush=True)  # noqa: T201  # a line the user must see
+    node.attributes.digest = root.digest
+    write(path, done.receipt.to_json())
+
+
+def drifted(node: Any) -> str | None:
+    """Why the registry is not as this push left it; None when it is. The first question asks for all tags at once."""
+    run = node.attributes.run
+    reference, folder = node.attributes.remote
+    run.prefetch(pair for pushed in run.once("reachable", reachable) for pair in tags_of(pushed))
+    receipt = receipt_at(Path(node.get_abspath()))
+    found = run.observed(reference, folder)
+    if receipt is None or found is None:
+        return f"{node.attributes.subject} is not in the registry"
+    if found != receipt.descriptor.digest:
+        return f"{node.attributes.subject} was moved: {receipt.descriptor.digest} → {found}"
+    for tag in node.attributes.also:
+        if run.observed(reference.with_tag(tag), folder) is None:
+            return f"the tag {tag} is not in the registry"
+    return None
+
+
+def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
+    """Every tag that a push writes, and the folder it is in."""
+    reference, folder = node.attributes.remote
+    return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also)]
+
+
+STEP = Step("Push", perform)
+PUBLISH = Step("Publish", perform)
+
+
+def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any = ()) -> Any:
+    """Declare the push of an image, or of an index after its `children`; `also` are further tags."""
+    text = env.subst(reference)
+    where, folder = place(text)
+    path = receipt_path(env, where)
+    if env.File(path).has_builder():
+        fail(TwoPushes("is pushed twice in this build", where=text, hint="give each image a tag of its own"))
+    node = env.Flatten([source])[0]
+    make = env.OciPublish if str(node).endswith(".json") else env.OciPush
+    receipt = make(path, node)
+    attributes = receipt[0].attributes
+    attributes.remote, attributes.also = (where, folder), tuple(also)
+    values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
+    declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
+    env.Depends(receipt, env.Flatten([children]))
+    env.NoCache(receipt)
+    return receipt
+
+
+def generate(env: Any) -> None:
+    """Add `env.Push`."""
+    env["BUILDERS"]["OciPush"] = env.Builder(action=STEP.action(), single_source=True)
+    env["BUILDERS"]["OciPublish"] = env.Builder(action=PUBLISH.action(), single_source=True)
+    env.AddMethod(push, "Push")
+
+
+def exists(_env: Any) -> bool:
+    """Always."""
+    return True

@@ -1,0 +1,170 @@
+"""Tool: the variables of the command line, checked before anything is built (behaviour, section 2)."""
+
+from __future__ import annotations
+
+import atexit
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+import SCons.Script
+
+from multiarch.engine import AUTO, NAMES, EngineUnavailable
+from multiarch.errors import MultiarchError
+from multiarch.plan import Policy
+from multiarch.platform import Platform, declared
+from multiarch.reference import Destination
+from multiarch.version import Version, expand
+from oci_nodes import decide, fail
+from oci_run import PRIVATE, Run
+
+VARIABLES = (
+    ("IMAGE", "demo", "repository name, may hold /"),
+    ("VERSION", "", "version of this build, a valid tag; default: the file VERSION"),
+    ("PLATFORMS", "linux/amd64,linux/arm64", "os/arch[/variant][:os.version], comma-separated"),
+    ("REGISTRY", "_output/registry", "host[:port][/path], or a folder of OCI layouts"),
+    ("ENGINE", AUTO, "who builds images: auto, embedded"),
+    ("INSECURE", "", "hosts that may speak plain HTTP or show an unknown certificate; loopback always may"),
+    ("EXTERNAL", "", "what somebody else pushed: [platform=]tag-or-reference[@digest], comma-separated"),
+    ("TAGS", "", "further main tags; {major}, {minor}, {patch} come from the version"),
+    ("LABELS", "", "name=value, comma-separated: labels of every image"),
+    ("ANNOTATIONS", "", "name=value, comma-separated: annotations of the index"),
+    ("BUILD_ARGS", "", "name=value, comma-separated: arguments of the Dockerfiles"),
+    ("DRIFT", "repair", "a tag that somebody moved: repair it, or fail"),
+    ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
+    ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
+    ("REPORT", "", "JSON file of what was done, with digests"),
+)
+LATER_VARIABLES = ("PLATFORM", "PLAN", "VERIFY")
+
+
+class UnknownWord(MultiarchError, ValueError):
+    """A variable, value or target of the command line that does not exist."""
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A hint: the nearest known word, else all of them."""
+    near = difflib.get_close_matches(word, known, 1, 0.5) or difflib.get_close_matches(word.upper(), known, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
+
+
+def pairs(name: str, text: str) -> tuple[tuple[str, str], ...]:
+    """Read `name=value,…`."""
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UnknownWord(f"{item!r} is not name=value", where=name, hint=f"for example {name}=team=blue,tier=web")
+        found.append((key, value))
+    return tuple(found)
+
+
+def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+    """A value out of a fixed set."""
+    if value not in known:
+        raise UnknownWord(f"{value!r} is not a value of {name}", hint=nearest(value, list(known)))
+    return value
+
+
+def external(text: str, destination: Destination, image: str) -> tuple[tuple[Platform, str], ...]:
+    """Read EXTERNAL: for each item its platform and the full reference."""
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        named, equals, name = item.rpartition("=")
+        bare = name.partition("@")[0]
+        tag = bare.rpartition(":")[2] if ":" in bare.rpartition("/")[2] else bare.rpartition("/")[2]
+        platform = Platform.parse(named) if equals else Platform.from_tag(tag)
+        if platform is None:
+            raise UnknownWord(
+                f"{item!r} names no platform", where="EXTERNAL", hint=f"write it before: linux/riscv64={item}"
+            )
+        full = name if "/" in bare or ":" in bare else f"{destination}/{image}:{name}"
+        found.append((platform, full))
+    return tuple(found)
+
+
+def epoch(text: str) -> int:
+    """SOURCE_DATE_EPOCH, in seconds; 0 when it is not set."""
+    if not text.isascii() or not (text or "0").isdigit():
+        raise UnknownWord(f"{text!r} is not a number of seconds", where="SOURCE_DATE_EPOCH")
+    return int(text or 0)
+
+
+def values(env: Any) -> dict[str, str]:
+    """The texts of all variables: command line, custom.py, SConstruct, defaults; unknown ones are errors."""
+    known = VARIABLES + tuple(env.get("SETTINGS", ()))
+    variables = SCons.Script.Variables("custom.py", SCons.Script.ARGUMENTS)
+    for name, default, text in known:
+        variables.Add(name, text, env.get(name, default))
+    scratch = env.Clone(tools=[])
+    variables.Update(scratch)
+    names = [name for name, _, _ in known]
+    for name in variables.UnknownVariables():
+        if name in LATER_VARIABLES:
+            raise UnknownWord(f"{name} is not there yet: the target it belongs to comes later")
+        raise UnknownWord(f"there is no variable {name}", hint=nearest(name, names))
+    return {name: str(scratch[name]) for name in names}
+
+
+def read(env: Any) -> None:
+    """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one."""
+    told = values(env)
+    run: Run = env["MULTIARCH_RUN"]
+    version_file = Path(run.root, "VERSION")
+    if not told["VERSION"] and version_file.exists():
+        told["VERSION"] = version_file.read_text(encoding="utf-8").strip()
+    version = Version.parse(told["VERSION"])
+    destination = Destination.parse(told["REGISTRY"])
+    destination.reference(told["IMAGE"], version.tag())
+    outside = external(told["EXTERNAL"], destination, told["IMAGE"])
+    if told["ENGINE"] in NAMES[1:]:
+        raise EngineUnavailable(f"engine '{told['ENGINE']}' is not there yet", hint="there is: auto, embedded")
+    one_of("ENGINE", told["ENGINE"], (AUTO, *NAMES))
+    run.policy = Policy(
+        repair=one_of("DRIFT", told["DRIFT"], ("repair", "fail")) == "repair",
+        immutable=one_of("IMMUTABLE", told["IMMUTABLE"], ("no", "yes")) == "yes",
+    )
+    run.insecure = tuple(filter(None, (host.strip() for host in told["INSECURE"].split(","))))
+    run.locked = one_of("LOCKED", told["LOCKED"], ("no", "yes")) == "yes"
+    run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
+    run.report_file = run.root / told["REPORT"] if told["REPORT"] else None
+    env.Replace(
+        **told
+        | {
+            "VERSION": str(version),
+            "PLATFORMS": declared(told["PLATFORMS"]),
+            "REPOSITORY": f"{destination}/{told['IMAGE']}",
+            "IMAGE_FILE": told["IMAGE"].rpartition("/")[2],
+            "EXTERNAL": outside,
+            "TAGS": expand(told["TAGS"], version),
+            "LABELS": pairs("LABELS", told["LABELS"]),
+            "ANNOTATIONS": pairs("ANNOTATIONS", told["ANNOTATIONS"]),
+            "BUILD_ARGS": pairs("BUILD_ARGS", told["BUILD_ARGS"]),
+            "TOLD": told,
+        }
+    )
+
+
+def generate(env: Any) -> None:
+    """Read the command line, take the tree's lock, and fill the environment."""
+    run = Run(Path(env.Dir("#").get_abspath()), dict(os.environ))
+    env["MULTIARCH_RUN"] = run
+    env.SetOption("max_drift", -1)  # timestamps are whole seconds in SCons: an edit within one would be lost
+    env.SetOption("num_jobs", os.cpu_count() or 1)
+    (run.root / PRIVATE).mkdir(exist_ok=True)
+    env.SConsignFile(str(run.root / PRIVATE / "sconsign"))
+    env.Decider(decide)
+    try:
+        read(env)
+        if not any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question")):
+            run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
+    except (MultiarchError, OSError) as error:
+        fail(error)
+    run.watch_interrupts()
+    atexit.register(run.finish)
+
+
+def exists(_env: Any) -> bool:
+    """Always: nothing beside SCons and the library is needed."""
+    return True

@@ -1,0 +1,112 @@
+"""Tool: the targets of the command line by name, checked before anything is built (behaviour, section 2)."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import SCons.Node.Alias
+import SCons.Node.FS
+import SCons.Script
+
+from oci_nodes import fail
+from oci_settings import VARIABLES, UnknownWord, nearest
+
+LATER = ("plan", "why", "verify", "run", "update-bases", "check-bases")
+TARGETS = (
+    ("bin", (), "the programs"),
+    ("images", ("image",), "one image tarball a platform"),
+    ("release", (), "self-contained archives for docker load, podman load, skopeo"),
+    ("load", (), "the images of this machine into the local engine"),
+    ("push", (), "every platform tag"),
+    ("manifest", ("create-multi-archimages",), "the index as a file (default)"),
+    ("push-manifest", ("push-multi-archimages",), "the main tag, and all that it needs"),
+    ("clean", (), "empty _output but for folder registries"),
+    ("test", (), "all tests"),
+)
+
+
+def help_text(told: dict[str, str]) -> str:
+    """What `scons -h` prints before SCons' own options line."""
+    lines = ["Usage: scons [options] [target …] [NAME=value …]", "", "Targets:"]
+    lines += [f"  {', '.join((name, *others)):40} {text}" for name, others, text in TARGETS]
+    lines += ["", "Variables, with their present values:"]
+    lines += [f"  {f'{name}={told[name]}':40} {text}" for name, _, text in VARIABLES]
+    lines += [
+        "",
+        "Examples:",
+        "  scons                                     build everything, up to the manifest",
+        "  scons push-manifest REGISTRY=localhost:5000   publish to a registry",
+        "  scons images PLATFORMS=linux/arm64,windows/amd64   two platforms only",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def targets(env: Any, **nodes: list[Any]) -> None:
+    """Name the targets, `manifest` the default, and check the ones asked for: the last line of an SConstruct."""
+    for name, others, _ in TARGETS:
+        members = nodes.get(name.replace("-", "_"))
+        if members is not None:
+            for alias in (name, *others):
+                env.Alias(alias, members)
+    env.Alias("clean", [], SCons.Script.Action(lambda target, source, env: wipe(env), "Clean _output"))  # noqa: ARG005
+    env.Alias("test", [], SCons.Script.Action(lambda target, source, env: run_tests(env), "Test tests"))  # noqa: ARG005
+    env.AlwaysBuild("clean", "test")
+    env.Default("manifest")
+    if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
+        env.Default("clean")
+        env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
+    known = [name for name, others, _ in TARGETS for name in (name, *others)]
+    for word in map(str, SCons.Script.COMMAND_LINE_TARGETS):
+        if word in LATER:
+            fail(UnknownWord(f"{word} is not there yet", hint="it comes with a later version; see CHANGELOG.md"))
+        if not is_target(env, word):
+            fail(UnknownWord(f"there is no target {word}", hint=nearest(word, known)))
+
+
+def is_target(env: Any, word: str) -> bool:
+    """Whether a word of the command line is an alias, a target, or something on disk."""
+    if SCons.Node.Alias.default_ans.lookup(word) is not None:
+        return True
+    node = env.fs.Entry(word).disambiguate()
+    inside = isinstance(node, SCons.Node.FS.Dir) and len(node.entries) > len((".", ".."))
+    return bool(node.exists() or node.has_builder() or inside)
+
+
+def leavings(output: Path) -> list[Path]:
+    """Everything in the output folder but folder registries, which hold what was published."""
+    entries = sorted(output.iterdir()) if output.is_dir() else []
+    return [entry for entry in entries if not any(entry.glob("oci-layout")) and not any(entry.glob("**/oci-layout"))]
+
+
+def wipe(env: Any) -> None:
+    """Remove what was built."""
+    for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def run_tests(env: Any) -> int:
+    """Run all tests with the Python that runs SCons; the tree is free for them to build in."""
+    if importlib.util.find_spec("pytest") is None:
+        fail(UnknownWord("pytest is not installed", hint="./sconsw test installs what the tests need"))
+    env["MULTIARCH_RUN"].lock.release()
+    return subprocess.run([sys.executable, "-m", "pytest"], cwd=env["MULTIARCH_RUN"].root, check=False).returncode
+
+
+def generate(env: Any) -> None:
+    """Add `env.Targets` and the text of `scons -h`; oci_settings comes before."""
+    env.AddMethod(targets, "Targets")
+    env.Help(help_text(env["TOLD"]))
+
+
+def exists(_env: Any) -> bool:
+    """Always: nothing beside SCons is needed."""
+    return True

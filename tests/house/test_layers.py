@@ -1,0 +1,124 @@
+"""Imports go down, and each foreign module has its room (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "site_scons" / "multiarch"
+TOOLS = ROOT / "site_scons" / "site_tools"
+
+# From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
+FLOORS = (
+    ("errors", "digest", "document", "mediatype", "platform", "reference", "version", "statcache", "treelock"),
+    ("descriptor", "config", "manifest", "index", "receipt"),
+    (
+        "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "layer", "windows", "image",
+    ),
+    ("store",),
+    ("engine", "baselock"),
+    ("golang",),
+    ("plan", "verify", "why"),
+    ("publish", "pin"),
+)  # fmt: skip
+ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+# Who may import what from outside (the names of top-level modules).
+GUARDED = {
+    "docker": {"engine/docker", "store/daemon", "store/auth"},
+    "urllib3": {"store/http"},
+    "http": {"store/http"},
+    "requests": {"store/daemon"},  # what docker-py raises
+    "subprocess": {"golang", "engine", "store/daemon", "store/auth"},
+    "SCons": set(),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(LIBRARY.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides which room it asks"
+            yield node.module or ""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(LIBRARY).with_suffix("").as_posix().removesuffix("/__init__")
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if module.startswith("multiarch.") else ""
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_go_down(path: Path):
+    own = name_of(path).split("/")[0]
+    if own == "__init__" or path == LIBRARY / "__init__.py":
+        assert not [m for m in imports(path) if m.startswith("multiarch")]
+        return
+    assert own in ROOMS, f"{own} has no floor: name its room in docs/architecture.md and here"
+    for module in imports(path):
+        room = room_of(module)
+        if room and room != own:
+            assert ROOMS[room] <= ROOMS[own], f"{name_of(path)} imports {module}, which is above it"
+
+
+def test_golang_and_store_never_meet_and_engines_do_not_know_each_other():
+    for path in modules():
+        own = name_of(path)
+        asked = {module for module in imports(path) if module.startswith("multiarch.")}
+        if own.startswith("golang"):
+            assert not [m for m in asked if room_of(m) in ("store", "engine")], own
+        if own.startswith("store"):
+            assert not [m for m in asked if room_of(m) in ("golang", "engine")], own
+        if own.startswith("engine/"):
+            mine = own.split("/")[1]
+            others = [m for m in asked if m.startswith("multiarch.engine.") and m.split(".")[2] != mine]
+            assert not [m for m in others if m.split(".")[2] != "harvest"], own
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_foreign_modules_have_their_rooms(path: Path):
+    own = name_of(path)
+    for module in imports(path):
+        allowed = GUARDED.get(module.split(".")[0])
+        if allowed is not None:
+            assert any(own == room or own.startswith(f"{room}/") for room in allowed), f"{own} imports {module}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_the_library_prints_nothing_and_reads_no_environment(path: Path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print", f"{name_of(path)}:{node.lineno}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            assert node.attr not in ("environ", "getenv", "environb"), f"{name_of(path)}:{node.lineno}"
+
+
+POSIX_ONLY = {"fcntl", "pwd", "grp", "resource", "termios", "posix", "msvcrt", "winreg"}
+
+
+@pytest.mark.parametrize("path", [*modules(), *sorted(TOOLS.glob("*.py"))], ids=lambda p: p.stem)
+def test_modules_of_one_system_are_imported_where_they_are_used(path: Path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        assert not POSIX_ONLY & set(names), path
+
+
+def test_only_the_tools_import_scons():
+    for path in modules():
+        assert not [m for m in imports(path) if m.split(".")[0] == "SCons"], path
+    assert all(path.stem.startswith(("go_", "oci_")) for path in TOOLS.glob("*.py")), "see docs/architecture.md, Traps"

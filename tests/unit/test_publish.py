@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from multiarch.config import ImageConfig
+from multiarch.descriptor import Descriptor
+from multiarch.index import Index
+from multiarch.manifest import Manifest
+from multiarch.mediatype import LAYER_GZIP
+from multiarch.pin import PinMissing, pin
+from multiarch.plan import Move, Policy, TagImmutable, TagMoved
+from multiarch.platform import Platform
+from multiarch.publish import publish
+from multiarch.receipt import Receipt
+from multiarch.reference import Reference
+from multiarch.store import BlobMissing
+from multiarch.store.memory import Memory
+
+AMD64, ARM64 = Platform.parse("linux/amd64"), Platform.parse("linux/arm64")
+TAG = Reference.parse("localhost:5000/demo:v1")
+
+
+def held(memory: Memory, media_type: str, content: bytes) -> Descriptor:
+    descriptor = Descriptor.of(media_type, content)
+    memory.put(descriptor, lambda: io.BytesIO(content))
+    return descriptor
+
+
+def image(memory: Memory, platform: Platform = AMD64, text: bytes = b"layer") -> Descriptor:
+    config = ImageConfig(platform)
+    layer = held(memory, LAYER_GZIP, text)
+    manifest = Manifest(held(memory, config.descriptor().media_type, config.to_json()), (layer,))
+    return held(memory, manifest.media_type, manifest.to_json())
+
+
+def push(source: Memory, store: Memory, root: Descriptor, **more):
+    settings = {"previous": None, "policy": Policy()} | more
+    return publish(source, store, root, TAG, **settings)
+
+
+def test_a_first_push_sends_everything_and_the_receipt_says_what():
+    source, store = Memory(), Memory()
+    root = image(source)
+    done = push(source, store, root)
+    assert store.resolve("v1") == root
+    assert (done.receipt, done.move, len(done.copied.sent)) == (Receipt(TAG, root), Move.CREATE, 3)
+
+
+def test_a_tag_that_holds_the_image_is_adopted_and_nothing_is_sent():
+    source, store = Memory(), Memory()
+    root = image(source)
+    push(source, store, root)
+    again = push(source, store, root)
+    assert (again.move, again.copied.sent, again.receipt) == (Move.KEEP, (), Receipt(TAG, root))
+
+
+def test_a_moved_tag_is_repaired_without_sending_what_is_there():
+    source, store = Memory(), Memory()
+    root, other = image(source), image(source, text=b"other")
+    first = push(source, store, root)
+    push(source, store, other)
+    done = push(source, store, root, previous=first.receipt)
+    assert store.resolve("v1") == root
+    assert (done.move, done.copied.sent) == (Move.OVERWRITE, ())
+    assert len(done.remarks) == 1
+
+
+def test_an_immutable_tag_is_left_as_it_is():
+    source, store = Memory(), Memory()
+    root, other = image(source), image(source, text=b"other")
+    push(source, store, other)
+    with pytest.raises(TagImmutable):
+        push(source, store, root, policy=Policy(immutable=True))
+    assert store.resolve("v1") == other
+
+
+def test_further_tags_are_written_with_a_new_image():
+    source, store = Memory(), Memory()
+    root = image(source)
+    push(source, store, root, also=("latest", "1"))
+    assert store.resolve("latest") == store.resolve("1") == root
+
+
+def test_a_further_tag_that_somebody_moved_is_left_alone():
+    source, store = Memory(), Memory()
+    root, other = image(source), image(source, text=b"other")
+    first = push(source, store, root, also=("latest",))
+    publish(source, store, other, TAG.with_tag("latest"), previous=None, policy=Policy())
+    push(source, store, root, also=("latest",), previous=first.receipt)
+    assert store.resolve("latest") == other
+
+
+def test_an_absent_further_tag_is_written():
+    source, store = Memory(), Memory()
+    root = image(source)
+    first = push(source, store, root)
+    push(source, store, root, also=("latest",), previous=first.receipt)
+    assert store.resolve("latest") == root
+
+
+def test_a_new_image_takes_a_further_tag_that_exists():
+    source, store = Memory(), Memory()
+    root, newer = image(source), image(source, text=b"newer")
+    first = push(source, store, root, also=("latest",))
+    push(source, store, newer, also=("latest",), previous=first.receipt)
+    assert store.resolve("latest") == newer
+
+
+def test_an_index_is_not_published_before_its_children():
+    source, store, alone = Memory(), Memory(), Memory()
+    child = image(source)
+    index = Index((Descriptor(child.media_type, child.digest, child.size, AMD64),))
+    root = held(alone, index.media_type, index.to_json())
+    with pytest.raises(BlobMissing):
+        push(alone, store, root)
+    assert store.resolve("v1") is None
+    push(source, store, child)
+    push(alone, store, root)
+    assert store.resolve("v1") == root
+
+
+class Rival(Memory):
+    """A place where somebody else tags right after us."""
+
+    def __init__(self, other: Descriptor) -> None:
+        super().__init__()
+        self.other = other
+
+    def tag(self, name: str, descriptor: Descriptor) -> None:
+        super().tag(name, descriptor)
+        super().tag(name, self.other)
+
+
+def test_a_push_that_loses_a_race_notices_when_it_reads_back():
+    source = Memory()
+    root, other = image(source), image(source, text=b"other")
+    store = Rival(other)
+    for blob in (b"other",):
+        held(store, LAYER_GZIP, blob)
+    with source.open(other) as stream:
+        content = stream.read()
+    held(store, other.media_type, content)
+    with pytest.raises(TagMoved, match="somebody else pushes this tag at the same time"):
+        push(source, store, root)
+
+
+def test_a_pin_says_what_the_tag_holds_and_for_which_platform():
+    source = Memory()
+    root = image(source, ARM64)
+    source.tag("nightly", root)
+    receipt = pin(source, TAG.with_tag("nightly"), ARM64)
+    assert receipt.reference.digest == root.digest
+    assert (receipt.descriptor.digest, receipt.descriptor.platform) == (root.digest, ARM64)
+
+
+def test_a_pin_takes_its_platform_out_of_an_index():
+    source = Memory()
+    one, two = image(source, AMD64), image(source, ARM64)
+    index = Index(tuple(Descriptor(d.media_type, d.digest, d.size, p) for d, p in ((one, AMD64), (two, ARM64))))
+    root = held(source, index.media_type, index.to_json())
+    source.tag("all", root)
+    receipt = pin(source, TAG.with_tag("all"), ARM64)
+    assert (receipt.reference.digest, receipt.descriptor.digest) == (root.digest, two.digest)
+
+
+def test_a_pin_of_another_repository_is_copied_under_our_tag():
+    source, store = Memory(), Memory()
+    root = image(source, ARM64)
+    source.tag("nightly", root)
+    pin(source, TAG.with_tag("nightly"), ARM64, into=store, into_reference=TAG.with_tag("v1-arm64"))
+    assert store.resolve("v1-arm64") == root
+
+
+def test_a_pin_that_is_not_there_is_an_error_that_names_it():
+    with pytest.raises(PinMissing, match=r"localhost:5000/demo:v1: is not in the registry"):
+        pin(Memory(), TAG, ARM64)
+
+
+def test_a_pin_of_another_platform_is_an_error():
+    source = Memory()
+    source.tag("v1", image(source, AMD64))
+    with pytest.raises(PinMissing, match="is linux/amd64, not linux/arm64"):
+        pin(source, TAG, ARM64)
+
+
+def test_an_index_without_the_platform_is_an_error_that_says_what_it_holds():
+    source = Memory()
+    one = image(source, AMD64)
+    index = Index((Descriptor(one.media_type, one.digest, one.size, AMD64),))
+    source.tag("all", held(source, index.media_type, index.to_json()))
+    with pytest.raises(PinMissing) as caught:
+        pin(source, TAG.with_tag("all"), ARM64)
+    assert str(caught.value) == (
+        "localhost:5000/demo:all: is an index without linux/arm64\n  hint: it holds linux/amd64"
+    )
