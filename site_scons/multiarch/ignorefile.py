@@ -14,6 +14,9 @@ from multiarch.errors import MultiarchError
 from multiarch.wildcard import BadPattern, Wildcard, match_glob
 
 
+__all__ = ["IgnoreFile", "InvalidIgnoreFile", "Pattern", "State", "match_glob"]
+
+
 class InvalidIgnoreFile(MultiarchError, ValueError):
     """A pattern that BuildKit would refuse too; `where` is `<name>:<line>`."""
 

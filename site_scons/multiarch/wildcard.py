@@ -10,6 +10,7 @@ import re
 from functools import cached_property
 
 _LONE = re.compile("[\ud800-\udfff]")
+_ERROR = 0xFFFD
 _END = r"\Z"
 _PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": "\\t\\n\\f\\r "}
 _NOT_PERL = {
@@ -57,65 +58,115 @@ class BadPattern(ValueError):
 
 
 def match_glob(pattern: str, name: str) -> bool:
-    """Match a whole name as Go's `filepath.Match` does on Unix; neither `*` nor `?` matches `/`. Raises BadPattern."""
-    expression = _glob(pattern)
-    return bool(expression.fullmatch(_runes(name)))
+    """Match a whole name as Go's `filepath.Match` does on Unix; neither `*` nor `?` matches `/`.
+
+    Raises BadPattern if the pattern is malformed as far as it was read: what follows the first mismatch is not, as in Go.
+    """
+    rest, left = _encode(pattern), _encode(name)
+    while rest:
+        star, chunk, rest = _chunk(rest)
+        if star and not chunk:
+            return b"/" not in left
+        after = _after_chunk(chunk, left)
+        if after is None or (after and not rest):
+            after = _after_star(chunk, left, last=not rest) if star else None
+        if after is None:
+            return False
+        left = after
+    return not left
+
+
+def _after_star(chunk: bytes, name: bytes, *, last: bool) -> bytes | None:
+    """Find the chunk further on in the same folder; give what follows it, None if it is not there."""
+    for at, byte in enumerate(name):
+        if byte == ord("/"):
+            return None
+        after = _after_chunk(chunk, name[at + 1 :])
+        if after is not None and not (last and after):
+            return after
+    return None
+
+
+def _chunk(pattern: bytes) -> tuple[bool, bytes, bytes]:
+    """Split a pattern: whether it begins with stars, the part up to the next star, the rest."""
+    chunk = pattern.lstrip(b"*")
+    star = len(chunk) < len(pattern)
+    at, in_class = 0, False
+    while at < len(chunk):
+        byte = chunk[at : at + 1]
+        if byte == b"*" and not in_class:
+            break
+        in_class = byte == b"[" or (in_class and byte != b"]")
+        at += 2 if byte == b"\\" and at + 1 < len(chunk) else 1
+    return star, chunk[:at], chunk[at:]
+
+
+def _after_chunk(chunk: bytes, name: bytes) -> bytes | None:
+    """Match a chunk at the beginning of a name, and read it to its end for its errors; None if it does not match."""
+    failed = False
+    while chunk:
+        failed = failed or not name
+        kind, chunk = chunk[:1], chunk[1:]
+        if kind == b"[":
+            rune, size = (0, 0) if failed else _rune(name)
+            matched, chunk = _class(chunk, rune)
+            failed = failed or not matched
+        elif kind == b"?":
+            _, size = (0, 0) if failed else _rune(name)
+            failed = failed or name[:1] == b"/"
+        else:
+            if kind == b"\\":
+                kind, chunk = chunk[:1], chunk[1:]
+            if not kind:
+                raise BadPattern("a backslash at the end")
+            size = 1
+            failed = failed or kind != name[:1]
+        name = name[size:]
+    return None if failed else name
+
+
+def _class(chunk: bytes, rune: int) -> tuple[bool, bytes]:
+    """Read a class behind its `[`: whether it holds the rune, and what follows it."""
+    negated = chunk.startswith(b"^")
+    chunk = chunk[negated:]
+    found, count = False, 0
+    while not (count and chunk.startswith(b"]")):
+        low, chunk = _member(chunk)
+        high = low
+        if chunk.startswith(b"-"):
+            high, chunk = _member(chunk[1:])
+        found = found or low <= rune <= high
+        count += 1
+    return found is not negated, chunk[1:]
+
+
+def _member(chunk: bytes) -> tuple[int, bytes]:
+    if chunk[:1] in {b"", b"-", b"]"}:
+        raise BadPattern("a class without end, or with a stray - or ]")
+    chunk = chunk.removeprefix(b"\\")
+    rune, size = _rune(chunk)
+    if (rune == _ERROR and size <= 1) or not chunk[size:]:
+        raise BadPattern("a class without end")
+    return rune, chunk[size:]
+
+
+def _rune(text: bytes) -> tuple[int, int]:
+    """Decode the first rune, as `utf8.DecodeRuneInString`; what is not UTF-8 is U+FFFD of one byte."""
+    for size in range(1, min(4, len(text)) + 1):
+        try:
+            return ord(text[:size].decode()), size
+        except UnicodeDecodeError:
+            continue
+    return _ERROR, min(1, len(text))
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _runes(text: str) -> str:
     """Give the text as Go's runes: each byte that is not UTF-8 is U+FFFD."""
     return _LONE.sub("\ufffd", text)
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    found: list[str] = []
-    at = 0
-    while at < len(pattern):
-        rune = pattern[at]
-        at += 1
-        if rune == "*":
-            if found[-1:] != ["[^/]*"]:
-                found.append("[^/]*")
-        elif rune == "?":
-            found.append("[^/]")
-        elif rune == "[":
-            text, at = _glob_class(pattern, at)
-            found.append(text)
-        else:
-            if rune == "\\":
-                rune, at = pattern[at : at + 1], at + 1
-            if not rune:
-                raise BadPattern(pattern)
-            found.append(re.escape(_runes(rune)))
-    return re.compile("".join(found))
-
-
-def _glob_class(pattern: str, at: int) -> tuple[str, int]:
-    negated = pattern.startswith("^", at)
-    at += negated
-    ranges: list[str] = []
-    while not (ranges and pattern.startswith("]", at)):
-        low, at = _glob_member(pattern, at)
-        high = low
-        if pattern.startswith("-", at):
-            high, at = _glob_member(pattern, at + 1)
-        ranges.append(_range(low, high) if low <= high else "")
-    members = "".join(ranges)
-    if not members:  # only ranges like z-a: they hold nothing
-        return (r"[\x00-\U0010ffff]" if negated else r"(?!)"), at + 1
-    return f"[{'^' * negated}{members}]", at + 1
-
-
-def _glob_member(pattern: str, at: int) -> tuple[str, int]:
-    rune = pattern[at : at + 1]
-    if rune in {"", "-", "]"}:
-        raise BadPattern(pattern)
-    if rune == "\\":
-        at += 1
-        rune = pattern[at : at + 1]
-    if not rune or at + 1 == len(pattern) or _LONE.match(rune):
-        raise BadPattern(pattern)
-    return rune, at + 1
 
 
 def _range(low: str, high: str) -> str:

@@ -1,0 +1,419 @@
+"""Our reading of Dockerfiles and ignore files against BuildKit's own libraries, on many inputs, good and bad."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from multiarch import dockerfile
+from multiarch.dockerfile import mounts
+from multiarch.dockerfile.instructions import Run
+from multiarch.errors import MultiarchError
+from multiarch.ignorefile import IgnoreFile
+from multiarch.wildcard import BadPattern, match_glob
+
+SOURCE = Path(__file__).parent.parent / "oracle" / "dockerfile"
+MANY = settings(max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+VARIABLES = {"a": "x/y*z", "b": "", "C": "two  words", "_d": "$a\\n", "n1": "10", "é": "ümlaut"}  # noqa: RUF001 - é is meant
+
+
+class Oracle:
+    """The Go program, one question a line."""
+
+    def __init__(self, program: Path) -> None:
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, op: str, **question: object) -> dict:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"op": op, **question}).encode() + b"\n")
+        self.process.stdin.flush()
+        return _read(json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def _sent(text: bytes | str) -> str:
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    return data.decode("latin-1")
+
+
+def _read(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("latin-1").decode("utf-8", "surrogateescape")
+    if isinstance(value, list):
+        return tuple(map(_read, value))
+    return {key: _read(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: _sent(value) for name, value in variables.items()}
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not shutil.which("go"):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("the oracle needs Go")
+    path = tmp_path_factory.mktemp("oracle") / "dockerfile"
+    built = subprocess.run(["go", "build", "-o", path, "."], cwd=SOURCE, capture_output=True, text=True, check=False)
+    if built.returncode:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"the oracle cannot be built: {built.stderr}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def oracle(program: Path) -> Iterator[Oracle]:
+    running = Oracle(program)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def buildkit(program: Path) -> Path:
+    """The folder of BuildKit's Dockerfile packages, in the module that the oracle is built from."""
+    assert program
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/moby/buildkit"]
+    listed = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True)
+    return Path(listed.stdout.strip()) / "frontend" / "dockerfile"
+
+
+@pytest.fixture(scope="session")
+def corpus(buildkit: Path) -> list[Path]:
+    """BuildKit's own test files."""
+    parser = buildkit / "parser"
+    return sorted([*parser.glob("testfiles*/*/Dockerfile"), *parser.glob("testfile-line/Dockerfile")])
+
+
+def _plain(value: object) -> object:
+    """Give our records the oracle's shape."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        if isinstance(value, (*dockerfile.Command.__args__, dockerfile.Stage)):
+            fields["kind"] = type(value).__name__
+        if isinstance(value, Run):
+            fields |= {"mounts": len(value.mounts), "devices": len(value.devices)}
+            fields["files"] = tuple({"name": f.name, "content": f.content, "chomp": f.chomp} for f in value.files)
+        return fields
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
+
+
+def _ours(content: bytes) -> dict:
+    try:
+        parsed = dockerfile.parse(content, name="Dockerfile")
+    except dockerfile.InvalidDockerfile as error:
+        assert error.where
+        assert error.where.startswith("Dockerfile:")
+        return {"error": str(error)}
+    reply = _plain(parsed)
+    del reply["name"]
+    try:
+        before, stages = dockerfile.stages(parsed)
+    except dockerfile.InvalidDockerfile as error:
+        return {**reply, "stages_error": str(error)}
+    reply["stages"] = _plain((*before, *stages))
+
+    def expand(word: str) -> str:
+        return dockerfile.expand(word, VARIABLES, escape=parsed.escape)
+
+    def every(commands: tuple) -> tuple:
+        return tuple(dockerfile.expanded(command, expand) for command in commands)
+
+    try:
+        changed = (dataclasses.replace(stage, instructions=every(stage.instructions)) for stage in stages)
+        return {**reply, "expanded": _plain((*every(before), *changed))}
+    except dockerfile.InvalidDockerfile as error:
+        return {**reply, "expanded_error": str(error)}
+
+
+def _same(ours: dict, theirs: dict) -> None:
+    """Compare answers; of an error only that it is one."""
+    for key in {*ours, *theirs}:
+        if key.endswith("error"):
+            assert (key in ours) == (key in theirs), (ours.get(key), theirs.get(key))
+        else:
+            assert ours.get(key) == theirs.get(key), key
+
+
+def _compare(oracle: Oracle, content: bytes) -> dict:
+    theirs = oracle.ask("dockerfile", content=_sent(content), env=_environment(VARIABLES))
+    _same(_ours(content), theirs)
+    return theirs
+
+
+def _pieces(pieces: list[str], most: int) -> st.SearchStrategy[bytes]:
+    return st.lists(st.sampled_from(pieces), max_size=most).map(
+        lambda found: "".join(found).encode("utf-8", "surrogateescape")
+    )
+
+
+KEYWORDS = [
+    "FROM", "from", "COPY", "ADD", "RUN", "ENV", "LABEL", "ARG", "CMD", "ENTRYPOINT", "SHELL", "EXPOSE", "VOLUME",
+    "USER", "WORKDIR", "STOPSIGNAL", "HEALTHCHECK", "ONBUILD", "ONBUILD RUN", "ONBUILD COPY", "MAINTAINER", "oops",
+]  # fmt: skip
+BITS = [
+    " ", " ", " ", "\t", "\n", "\n", "\r\n", "\\\n", "\\", "\\\\", "`", "`\n", "'", '"', "$a", "${b:-x y}", "${C}", "$", "=",
+    "a=b", "a", "b c", "é", "\xa0", "\x85", "\udcc3", "\udcff", "#", "# c\n", "<<EOF", "<<-EOF", "<<'E F'", '<<"EOF"', "3<<E",
+    "\nEOF\n", "\n\tEOF\n", "E F\n", "--", "--from=x", "--chown=a:b", "--link", "--link=false", "--exclude=*.go", "--x", "[", "]",
+    '["a", "b"]', '["a",1]', "[1e999]", '"\\ud800"', "NaN", ",", "AS", "as st", "NONE", "CMD", "--interval=1m30s", "--retries=3",
+    "--mount=type=cache,target=/x", "--mount=from=$a", "--platform=$C", "\ufeff", "\x00", "\x0b",
+]  # fmt: skip
+HEADS = [
+    "# syntax=docker/dockerfile:1 x\n",
+    "# escape=`\n",
+    "#escape = \\ \r\n",
+    "# check=skip=all\n",
+    "# escape=x\n",
+    "#!/x\n",
+]
+
+
+def _flag(name: str, values: list[str]) -> st.SearchStrategy[str]:
+    return st.sampled_from(values).map(lambda value: f"--{name}={value} ")
+
+
+WORDS = st.lists(
+    st.sampled_from(["a", "b/c", "$a", "${b:-x}", '"q q"', "'s s'", "a\\ b", "x=1", 'y="z w"', "<<EOF", "é", "/dest/", "80/tcp"]),
+    min_size=1, max_size=4,
+)  # fmt: skip
+ARGUMENTS = st.one_of(
+    WORDS.map(" ".join),
+    WORDS.map(" \\\n  ".join),
+    WORDS.map(" \\\n# comment\n\n".join),
+    st.lists(st.sampled_from(["a", "/b c", "$a", "é\n", "<<EOF"]), max_size=3).map(json.dumps),
+    WORDS.map(lambda found: "CMD " + " ".join(found)),
+)
+FLAGS = st.one_of(
+    st.just(""),
+    _flag("from", ["x", "0", "$a", ""]),
+    _flag("chmod", ["755", "u+x", ""]),
+    _flag("interval", ["1m", "1.5h", "1us", "x", "-1s", "0", "", "1h2", ".5s", "999999999h", "9223372036854775807ns"]),
+    _flag("retries", ["3", "-1", "x", "+4", "99999999999"]),
+    _flag("exclude", ["*.go --exclude=b", "b"]),
+    _flag("platform", ["linux/amd64", "$a"]),
+    _flag("keep-git-dir", ["true", "FALSE", "x", ""]),
+    _flag("mount", ["type=bind,from=b", "from=$a", '"x', "type=secret"]),
+    _flag("device", ["a", "a,b", "name=a,required=x", "required"]),
+    _flag("network", ["none", "x"]),
+)
+LINES = st.tuples(st.sampled_from(KEYWORDS), FLAGS, ARGUMENTS).map(lambda parts: f"{parts[0]} {parts[1]}{parts[2]}\n")
+FILES = st.tuples(
+    st.sampled_from(["", *HEADS]),
+    st.sampled_from(["FROM x\n", "ARG a=1\nFROM $a AS Base\n", ""]),
+    st.lists(st.one_of(LINES, LINES.map(lambda line: f"{line}body $a\n\tEOF\nEOF\n")), max_size=4),
+).map(lambda parts: (parts[0] + parts[1] + "".join(parts[2])).encode())
+
+
+@MANY
+@given(FILES)
+def test_dockerfiles_read_as_buildkit_reads_them(oracle: Oracle, content: bytes) -> None:
+    _compare(oracle, content)
+
+
+@MANY
+@given(
+    _pieces(HEADS, 2), st.sampled_from([b"", b"FROM x\n"]), st.sampled_from(KEYWORDS), _pieces([*BITS, *KEYWORDS], 12)
+)
+def test_nonsense_reads_as_buildkit_reads_it(
+    oracle: Oracle, head: bytes, base: bytes, keyword: str, rest: bytes
+) -> None:
+    _compare(oracle, head + base + keyword.encode() + b" " + rest)
+
+
+def test_buildkits_own_files_read_as_buildkit_reads_them(oracle: Oracle, corpus: list[Path]) -> None:
+    answers = [_compare(oracle, path.read_bytes()) for path in corpus]
+    assert len(answers) >= 37
+    assert sum("error" in answer for answer in answers) >= 4
+
+
+@MANY
+@given(data=st.data())
+def test_damaged_files_of_buildkit_read_as_buildkit_reads_them(
+    oracle: Oracle, corpus: list[Path], data: st.DataObject
+) -> None:
+    content = data.draw(st.sampled_from(corpus)).read_bytes()
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(content)))
+        end = data.draw(st.integers(start, min(len(content), start + 8)))
+        content = content[:start] + data.draw(_pieces(BITS, 2)) + content[end:]
+    _compare(oracle, content)
+
+
+@pytest.mark.parametrize("length", [65534, 65535, 65536, 65537])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_the_longest_line_is_buildkits(oracle: Oracle, length: int, end: bytes, bom: bytes) -> None:
+    _compare(oracle, bom + b"FROM x # ".ljust(length - len(bom), b"y") + end)
+    _compare(oracle, b"FROM x\nRUN ".ljust(length + 7, b"y") + end)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'#!/x\n//syntax=a b\nFROM x', b"//syntax=a\nFROM x", b"#syntax=a\n#syntax=b\nFROM x", b" # syntax=a\nFROM x",
+        b"# check=skip=a;error=true\n# syntax = a \nFROM x", b"\xef\xbb\xbf#syntax=a\nFROM x", b"", b"\n\n# x\n", b"\\", b"ARG a",
+        b"FROM x\nRUN <<a <<b\n1\na\n2\nb\n", b"FROM x\nONBUILD COPY <<a /x\n1\na\n", b"FROM x\nCOPY <<a <<-a b\n1\na\n2\n\ta\n",
+        b"FROM x\nRUN 99999999999999999999999<<a\na\n", b"# es\xc4\xb0ape=`\nFROM x", b"FROM x a\xc5\xbf b", b"FROM x\nworkd\xc4\xb0r a",
+    ],
+)  # fmt: skip
+def test_corner_cases_read_as_buildkit_reads_them(oracle: Oracle, content: bytes) -> None:
+    _compare(oracle, content)
+
+
+WORD_BITS = [
+    "a", "b", "C", "_d", "é", "zz", " ", "\t", "\xa0", "'", '"', "\\", "`", "$", "$a", "$b", "$1", "$@", "${", "}", ":", "-", "+", "?", "#",
+    "##", "%", "%%", "/", "//", "*", "<", "<<", "[", ".", "${a", "${b:-", "${C#", "${a%%", "${a/", "${a//", "${zz?", "${zz+", "x", "y",
+    "\n", "\udcc3", "$0", "${0}", "$$", "\ufeff",
+]  # fmt: skip
+
+
+@MANY
+@given(_pieces(WORD_BITS, 10), st.sampled_from(["\\", "`"]), st.sampled_from(["word", "heredoc"]))
+def test_words_expand_as_buildkit_expands_them(oracle: Oracle, word: bytes, escape: str, kind: str) -> None:
+    _compare_word(oracle, word.decode("utf-8", "surrogateescape"), escape, kind)
+
+
+def _compare_word(oracle: Oracle, word: str, escape: str, kind: str) -> None:
+    escape = "\\" if kind == "heredoc" else escape
+    theirs = oracle.ask(kind, content=_sent(word), escape=_sent(escape), env=_environment(VARIABLES))
+    try:
+        if kind == "heredoc":
+            ours: dict = {"text": dockerfile.expand_heredoc(word, VARIABLES)}
+            theirs = {key: theirs[key] for key in theirs if key in {"text", "error"}}
+        else:
+            found = dockerfile.expand_names(word, VARIABLES, escape=escape)
+            names = {"matched": tuple(sorted(found.matched)), "unmatched": tuple(sorted(found.unmatched))}
+            ours = {"text": found.text, "words": found.words, **names}
+            assert dockerfile.expand_words(word, VARIABLES, escape=escape) == found.words
+    except dockerfile.InvalidDockerfile as error:
+        ours = {"error": str(error)}
+    _same(ours, theirs)
+
+
+OPERANDS = st.lists(
+    st.sampled_from(
+        ["x", "y", "z", "/", "\\/", "*", "?", "\\*", "\\\\", "'*'", '"?"', "$n1", "${b:-*}", "$0", "$$", "\\}", ""]
+    ),
+    max_size=4,
+).map("".join)
+
+
+@MANY
+@given(
+    st.sampled_from(["a", "b", "C", "zz", "n1"]),
+    st.sampled_from(["#", "##", "%", "%%", "/", "//", ":-", "-", ":+", "+", ":?", "?", ":#", "^", ":"]),
+    OPERANDS, OPERANDS, st.sampled_from(["\\", "`"]),
+)  # fmt: skip
+def test_modifiers_work_as_in_buildkit(
+    oracle: Oracle, name: str, modifier: str, first: str, second: str, escape: str
+) -> None:
+    second = f"/{second}" if modifier.startswith("/") else ""
+    _compare_word(oracle, f"p${{{name}{modifier}{first}{second}}}s", escape, "word")
+
+
+def test_buildkits_own_words_expand_as_buildkit_expands_them(oracle: Oracle, buildkit: Path) -> None:
+    folder = buildkit / "shell"
+    lines = [line for name in ("envVarTest", "wordsTest") for line in (folder / name).read_text("utf-8").splitlines()]
+    assert len(lines) > 100
+    for line in lines:
+        for part in line.split("|"):
+            _compare_word(oracle, part.strip(), "\\", "word")
+
+
+MOUNT_BITS = [
+    "type=bind", "type=cache", "TYPE=Secret", "type=tmpfs", "type=ssh", "type=x", "from=st", "from=$a", "source=/s", "src=$a", "target=/t",
+    "dst=", "ro", "rw", "ro=false", "readwrite=x", "required", "required=true", "size=64m", "size=1.5 GiB", "size=x", "size=1e3kb", "id=i",
+    "sharing=locked", "sharing=x", "mode=0755", "mode=9", "uid=1000", "gid=4294967296", "env=E", "env=", "oops", "oops=1", '"id=a,b"',
+    '"id=a""b"', 'x"', "", "\n",
+]  # fmt: skip
+
+
+@MANY
+@given(st.lists(st.sampled_from(MOUNT_BITS), max_size=5).map(",".join))
+def test_mounts_read_as_buildkit_reads_them(oracle: Oracle, text: str) -> None:
+    theirs = oracle.ask("mount", content=_sent(text), env=_environment(VARIABLES))
+    try:
+        mounts.check_mount(text)
+        ours = dataclasses.asdict(mounts.parse_mount(text, lambda word: dockerfile.expand(word, VARIABLES)))
+    except dockerfile.InvalidDockerfile as error:
+        ours = {"error": str(error)}
+    _same(ours, theirs)
+
+
+PATHS = sorted(
+    {
+        "/".join(parts[:count]) + ("/" if count < len(parts) else "")
+        for a in ("a", "b", "ab", "é", "a.b")
+        for b in ("a", "b", "ab", "[x]", "1")
+        for parts in ((a, b, "a"), (a, b, "b.go"), (a, b, "a b", "ab"), (a, "x*y"), (a + "d",))
+        for count in range(1, len(parts) + 1)
+    },
+    key=lambda path: path.rstrip("/").encode().split(b"/"),
+)
+PATTERN_BITS = [
+    "a", "b", "ab", "é", ".", "..", "/", "/", "*", "**", "**/", "?", "[a-b]", "[^a]", "[", "]", "\\", "\\d", "\\Q", "[*]", "[z-a]", "[[:alpha:]]",
+    "[a\\]]", "-", "^", "$", "(", "+", "go", " ", "1", "[a-", "[?]", "\\b", "\\x61", "\\141", "[:^digit:]", "[\\w]", "\udcc3", "\ufeff",
+]  # fmt: skip
+PATTERNS = st.lists(st.sampled_from(PATTERN_BITS), max_size=5).map("".join)
+SIMPLE = st.lists(
+    st.sampled_from(["a", "b", "ab", "*", "**", "?", "a.b", "a*", "[x]", "b.go"]), min_size=1, max_size=3
+).map("/".join)
+RULES = st.tuples(
+    st.sampled_from(["", "", "!", "!", "# ", " ", "! ", "/", "!/", "\t"]), st.one_of(SIMPLE, SIMPLE, PATTERNS)
+).map("".join)
+IGNORES = st.tuples(
+    st.sampled_from(["", "", "\ufeff"]), st.lists(RULES, max_size=5), st.sampled_from(["\n", "\r\n", "\n\n"])
+).map(lambda parts: (parts[0] + parts[2].join(parts[1])).encode("utf-8", "surrogateescape"))
+
+
+def _kept(content: bytes) -> tuple[str, ...]:
+    """Walk PATHS as fsutil does: parents of what is kept appear before it."""
+    ignored = IgnoreFile.parse(content, name=".dockerignore")
+    states: dict[str, tuple[bool, ...]] = {"": ()}
+    kept: list[str] = []
+    skipped: list[str] = []
+    for entry in PATHS:
+        path = entry.removesuffix("/")
+        if any(path.startswith(each) for each in skipped):
+            continue
+        parent = path.rpartition("/")[0]
+        excluded, states[path] = ignored.excludes(path, states[parent])
+        if excluded and entry.endswith("/") and ignored.prunable(path):
+            skipped.append(entry)
+        if not excluded:
+            parts = path.split("/")
+            kept += [each for count in range(1, len(parts)) if (each := "/".join(parts[:count])) not in kept]
+            kept.append(path)
+    return tuple(kept)
+
+
+def _answer(ask: Callable[[], object], key: str) -> dict:
+    try:
+        return {key: ask()}
+    except (MultiarchError, BadPattern) as error:
+        return {"error": str(error)}
+
+
+@MANY
+@given(IGNORES)
+def test_ignore_files_keep_what_buildkits_walk_keeps(oracle: Oracle, content: bytes) -> None:
+    theirs = oracle.ask("walk", content=_sent(content), paths=[_sent(path) for path in PATHS])
+    _same(_answer(lambda: _kept(content), "kept"), theirs)
+
+
+@MANY
+@given(PATTERNS, _pieces(["a", "b", "ab", "é", "/", "[", "\\", "-", "1", "\udcc3", "z"], 4))
+def test_globs_match_as_in_go(oracle: Oracle, pattern: str, name: bytes) -> None:
+    text = name.decode("utf-8", "surrogateescape")
+    theirs = oracle.ask("glob", content=_sent(pattern), name=_sent(text))
+    _same(_answer(lambda: match_glob(pattern, text), "match"), theirs)
