@@ -31,8 +31,8 @@ def pin(
     """Find the image of `platform` under `reference`, which may be an index, and say what it is.
 
     The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
-    the platform that its config names. With `into` (bound to `into_reference`) the image is copied there, under that tag,
-    first. Idempotent. Raises PinMissing, or what the places raise.
+    the platform that its config names. With `into` (bound to `into_reference`) the image is copied there, under that
+    tag, first. Idempotent. Raises PinMissing, or what the places raise.
     """
     where = str(reference)
     held = source.resolve(str(reference.digest) if reference.digest is not None else reference.tag or "latest")

@@ -41,8 +41,8 @@ def publish(
     """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
-    `root` is new under this reference, or when they are absent; otherwise they are left alone. Raises TagMoved or TagImmutable
-    as the policy says, and TagMoved when somebody moved the tag while this push ran.
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. Raises TagMoved or
+    TagImmutable as the policy says, and TagMoved when somebody moved the tag while this push ran.
     """
     tag = reference.tag or ""
     observed = store.resolve(tag)

@@ -1,0 +1,42 @@
+"""What an image is made from, told apart by name, so that a change of it can be told to the user."""
+
+from __future__ import annotations
+
+from multiarch.digest import Digest
+from multiarch.engine import BuildPlan
+from multiarch.engine.embedded.assembling import FORMAT
+from multiarch.engine.embedded.inputs import ContextFile, ContextInputs
+from multiarch.gzipstream import COMPRESSOR
+from multiarch.layer import Kind
+
+
+def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], dict[str, str]]:
+    """Everything that the image's bytes depend on: values by name (arguments, bases, versions), and files by path.
+
+    A file stands for its kind, whether it is executable, where it links to, and its contents. A missing source is a
+    value: the build says so, and its appearance is a change. OSError for the Dockerfile alone is the caller's.
+    """
+    values = {
+        "platform": str(plan.platform),
+        "stage": plan.target,
+        "SOURCE_DATE_EPOCH": str(plan.epoch),
+        "compressor": f"{COMPRESSOR}, {FORMAT}",
+        "missing": ", ".join(inputs.missing),
+        "foreign": ", ".join(plan.foreign),
+    }
+    values |= {f"build argument {name}": value for name, value in plan.build_args}
+    values |= {f"label {name}": value for name, value in plan.labels}
+    values |= {f"base {base.name}": str(base.digest) for base in plan.bases}
+    files = {file.path: _told(plan, file) for file in inputs.files}
+    files[plan.dockerfile.name] = Digest.of(plan.dockerfile.read_bytes()).hex
+    return values, files
+
+
+def _told(plan: BuildPlan, file: ContextFile) -> str:
+    content = ""
+    if file.kind is Kind.FILE:
+        try:
+            content = plan.file_digest(plan.context / file.path)
+        except OSError:
+            content = "unreadable"  # the build says so
+    return " ".join((file.kind.name, "executable" if file.executable else "plain", file.target, content))
