@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from multiarch.digest import Digest
@@ -50,15 +50,11 @@ def changes(before: Facts, after: Facts) -> tuple[str, ...]:
     return tuple(told)
 
 
-def explain(before: Facts | None, after: Facts) -> str | None:
-    """One line: the first FEW changes and how many more there are; None when nothing differs."""
-    if before is None:
-        return "not built before"
-    told = changes(before, after)
-    if not told:
-        return None
-    more = [f"and {len(told) - FEW} more"] if len(told) > FEW else []
-    return ", ".join([*told[:FEW], *more])
+def brief(told: Iterable[str]) -> str | None:
+    """One line: the first FEW reasons, each once, and how many more there are; None for none."""
+    reasons = list(dict.fromkeys(told))
+    more = [f"and {len(reasons) - FEW} more"] if len(reasons) > FEW else []
+    return ", ".join([*reasons[:FEW], *more]) or None
 
 
 def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

@@ -57,8 +57,8 @@ def drifted(node: Any) -> str | None:
     with run.loading:
         found = engine(run).identity(name)
     if found is None:
-        return f"{name.familiar} is not in the engine"
-    return None if found == receipt.reference.digest else f"{name.familiar} is another image in the engine"
+        return "it is not in the engine"
+    return None if found == receipt.reference.digest else "the engine has another image of this name"
 
 
 STEP = Step("Load", perform)

@@ -23,7 +23,7 @@ import SCons.Node.Python
 import SCons.Script
 
 from multiarch.errors import MultiarchError
-from multiarch.why import FEW, Facts, explain
+from multiarch.why import Facts, brief, changes
 
 Nodes = Sequence[Any]
 Perform = Callable[[Nodes, Nodes, Any], None]
@@ -213,9 +213,7 @@ class Step:
             run.remember(str(target[0]), inputs.attributes.facts)
             run.report(self.verb, target[0])
         except (MultiarchError, OSError) as error:
-            raise SCons.Errors.BuildError(
-                node=target[0], errstr=told(error), status=2, exitstatus=2, filename=str(target[0])
-            ) from error
+            raise SCons.Errors.BuildError(node=target[0], errstr=told(error), status=2, exitstatus=2) from error
 
 
 def why(target: Any) -> str | None:
@@ -223,12 +221,13 @@ def why(target: Any) -> str | None:
     known = target.get_stored_info().binfo.bactsig is not None
     if not target.exists():
         return f"{target} is not there" if known else None
+    if not known:
+        return "no record of the last build"
     facts = target.attributes.inputs.attributes.facts
     before = target.attributes.run.recall(str(target))
-    found = list(dict.fromkeys(reasons(target))) if known else ["no record of the last build"]
-    if facts is not None and before is not None:
-        found = [*filter(None, [explain(before, facts)]), *found] if known else found
-    return ", ".join(found[:FEW]) or None
+    found = [] if facts is None or before is None else list(changes(before, facts))
+    # A file that the facts name, too, is told once.
+    return brief([*found, *(reason for reason in reasons(target) if reason not in found)])
 
 
 def told(error: Exception) -> str:

@@ -37,9 +37,9 @@ def drifted(node: Any) -> str | None:
     receipt = receipt_at(Path(node.get_abspath()))
     found = run.observed(reference, folder)
     if receipt is None or found is None:
-        return f"{node.attributes.subject} is not in the registry"
+        return "it is not in the registry"
     if found != receipt.reference.digest:
-        return f"{node.attributes.subject} was moved: {receipt.reference.digest} → {found}"
+        return f"it moved: {receipt.reference.digest} → {found}"
     return None
 
 

@@ -86,9 +86,9 @@ def drifted(node: Any) -> str | None:
     receipt = receipt_at(Path(node.get_abspath()))
     found = run.observed(reference, folder)
     if receipt is None or found is None:
-        return f"{node.attributes.subject} is not in the registry"
+        return "it is not in the registry"
     if found != receipt.descriptor.digest:
-        return f"{node.attributes.subject} was moved: {receipt.descriptor.digest} → {found}"
+        return f"somebody moved it: {receipt.descriptor.digest} → {found}"
     for tag in node.attributes.also:
         if run.observed(reference.with_tag(tag), folder) is None:
             return f"the tag {tag} is not in the registry"
