@@ -186,6 +186,14 @@ def _requested() -> list[Any]:
     return [t if isinstance(t, SCons.Node.Node) else lookup(t) or fs.Entry(t) for t in wanted]
 
 
+class _StepAction(SCons.Action.FunctionAction):
+    """A function action whose signature is its verb: bytecode differs from Python to Python, what is made does not."""
+
+    def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
+        """The verb, and the number to raise when a step makes other bytes of the same facts."""
+        return f"{self.execfunction.verb} 1".encode()
+
+
 class Step:
     """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2."""
 
@@ -195,7 +203,7 @@ class Step:
 
     def action(self) -> Any:
         """As an SCons action."""
-        return SCons.Action.Action(self, self.announce)
+        return _StepAction(self, {"strfunction": self.announce})
 
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""
