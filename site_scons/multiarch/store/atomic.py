@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        beside.replace(path)
+        _replace(beside, path)
     except BaseException:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -57,9 +58,17 @@ def locked(path: Path) -> Iterator[None]:
 
 if sys.platform == "win32":
 
+    def _replace(new: Path, path: Path) -> None:
+        # Windows refuses while somebody reads the old file; our readers are done in a moment.
+        for _ in range(100):
+            with suppress(PermissionError):
+                new.replace(path)
+                return
+            time.sleep(0.02)
+        new.replace(path)
+
     def _lock(handle: int) -> None:
         import msvcrt
-        import time
 
         while True:
             os.lseek(handle, 0, os.SEEK_SET)
@@ -77,6 +86,9 @@ if sys.platform == "win32":
         msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
 
 else:
+
+    def _replace(new: Path, path: Path) -> None:
+        new.replace(path)
 
     def _lock(handle: int) -> None:
         import fcntl

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
@@ -43,8 +44,9 @@ class _Api(Protocol):
 
 
 class Daemon:
-    """One engine: that of DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH in `environment`, else the usual socket.
+    """One engine, found as the docker CLI finds it: DOCKER_HOST, else DOCKER_CONTEXT, else the config's context.
 
+    `environment` also holds DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, DOCKER_CONFIG and HOME (USERPROFILE on Windows).
     Connects at the first use; a context manager closes the connection. Every method raises EngineUnreachable when
     nobody answers and EngineFailed when the engine says no.
     """
@@ -66,7 +68,15 @@ class Daemon:
     @property
     def where(self) -> str:
         """The engine's address, for messages."""
-        return self._environment.get("DOCKER_HOST") or _USUAL
+        return self._found.get("DOCKER_HOST") or _USUAL
+
+    @cached_property
+    def _found(self) -> dict[str, str]:
+        """The environment with the DOCKER_HOST that the context in use stands for."""
+        if self._environment.get("DOCKER_HOST"):
+            return self._environment
+        host = _context_host(self._environment)
+        return self._environment if host is None else {**self._environment, "DOCKER_HOST": host}
 
     def load(self, archive: Path, reference: Reference) -> Digest:
         """Load a release archive and return the engine's identity of the image that it names `reference`.
@@ -119,13 +129,13 @@ class Daemon:
 
         try:
             if self._client is None:
-                self._client = docker.DockerClient.from_env(environment=self._environment, timeout=_SECONDS)
+                self._client = docker.DockerClient.from_env(environment=self._found, timeout=_SECONDS)
             yield cast("_Api", self._client.api)
         except docker.errors.APIError as error:
-            raise EngineFailed(f"the engine says: {error.explanation or error}", where=self.where) from None
+            raise EngineFailed(_says(error.explanation or error), where=self.where) from None
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             raise EngineUnreachable(
-                f"no container engine answers: {error}",
+                f"no container engine answers: {_one_line(error)}",
                 where=self.where,
                 hint="start Docker or Podman, or set DOCKER_HOST to the engine's address",
             ) from None
@@ -139,10 +149,43 @@ def runnable(host: Platform, platforms: Iterable[Platform]) -> tuple[Platform, .
     return tuple(platform for platform in platforms if platform.matches(host))
 
 
+def _context_host(environment: Mapping[str, str]) -> str | None:
+    """The address in the docker CLI's context in use; None for the default one (docker/cli, cli/context/store)."""
+    home = environment.get("HOME") or environment.get("USERPROFILE")
+    folder = environment.get("DOCKER_CONFIG") or (str(Path(home, ".docker")) if home else None)
+    if folder is None:
+        return None
+    name = environment.get("DOCKER_CONTEXT")
+    if not name:
+        try:
+            name = Document.parse(Path(folder, "config.json").read_bytes(), where="config.json").text("currentContext")
+        except (OSError, MultiarchError):
+            return None  # a broken config is an error of those who need it
+    if not name or name == "default":
+        return None
+    file = Path(folder, "contexts", "meta", Digest.of(name.encode()).hex, "meta.json")
+    try:
+        endpoints = Document.parse(file.read_bytes(), where=str(file)).nested("Endpoints")
+    except OSError:
+        raise EngineUnreachable(
+            f"docker's context '{name}' is not there", hint="docker context ls names them; or set DOCKER_HOST"
+        ) from None
+    engine = None if endpoints is None else endpoints.nested("docker")
+    return None if engine is None else engine.text("Host")
+
+
 def _check(items: Iterable[object], where: str) -> None:
     """Read an engine's stream of progress to its end; EngineFailed for the item that is an error."""
     for item in items:
         said = Document.of(item, where=where)
         failed = said.text("error")
         if failed:
-            raise EngineFailed(f"the engine says: {failed}", where=where)
+            raise EngineFailed(_says(failed), where=where)
+
+
+def _says(what: object) -> str:
+    return f"the engine says: {_one_line(what)}"
+
+
+def _one_line(what: object) -> str:
+    return " ".join(str(what).split())
