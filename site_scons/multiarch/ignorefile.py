@@ -13,7 +13,6 @@ from pathlib import Path
 from multiarch.errors import MultiarchError
 from multiarch.wildcard import BadPattern, Wildcard, match_glob
 
-
 __all__ = ["IgnoreFile", "InvalidIgnoreFile", "Pattern", "State", "match_glob"]
 
 
@@ -47,7 +46,7 @@ class Pattern:
             raise _invalid(self.text, self.where) from error
 
     def below(self, directory: str) -> bool:
-        """Tell whether this exception, which holds no wildcard but a last `/*` or `/**`, names something in a directory."""
+        """Tell whether this exception, with no wildcard but a last `/*` or `/**`, names something in a directory."""
         return f"{_without_glob(self.text)}/".startswith(f"{directory}/")
 
 

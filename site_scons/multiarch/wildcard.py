@@ -1,4 +1,4 @@
-r"""Path patterns as Go and moby/patternmatcher match them on Unix: `*`, `?`, `[a-z]`, a backslash that escapes, and `**`.
+r"""Path patterns as Go and moby/patternmatcher match them on Unix: `*`, `?`, `[a-z]`, escapes, and `**`.
 
 patternmatcher writes a Go regular expression and lets Go read it, so a class that holds `*`, or an escaped letter
 (`\d`), means there what it means in that expression. The same expression is built here and read by Go's rules.
@@ -60,7 +60,7 @@ class BadPattern(ValueError):
 def match_glob(pattern: str, name: str) -> bool:
     """Match a whole name as Go's `filepath.Match` does on Unix; neither `*` nor `?` matches `/`.
 
-    Raises BadPattern if the pattern is malformed as far as it was read: what follows the first mismatch is not, as in Go.
+    Raises BadPattern if the pattern is malformed as far as it was read: Go stops at the first mismatch.
     """
     rest, left = _encode(pattern), _encode(name)
     while rest:
@@ -152,11 +152,11 @@ def _member(chunk: bytes) -> tuple[int, bytes]:
 
 def _rune(text: bytes) -> tuple[int, int]:
     """Decode the first rune, as `utf8.DecodeRuneInString`; what is not UTF-8 is U+FFFD of one byte."""
-    for size in range(1, min(4, len(text)) + 1):
-        try:
-            return ord(text[:size].decode()), size
-        except UnicodeDecodeError:
-            continue
+    lead = text[:1]
+    size = 1 + (lead >= b"\xc0") + (lead >= b"\xe0") + (lead >= b"\xf0")
+    found = text[:size].decode("utf-8", "replace")
+    if len(found) == 1 and (found != "\ufffd" or text.startswith(b"\xef\xbf\xbd")):
+        return ord(found), size
     return _ERROR, min(1, len(text))
 
 

@@ -25,7 +25,7 @@ class Head:
         self.done = False
 
     def read(self, line: str) -> str | None:
-        """Give the directive that `line` is, as a key of `seen`; any other line ends the head. Raises InvalidDockerfile."""
+        """Give the directive that `line` is, a key of `seen`; any other ends the head. Raises InvalidDockerfile."""
         match = None
         if not self.done and line.startswith(self.comment):
             match = _DIRECTIVE.match(line[len(self.comment) :].lstrip(SPACE))
@@ -40,7 +40,7 @@ class Head:
 
 
 def directive(name: str, text: str) -> str | None:
-    """Find a directive as whoever calls the parser does: behind a `#!` line, and to the first blank; None if there is none.
+    """Find a directive as callers of the parser do, also behind a `#!` line; None if there is none.
 
     `syntax` may also stand behind `//` or in a JSON object. `text` is without a byte order mark.
     """

@@ -1,4 +1,4 @@
-"""The forms that arguments come in: flags, words, `name=value`, JSON. BuildKit's `line_parsers.go`, function by function."""
+"""The forms that arguments come in: flags, words, `name=value`, JSON, as in BuildKit's `line_parsers.go`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def split_command(line: str, escape: str) -> tuple[str, tuple[str, ...], str]:
 def _flags(line: bytes, escape: int) -> tuple[tuple[str, ...], bytes]:
     """Take the leading words that begin with `--`, resolving quotes and escapes; a lone `--` ends them.
 
-    BuildKit reads bytes here and writes them as runes, so that what is not ASCII in a flag comes out as Latin-1. It is kept.
+    BuildKit reads bytes here and writes them as runes: what is not ASCII in a flag comes out as Latin-1. So here.
     """
     flags: list[str] = []
     position = 0
@@ -87,7 +87,7 @@ def words(rest: str, escape: str) -> tuple[str, ...]:
 
 
 def name_values(rest: str, keyword: str, escape: str) -> tuple[str, ...]:
-    """ENV and LABEL: name, value and delimiter of each pair, in one flat list; the old form has the delimiter ``""``."""
+    """ENV and LABEL: name, value and delimiter of each pair in one flat list; the old form has an empty delimiter."""
     found = words(rest, escape)
     if not found:
         return ()
@@ -133,7 +133,7 @@ def health(rest: str) -> tuple[tuple[str, ...], bool]:
 
 
 def json_array(rest: str) -> tuple[str, ...] | None:
-    """Read a JSON array of strings; None if it is no JSON array. Raises InvalidDockerfile if it holds something else."""
+    """Read a JSON array of strings; None if it is no JSON array. Raises InvalidDockerfile if it holds others."""
     text = rest.lstrip(SPACE)
     if not text.startswith("["):
         return None

@@ -16,7 +16,7 @@ from multiarch.dockerfile.parser import Heredoc
 class Statement:
     """What every instruction knows about its place.
 
-    `original` is the source text, continuation lines joined, without here-documents; `line` and `end_line` count from 1.
+    `original` is the source text, lines joined, without here-documents; `line` and `end_line` count from 1.
     """
 
     original: str
@@ -43,7 +43,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class InlineFile:
-    """A here-document as a source of COPY or ADD: the file `path` in the destination, its leading tabs already cut if `<<-`.
+    """A here-document as a source of COPY or ADD: the file `path` in the destination; `<<-` has cut its leading tabs.
 
     `expand`: the delimiter was not quoted, so that variables in the content are expanded (`shell.expand_heredoc`).
     """
@@ -55,7 +55,7 @@ class InlineFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Statement):
-    """COPY; empty strings are flags that were not given. `from_` is a stage's name or index, an image, or a named context."""
+    """COPY; an empty string is a flag not given. `from_` is a stage's name or index, an image, or a named context."""
 
     sources: tuple[str, ...]
     contents: tuple[InlineFile, ...]
@@ -107,7 +107,7 @@ class Arg(Statement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cmd(Statement):
-    """CMD. `shell_form`: `arguments` is at most one string that the stage's shell is to run; else it is the exec form."""
+    """CMD. `shell_form`: `arguments` is at most one string that the stage's shell is to run; else the exec form."""
 
     arguments: tuple[str, ...]
     shell_form: bool
@@ -115,7 +115,7 @@ class Cmd(Statement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrypoint(Statement):
-    """ENTRYPOINT. `shell_form`: `arguments` is at most one string that the stage's shell is to run; else the exec form."""
+    """ENTRYPOINT. `shell_form`: `arguments` is at most one string for the stage's shell; else the exec form."""
 
     arguments: tuple[str, ...]
     shell_form: bool
@@ -213,7 +213,7 @@ Command = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage(Statement):
-    """FROM and what follows it. `name` is lower case, empty if there is none; `base` and `platform` may hold `$NAME` of a meta ARG."""
+    """FROM and what follows it. `name` is lower case or empty; `base` and `platform` may hold `$NAME` of a meta ARG."""
 
     name: str
     base: str
@@ -224,9 +224,10 @@ class Stage(Statement):
 def expanded(command: Command, expand: Callable[[str], str]) -> Command:
     """Give `command` with every field expanded that BuildKit expands as a single word.
 
-    ENV, LABEL, ARG (names and values), COPY/ADD (sources, destination, chown, chmod, checksum; neither `from_` nor `exclude`),
-    WORKDIR, USER, VOLUME, STOPSIGNAL. The others are returned as they are: EXPOSE is for `shell.expand_words`, port by port, the
-    mounts of RUN for `mounts.parse_mount`, the content of here-documents for `shell.expand_heredoc`.
+    ENV, LABEL, ARG (names and values), COPY/ADD (sources, destination, chown, chmod, checksum; neither `from_` nor
+    `exclude`), WORKDIR, USER, VOLUME, STOPSIGNAL. The others are returned as they are: EXPOSE is for
+    `shell.expand_words`, port by port, the mounts of RUN for `mounts.parse_mount`, the content of here-documents for
+    `shell.expand_heredoc`. Raises what `expand` raises.
     """
     match command:
         case Env() | Label():

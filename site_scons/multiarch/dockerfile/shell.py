@@ -54,7 +54,7 @@ def expand_names(word: str, variables: Mapping[str, str], *, escape: str = "\\",
 
 
 def expand_heredoc(content: str, variables: Mapping[str, str], *, where: str | None = None) -> str:
-    """Expand the variables in a here-document's content; its quotes stay, and its escape token is always a backslash."""
+    """Expand the variables in a here-document's content; quotes stay, and the escape token is always a backslash."""
     return lex(content, variables, Lexing(ignore_quotes=True), where=where).text
 
 
