@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from multiarch.wildcard import BadPattern, Wildcard, match_glob
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("*.go", "a.go", True),
+        ("*", "a/b", False),
+        ("a?c", "aéc", True),
+        ("a?c", "a/c", False),
+        ("[a-c]x", "bx", True),
+        ("[^a-c]x", "bx", False),
+        ("[\\]a]", "]", True),
+        ("\\*", "*", True),
+        ("a*b*c", "aXbYc", True),
+        ("*[^q]*b", "x/yb", False),
+        ("a*[", "b", False),
+    ],
+)
+def test_globs_match_whole_names(pattern: str, name: str, matches: bool):
+    assert match_glob(pattern, name) is matches
+
+
+@pytest.mark.parametrize("pattern", ["[", "[]a]", "[a-]", "[-a]", "a\\", "[a"])
+def test_a_malformed_glob_is_an_error(pattern: str):
+    with pytest.raises(BadPattern):
+        match_glob(pattern, "a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("**", "a/b", True),
+        ("**/b", "b", True),
+        ("**/b", "ab", False),
+        ("a/**", "a/b/c", True),
+        ("a**/c", "a/b/c", True),
+        ("a.b", "axb", False),
+        ("[*]x", "[^]x", True),
+        ("\\d", "7", True),
+        ("[[:alpha:]]", "a", True),
+    ],
+)
+def test_wildcards_match_as_patternmatcher_writes_them(pattern: str, path: str, matches: bool):
+    assert Wildcard(pattern).matches(path) is matches
+
+
+@pytest.mark.parametrize("pattern", ["a*[", "[z-a]", "\\y", "[[:no:]]"])
+def test_a_wildcard_that_cannot_be_compiled_is_an_error_when_it_is_used(pattern: str):
+    with pytest.raises(BadPattern):
+        Wildcard(pattern).matches("a")
