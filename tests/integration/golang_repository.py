@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +49,7 @@ func main() {
     "app/p05/p.go": 'package p05\n\nfunc Value() string { return "value 1" }\n',
     "app/p05/p_test.go": "package p05\n",
     "app/p05/testdata/x.txt": "x",
-    "app/plat/plat.go": 'package plat\n\nvar names []string\n\nfunc Name() string { return names[0] }\n',
+    "app/plat/plat.go": "package plat\n\nvar names []string\n\nfunc Name() string { return names[0] }\n",
     "app/plat/os_linux.go": 'package plat\n\nfunc init() { names = append(names, "linux") }\n',
     "app/plat/os_windows.go": 'package plat\n\nfunc init() { names = append(names, "windows") }\n',
     "app/plat/os_other.go": '//go:build !linux && !windows\n\npackage plat\n\nfunc init() { names = append(names, "other") }\n',
@@ -73,7 +72,7 @@ TEXT ·Add(SB), NOSPLIT, $0-24
 \tMOVQ AX, ret+16(FP)
 \tRET
 """,
-    "app/inc/outside.h": '#include "deeper.h"\n#define OUTSIDE DEEPER\n',
+    "app/inc/outside.h": '#include "../inc/deeper.h"\n#define OUTSIDE DEEPER\n',
     "app/inc/deeper.h": "#define DEEPER $0\n",
     "app/inc/unused.h": "#define UNUSED $0\n",
     "app/emb/emb.go": """\
@@ -188,9 +187,10 @@ class Repository:
             if ".multiarch" in folders:
                 folders.remove(".multiarch")
             found += [Path(folder) / name for name in names]
+            found += [path for path in (Path(folder) / name for name in folders) if path.is_symlink()]
         return found
 
     def _drop_empty(self) -> None:
-        for folder, folders, names in os.walk(self.folder, topdown=False):
-            if not folders and not names and Path(folder).name != ".multiarch":
-                shutil.rmtree(folder)
+        for folder, _folders, _names in os.walk(self.folder, topdown=False):
+            if not os.listdir(folder):  # noqa: PTH208  # as text
+                Path(folder).rmdir()

@@ -65,7 +65,9 @@ def listing(repository: Repository, toolchain: Toolchain, base: dict[str, str] |
     kept = repository.path(".multiarch")
     environment = {"PATH": os.environ["PATH"], "HOME": str(kept / "home"), "GOCACHE": go_cache()}
     stats = StatCache(kept / "stats")
-    lister = Lister(toolchain, {**environment, **(base or {})}, kept / "go", stats, skip=[kept, repository.path("_output")])
+    lister = Lister(
+        toolchain, {**environment, **(base or {})}, kept / "go", stats, skip=[kept, repository.path("_output")]
+    )
     lister.stats = stats  # type: ignore[attr-defined]  # what a run saves at its end
     return lister
 
@@ -200,7 +202,11 @@ ROWS: list[tuple[str, Change, set[str]]] = [
     ("33 link inside an embedded folder", link("app/emb/folder/link", "f1.txt"), NONE),
     ("34 Go file becomes a link", becomes_link, ALL),
     ("35 go.mod in an embedded subfolder", write("app/emb/folder/sub/go.mod", "module sub\n"), ALL),
-    ("A1 build tag, same size, old mtime", same_size_same_mtime("app/plat/unix_only.go", "unix && go1.21", "linux&& go1.21"), ALL - WINDOWS),
+    (
+        "A1 build tag, same size, old mtime",
+        same_size_same_mtime("app/plat/unix_only.go", "unix && go1.21", "linux&& go1.21"),
+        ALL - WINDOWS,
+    ),
     ("A1 code, same size, old mtime", same_size_same_mtime(P05, "value 1", "value 9"), ALL),
     ("A1 embed line, same size, old mtime", same_size_same_mtime("app/emb/emb.go", "glob/*.txt", "glob/*.dat"), ALL),
     ("A2 rename that keeps contents", rename("app/plat/plat.go", "app/plat/renamed.go"), ALL),
@@ -209,7 +215,11 @@ ROWS: list[tuple[str, Change, set[str]]] = [
     ("A5 header that nothing includes", edit("app/inc/unused.h", "$0", "$3"), NONE),
     ("profile for the compiler", write("app/cmd/a/default.pgo", ""), ALL),
     ("Windows resource", write("app/cmd/a/rsrc_windows_amd64.syso", ""), WINDOWS),
-    ("require in one block or two", edit("app/go.mod", "\tex.org/ven v0.0.0\n)", ")\n\nrequire ex.org/ven v0.0.0 // indirect"), NONE),
+    (
+        "require in one block or two",
+        edit("app/go.mod", "\tex.org/ven v0.0.0\n)", ")\n\nrequire ex.org/ven v0.0.0 // indirect"),
+        NONE,
+    ),
     ("file in the output folder", write("_output/x.go", "package x\n"), NONE),
     ("file in a version control folder", write("app/.git/HEAD", "x\n"), NONE),
     ("new package folder that nobody imports", write("app/newone/x.go", "package newone\n"), NONE),
@@ -217,9 +227,7 @@ ROWS: list[tuple[str, Change, set[str]]] = [
 ]
 
 
-def test_the_first_run_asks_once_a_platform_and_the_second_one_not_at_all(
-    repository: Repository, toolchain: Toolchain
-):
+def test_the_first_run_asks_once_a_platform_and_the_second_one_not_at_all(repository: Repository, toolchain: Toolchain):
     with repository.edited():
         repository.append("app/cmd/b/main.go", "// asked anew\n")
         both = [*programs(repository).values(), *programs(repository, "./cmd/b").values()]
@@ -298,19 +306,332 @@ SETTINGS = [
     ("39 GOAMD64=v3", {}, {"GOAMD64": "v3"}, AMD64, "GOAMD64: '' -> 'v3'"),
     ("39 GOARM=5", {"env": (("GOARM", "5"),)}, {}, {"linux/arm/v7"}, "GOARM: '7' -> '5'"),
     ("GOEXPERIMENT", {}, {"GOEXPERIMENT": "greenteagc"}, ALL, "GOEXPERIMENT: '' -> 'greenteagc'"),
-    ("version stamp", {"ldflags": "-X main.version=1"}, {}, ALL, "ldflags: '-s -w -buildid=' -> '-s -w -buildid= -X main.version=1'"),
+    (
+        "version stamp",
+        {"ldflags": "-X main.version=1"},
+        {},
+        ALL,
+        "ldflags: '-s -w -buildid=' -> '-s -w -buildid= -X main.version=1'",
+    ),
     ("debug", {"debug": True}, {}, ALL, "flags"),
-    ("a proxy", {}, {"GOPROXY": "off", "HTTP_PROXY": "http://x", "TMPDIR": "/tmp"}, NONE, "nothing changed"),
+    ("a proxy", {}, {"GOPROXY": "off", "HTTP_PROXY": "http://x"}, NONE, "nothing changed"),
     ("another PATH", {}, {"PATH": "/usr/bin:/bin"}, NONE, "nothing changed"),
     ("an unknown variable", {}, {"EDITOR": "vi"}, NONE, "nothing changed"),
     ("a C compiler without cgo", {"cc": "gcc-99"}, {"CGO_CFLAGS": "-O3"}, NONE, "nothing changed"),
 ]
 
 
-@pytest.mark.parametrize(("declared", "base", "touched", "said"), [row[1:] for row in SETTINGS], ids=[row[0] for row in SETTINGS])
-def test_a_setting_touches(repository, toolchain, declared, base, touched, said):
+@pytest.mark.parametrize("row", SETTINGS, ids=[row[0] for row in SETTINGS])
+def test_a_setting_touches(repository, toolchain, row):
+    _, declared, base, touched, said = row
     before = inputs(listing(repository, toolchain), programs(repository, "./cmd/b"))
     after = inputs(listing(repository, toolchain, base), programs(repository, "./cmd/b", **declared))
     assert differing(before, after) == touched
     example = next(iter(sorted(touched)), "linux/amd64")
     assert said in explain(before[example], after[example])
+
+
+def test_the_goenv_file_counts_like_the_environment(repository: Repository, toolchain: Toolchain):
+    builds = programs(repository, "./cmd/b")
+    with repository.edited():
+        base = with_goenv(repository, "GOPROXY=https://proxy.golang.org")
+        before = inputs(listing(repository, toolchain, base), builds)
+        with_goenv(repository, "GOPROXY=off")
+        assert differing(before, inputs(listing(repository, toolchain, base), builds)) == NONE
+        with_goenv(repository, "GOFLAGS=-tags=feature")
+        after = inputs(listing(repository, toolchain, base), builds)
+        assert differing(before, after) == ALL
+        assert "cmd/b/kind_feature.go" in after["linux/amd64"].files
+
+
+def test_a_go_work_that_leaves_the_module_out_is_an_error_and_gowork_off_ignores_it(
+    repository: Repository, toolchain: Toolchain
+):
+    builds = programs(repository)
+    before = inputs(listing(repository, toolchain), builds)
+    with repository.edited():
+        repository.write("go.work", "go 1.24\n\nuse ./lib\n")
+        assert all(found.error for found in inputs(listing(repository, toolchain), builds).values())
+        off = inputs(listing(repository, toolchain, {"GOWORK": "off"}), builds)
+        assert differing(before, off) == NONE
+
+
+def test_a_workspace_member_counts_file_by_file(repository: Repository, toolchain: Toolchain):
+    builds = programs(repository)
+    with repository.edited():
+        repository.write("go.work", "go 1.24\n\nuse (\n\t./app\n\t./lib\n)\n")
+        before = inputs(listing(repository, toolchain), builds)
+        assert before["linux/arm64"].error is None
+        repository.write("lib/lib_arm64.go", "package lib\n")
+        assert differing(before, inputs(listing(repository, toolchain), builds)) == ARM64
+
+
+def test_a_vendored_package_counts_file_by_file(repository: Repository, toolchain: Toolchain):
+    builds = programs(repository)
+    with repository.edited():
+        for name in ("lib", "ven"):
+            repository.write(
+                f"app/vendor/ex.org/{name}/{name}.go", f'package {name}\n\nfunc Name() string {{ return "v" }}\n'
+            )
+        entry = "# ex.org/{0} v0.0.0 => {1}\n## explicit; go 1.24\nex.org/{0}\n"
+        replaced = "".join(f"# ex.org/{name} => {path}\n" for name, path in (("lib", "../lib"), ("ven", "./third/ven")))
+        listed = entry.format("lib", "../lib") + entry.format("ven", "./third/ven")
+        repository.write("app/vendor/modules.txt", listed + replaced)
+        before = inputs(listing(repository, toolchain), builds)
+        assert before["linux/amd64"].error is None
+        assert "vendor/ex.org/lib/lib.go" in before["linux/amd64"].files
+        repository.append("app/vendor/ex.org/lib/lib.go", "// edited\n")
+        assert differing(before, inputs(listing(repository, toolchain), builds)) == ALL
+        repository.append("lib/lib.go", "// not looked at\n")
+        after = inputs(listing(repository, toolchain), builds)
+        repository.append("lib/lib.go", "// not looked at\n")
+        assert differing(after, inputs(listing(repository, toolchain), builds)) == NONE
+
+
+def test_a_package_behind_a_linked_folder_is_watched(repository: Repository, toolchain: Toolchain):
+    builds = programs(repository)
+    with repository.edited():
+        repository.write("away/l.go", "package linked\n")
+        repository.path("app/linked").symlink_to("../away")
+        repository.replace(P05, "package p05\n", 'package p05\n\nimport _ "ex.org/app/linked"\n')
+        before = inputs(listing(repository, toolchain), builds)
+        assert before["linux/amd64"].error is None
+        again = listing(repository, toolchain)
+        assert (differing(before, inputs(again, builds)), again.started) == (NONE, 0)
+        repository.write("away/l_windows.go", "package linked\n")
+        assert differing(before, inputs(listing(repository, toolchain), builds)) == WINDOWS
+        repository.append("away/l.go", "var A = 1\n")
+        assert differing(before, inputs(listing(repository, toolchain), builds)) == ALL
+
+
+def test_generated_sources_are_seen_in_the_run_that_makes_them(repository: Repository, toolchain: Toolchain):
+    generated = repository.path("app/plat/zz_generated.go")
+    builds = programs(repository, sources=(generated,))
+    with repository.edited():
+        lister = listing(repository, toolchain)
+        before = inputs(lister, builds)
+        repository.write("app/plat/zz_generated.go", "package plat\n\nconst Generated = 1\n")
+        after = inputs(lister, builds)
+        assert differing(before, after) == ALL
+        assert "plat/zz_generated.go" in after["linux/amd64"].files
+        again = listing(repository, toolchain)
+        assert (differing(after, inputs(again, builds)), again.started) == (NONE, 0)
+
+
+def test_what_was_seen_holds_until_it_is_refreshed(repository: Repository, toolchain: Toolchain):
+    builds = programs(repository)
+    with repository.edited():
+        lister = listing(repository, toolchain)
+        before = inputs(lister, builds)
+        repository.append(P05, "// more\n")
+        assert differing(before, inputs(lister, builds)) == NONE
+        lister.refresh()
+        assert differing(before, inputs(lister, builds)) == ALL
+
+
+def test_edits_within_one_tick_of_the_clock_are_all_seen(repository: Repository, toolchain: Toolchain):
+    builds = {"linux/amd64": programs(repository, "./cmd/b")["linux/amd64"]}
+    with repository.edited():
+        seen = set()
+        for number in range(10, 30):
+            repository.write("app/cmd/b/tick.go", f"package main\n\nconst tick = {number}\n")
+            seen.add(inputs(listing(repository, toolchain), builds)["linux/amd64"].digest)
+        assert len(seen) == 20
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"key": 1}', b"\xff"])
+def test_a_damaged_answer_is_asked_for_again(repository: Repository, toolchain: Toolchain, content: bytes):
+    builds = programs(repository)
+    before = inputs(listing(repository, toolchain), builds)
+    for path in repository.path(".multiarch/go").glob("*.json"):
+        path.write_bytes(content)
+    lister = listing(repository, toolchain)
+    assert differing(before, inputs(lister, builds)) == NONE
+    assert lister.started == len(PLATFORMS)
+
+
+def test_the_folder_does_not_count(repository: Repository, toolchain: Toolchain, tmp_path: Path):
+    other = Repository(tmp_path / "somewhere" / "else")
+    here = inputs(listing(repository, toolchain), programs(repository))
+    assert differing(here, inputs(listing(other, toolchain), programs(other))) == NONE
+    flags = ("-trimpath=false",)
+    here = inputs(listing(repository, toolchain), programs(repository, flags=flags))
+    assert differing(here, inputs(listing(other, toolchain), programs(other, flags=flags))) == ALL
+
+
+def test_a_program_may_be_named_by_folder_import_path_file_or_from_within(repository: Repository, toolchain: Toolchain):
+    lister = listing(repository, toolchain)
+    host = Platform.parse("linux/amd64")
+    app = repository.path("app")
+    named = [
+        GoBuild(host, package="./cmd/b", directory=app),
+        GoBuild(host, package="ex.org/app/cmd/b", directory=app),
+        GoBuild(host, package=".", directory=app / "cmd" / "b"),
+        GoBuild(host, package="../b", directory=app / "cmd" / "a"),
+        GoBuild(host, package=str(app / "cmd" / "b"), directory=app),
+    ]
+    lister.declare(*named)
+    assert len({lister.inputs(each).digest for each in named}) == 1
+    assert lister.started == 1
+    alone = lister.inputs(GoBuild(host, package="main.go", directory=app / "cmd" / "b"))
+    assert list(alone.files) == ["cmd/b/main.go"]
+
+
+def test_cgo_counts_c_files_headers_elsewhere_and_the_compiler(
+    repository: Repository, toolchain: Toolchain, tmp_path: Path
+):
+    compiler = tmp_path / "mycc"
+    compiler.write_text("#!/bin/sh\n", encoding="utf-8")
+    compiler.chmod(0o755)
+    builds = programs(repository, cgo=True, cc=str(compiler))
+    before = inputs(listing(repository, toolchain), builds)
+    assert before["linux/amd64"].error is None
+    with repository.edited():
+        repository.append("app/cg/cg.c", "// more\n")
+        assert differing(before, inputs(listing(repository, toolchain), builds)) == ALL
+    with repository.edited():
+        repository.append("app/inc/cgo_outside.h", "// more\n")
+        assert differing(before, inputs(listing(repository, toolchain), builds)) == ALL
+    compiler.write_text("#!/bin/sh\n# another\n", encoding="utf-8")
+    after = inputs(listing(repository, toolchain), builds)
+    assert differing(before, after) == ALL
+    assert explain(before["linux/amd64"], after["linux/amd64"]).startswith("CC program: '")
+
+
+# --- with the compiler ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def host() -> Platform:
+    import platform
+
+    return Platform.of_machine(platform.system(), platform.machine())
+
+
+def make(repository: Repository, toolchain: Toolchain, declared: GoBuild) -> bytes:
+    lister = listing(repository, toolchain)
+    found = lister.inputs(declared)
+    output = repository.path("_output/program")
+    build(declared, output, toolchain, lister.environment(declared), hints=found.hints)
+    assert [path.name for path in output.parent.iterdir()] == ["program"]
+    return output.read_bytes()
+
+
+def ran(repository: Repository) -> str:
+    return subprocess.run([repository.path("_output/program")], capture_output=True, check=True, text=True).stdout
+
+
+def test_equal_inputs_make_equal_programs_in_every_folder(repository, toolchain, host, tmp_path):
+    other = Repository(tmp_path / "else")
+    with repository.edited():
+        one = make(repository, toolchain, GoBuild(host, package="./cmd/a", directory=repository.path("app")))
+        two = make(other, toolchain, GoBuild(host, package="./cmd/a", directory=other.path("app")))
+        assert hashlib.sha256(one).digest() == hashlib.sha256(two).digest()
+        repository.append("app/cmd/a/main.go", "// a comment at the end\n")
+        assert make(repository, toolchain, GoBuild(host, package="./cmd/a", directory=repository.path("app"))) == one
+
+
+def test_a_header_outside_its_package_reaches_the_program_through_a_warm_cache(repository, toolchain, host):
+    if host.architecture != "amd64":
+        pytest.skip("the assembly is for amd64")
+    declared = GoBuild(host, package="./cmd/a", directory=repository.path("app"))
+    with repository.edited():
+        first = make(repository, toolchain, declared)
+        assert "none 3 " in ran(repository)
+        repository.replace("app/inc/deeper.h", "$0", "$4")
+        make(repository, toolchain, declared)
+        assert "none 7 " in ran(repository)
+        repository.replace("app/inc/deeper.h", "$4", "$0 // a comment")
+        assert make(repository, toolchain, declared) == first
+
+
+def test_a_build_tag_edited_with_its_old_size_and_mtime_reaches_the_program(repository, toolchain, host):
+    declared = GoBuild(host, package="./cmd/b", directory=repository.path("app"))
+    kind = repository.path("app/cmd/b/kind.go")
+    other = repository.path("app/cmd/b/kind_feature.go")
+    with repository.edited():
+        hour_ago = time.time_ns() - 3600 * 10**9
+        for path in kind.parent.iterdir():
+            os.utime(path, ns=(hour_ago, hour_ago))
+        environment = listing(repository, toolchain).environment(declared)
+        line = [toolchain.go, "build", "-o", repository.path("indexed"), "./cmd/b"]
+        subprocess.run(line, cwd=declared.directory, env=environment, check=True)
+        first = make(repository, toolchain, declared)
+        for path, old, new in ((kind, "!feature", "a&&!a&&a"), (other, " feature", "!feature")):
+            text = path.read_text(encoding="utf-8").replace(old, new, 1)
+            path.write_text(text, encoding="utf-8")
+            os.utime(path, ns=(hour_ago, hour_ago))
+        assert make(repository, toolchain, declared) != first
+
+
+def test_flags_tags_and_stamps_reach_the_program(repository, toolchain, host):
+    directory = repository.path("app")
+    stamped = GoBuild(host, package="./cmd/a", directory=directory, ldflags="-X main.version=v9")
+    with repository.edited():
+        make(repository, toolchain, stamped)
+        assert ran(repository).startswith("v9 ")
+        tagged = GoBuild(host, package="./cmd/b", directory=directory, tags=("feature",))
+        plain = GoBuild(host, package="./cmd/b", directory=directory)
+        assert b"feature" in make(repository, toolchain, tagged)
+        assert make(repository, toolchain, plain) != make(repository, toolchain, tagged)
+
+
+def refusal(repository, toolchain, declared: GoBuild) -> str:
+    output = repository.path("_output/program")
+    output.parent.mkdir(exist_ok=True)
+    output.write_bytes(b"from before")
+    with pytest.raises((CompileFailed, NoMainPackage)) as caught:
+        make(repository, toolchain, declared)
+    assert [path.read_bytes() for path in output.parent.iterdir()] == [b"from before"]
+    return str(caught.value).replace(str(repository.folder), "REPO").replace(str(host), "HOST")
+
+
+def test_a_compile_error_is_shown_with_file_and_line(repository, toolchain, host):
+    with repository.edited():
+        repository.append("app/cmd/b/main.go", "\nfunc broken() { return 1 }\n")
+        text = refusal(repository, toolchain, GoBuild(host, package="./cmd/b", directory=repository.path("app")))
+    assert text == (
+        f"go build of ./cmd/b for {host} failed\n# ex.org/app/cmd/b\ncmd/b/main.go:5:24: too many return values\n"
+        "\thave (number)\n\twant ()"
+    )
+
+
+def test_a_missing_package_says_where_it_was_looked_for(repository, toolchain, host):
+    with repository.edited():
+        text = refusal(repository, toolchain, GoBuild(host, package="./cmd/none", directory=repository.path("app")))
+    assert text == (
+        f"go build of ./cmd/none for {host} failed\nstat REPO/app/cmd/none: directory not found\n"
+        "  hint: the package is looked for from REPO/app; `go mod tidy` adds missing modules"
+    )
+
+
+def test_a_library_is_no_program(repository, toolchain, host):
+    with repository.edited():
+        text = refusal(repository, toolchain, GoBuild(host, package="./library", directory=repository.path("app")))
+    assert text == (
+        "REPO/app: ./library is not a program: its package is not called main\n"
+        "  hint: name the folder of a 'package main', for instance package=\"./cmd/demo\""
+    )
+
+
+def test_a_missing_c_compiler_is_named(repository, toolchain, host):
+    declared = GoBuild(host, package="./cmd/a", directory=repository.path("app"), cgo=True, cc="no-such-cc")
+    with repository.edited():
+        text = refusal(repository, toolchain, declared)
+    assert 'C compiler "no-such-cc" not found' in text
+    assert text.endswith(f'hint: install no-such-cc, a C compiler for {host}, or name another: cc="zig cc -target …"')
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a C compiler")
+def test_cgo_builds_and_follows_a_header_outside_its_package(repository, toolchain, host):
+    import shutil
+
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc")
+    declared = GoBuild(host, package="./cmd/a", directory=repository.path("app"), cgo=True, cc="gcc")
+    with repository.edited():
+        make(repository, toolchain, declared)
+        assert " on 1 " in ran(repository)
+        repository.replace("app/inc/cgo_outside.h", "on 1", "on 2")
+        make(repository, toolchain, declared)
+        assert " on 2 " in ran(repository)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Question:
     """What `go list` is asked for all programs of one platform, and everything that its answer may depend on.
 
     `settings` are the variables that count and `steering` the contents of the files that are named and not walked.
+    `name`, made of what does not change with the sources, is the answer's place.
     """
 
     toolchain: Toolchain
@@ -33,11 +34,10 @@ class Question:
     settings: tuple[tuple[str, str], ...]
     steering: tuple[tuple[str, str], ...]
     roots: tuple[str, ...]
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """What does not change with the sources: the answer's place."""
-        return _sum([str(self.directory), self.flags, self.settings])[:24]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", _sum([str(self.directory), self.flags, self.settings])[:24])
 
     def key(self, tree: Tree) -> str:
         """What the answer holds for: it may be used as long as this is equal."""
@@ -89,7 +89,7 @@ class Answers:
             )
             after = look()
             apart = walk(_apart(listing, after))
-            if after.digest == tree.digest and self._digests(after.moving) == moving and apart.back_dated <= no_index:
+            if after.digest == tree.digest and self._digests(tree.moving) == moving and apart.back_dated <= no_index:
                 if listing.sound:
                     self._keep(question, listing, (tree, apart), {**moving, **self._digests(apart.moving)})
                 break

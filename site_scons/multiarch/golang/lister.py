@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,6 +195,8 @@ class Lister:
                     self._listings[name] = found
         if not unknown:
             return
+        from concurrent.futures import ThreadPoolExecutor  # start-up; a no-op has no use for it
+
         with ThreadPoolExecutor(min(_AT_ONCE, len(unknown))) as pool:
             answers = list(pool.map(self._answer, unknown))
         for (question, _), (listing, tree) in zip(unknown, answers, strict=True):

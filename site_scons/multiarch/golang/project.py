@@ -18,31 +18,15 @@ class Project:
 
     `root` is the folder of go.mod (or the folder asked from, without one). `roots` are all folders whose contents can
     change what `go list` says; `contents` are the texts of the files that steer it, by the name shown to people.
+    `facts` are the lines of go.mod and go.work that can change a program, `sums` the checksum of each `module version`.
     """
 
     root: Path
     roots: tuple[str, ...]
     contents: tuple[tuple[str, str], ...]
     vendored: tuple[Path, ...]
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """The lines of go.mod and go.work that can change a program."""
-        found: dict[str, str] = {}
-        for name, text in self.contents:
-            if name in ("go.mod", "go.work"):
-                found |= modfile.facts(text, name)
-        return found
-
-    @property
-    def sums(self) -> dict[str, str]:
-        """The checksum of each `module version`, as a program records it."""
-        found: dict[str, str] = {}
-        for name, text in self.contents:
-            if name in ("go.sum", "go.work.sum"):
-                lines = (line.split() for line in text.splitlines())
-                found |= {f"{words[0]} {words[1]}": words[2] for words in lines if len(words) == 3}  # noqa: PLR2004
-        return found
+    facts: Mapping[str, str]
+    sums: Mapping[str, str]
 
 
 def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> Project:
@@ -74,6 +58,13 @@ def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> 
         tuple(dict.fromkeys(str(path) for path in roots)),
         tuple(contents),
         tuple(path for path in dict.fromkeys(vendored) if path.is_file()),
+        {
+            key: value
+            for name, text in contents
+            if ".sum" not in name
+            for key, value in modfile.facts(text, name).items()
+        },
+        {key: value for name, text in contents if ".sum" in name for key, value in _sums(text).items()},
     )
 
 
@@ -99,6 +90,11 @@ def _above(directory: Path, name: str) -> Path | None:
         if os.path.isfile(f"{folder}/{name}"):  # noqa: PTH113  # asked in every no-op, for every parent
             return folder
     return None
+
+
+def _sums(text: str) -> dict[str, str]:
+    lines = (line.split() for line in text.splitlines())
+    return {f"{words[0]} {words[1]}": words[2] for words in lines if len(words) == 3}  # noqa: PLR2004  # module version sum
 
 
 def _absolute(folder: Path, path: str) -> Path:

@@ -181,10 +181,11 @@ def goenv(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str, str
 
 def goflags(environment: Mapping[str, str]) -> tuple[str, ...]:
     """GOFLAGS as the list of flags that it is (`go help environment`: blanks separate, quotes group)."""
+    text = environment.get("GOFLAGS", "")
     try:
-        return tuple(shlex.split(environment.get("GOFLAGS", "")))
+        return tuple(shlex.split(text) if "'" in text or '"' in text else text.split())
     except ValueError:
-        return tuple(environment.get("GOFLAGS", "").split())
+        return tuple(text.split())
 
 
 def flags_of(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, ...]:
