@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import email.utils
 
@@ -29,10 +28,8 @@ class Transient(MultiarchError):
         """The same failure, saying how often it was met."""
         if count == 1:
             return self
-        error = copy.copy(self)
-        error.what = f"{self.what} (tried {count} times)"
-        error.args = (error.what, error.where, error.hint)
-        return error
+        what = f"{self.what} (tried {count} times)"
+        return type(self)(what, where=self.where, hint=self.hint, pause=self.pause)
 
 
 class Unreachable(Transient):
@@ -78,7 +75,7 @@ def unauthorized(
     trouble: str | None,
 ) -> Unauthorized:
     """The error for a 401 or 403 in words: who may not do what, who said so, and as whom we asked."""
-    asked = f"; the token came from {realm}" if realm else ""
+    asked = f"; its tokens come from {realm}" if realm else ""
     if source is not None:
         who = f"the credentials are those of {source}"
         hint = f"they may be wrong, expired or not allowed to {action}; log in anew with: docker login {registry}"

@@ -35,6 +35,7 @@ from multiarch.store.http.wire import Outgoing, Wire
 _T = TypeVar("_T")
 _REDIRECTS = 5
 _POLL_S = 0.2
+_SHOWN = 400
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 400, 401, 403, 408, 429
 _FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
 _READS = ("GET", "HEAD")
@@ -68,7 +69,7 @@ class Transport:
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str], threading.Semaphore] = {}
         self._hosts: dict[str, _Host] = {}
-        self._wire = Wire(settings, self.check)
+        self._wire = Wire(settings, self._cancelled)
         self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
 
     def ask(self, request: Request) -> Answer:
@@ -201,7 +202,11 @@ class Transport:
     def _transient(self, answer: Answer, who: str, where: str) -> Transient:
         pause = retry_after(answer.headers.get("Retry-After"))
         if answer.status == _TOO_MANY:
-            return TooManyRequests(f"{who} says there are too many requests (429)", where=where, pause=pause)
+            wait = f" and to wait {pause:.0f} s" if pause else ""
+            hint = f"wait, or log in: docker login {where.partition('/')[0]}"
+            return TooManyRequests(
+                f"{who} says there are too many requests (429){wait}", where=where, hint=hint, pause=pause
+            )
         return RegistryFailed(f"{who} failed: {self._complaint(answer)}", where=where, pause=pause)
 
     def _complaint(self, answer: Answer) -> str:
@@ -213,8 +218,9 @@ class Transport:
                 text += " " + ": ".join(part for key in ("code", "message") if (part := errors[0].text(key)))
         except InvalidDocument:
             pass
-        shown = "".join(character if character.isprintable() else " " for character in text[:400])
-        return self._authorizations.conceal(shown).strip()
+        # Secrets go first: one that is cut in two would not be found.
+        text = self._authorizations.conceal(text)[:_SHOWN]
+        return "".join(character if character.isprintable() else " " for character in text).strip()
 
     def _pause(self, count: int, error: Transient) -> float | None:
         longest = self.settings.longest_pause
@@ -268,14 +274,13 @@ class Transport:
         try:
             parts = urllib.parse.urlsplit(url)
             sound = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-            plain = parts.scheme == "http" and not self.settings.may_be_plain(parts.netloc)
         except ValueError:
-            sound = plain = False
-        if not sound or plain:
-            why = "over plain HTTP" if plain else "to no usable URL"
-            what = f"the registry sends us {why}: {public_url(target)}"
-            hint = f"if that is meant: INSECURE={parts.netloc}" if plain else None
-            raise RegistryRefused(what, where=request.name, hint=hint)
+            sound = False
+        if not sound:
+            raise RegistryRefused(f"the registry sends us to no usable URL: {public_url(target)}", where=request.name)
+        if parts.scheme == "http" and not self.settings.may_be_plain(parts.netloc):
+            what = f"the registry sends us over plain HTTP: {public_url(target)}"
+            raise RegistryRefused(what, where=request.name, hint=f"if that is meant: INSECURE={parts.netloc}")
         return url
 
     def _speculate(self, host: _Host, request: Request) -> Answer | None:

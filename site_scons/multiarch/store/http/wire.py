@@ -5,27 +5,32 @@ The only room that knows urllib3, which is imported at the first exchange.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import socket
 import ssl
 import threading
 import urllib.parse
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.document import LIMIT
 from multiarch.errors import MultiarchError
 from multiarch.store.http.exchange import Answer, Settings
-from multiarch.store.http.failures import AnswerTooLarge, Interrupted, Unreachable, UntrustedHost
+from multiarch.store.http.failures import AnswerTooLarge, Cancelled, Interrupted, Unreachable, UntrustedHost
 from multiarch.store.http.hosts import proxy_for, tls_context
 
 if TYPE_CHECKING:
     import urllib3
+    import urllib3.connection
     import urllib3.exceptions
 
 
 _BLOCK = 1 << 18
 _ERROR_BYTES = 1 << 16
 _AGENT = "multiarch/1"
+_POLL_S = 0.25
 
 
 class UnreadableContent(MultiarchError):
@@ -111,12 +116,74 @@ class Incoming(io.RawIOBase):
         super().close()
 
 
-class Wire:
-    """The connection pools of a run, one a host and scheme; thread-safe. `check` raises when the run is cancelled."""
+class Live:
+    """The open connections, so that `cancelled` can end them: a thread that waits for a server sees no event."""
 
-    def __init__(self, settings: Settings, check: Callable[[], None]) -> None:
+    def __init__(self, cancelled: threading.Event) -> None:
+        self._cancelled = cancelled
+        self._lock = threading.Lock()
+        self._connections: weakref.WeakSet[urllib3.connection.HTTPConnection] = weakref.WeakSet()
+        self._watched = False
+
+    def pools(self) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+        """Pool classes whose connections are known here from the moment they stand."""
+        import urllib3
+
+        live = self
+
+        class Plain(urllib3.connection.HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                live.add(self)
+
+        class Secure(urllib3.connection.HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                live.add(self)
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        return {"http": PlainPool, "https": SecurePool}
+
+    def add(self, connection: urllib3.connection.HTTPConnection) -> None:
+        """Watch one more connection for as long as it exists."""
+        with self._lock:
+            self._connections.add(connection)
+            begin, self._watched = not self._watched, True
+        if begin:
+            threading.Thread(target=_watch, args=(weakref.ref(self), self._cancelled), daemon=True).start()
+
+    def end(self) -> None:
+        """Shut every connection; whoever waits on one meets an error."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):
+                    # The plain socket's own shutdown: that of TLS would pull the session from under its reader.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def _watch(live: weakref.ref[Live], cancelled: threading.Event) -> None:
+    while not cancelled.wait(_POLL_S):
+        if live() is None:
+            return
+    remaining = live()
+    if remaining is not None:
+        remaining.end()
+
+
+class Wire:
+    """The connection pools of a run, one a host and scheme; thread-safe. `cancelled` ends what is under way."""
+
+    def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
         self._settings = settings
-        self._check = check
+        self._cancelled = cancelled
+        self._live = Live(cancelled)
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
 
@@ -161,6 +228,10 @@ class Wire:
             raise explained(error) from None
         return _receive(response, url, Incoming(response, self._check, explained), stream=stream)
 
+    def _check(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled
+
     def speaks_tls(self, netloc: str) -> bool:
         """Whether TLS is spoken at `host[:port]`; Unreachable when nobody is there. The connection is kept."""
         try:
@@ -192,12 +263,18 @@ class Wire:
         size = settings.heads + settings.uploads
         proxy = proxy_for(scheme, netloc, settings.environment)
         if proxy is None:
-            return urllib3.PoolManager(maxsize=size, ssl_context=context, blocksize=_BLOCK)
+            manager = urllib3.PoolManager(maxsize=size, ssl_context=context, blocksize=_BLOCK)
+            manager.pool_classes_by_scheme = self._live.pools()
+            return manager
         parts = urllib.parse.urlsplit(proxy)
         login = urllib.parse.unquote(f"{parts.username}:{parts.password or ''}") if parts.username else None
         headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
         plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        return urllib3.ProxyManager(plain, proxy_headers=headers, maxsize=size, ssl_context=context, blocksize=_BLOCK)
+        manager = urllib3.ProxyManager(
+            plain, proxy_headers=headers, maxsize=size, ssl_context=context, blocksize=_BLOCK
+        )
+        manager.pool_classes_by_scheme = self._live.pools()
+        return manager
 
 
 def _receive(response: urllib3.BaseHTTPResponse, url: str, body: Incoming, *, stream: bool) -> Answer:
@@ -206,8 +283,11 @@ def _receive(response: urllib3.BaseHTTPResponse, url: str, body: Incoming, *, st
     if stream and fine:
         return Answer(response.status, response.headers, b"", url, challenges, body)  # type: ignore[arg-type]
     bound = LIMIT if fine else _ERROR_BYTES
+    content = b""
     with body:
-        content = body.read(bound + 1)
+        # Until nothing comes: only then does urllib3 tell a body that was cut from one that ended.
+        while len(content) <= bound and (block := body.read(bound + 1 - len(content))):
+            content += block
     if fine and len(content) > bound:
         where = urllib.parse.urlsplit(url).netloc
         raise AnswerTooLarge(f"answered with more than {bound} bytes where a manifest was asked for", where=where)
@@ -224,12 +304,12 @@ def explain(error: urllib3.exceptions.HTTPError, netloc: str, connect: float, re
         return _untrusted(error, netloc)
     if isinstance(error, exceptions.NameResolutionError):
         return Unreachable("no address is known for this name", where=netloc, hint="see REGISTRY, and the network")
-    if isinstance(error, exceptions.ConnectTimeoutError):
-        return Unreachable(f"no connection within {connect:g} s", where=netloc)
     if isinstance(error, exceptions.NewConnectionError):
         cause = error.__cause__ or error.__context__
         why = cause.strerror if isinstance(cause, OSError) and cause.strerror else "not possible"
         return Unreachable(f"no connection: {why}", where=netloc, hint="does the registry run there?")
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return Unreachable(f"no connection within {connect:g} s", where=netloc)
     if isinstance(error, exceptions.TimeoutError):
         return Interrupted(f"no answer within {read:g} s", where=netloc)
     return Interrupted("the connection was cut", where=netloc)
