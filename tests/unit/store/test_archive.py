@@ -149,6 +149,7 @@ def test_a_streamed_blob_that_fails_is_taken_back(path: Path):
             new.stream.write(b"half a layer" * 200_000)
             new.stream.write(b"still in the buffer")
             raise ZeroDivisionError
+        assert new.stream.closed  # else its buffer would reach the file whenever Python lets go of it
         archive.put(blob(b"x"), factory(b"x"))
     assert names(path) == ["oci-layout", f"blobs/sha256/{blob(b'x').digest.hex}", "index.json"]
     assert read(Archive(path), blob(b"x")) == b"x"
