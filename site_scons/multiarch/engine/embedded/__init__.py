@@ -11,5 +11,6 @@ from multiarch.engine.embedded.bases import OpenSource
 from multiarch.engine.embedded.engine import EmbeddedEngine
 from multiarch.engine.embedded.inputs import ContextFile, ContextInputs
 from multiarch.engine.embedded.recipe import BaseWanted
+from multiarch.engine.embedded.telling import describe
 
-__all__ = ["BaseWanted", "ContextFile", "ContextInputs", "EmbeddedEngine", "OpenSource"]
+__all__ = ["BaseWanted", "ContextFile", "ContextInputs", "EmbeddedEngine", "OpenSource", "describe"]

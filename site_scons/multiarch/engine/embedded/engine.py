@@ -8,18 +8,20 @@ from pathlib import Path
 
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
 from multiarch.dockerfile import InvalidDockerfile
+from multiarch.document import canonical
 from multiarch.engine import Base, BuildPlan
 from multiarch.engine.embedded import wording
-from multiarch.engine.embedded.assembling import FORMAT, assemble
+from multiarch.engine.embedded.assembling import assemble
 from multiarch.engine.embedded.bases import BaseImage, OpenSource, check_platform, load, resolved
 from multiarch.engine.embedded.building import Builder, Stage, unsupported
 from multiarch.engine.embedded.context import Context
-from multiarch.engine.embedded.inputs import ContextInputs, context_inputs, digest_of, taken
+from multiarch.engine.embedded.inputs import ContextInputs, context_inputs, taken
 from multiarch.engine.embedded.programs import check_programs
 from multiarch.engine.embedded.recipe import Parsed, Recipe, recipe
+from multiarch.engine.embedded.telling import describe
 from multiarch.errors import MultiarchError
-from multiarch.gzipstream import COMPRESSOR
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
 
@@ -69,13 +71,11 @@ class EmbeddedEngine:
         labels, platform, time stamp, bases, compressor, this engine's format. Never raises a MultiarchError: what is
         wrong or missing is part of the digest, and `build` says it.
         """
-        facts: list[object] = [FORMAT, COMPRESSOR, str(plan.platform), plan.build_args, plan.labels, plan.target]
-        facts += [plan.epoch, [(base.name, str(base.platform), str(base.digest)) for base in plan.bases]]
         try:
-            facts.append(_read(plan.dockerfile, plan).decode("utf-8", "replace"))
-            return digest_of(self.inputs(plan), plan, tuple(facts))
+            told = describe(plan, self.inputs(plan))
         except MultiarchError as error:
-            return digest_of(ContextInputs((), (), (), ()), plan, (*facts, str(error)))
+            told = {"error": str(error)}, {}
+        return Digest.of(canonical([sorted(each.items()) for each in told])).hex
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
         """As Engine says; beside it BlobMissing and what a registry raises for a base."""

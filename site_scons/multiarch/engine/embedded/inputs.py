@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from multiarch.dockerfile import Add, Command, Copy
-from multiarch.document import canonical
+from multiarch.dockerfile import Add, Arg, Command, Copy, Env
 from multiarch.engine import BuildPlan
 from multiarch.engine.embedded import sources
 from multiarch.engine.embedded.context import Context
@@ -58,7 +56,7 @@ class ContextInputs:
 
 
 def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[int, Command]]:
-    """The instructions of the needed stages with their variables replaced, with the number of the stage.
+    """The instructions of the needed stages, with the number of the stage; variables replaced where files are named.
 
     The variables of a base are known as far as the plan says them (`Base.env`). Raises InvalidDockerfile.
     """
@@ -73,7 +71,7 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[int, Command]]:
             variables |= environment(known.get((planned.base, planned.platform), ()))
         scopes[number] = Scope(recipe, variables)
         for command in recipe.commands(number):
-            yield number, scopes[number].take(command)
+            yield number, scopes[number].take(command) if isinstance(command, Arg | Env | Copy | Add) else command
 
 
 def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: IgnoreFile | None) -> ContextInputs:
@@ -94,20 +92,6 @@ def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: Ig
             missing.append(pattern)
     ordered = tuple(files[path] for path in sorted(files))
     return ContextInputs(ordered, tuple(wanted), tuple(missing), recipe.bases(), ignore)
-
-
-def digest_of(inputs: ContextInputs, plan: BuildPlan, facts: tuple[object, ...]) -> str:
-    """One sha256 over everything that the image's bytes depend on; `facts` are the caller's own."""
-    described: list[object] = []
-    for file in inputs.files:
-        content = ""
-        if file.kind is Kind.FILE:
-            try:
-                content = plan.file_digest(plan.context / file.path)
-            except OSError:
-                content = "unreadable"  # the build says so
-        described.append((file.path, file.kind.name, file.executable, file.target, content))
-    return hashlib.sha256(canonical((facts, described, inputs.wanted, inputs.missing))).hexdigest()
 
 
 def _matches(context: Context, pattern: str) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ class Scope:
         if isinstance(command, Arg):
             return self._arg(command, where)
         variables, escape = self.variables, self._recipe.escape
-        taken = expanded(command, lambda word: expand(word, variables, escape=escape, where=where))
+        taken = expanded(command, lambda word: _expand(word, variables, escape, where))
         if isinstance(taken, Env):
             for pair in taken.pairs:
                 self.variables[pair.name] = pair.value
@@ -169,11 +169,18 @@ class Scope:
             if value is None and argument.value is None:
                 value = self._recipe.variables.get(argument.name)
             elif value is None and argument.value is not None:
-                value = expand(argument.value, self.variables, escape=self._recipe.escape, where=where)
+                value = _expand(argument.value, self.variables, self._recipe.escape, where)
             if value is not None and argument.name not in _NOT_VARIABLES:
                 self.variables[argument.name] = value
             done.append(Argument(argument.name, value))
         return replace(command, arguments=tuple(done))
+
+
+def _expand(word: str, variables: Mapping[str, str], escape: str, where: str) -> str:
+    """Expand a word; most hold nothing to expand, and there are many."""
+    if "$" in word or escape in word or "'" in word or '"' in word:
+        return expand(word, variables, escape=escape, where=where)
+    return word
 
 
 def environment(lines: Iterable[str]) -> dict[str, str]:

@@ -16,6 +16,8 @@ def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], di
     A file stands for its kind, whether it is executable, where it links to, and its contents. A missing source is a
     value: the build says so, and its appearance is a change. OSError for the Dockerfile alone is the caller's.
     """
+    place = plan.dockerfile
+    name = place.relative_to(plan.context).as_posix() if place.is_relative_to(plan.context) else str(place)
     values = {
         "platform": str(plan.platform),
         "stage": plan.target,
@@ -28,7 +30,7 @@ def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], di
     values |= {f"label {name}": value for name, value in plan.labels}
     values |= {f"base {base.name}": str(base.digest) for base in plan.bases}
     files = {file.path: _told(plan, file) for file in inputs.files}
-    files[plan.dockerfile.name] = Digest.of(plan.dockerfile.read_bytes()).hex
+    files[name] = Digest.of(plan.dockerfile.read_bytes()).hex
     return values, files
 
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from multiarch.config import HealthCheck
+from workshop import Workshop
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def config(shop: Workshop, text: str, **more: object):
+    return shop.build(f"FROM scratch\n{text}\n", **more).config
+
+
+def created_by(shop: Workshop, text: str) -> list[str | None]:
+    return [line.created_by for line in config(shop, text).history]
+
+
+def test_scratch_begins_as_buildkit_has_it(shop):
+    found = config(shop, "")
+    assert found.env == (PATH,)
+    assert found.working_dir == "/"
+    assert found.created == "1970-01-01T00:00:00Z"
+    assert found.history == ()
+
+
+def test_every_member_is_set(shop):
+    found = config(
+        shop,
+        "ENV A=1 B='x y'\nENV A=2\nLABEL l=1 m='a b'\nUSER 1:2\nEXPOSE 80 90-91/udp\nVOLUME /v /w\n"
+        'STOPSIGNAL SIGQUIT\nSHELL ["/bin/bash", "-c"]\nHEALTHCHECK --interval=5s --retries=2 CMD true\n'
+        'MAINTAINER Somebody\nONBUILD COPY . /src\nENTRYPOINT run it\nCMD ["a"]\nWORKDIR /w/../x',
+    )
+    assert found.env == (PATH, "A=2", "B=x y")
+    assert dict(found.labels) == {"l": "1", "m": "a b"}
+    assert found.user == "1:2"
+    assert set(found.exposed_ports) == {"80/tcp", "90/udp", "91/udp"}
+    assert found.volumes == ("/v", "/w")
+    assert found.stop_signal == "SIGQUIT"
+    assert found.shell == ("/bin/bash", "-c")
+    assert found.healthcheck == HealthCheck(("CMD-SHELL", "true"), interval=5_000_000_000, retries=2)
+    assert found.author == "Somebody"
+    assert found.on_build == ("COPY . /src",)
+    assert found.entrypoint == ("/bin/bash", "-c", "run it")
+    assert found.cmd == ("a",)
+    assert found.working_dir == "/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "cmd"),
+    [
+        ('CMD ["a"]\nENTRYPOINT ["b"]', ("a",)),
+        ('CMD ["a"]\nFROM s\nENTRYPOINT ["b"]', None),
+        ('CMD ["a"]\nFROM s\nENTRYPOINT ["b"]\nCMD ["c"]', ("c",)),
+        ('CMD ["a"]\nFROM s\nCMD ["c"]\nENTRYPOINT ["b"]', ("c",)),
+        ("CMD a", ("/bin/sh", "-c", "a")),
+        ("CMD []", ()),
+    ],
+)
+def test_entrypoint_forgets_the_cmd_of_what_the_stage_stands_on(shop, text, cmd):
+    assert shop.build(f"FROM scratch AS s\n{text}\n").config.cmd == cmd
+
+
+def test_history_is_written_as_buildkit_does(shop):
+    shop.write("a")
+    assert created_by(
+        shop,
+        'ARG X=1 Y\nENV A=$X B="c d"\nLABEL l="1 2"\nUSER u\nEXPOSE 80\nVOLUME /a /b\nSTOPSIGNAL 9\nSHELL ["/s", "-c"]\n'
+        'CMD ["a", "b\\"c"]\nENTRYPOINT x\nHEALTHCHECK NONE\nMAINTAINER me\nONBUILD ENV A=1\nWORKDIR /w\n'
+        "COPY --chown=1:1 --chmod=644 a /x/\nADD a ./",
+    ) == [
+        "ARG X=1 Y",
+        "ENV A=1 B=c d",
+        "LABEL l=1 2",
+        "USER u",
+        "EXPOSE [80/tcp]",
+        "VOLUME [/a /b]",
+        "STOPSIGNAL 9",
+        "SHELL [/s -c]",
+        'CMD ["a" "b\\"c"]',
+        'ENTRYPOINT ["/s" "-c" "x"]',
+        "HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+        "MAINTAINER me",
+        "WORKDIR /w",
+        "COPY --chown=1:1 --chmod=644 a /x/ # buildkit",
+        "ADD a ./ # buildkit",
+    ]
+
+
+def test_labels_of_the_plan_come_after_those_of_the_dockerfile(shop):
+    found = config(shop, "LABEL a=1 b=2", labels=(("b", "3"), ("c", "4")))
+    assert dict(found.labels) == {"a": "1", "b": "3", "c": "4"}
+
+
+def test_the_time_stamp_is_the_plans(shop):
+    shop.write("a")
+    found = config(shop, "COPY a /", epoch=1_700_000_000)
+    assert found.created == found.history[0].created == "2023-11-14T22:13:20Z"

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from multiarch.engine.embedded.context import Context
+from multiarch.ignorefile import IgnoreFile
+from workshop import sha256
+
+
+def context(shop, ignore="", **more):
+    return Context(shop.folder, sha256, IgnoreFile.parse(ignore.encode(), name=".dockerignore"), **more)
+
+
+def test_a_folder_that_is_left_out_is_seen_for_what_is_brought_back(shop):
+    for path in ("a/x", "a/b/kept", "c/x", "e/x"):
+        shop.write(path)
+    tree = context(shop, "a\n!a/b/kept\nc\n**/nothing\n!e/y\n")
+    assert tree.names("") == ("a", "e")
+    assert tree.names("a") == ("b",)
+    assert tree.lookup("a/b/kept") is not None
+    assert tree.lookup("a/x") is None
+    assert tree.lookup("c") is None
+    assert tree.lookup("c/x") is None
+    assert tree.hides("c/x")
+    assert not tree.hides("nowhere")
+
+
+def test_nothing_is_below_a_file_or_link(shop):
+    shop.write("f")
+    shop.write("d/f")
+    (shop.folder / "l").symlink_to("d")
+    tree = context(shop)
+    assert tree.lookup("f/x") is None
+    assert tree.lookup("l/f") is None
+    assert tree.names("l") == ()
+
+
+def test_without_modes_the_index_and_the_head_say_what_is_executable(shop):
+    shop.write("script", "#!/bin/sh\n")
+    shop.write("text", "text", mode=0o755)
+    shop.write("tracked", "text")
+    for command in (["init", "-q"], ["add", "tracked"], ["update-index", "--chmod=+x", "tracked"]):
+        subprocess.run(["git", "-C", str(shop.folder), *command], check=True, capture_output=True)
+    tree = context(shop, has_modes=False)
+    modes = {name: tree.lookup(name).mode for name in ("script", "text", "tracked")}
+    assert modes == {"script": 0o755, "text": 0o644, "tracked": 0o755}
+
+
+@pytest.mark.parametrize("path", ["", "d", "d/f"])
+def test_each_name_is_asked_for_once(shop, path):
+    shop.write("d/f")
+    tree = context(shop)
+    assert tree.lookup(path) is tree.lookup(path)

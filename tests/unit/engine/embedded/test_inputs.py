@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import pytest
+
+from multiarch.engine.embedded import ContextFile
+from multiarch.layer import Kind
+
+
+def inputs(shop, text, **more):
+    return shop.engine().inputs(shop.plan(text, **more))
+
+
+def test_files_are_what_copy_takes_now(shop):
+    shop.write("bin/amd64/demo", mode=0o755)
+    shop.write("bin/arm64/demo")
+    shop.write("web/a")
+    (shop.folder / "web/l").symlink_to("a")
+    (shop.folder / "web/empty").mkdir()
+    shop.write("README.md")
+    shop.write("ignored")
+    shop.write(".dockerignore", "ignored\n")
+    text = "FROM scratch\nARG TARGETARCH\nCOPY bin/$TARGETARCH/demo web nothing ignored /x/\n"
+    found = inputs(shop, text)
+    assert found.files == (
+        ContextFile("bin/amd64/demo", Kind.FILE, executable=True),
+        ContextFile("web", Kind.DIRECTORY),
+        ContextFile("web/a", Kind.FILE),
+        ContextFile("web/empty", Kind.DIRECTORY),
+        ContextFile("web/l", Kind.SYMLINK, target="a"),
+    )
+    assert found.missing == ("nothing", "ignored")
+    assert found.wanted == ("bin/amd64/demo", "web", "nothing", "ignored")
+
+
+def test_only_stages_that_the_target_needs_count(shop):
+    shop.write("a")
+    shop.write("b")
+    text = "FROM scratch AS no\nCOPY a /\nFROM scratch\nCOPY b /\n"
+    assert [file.path for file in inputs(shop, text).files] == ["b"]
+
+
+def test_files_of_stages_are_no_files_of_the_context(shop):
+    shop.write("a")
+    assert inputs(shop, "FROM scratch AS s\nFROM scratch\nCOPY --from=s a /\n").wanted == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "reached"),
+    [
+        ("web", "web", True),
+        ("web/", "web/deep/x", True),
+        ("./web/../web", "web/x", True),
+        ("web", "website", False),
+        ("web/x", "web", False),
+        (".", "anything/at/all", True),
+        ("*.txt", "a.txt", True),
+        ("*.txt", "d/a.txt", False),
+        ("*/bin", "a/bin/c", True),
+        ("a?[bc]", "axb/y", True),
+        ("--parents **/*.txt", "d/e/a.txt", True),
+        ("--parents d/./e", "d/e/f", True),
+        (".", "ignored/x", False),
+        (".", "ignored/kept", True),
+    ],
+)
+def test_what_is_not_there_yet_is_reached(shop, source, path, reached):
+    shop.write(".dockerignore", "ignored/*\n!ignored/kept\n")
+    assert inputs(shop, f"FROM scratch\nCOPY {source} /x/\n").reaches(path) is reached
+
+
+CHANGES = {
+    "content": lambda shop: shop.write("d/f", "other"),
+    "executable": lambda shop: (shop.folder / "d/f").chmod(0o755),
+    "a file added": lambda shop: shop.write("d/g"),
+    "an empty folder added": lambda shop: (shop.folder / "d/e").mkdir(),
+    "a file becomes a link": lambda shop: ((shop.folder / "d/f").unlink(), (shop.folder / "d/f").symlink_to("x")),
+    "a link points elsewhere": lambda shop: ((shop.folder / "d/l").unlink(), (shop.folder / "d/l").symlink_to("x")),
+    "a file gone": lambda shop: (shop.folder / "d/f").unlink(),
+    "a file renamed": lambda shop: (shop.folder / "d/f").rename(shop.folder / "d/h"),
+    ".dockerignore": lambda shop: shop.write(".dockerignore", "d/f\n"),
+}
+NO_CHANGES = {
+    "nothing": lambda _: None,
+    "touch": lambda shop: (shop.folder / "d/f").touch(),
+    "a file that is not copied": lambda shop: shop.write("README"),
+    ".dockerignore without effect": lambda shop: shop.write(".dockerignore", "README\n"),
+    "modes that do not count": lambda shop: (shop.folder / "d/f").chmod(0o600),
+}
+
+
+@pytest.fixture
+def filled(shop):
+    shop.write("d/f", "f")
+    (shop.folder / "d/l").symlink_to("f")
+    return shop
+
+
+TEXT = "FROM scratch\nCOPY d /d\nCOPY missing* /m/\n"
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_signature_changes(filled, change):
+    before = filled.engine().signature(filled.plan(TEXT))
+    change(filled)
+    assert filled.engine().signature(filled.plan(TEXT)) != before
+
+
+@pytest.mark.parametrize("change", NO_CHANGES.values(), ids=NO_CHANGES)
+def test_the_signature_stays(filled, change):
+    before = filled.engine().signature(filled.plan(TEXT))
+    change(filled)
+    assert filled.engine().signature(filled.plan(TEXT)) == before
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"epoch": 1},
+        {"labels": (("a", "b"),)},
+        {"build_args": (("a", "b"),)},
+        {"target": "x"},
+        {"foreign": ("x",)},
+    ],
+    ids=str,
+)
+def test_the_plan_counts(filled, more):
+    assert filled.engine().signature(filled.plan(TEXT)) != filled.engine().signature(filled.plan(TEXT, **more))
+
+
+@pytest.mark.parametrize(
+    "text", ["NOPE\n", "FROM scratch\nCOPY missing /\n", "FROM scratch\nCOPY [a /\n", "FROM scratch\nCOPY loop /\n", ""]
+)
+def test_a_signature_is_given_whatever_is_wrong(shop, text):
+    (shop.folder / "loop").symlink_to("loop")
+    assert len(shop.engine().signature(shop.plan(text))) == 64
+    plan = shop.plan(text)
+    plan.dockerfile.unlink()
+    assert len(shop.engine().signature(plan)) == 64
+
+
+def test_a_source_that_appears_changes_the_signature(shop):
+    text = "FROM scratch\nCOPY missing /\n"
+    before = shop.engine().signature(shop.plan(text))
+    shop.write("missing")
+    assert shop.engine().signature(shop.plan(text)) != before

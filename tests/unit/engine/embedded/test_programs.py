@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from multiarch.executable import WrongMachine
+from multiarch.platform import Platform
+from workshop import elf
+
+WRONG = "/app/demo: is an ARM64 ELF, but the image is linux/amd64"
+
+
+@pytest.fixture(autouse=True)
+def programs(shop):
+    shop.write("arm", elf("arm64"), mode=0o755)
+    shop.write("amd", elf("amd64"), mode=0o755)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        'ENTRYPOINT ["/app/demo"]',
+        'CMD ["/app/demo", "-x"]',
+        'ENTRYPOINT ["/app/../app//demo"]',
+        'WORKDIR /app\nENTRYPOINT ["./demo"]',
+        'ENV PATH=/bin:/app\nENTRYPOINT ["demo"]',
+        "ENTRYPOINT /app/demo --flag",
+        "CMD exec /app/demo $X",
+        'SHELL ["/busy", "-c"]\nCMD /app/demo',
+        'COPY l /l\nENTRYPOINT ["/l/demo"]',
+    ],
+)
+def test_a_program_of_another_machine_is_an_error(shop, start):
+    (shop.folder / "l").mkdir()
+    (shop.folder / "l/demo").symlink_to("../app/demo")
+    with pytest.raises(WrongMachine) as caught:
+        shop.build(f"FROM scratch\nCOPY arm /app/demo\n{start}\n")
+    assert str(caught.value).startswith(WRONG)
+    assert not shop.output.exists()
+
+
+def test_foreign_globs_do_not_excuse_the_program(shop):
+    with pytest.raises(WrongMachine):
+        shop.build('FROM scratch\nCOPY arm /app/demo\nENTRYPOINT ["/app/demo"]\n', foreign=("**",))
+
+
+def test_other_foreign_programs_are_told_and_silenced(shop):
+    text = 'FROM scratch\nCOPY amd /app/demo\nCOPY arm /x/a\nCOPY arm /x/b\nENTRYPOINT ["/app/demo"]\n'
+    shop.build(text)
+    assert shop.warnings == ["the image is linux/amd64, but holds /x/a (ARM64 ELF), /x/b (ARM64 ELF)"]
+    shop.warnings.clear()
+    shop.build(text, foreign=("/x/a",))
+    assert shop.warnings == ["the image is linux/amd64, but holds /x/b (ARM64 ELF)"]
+    shop.warnings.clear()
+    shop.build(text, foreign=("x/*",))
+    assert shop.warnings == []
+
+
+def test_what_a_later_layer_replaced_does_not_count(shop):
+    shop.build('FROM scratch\nCOPY arm /demo\nCOPY amd /demo\nENTRYPOINT ["/demo"]\n')
+    assert shop.warnings == []
+
+
+def test_windows_finds_its_program_as_windows_does(shop):
+    pe = bytearray(elf("amd64").ljust(512, b"\0"))
+    pe[:2], pe[0x3C:0x40] = b"MZ", (0x80).to_bytes(4, "little")
+    pe[0x80:0x86] = b"PE\0\0" + (0xAA64).to_bytes(2, "little")
+    pe[0x94:0x96], pe[0x98:0x9A] = (0xF0).to_bytes(2, "little"), (0x20B).to_bytes(2, "little")
+    pe[0x96:0x98] = (0x22).to_bytes(2, "little")
+    shop.write("demo.exe", bytes(pe))
+    shop.platform = Platform.parse("windows/amd64")
+    for start in ('["C:\\\\App\\\\DEMO"]', '["c:/app/demo.exe"]'):
+        with pytest.raises(WrongMachine, match=r"/app/demo\.exe: is an ARM64 PE, but the image is windows/amd64"):
+            shop.build(f"FROM scratch\nCOPY demo.exe C:/app/demo.exe\nENTRYPOINT {start}\n")
