@@ -1,0 +1,84 @@
+"""The one verb between places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from multiarch.descriptor import Descriptor
+from multiarch.document import LIMIT
+from multiarch.manifest import Manifest
+from multiarch.mediatype import LAYER_FOREIGN_GZIP, MANIFEST
+from multiarch.reference import Destination, Reference
+from multiarch.store import BlobMissing, Copied, ManifestTooLarge, copy, read
+from multiarch.store.layout import Layout
+from multiarch.store.memory import Memory
+from samples import blob, sample
+
+
+def place(tmp_path: Path, name: str) -> tuple[Layout, Reference]:
+    reference = Destination.parse(str(tmp_path)).reference(name)
+    return Layout(tmp_path / name, reference=reference), reference
+
+
+def test_a_layer_of_the_base_is_mounted_and_not_asked_of_the_source(tmp_path: Path):
+    image, sparse = sample(), Memory()
+    (base, base_name), (ours, _) = place(tmp_path, "base"), place(tmp_path, "demo")
+    image.fill(base)
+    root = image.fill(sparse, without=(image.base,))
+    copied = copy(sparse, ours, root, tags=("1.0",), mountable={image.base.digest: base_name})
+    assert copied.mounted == (image.base,)
+    assert [each.digest for each in copied.sent] == [image.own.digest, image.manifest.config.digest, root.digest]
+    assert copied.present == ()
+    assert copied.bytes_sent == image.own.size + image.manifest.config.size + root.size
+    assert read(ours, image.base) == image.blobs[image.base]
+
+
+def test_a_layer_that_cannot_be_mounted_comes_from_the_source(tmp_path: Path):
+    image, full = sample(), Memory()
+    (_, base_name), (ours, _) = place(tmp_path, "base"), place(tmp_path, "demo")
+    copied = copy(full, ours, image.fill(full), mountable={image.base.digest: base_name})
+    assert copied.mounted == ()
+    assert image.base in copied.sent
+
+
+def test_what_is_there_is_told_apart_from_what_was_sent():
+    image, other, origin, store = sample(text=b"1"), sample(text=b"2"), Memory(), Memory()
+    copy(origin, store, image.fill(origin))
+    copied = copy(origin, store, other.fill(origin))
+    assert copied.present == (other.base,)
+    assert [each.digest for each in copied.sent] == [other.own.digest, other.manifest.config.digest, other.root.digest]
+
+
+def test_foreign_layers_are_not_sent():
+    image, origin, store = sample(), Memory(), Memory()
+    foreign = replace(image.base, media_type=LAYER_FOREIGN_GZIP, urls=("https://example.com/layer",))
+    manifest = Manifest(image.manifest.config, (foreign, image.own))
+    changed = replace(image, manifest=manifest, root=manifest.descriptor())
+    blobs = {**image.blobs, changed.root: manifest.to_json()}
+    replace(changed, blobs=blobs).fill(origin, without=(image.base, image.root))
+    copied = copy(origin, store, changed.root, tags=("1.0",))
+    assert foreign.digest not in {each.digest for each in copied.sent}
+    assert store.resolve("1.0") == changed.root
+
+
+def test_a_blob_alone_can_be_copied():
+    origin, store, image = Memory(), Memory(), sample()
+    image.fill(origin)
+    assert copy(origin, store, image.own) == Copied(sent=(image.own,))
+    assert copy(origin, store, image.own) == Copied(present=(image.own,))
+
+
+def test_what_the_source_lacks_is_an_error():
+    with pytest.raises(BlobMissing) as caught:
+        copy(Memory("base"), Memory(), blob(b"x"))
+    assert str(caught.value) == f"base: has no {blob(b'x').digest}"
+
+
+def test_a_manifest_above_the_limit_is_not_read():
+    huge = Descriptor(MANIFEST, blob().digest, LIMIT + 1)
+    with pytest.raises(ManifestTooLarge) as caught:
+        copy(Memory(), Memory(), huge)
+    assert str(caught.value) == f"{huge.digest} is {LIMIT + 1} bytes; the limit of a manifest is {LIMIT}"
