@@ -47,8 +47,9 @@ def test_the_last_pattern_that_matches_decides(tmp_path: Path):
 
 
 def test_what_is_brought_back_shows_its_folders_first(tmp_path: Path):
-    kept = walked(tmp_path, ignoring("a", "!a/b/keep"), "a/b/drop", "a/b/keep", "a/c/drop", "z")
-    assert kept == ["a", "a/b", "a/b/keep", "z"]
+    ignored = ignoring("a", "!a/b/keep*", "!a/d/keep")
+    kept = walked(tmp_path, ignored, "a/b/drop", "a/b/keep1", "a/b/keep2", "a/c/drop", "a/d/keep", "z")
+    assert kept == ["a", "a/b", "a/b/keep1", "a/b/keep2", "a/d", "a/d/keep", "z"]
 
 
 def test_a_walk_remembers_what_matched_a_parent():

@@ -19,6 +19,8 @@ from multiarch.wildcard import BadPattern, Wildcard, match_glob
         ("a*b*c", "aXbYc", True),
         ("*[^q]*b", "x/yb", False),
         ("a*[", "b", False),
+        ("?", "\udcc3a", False),
+        ("??", "\udcc3a", True),
     ],
 )
 def test_globs_match_whole_names(pattern: str, name: str, matches: bool):

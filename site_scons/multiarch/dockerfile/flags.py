@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,6 +32,8 @@ class Flags:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Name the known word that was probably meant, as a hint."""
+    import difflib  # noqa: PLC0415 - only errors need it
+
     names = {lower(name): name for name in sorted(known)}
     found = difflib.get_close_matches(lower(word), names, n=1)
     return f"did you mean {names[found[0]]}?" if found else None

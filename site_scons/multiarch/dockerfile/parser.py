@@ -157,12 +157,10 @@ class _Reader:
         if not continued and not line:
             return None
         while continued and self.position < len(self.lines):
-            comment = _is_comment(self.lines[self.position])
             more = self.physical_line(strip=False)
-            if comment or not more.lstrip(SPACE):
-                continue
-            more, continued = self.continued(more)
-            line += more
+            if more.lstrip(SPACE):
+                more, continued = self.continued(more)
+                line += more
         return line
 
     def continued(self, line: str) -> tuple[str, bool]:
