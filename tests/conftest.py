@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -181,11 +182,14 @@ def skopeo() -> engine.Tool:
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engine.Tool]:
+def podman() -> Iterator[engine.Tool]:
     """Return podman with a storage of its own."""
-    tool = engine.podman(tmp_path_factory.mktemp("podman"))
-    yield tool
-    tool.run("rmi", "--all", "--force", check=False)
+    # Not below pytest's folder: podman takes no runroot of more than 50 characters.
+    with tempfile.TemporaryDirectory(prefix="pod", ignore_cleanup_errors=True) as folder:
+        tool = engine.podman(Path(folder))
+        yield tool
+        tool.run("rm", "--all", "--force", check=False)
+        tool.run("rmi", "--all", "--force", check=False)
 
 
 @pytest.fixture(scope="session")
