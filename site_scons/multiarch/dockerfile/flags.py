@@ -32,7 +32,7 @@ class Flags:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Name the known word that was probably meant, as a hint."""
-    import difflib  # noqa: PLC0415 - only errors need it
+    import difflib  # only errors need it
 
     names = {lower(name): name for name in sorted(known)}
     found = difflib.get_close_matches(lower(word), names, n=1)
