@@ -568,6 +568,7 @@ def test_flags_tags_and_stamps_reach_the_program(repository, toolchain, host):
     directory = repository.path("app")
     stamped = GoBuild(host, package="./cmd/a", directory=directory, ldflags="-X main.version=v9")
     with repository.edited():
+        repository.write("_output/.program.123.part", "left by a build that was killed")
         make(repository, toolchain, stamped)
         assert ran(repository).startswith("v9 ")
         tagged = GoBuild(host, package="./cmd/b", directory=directory, tags=("feature",))

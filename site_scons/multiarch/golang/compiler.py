@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -48,10 +49,12 @@ def build(  # all but the first four have defaults
     """Write the program `output`, whole or not at all; it is not marked, signed or otherwise touched after `go`.
 
     `environment` is exactly that of `go`. `hints`, from the inputs, keep Go's own caches from being stale; they do
-    not change a byte of what a build from clean writes. Of two builds at once of one output the last wins. Raises
-    CompileFailed and NoMainPackage; an output from before stays as it was then.
+    not change a byte of what a build from clean writes. One build at a time of one output: what killed ones left beside
+    it is removed. Raises CompileFailed and NoMainPackage; an output from before stays as it was then.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
+    for left in output.parent.glob(f".{glob.escape(output.name)}.*.part"):
+        left.unlink(missing_ok=True)
     beside = output.with_name(f".{output.name}.{os.getpid()}.part")
     hints = hints or Hints()
     used = without_index(environment) if hints.no_index else dict(environment)

@@ -105,7 +105,11 @@ def _new_enough(version: str, minimum: str) -> bool:
     except InvalidVersion:
         return True  # go itself will say what is wrong with its go.mod
     number = release(version)
-    return not number or Version(number) >= wanted
+    if not number:
+        return True
+    if len(wanted.release) < 3 and not wanted.is_prerelease:  # noqa: PLR2004  # `go 1.24` names the language: its rc1 will do
+        return Version(number).release[:2] >= wanted.release
+    return Version(number) >= wanted
 
 
 @dataclass(frozen=True, slots=True)

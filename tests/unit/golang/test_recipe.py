@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from multiarch.golang.recipe import (
+    GoBuild,
+    affecting,
+    command,
+    environment,
+    flag_value,
+    goenv,
+    goenv_file,
+    listing_flags,
+    trims_paths,
+)
+from multiarch.golang.toolchain import Toolchain
+from multiarch.platform import Platform
+
+AMD64 = Platform.parse("linux/amd64")
+DIRECTORY = Path("/src").absolute()
+
+
+@pytest.fixture
+def toolchain(tmp_path: Path) -> Toolchain:
+    (tmp_path / "go.env").write_text("# defaults\nGOPROXY=direct\nGOTOOLCHAIN=auto\n", encoding="utf-8")
+    return Toolchain(tmp_path / "bin" / "go", tmp_path, "go1.26.8")
+
+
+def made(toolchain: Toolchain, build: GoBuild, base: dict[str, str] | None = None) -> dict[str, str]:
+    return environment(build, {"HOME": "/home/u", **(base or {})}, toolchain)
+
+
+def test_the_environment_is_that_of_the_platform_and_nothing_unknown_passes(toolchain: Toolchain):
+    base = {"PATH": "/bin", "EDITOR": "vi", "GOOS": "plan9", "GOROOT": "/x", "GOTOOLCHAIN": "auto", "GOPROXY": "off"}
+    assert made(toolchain, GoBuild(AMD64, directory=DIRECTORY), base) == {
+        "CGO_ENABLED": "0",
+        "GOARCH": "amd64",
+        "GOFLAGS": "",
+        "GOOS": "linux",
+        "GOPROXY": "off",
+        "GOTOOLCHAIN": "local",
+        "HOME": "/home/u",
+        "PATH": "/bin",
+        "PWD": str(DIRECTORY),
+    }
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "value"),
+    [
+        ("linux/amd64/v3", "GOAMD64", "v3"),
+        ("linux/arm", "GOARM", "7"),
+        ("linux/arm/v5", "GOARM", "5"),
+        ("linux/arm/v6", "GOARM", "6"),
+        ("linux/arm/v8", "GOARM", "7"),
+        ("linux/arm64/v9", "GOARM64", "v9.0"),
+        ("linux/arm64/v8.2", "GOARM64", "v8.2"),
+        ("linux/386/softfloat", "GO386", "softfloat"),
+        ("linux/mips64le/softfloat", "GOMIPS64", "softfloat"),
+        ("linux/ppc64le/power9", "GOPPC64", "power9"),
+        ("linux/riscv64/rva22u64", "GORISCV64", "rva22u64"),
+    ],
+)
+def test_a_variant_becomes_the_variable_of_its_architecture(toolchain, platform, variable, value):
+    build = GoBuild(Platform.parse(platform), directory=DIRECTORY)
+    assert made(toolchain, build, {variable: "ambient"})[variable] == value
+    declared = GoBuild(Platform.parse(platform), directory=DIRECTORY, env=((variable, "declared"),))
+    assert made(toolchain, declared)[variable] == "declared"
+
+
+def test_without_a_variant_the_users_own_setting_holds_and_that_of_other_architectures_is_dropped(toolchain):
+    found = made(toolchain, GoBuild(AMD64, directory=DIRECTORY), {"GOAMD64": "v2", "GOARM": "5"})
+    assert (found.get("GOAMD64"), found.get("GOARM")) == ("v2", None)
+
+
+def test_a_c_compiler_passes_only_with_cgo(toolchain: Toolchain):
+    base = {"CC": "gcc", "CGO_CFLAGS": "-O2", "PKG_CONFIG_PATH": "/p"}
+    without = made(toolchain, GoBuild(AMD64, directory=DIRECTORY, cc="zig cc"), base)
+    assert not {"CC", "CGO_CFLAGS", "PKG_CONFIG_PATH"} & set(without)
+    found = made(toolchain, GoBuild(AMD64, directory=DIRECTORY, cgo=True, cc="zig cc", cxx="zig c++"), base)
+    assert (found["CC"], found["CXX"], found["CGO_ENABLED"], found["CGO_CFLAGS"]) == ("zig cc", "zig c++", "1", "-O2")
+    assert made(toolchain, GoBuild(AMD64, directory=DIRECTORY, race=True))["CGO_ENABLED"] == "1"
+
+
+def test_caches_lie_in_the_build_folder_where_there_is_no_home(toolchain: Toolchain, tmp_path: Path):
+    build = GoBuild(AMD64, directory=DIRECTORY)
+    found = environment(build, {"PATH": "/bin"}, toolchain, cache=tmp_path)
+    assert (found["GOCACHE"], found["GOPATH"]) == (str(tmp_path / "go-build"), str(tmp_path / "go-path"))
+    assert "GOCACHE" not in environment(build, {"HOME": "/root"}, toolchain, cache=tmp_path)
+
+
+def test_the_goenv_file_sets_what_the_environment_does_not(toolchain: Toolchain, tmp_path: Path):
+    file = tmp_path / "env"
+    file.write_text("GOFLAGS=-tags=x\nGOAMD64=v3\nGOPROXY=off\nCC=clang\n", encoding="utf-8")
+    build = GoBuild(AMD64, directory=DIRECTORY)
+    found = made(toolchain, build, {"GOENV": str(file)})
+    assert found["GOFLAGS"] == "-tags=x"
+    assert made(toolchain, build, {"GOENV": str(file), "GOFLAGS": "-v"})["GOFLAGS"] == "-v"
+    assert goenv(found, toolchain)["GOPROXY"] == "off"
+    counted = affecting(found, toolchain)
+    assert counted == {
+        "CGO_ENABLED": "0",
+        "GOAMD64": "v3",
+        "GOARCH": "amd64",
+        "GOFLAGS": "-tags=x",
+        "GOOS": "linux",
+        "GOTOOLCHAIN": "local",
+    }
+
+
+def test_the_goenv_file_may_be_switched_off_or_be_nowhere():
+    assert goenv_file({"GOENV": "off", "HOME": "/h"}) is None
+    assert goenv_file({}) is None
+    assert goenv_file({"GOENV": "/x/env"}) == Path("/x/env")
+
+
+def test_the_command_makes_equal_bytes_everywhere(toolchain: Toolchain):
+    build = GoBuild(
+        AMD64, package="./cmd/a", directory=DIRECTORY, ldflags="-X main.v=1", tags=("a", "b"), flags=("-v",)
+    )
+    assert command(build, Path("out"), toolchain, {}) == [
+        str(toolchain.go),
+        *("build", "-trimpath", "-buildvcs=false", "-tags=a,b", "-ldflags=-s -w -buildid= -X main.v=1", "-v"),
+        *("-o", "out", "./cmd/a"),
+    ]
+
+
+def test_a_debug_build_keeps_symbols_and_a_race_build_says_so(toolchain: Toolchain):
+    line = command(GoBuild(AMD64, directory=DIRECTORY, debug=True, race=True), Path("out"), toolchain, {})
+    assert line[2:7] == ["-trimpath", "-buildvcs=false", "-race", "-gcflags=all=-N -l", "-ldflags=-buildid="]
+
+
+@pytest.mark.parametrize("flags", ["'-ldflags=-X main.v=2 -w' -v", '-v "-ldflags=-X main.v=2 -w"'])
+def test_ldflags_of_the_users_goflags_are_not_hidden_by_ours(toolchain: Toolchain, flags: str):
+    line = command(GoBuild(AMD64, directory=DIRECTORY), Path("out"), toolchain, {"GOFLAGS": flags})
+    assert "-ldflags=-s -w -buildid= -X main.v=2 -w" in line
+
+
+def test_the_last_value_of_a_flag_wins():
+    assert flag_value(("-pgo=a", "--pgo", "b"), "pgo") == "b"
+    assert flag_value(("-pgo=a",), "tags") == ""
+    assert flag_value(("-pgo",), "pgo") == ""
+
+
+def test_go_list_is_given_only_the_flags_that_choose_files():
+    flags = ("-v", "-x", "-mod=vendor", "-modfile=alt.mod", "-gcflags=-N", "-msan")
+    build = GoBuild(AMD64, directory=DIRECTORY, flags=flags, tags=("t",), race=True)
+    assert listing_flags(build) == ("-tags=t", "-race", "-mod=vendor", f"-modfile={DIRECTORY / 'alt.mod'}", "-msan")
+
+
+@pytest.mark.parametrize(
+    ("flags", "trims"), [((), True), (("-trimpath=false",), False), (("-trimpath=0", "-trimpath"), True)]
+)
+def test_the_folder_counts_only_when_paths_stay(flags: tuple[str, ...], trims: bool):
+    assert trims_paths(GoBuild(AMD64, flags=flags)) is trims
