@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -94,13 +95,15 @@ def kind_of(method: str, path: str) -> str:
 class FaultProxy:
     """Listens on `host` and passes on to `upstream` (`127.0.0.1:PORT`), token requests to `tokens`.
 
-    `latency` is a round trip in seconds: paid once when a connection begins, as TCP does, and once a request.
+    With `tls` it speaks nothing else; without, it answers a TLS handshake as Go's servers do. `rate` limits bodies, in bytes
+    a second. `latency` is a round trip in seconds: paid once when a connection begins, as TCP does, and once a request.
     """
 
     upstream: str
     tokens: str | None = None
     latency: float = 0.0
     rate: float = 0.0
+    tls: ssl.SSLContext | None = None
     seen: list[Seen] = field(default_factory=list)
     tls_attempts: int = 0
     connections: int = 0
@@ -194,8 +197,11 @@ class FaultProxy:
         try:
             time.sleep(self.latency)
             first = client.recv(1, socket.MSG_PEEK)
-            if first and first[0] == TLS_HANDSHAKE:
+            if first and first[0] == TLS_HANDSHAKE and self.tls is not None:
                 self.tls_attempts += 1
+                client = self.tls.wrap_socket(client, server_side=True)
+            elif first and (first[0] == TLS_HANDSHAKE or self.tls is not None):
+                self.tls_attempts += first[0] == TLS_HANDSHAKE
                 time.sleep(self.latency)
                 client.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
                 return

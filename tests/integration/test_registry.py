@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import os
 import random
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from faults import FaultProxy
+from machines.project import ROOT
+from machines.registry import PASSWORD, USER
 from machines.registry import Registry as Machine
+from machines.tokens import REFRESH_TOKEN, TokenRegistry
 from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest, DigestMismatch
+from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import CONFIG, LAYER_GZIP
 from multiarch.reference import Reference
-from multiarch.store import BlobMissing
+from multiarch.store import BlobMissing, copy
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http import RegistryFailed, Settings, Transport, Unauthorized
+from multiarch.store.http.wire import UnreadableContent
 from multiarch.store.memory import Memory
 from multiarch.store.registry import Registry, resolve_all
 
@@ -100,3 +116,205 @@ def test_all_tags_are_resolved_with_one_request_each(registry: Machine) -> None:
     absent = Reference(registry.host, "team/demo", "absent")
     assert resolve_all(transport(), [*wanted, absent]) == dict.fromkeys(wanted, descriptor) | {absent: None}
     assert [request.method for request in registry.requests()] == ["HEAD"] * 13
+
+
+def test_a_whole_index_is_copied_into_a_registry_and_back(registry: Machine) -> None:
+    memory = Memory()
+    children = tuple(image(memory, seed) for seed in (1, 2))
+    index = Index(children)
+    memory.put(index.descriptor(), lambda: io.BytesIO(index.to_json()))
+    store = repository(registry.host)
+    first = copy(memory, store, index.descriptor(), tags=("v1", "latest"))
+    assert len(first.sent) == 7
+    assert copy(memory, store, index.descriptor()).sent == ()
+    back = Memory()
+    copy(store, back, index.descriptor())
+    assert back.open(index.descriptor()).read() == index.to_json() == registry.manifest("team/demo", "latest")[0]
+
+
+def test_a_blob_is_mounted_from_another_repository(registry: Machine) -> None:
+    made = transport()
+    descriptor, content = blob(5000)
+    repository(registry.host, "team/base", made).put(descriptor, content)
+    registry.requests()
+    store = repository(registry.host, "team/demo", made)
+    assert store.mount(descriptor, Reference(registry.host, "team/base"))
+    assert store.has(descriptor)
+    assert [request.method for request in registry.requests()] == ["POST", "HEAD"]
+    assert not store.mount(descriptor, Reference("registry.example", "team/base"))
+
+
+def test_a_mount_that_is_not_possible_leaves_its_session_to_the_put(registry: Machine) -> None:
+    store = repository(registry.host)
+    descriptor, content = blob(5000)
+    assert not store.mount(descriptor, Reference(registry.host, "team/base"))
+    store.put(descriptor, content)
+    assert store.has(descriptor)
+    assert [request.method for request in registry.requests()] == ["POST", "PUT", "HEAD"]
+
+
+def test_what_is_not_what_it_is_called_is_never_put(registry: Machine) -> None:
+    store = repository(registry.host)
+    for size in (5000, 3 << 20):
+        descriptor, content = blob(size)
+        wrong = content().read()[:-1] + b"?"
+        with pytest.raises(DigestMismatch, match=r"^the content to be sent: wanted sha256:"):
+            store.put(descriptor, lambda wrong=wrong: io.BytesIO(wrong))
+        assert not store.has(descriptor)
+    manifest = Manifest(*(blob(10, 1, CONFIG)[0], ()))
+    with pytest.raises(DigestMismatch, match=r"^the manifest to be sent: "):
+        store.put(manifest.descriptor(), lambda: io.BytesIO(b"x" * manifest.descriptor().size))
+    assert not store.has(manifest.descriptor())
+
+
+def test_content_that_cannot_be_read_is_named(registry: Machine, tmp_path: Path) -> None:
+    descriptor, _ = blob(5000)
+    with pytest.raises(UnreadableContent) as raised:
+        repository(registry.host).put(descriptor, lambda: (tmp_path / "gone").open("rb"))
+    assert str(raised.value) == f"{tmp_path / 'gone'}: cannot be read: No such file or directory"
+
+
+def test_damaged_and_lost_blobs_are_noticed(registry: Machine) -> None:
+    store = repository(registry.host)
+    descriptor, content = blob(5000)
+    store.put(descriptor, content)
+    file = registry.blob(str(descriptor.digest))
+    file.write_bytes(content().read()[:-1] + b"?")
+    with pytest.raises(DigestMismatch):
+        store.open(descriptor).read()
+    file.write_bytes(b"short")
+    assert not store.has(descriptor)
+
+
+def test_tags_are_listed_over_pages(registry: Machine) -> None:
+    def page(*tags: str) -> bytes:
+        return json.dumps({"name": "team/demo", "tags": list(tags)}).encode()
+
+    with FaultProxy(registry.host) as proxy:  # 2.8 lists all tags at once, so the pages are the proxy's
+        proxy.order(
+            "other", status=200, body=page("b", "c"), headers=(("Link", "</v2/team/demo/tags/list?last=c>; rel=next"),)
+        )
+        absolute = (
+            f'<http://{proxy.host}/x>; rel="prev", <http://{proxy.host}/v2/team/demo/tags/list?last=e>; rel="next"'
+        )
+        proxy.order("other", status=200, body=page("d", "e"), headers=(("Link", absolute),))
+        proxy.order("other", status=200, body=page("a"))
+        assert repository(proxy.host).tags() == ("a", "b", "c", "d", "e")
+        assert [seen.path.partition("?")[2] for seen in proxy.seen] == ["n=1000", "last=c", "last=e"]
+
+
+def test_referrers_are_found_by_the_fallback_tag(registry: Machine) -> None:
+    store = repository(registry.host)
+    descriptor = image(store)
+    assert store.referrers(descriptor) == ()
+    signature = image(store, 7)
+    index = Index((signature,))
+    store.put(index.descriptor(), lambda: io.BytesIO(index.to_json()))
+    store.tag(f"sha256-{descriptor.digest.hex}", index.descriptor())
+    assert store.referrers(descriptor) == (signature,)
+
+
+def test_one_blob_wanted_by_many_goes_up_once(registry: Machine) -> None:
+    store = repository(registry.host)
+    descriptor, content = blob(3 << 20)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: store.put(descriptor, content), range(6)))
+    assert [request.method for request in registry.requests()].count("PUT") == 1
+
+
+def test_a_registry_with_a_password_is_pushed_to(basic_registry: Machine) -> None:
+    login = {"auths": {basic_registry.host: {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}}}
+    store = repository(basic_registry.host, made=transport(environment={"DOCKER_AUTH_CONFIG": json.dumps(login)}))
+    descriptor = image(store)
+    store.tag("v1", descriptor)
+    assert store.resolve("v1") == descriptor
+    statuses = [request.status for request in basic_registry.requests()]
+    assert statuses.count(401) == 2  # one is the machine's own question whether it runs
+    with pytest.raises(Unauthorized, match="no credentials for"):
+        repository(basic_registry.host).resolve("v1")
+
+
+def test_an_identity_token_is_exchanged_by_post(token_registry: TokenRegistry) -> None:
+    login = {"auths": {token_registry.host: {"identitytoken": REFRESH_TOKEN}}}
+    store = repository(token_registry.host, made=transport(environment={"DOCKER_AUTH_CONFIG": json.dumps(login)}))
+    descriptor = image(store)
+    assert store.has(descriptor)
+    assert token_registry.service.issued == {"POST": 1}  # a put asks for pull and push, and that serves the rest
+
+
+def test_anybody_may_pull_where_that_is_allowed(token_registry: TokenRegistry) -> None:
+    token_registry.service.anonymous_pull = True
+    assert repository(token_registry.host).resolve("v1") is None
+    with pytest.raises(Unauthorized) as raised:
+        image(repository(token_registry.host))
+    assert "not allowed to push (401 UNAUTHORIZED: authentication required; its tokens" in str(raised.value)
+
+
+PUSHER = """
+import io, sys
+from pathlib import Path
+from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
+from multiarch.mediatype import LAYER_GZIP
+from multiarch.reference import Reference
+from multiarch.store.auth import Credentials
+from multiarch.store.http import Settings, Transport
+from multiarch.store.registry import Registry
+host, sessions, chunk, file = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+made = Transport(Settings(chunk=chunk, sessions=sessions, backoff=0.01), Credentials({}, Path("/nowhere")))
+descriptor = Descriptor(LAYER_GZIP, Digest.of_file(file), file.stat().st_size)
+Registry(made, Reference(host, "team/demo")).put(descriptor, lambda: file.open("rb"))
+status = Path("/proc/self/status")
+print(status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else 0)
+"""
+
+
+def push(host: str, sessions: Path, chunk: int, file: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PUSHER, host, str(sessions), str(chunk), str(file)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "site_scons")}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_an_upload_is_taken_up_again_after_kill(registry: Machine, tmp_path: Path) -> None:
+    chunk, file, sessions = 1 << 20, tmp_path / "layer", tmp_path / "sessions"
+    file.write_bytes(blob(8 * chunk)[1]().read())
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("PATCH", after=5, stall=60.0, cut_request=0)
+        process = push(proxy.host, sessions, chunk, file)
+        while proxy.kinds()["PATCH"] < 6:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        assert proxy.uploaded() == 5 * chunk
+        assert [oct(kept.stat().st_mode & 0o777) for kept in sessions.iterdir()] == ["0o600"]
+        proxy.forget()
+        assert push(proxy.host, sessions, chunk, file).wait() == 0
+        assert proxy.uploaded() == 3 * chunk
+        assert list(sessions.iterdir()) == []
+    assert registry.blob(str(Digest.of_file(file))).read_bytes() == file.read_bytes()
+
+
+def test_a_session_that_the_registry_forgot_costs_the_blob_and_no_error(registry: Machine, tmp_path: Path) -> None:
+    settings = replace(QUICK, sessions=tmp_path)
+    descriptor, content = blob(3 << 20)
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("PATCH", after=2, status=503, times=1000)
+        with pytest.raises(RegistryFailed):
+            repository(proxy.host, made=transport(settings)).put(descriptor, content)
+        assert len(list(tmp_path.iterdir())) == 1
+        proxy.forget()
+        shutil.rmtree(registry.repository("team/demo") / "_uploads")
+        repository(proxy.host, made=transport(settings)).put(descriptor, content)
+        assert proxy.uploaded() == 3 << 20
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_a_large_layer_costs_no_memory(registry: Machine, tmp_path: Path) -> None:
+    file = tmp_path / "layer"
+    with file.open("wb") as stream:
+        stream.truncate(150 << 20)
+    process = push(registry.host, tmp_path / "sessions", 16 << 20, file)
+    assert int(process.communicate()[0]) < 64 << 10  # KiB at the peak; Python with urllib3 is 30 of them
+    assert process.returncode == 0

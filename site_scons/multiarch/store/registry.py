@@ -140,11 +140,8 @@ class Registry:
         self._put_manifest(name, descriptor, self._manifest(descriptor))
 
     def tags(self) -> tuple[str, ...]:
-        """All tags, in the registry's order; none when the repository is unknown (spec: "Listing Tags")."""
-        found: dict[str, None] = {}
-        for document in self._pages("tags/list?n=1000"):
-            found.update(dict.fromkeys(document.texts("tags")))
-        return tuple(found)
+        """All tags, sorted; none when the repository is unknown (spec: "Listing Tags")."""
+        return tuple(sorted({tag for page in self._pages("tags/list?n=1000") for tag in page.texts("tags")}))
 
     def referrers(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
         """What names this manifest as its subject: by the referrers API, else by the tag `<algorithm>-<hex>`."""

@@ -1,0 +1,56 @@
+"""What is said when something goes wrong, word for word."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+
+import pytest
+
+from multiarch.store.http.failures import Cancelled, TooManyRequests, Unreachable, retry_after, unauthorized
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [(None, None), ("0", 0.0), (" 12 ", 12.0), ("-1", None), ("soon", None), ("1.5", None), ("٣", None)],
+)
+def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    later = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=90)
+    assert 85 < (retry_after(email.utils.format_datetime(later, usegmt=True)) or 0) <= 90
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+
+
+def test_a_failure_says_how_often_it_was_met_and_stays_what_it_is() -> None:
+    failure = TooManyRequests("too many", where="r", hint="wait", pause=3)
+    assert failure.tried(1) is failure
+    again = failure.tried(4)
+    assert (type(again), str(again), again.pause) == (TooManyRequests, "r: too many (tried 4 times)\n  hint: wait", 3)
+    assert str(Unreachable("no connection", where="r").tried(2)) == "r: no connection (tried 2 times)"
+    assert str(Cancelled()) == "stopped"
+
+
+def said(realm: str | None = None, source: str | None = None, trouble: str | None = None) -> str:
+    return str(
+        unauthorized("r.example/a", "r.example", "push", "403 DENIED", realm=realm, source=source, trouble=trouble)
+    )
+
+
+def test_unauthorized_says_as_whom_we_asked() -> None:
+    assert said(realm="https://auth.example/token", source="credHelpers 'ecr-login' in ~/.docker/config.json") == (
+        "r.example/a: not allowed to push (403 DENIED; its tokens come from https://auth.example/token); "
+        "the credentials are those of credHelpers 'ecr-login' in ~/.docker/config.json\n"
+        "  hint: they may be wrong, expired or not allowed to push; log in anew with: docker login r.example"
+    )
+    assert said() == (
+        "r.example/a: not allowed to push (403 DENIED); no credentials for r.example were found\n"
+        "  hint: log in with: docker login r.example"
+    )
+    assert said(trouble="docker-credential-x, named in ~/.docker/config.json, is not installed") == (
+        "r.example/a: not allowed to push (403 DENIED); "
+        "no credentials, as docker-credential-x, named in ~/.docker/config.json, is not installed\n"
+        "  hint: mend or remove that helper, or log in with: docker login r.example"
+    )
