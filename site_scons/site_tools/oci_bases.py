@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from multiarch.baselock import BaseLock, BaseNotLocked, choose
 from multiarch.digest import Digest
 from multiarch.reference import Reference
+from oci_nodes import write
 from oci_run import Run
 
 FILE = "images.lock"
@@ -42,3 +44,44 @@ def locked(run: Run, wanted: Any) -> Digest:
         run.bases = lock_of(run).with_entry(name, wanted.platform, digest)
         run.new_bases.append(f"{name} for {wanted.platform} is {digest}")
         return digest
+
+
+def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Digest | None, Digest]]:
+    """Every base of the plans as it is now: name, platform, the locked digest, the digest its registry has."""
+    from oci_image import engines
+
+    seen = set()
+    for plan in plans:
+        for wanted in engines(run)[0].inputs(plan).bases:
+            name = Reference.parse(wanted.name).with_default_tag()
+            if (name, wanted.platform) not in seen:
+                seen.add((name, wanted.platform))
+                yield (
+                    name,
+                    wanted.platform,
+                    lock_of(run).find(name, wanted.platform),
+                    choose(run.source(name), name, wanted.platform),
+                )
+
+
+def update(run: Run, plans: Iterable[Any]) -> Iterator[str]:
+    """Take every base as it is now into images.lock; a line each, old → new. The file is written when all are known."""
+    lock = lock_of(run)
+    lines = []
+    for name, platform, old, new in moved(run, plans):
+        lock = lock.with_entry(name, platform, new)
+        lines.append(f"{name} for {platform}: {_change(old, new)}")
+    if lock != lock_of(run):
+        write(run.root / FILE, str(lock).encode())
+    yield from lines or ["no Dockerfile names a base"]
+
+
+def _change(old: Digest | None, new: Digest) -> str:
+    return "unchanged" if old == new else f"{old or 'not locked'} → {new}"
+
+
+def check(run: Run, plans: Iterable[Any]) -> Iterator[str]:
+    """A line for each base that is not as images.lock has it."""
+    for name, platform, old, new in moved(run, plans):
+        if old != new:
+            yield f"{name} for {platform} is stale: {old or 'not locked'} → {new}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -162,6 +162,21 @@ def _look(target: Any) -> bool:
     return bool(told)
 
 
+def ordered(targets: Iterable[Any]) -> list[Any]:
+    """All nodes that the targets lead to, sources before what is made of them."""
+    done: dict[Any, None] = {}
+
+    def visit(node: Any) -> None:
+        for child in node.children():
+            if child not in done:
+                visit(child)
+        done.setdefault(node)
+
+    for target in targets:
+        visit(target)
+    return list(done)
+
+
 def reachable() -> list[Any]:
     """Every node with a remote tag that the targets of this run lead to."""
     left = _requested()
@@ -207,7 +222,7 @@ class Step:
 
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""
-        because = why(target[0])
+        because = target[0].attributes.because = why(target[0])
         return f"{self.verb} {target[0].attributes.subject}" + (f": {because}" if because else "")
 
     def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
@@ -218,7 +233,7 @@ class Step:
                 raise inputs.attributes.failure
             self.perform(target, source, env)
             run = target[0].attributes.run
-            run.remember(str(target[0]), inputs.attributes.facts)
+            run.remember(str(target[0]), inputs.attributes.facts, getattr(target[0].attributes, "because", None))
             run.report(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             raise SCons.Errors.BuildError(node=target[0], errstr=told(error), status=2, exitstatus=2) from error

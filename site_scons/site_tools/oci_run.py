@@ -99,11 +99,19 @@ class Run:
     def _facts_file(self, target: str) -> Path:
         return self.root / PRIVATE / "facts" / f"{Path(target).as_posix().lstrip('/')}.json"
 
-    def remember(self, target: str, facts: Facts) -> None:
-        """Keep the facts of a target that has just been made."""
+    def remember(self, target: str, facts: Facts, because: str | None) -> None:
+        """Keep the facts of a target that has just been made, and why it was."""
         from oci_nodes import write
 
         write(self._facts_file(target), facts.to_json())
+        write(self._facts_file(target).with_suffix(".why"), f"{because or 'not built before'}\n".encode())
+
+    def last_reason(self, target: str) -> str | None:
+        """Why a target was made when it was made last; None when that is not known."""
+        try:
+            return self._facts_file(target).with_suffix(".why").read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
 
     def recall(self, target: str) -> Facts | None:
         """The facts of a target's last making; None when there was none."""
@@ -153,7 +161,7 @@ class Run:
         if folder is not None:
             from multiarch.store.layout import Layout
 
-            return Layout(self.root / folder)
+            return Layout(self.root / folder, reference=reference.bare)
         from multiarch.store.registry import Registry
 
         return Registry(self.transport(), reference)

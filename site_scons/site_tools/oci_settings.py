@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import difflib
 import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ VARIABLES = (
     ("DRIFT", "repair", "a tag that somebody moved: repair it, or fail"),
     ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
+    ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REPORT", "", "JSON file of what was done, with digests"),
 )
-LATER_VARIABLES = ("PLATFORM", "PLAN", "VERIFY")
+LATER_VARIABLES = ("PLAN", "VERIFY")
 
 
 class UnknownWord(MultiarchError, ValueError):
@@ -74,14 +76,19 @@ def external(text: str, destination: Destination, image: str) -> tuple[tuple[Pla
         named, equals, name = item.rpartition("=")
         bare = name.partition("@")[0]
         tag = bare.rpartition(":")[2] if ":" in bare.rpartition("/")[2] else bare.rpartition("/")[2]
-        platform = Platform.parse(named) if equals else Platform.from_tag(tag)
-        if platform is None:
+        known = Platform.parse(named) if equals else Platform.from_tag(tag)
+        if known is None:
             raise UnknownWord(
                 f"{item!r} names no platform", where="EXTERNAL", hint=f"write it before: linux/riscv64={item}"
             )
         full = name if "/" in bare or ":" in bare else f"{destination}/{image}:{name}"
-        found.append((platform, full))
+        found.append((known, full))
     return tuple(found)
+
+
+def host() -> Platform:
+    """The platform of this machine."""
+    return Platform.of_machine(platform.system().lower(), platform.machine().lower())
 
 
 def epoch(text: str) -> int:
@@ -96,7 +103,8 @@ def values(env: Any) -> dict[str, str]:
     known = VARIABLES + tuple(env.get("SETTINGS", ()))
     variables = SCons.Script.Variables("custom.py", SCons.Script.ARGUMENTS)
     for name, default, text in known:
-        variables.Add(name, text, env.get(name, default))
+        # PLATFORM is also SCons' own name for the host: what the environment holds is no default of ours.
+        variables.Add(name, text, default if name == "PLATFORM" else env.get(name, default))
     scratch = env.Clone(tools=[])
     variables.Update(scratch)
     names = [name for name, _, _ in known]
@@ -130,10 +138,11 @@ def read(env: Any) -> None:
     run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
     run.report_file = run.root / told["REPORT"] if told["REPORT"] else None
     env.Replace(
-        **told
+        **{name: value for name, value in told.items() if name != "PLATFORM"}
         | {
             "VERSION": str(version),
             "PLATFORMS": declared(told["PLATFORMS"]),
+            "PLATFORM_TO_RUN": Platform.parse(told["PLATFORM"]) if told["PLATFORM"] else host(),
             "REPOSITORY": f"{destination}/{told['IMAGE']}",
             "IMAGE_FILE": told["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,

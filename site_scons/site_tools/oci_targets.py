@@ -13,10 +13,13 @@ import SCons.Node.Alias
 import SCons.Node.FS
 import SCons.Script
 
+from multiarch.errors import MultiarchError
+from multiarch.platform import Platform
 from oci_nodes import fail
 from oci_settings import VARIABLES, UnknownWord, nearest
+from oci_verbs import VERBS
 
-LATER = ("plan", "why", "verify", "run", "update-bases", "check-bases")
+LATER = ("plan", "verify")
 TARGETS = (
     ("bin", (), "the programs"),
     ("images", ("image",), "one image tarball a platform"),
@@ -27,7 +30,12 @@ TARGETS = (
     ("push-manifest", ("push-multi-archimages",), "the main tag, and all that it needs"),
     ("clean", (), "empty _output but for folder registries"),
     ("test", (), "all tests"),
+    ("run", (), "the program of PLATFORM, by default of this machine, has run"),
 )
+
+
+class CannotRun(MultiarchError):
+    """A program that this machine cannot start."""
 
 
 def help_text(told: dict[str, str]) -> str:
@@ -56,13 +64,27 @@ def targets(env: Any, **nodes: list[Any]) -> None:
                 env.Alias(alias, members)
     env.Alias("clean", [], SCons.Script.Action(lambda target, source, env: wipe(env), "Clean _output"))  # noqa: ARG005
     env.Alias("test", [], SCons.Script.Action(lambda target, source, env: run_tests(env), "Test tests"))  # noqa: ARG005
-    env.AlwaysBuild("clean", "test")
     env.Default("manifest")
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
         env.Default("clean")
         env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
-    known = [name for name, others, _ in TARGETS for name in (name, *others)]
-    for word in map(str, SCons.Script.COMMAND_LINE_TARGETS):
+    declare_run(env, nodes.get("bin", []))
+    env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
+    words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
+    verb = VERBS.get(words[0]) if words else None
+    check_words(env, words[1:] if verb else words)
+    if verb:
+        try:
+            asked = [env.Alias(word)[0] if is_alias(word) else env.File(word) for word in words[1:] or ["manifest"]]
+            SCons.Script.Exit(verb(env, asked))
+        except MultiarchError as error:
+            fail(error)
+
+
+def check_words(env: Any, words: list[str]) -> None:
+    """End the run for a word that is no target."""
+    known = [*(name for name, others, _ in TARGETS for name in (name, *others)), *VERBS]
+    for word in words:
         if word in LATER:
             fail(UnknownWord(f"{word} is not there yet", hint="it comes with a later version; see CHANGELOG.md"))
         if not is_target(env, word):
@@ -71,11 +93,16 @@ def targets(env: Any, **nodes: list[Any]) -> None:
 
 def is_target(env: Any, word: str) -> bool:
     """Whether a word of the command line is an alias, a target, or something on disk."""
-    if SCons.Node.Alias.default_ans.lookup(word) is not None:
+    if is_alias(word):
         return True
     node = env.fs.Entry(word).disambiguate()
     inside = isinstance(node, SCons.Node.FS.Dir) and len(node.entries) > len((".", ".."))
     return bool(node.exists() or node.has_builder() or inside)
+
+
+def is_alias(word: str) -> bool:
+    """Whether an alias has this name."""
+    return SCons.Node.Alias.default_ans.lookup(word) is not None
 
 
 def leavings(output: Path) -> list[Path]:
@@ -91,6 +118,31 @@ def wipe(env: Any) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def declare_run(env: Any, programs: list[Any]) -> None:
+    """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
+    wanted = env["PLATFORM_TO_RUN"]
+    chosen = [node for node in programs if node.attributes.platform.architecture == wanted.architecture]
+    chosen = [node for node in chosen if node.attributes.platform.matches(wanted)]
+    action = SCons.Script.Action(lambda target, source, env: start(source, wanted), None)  # noqa: ARG005
+    env.Alias("run", chosen[:1], action)
+
+
+def start(programs: list[Any], platform: Platform) -> int:
+    """Start a program and wait for its end; its exit status is SCons's when it is not 0."""
+    if not programs:
+        fail(UnknownWord(f"nothing is built for {platform}", where="PLATFORM", hint="add it to PLATFORMS"))
+    try:
+        return subprocess.run([programs[0].get_abspath()], check=False).returncode
+    except OSError as error:
+        fail(
+            CannotRun(
+                f"cannot be started here: {error.strerror}",
+                where=str(programs[0]),
+                hint=f"for {platform} install qemu-user-static and binfmt-support, or run its image: scons load",
+            )
+        )
 
 
 def run_tests(env: Any) -> int:

@@ -1,0 +1,58 @@
+"""The verbs of the command line: the first word asks about the targets after it, and builds none. Not a Tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from oci_bases import check, update
+from oci_nodes import Tracked, ordered, why
+from oci_run import Run
+
+
+def explain(env: Any, targets: list[Any]) -> int:
+    """`why T`: for each target that would be made again its reason; for the others, why they were made last."""
+    run: Run = env["MULTIARCH_RUN"]
+    waiting: set[Any] = set()
+    for node in ordered(targets):
+        if not isinstance(node, Tracked) or not hasattr(node.attributes, "inputs"):
+            continue
+        verb = node.get_executor().get_action_list()[0].execfunction.verb
+        line = f"{verb} {node.attributes.subject}: "
+        before = [child for child in node.children() if child in waiting]
+        if not node.is_up_to_date():
+            waiting.add(node)
+            line += why(node) or "not built before"
+        elif before:
+            waiting.add(node)
+            line += f"if {', '.join(map(str, before))} changes"
+        else:
+            last = run.last_reason(str(node))
+            line += "up to date" + (f"; made last because: {last}" if last else "")
+        print(line)  # noqa: T201  # the answer
+    return 0
+
+
+def declared_plans(env: Any) -> Iterator[Any]:
+    """The build plan of every image of this build."""
+    for node in ordered([env.Alias("images")[0]]):
+        if hasattr(node.attributes, "plan"):
+            yield node.attributes.plan
+
+
+def update_bases(env: Any, _targets: list[Any]) -> int:
+    """`update-bases`: ask for every base again and write images.lock."""
+    for line in update(env["MULTIARCH_RUN"], declared_plans(env)):
+        print(line)  # noqa: T201  # the answer
+    return 0
+
+
+def check_bases(env: Any, _targets: list[Any]) -> int:
+    """`check-bases`: name the bases that have moved; status 1 when there are any."""
+    stale = list(check(env["MULTIARCH_RUN"], declared_plans(env)))
+    for line in stale or ["all bases are as images.lock has them"]:
+        print(line)  # noqa: T201  # the answer
+    return 1 if stale else 0
+
+
+VERBS = {"why": explain, "update-bases": update_bases, "check-bases": check_bases}
