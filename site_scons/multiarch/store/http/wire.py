@@ -139,6 +139,7 @@ class Live:
         class Secure(urllib3.connection.HTTPSConnection):
             def connect(self) -> None:
                 super().connect()
+                self.is_verified = True  # or the user wants it so (INSECURE): urllib3 would warn on stderr
                 live.add(self)
 
         class PlainPool(urllib3.HTTPConnectionPool):
@@ -260,7 +261,7 @@ class Wire:
                 ca_file=settings.authorities(),
                 certs_dirs=settings.certs_dirs,
             )
-        size = settings.heads + settings.uploads
+        size = 4 * (settings.heads + settings.uploads)  # kept, not opened: beyond, connections are made and thrown away
         proxy = proxy_for(scheme, netloc, settings.environment)
         if proxy is None:
             manager = urllib3.PoolManager(maxsize=size, ssl_context=context, blocksize=_BLOCK)

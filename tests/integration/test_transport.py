@@ -1,0 +1,178 @@
+"""How hosts are reached: TLS first, plain HTTP for insecure hosts only, custom authorities, client certificates, proxies."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from faults import FaultProxy
+from machines.registry import Registry as Machine
+from multiarch.errors import MultiarchError
+from multiarch.reference import Reference
+from multiarch.store.auth import Credentials
+from multiarch.store.http import Settings, Transport, Unreachable, UntrustedHost
+from multiarch.store.registry import Registry
+
+QUICK = Settings(backoff=0.01, attempts=3, connect_timeout=3, read_timeout=5)
+STRICT = replace(QUICK, insecure=())
+
+
+def resolve(host: str, settings: Settings) -> object:
+    return Registry(Transport(settings, Credentials({}, Path("/nowhere"))), Reference(host, "team/demo")).resolve("v1")
+
+
+def failure(host: str, settings: Settings) -> str:
+    with pytest.raises(MultiarchError) as raised:
+        resolve(host, settings)
+    return str(raised.value).replace(host, "HOST")
+
+
+@dataclass
+class Certificate:
+    """A self-signed certificate of 127.0.0.1 and its key, as files."""
+
+    certificate: Path
+    key: Path
+
+
+def certify(folder: Path) -> Certificate:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")])
+    now = dt.datetime.now(dt.timezone.utc)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    made = Certificate(folder / "tests.pem", folder / "tests.key")
+    made.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    made.key.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certify(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def context(certificate: Certificate) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate.certificate, certificate.key)
+    return made
+
+
+@pytest.fixture
+def secure(registry: Machine, context: ssl.SSLContext) -> Iterator[FaultProxy]:
+    """A registry behind TLS, with a certificate that nobody knows."""
+    with FaultProxy(registry.host, tls=context) as made:
+        yield made
+
+
+def test_an_insecure_host_with_tls_is_spoken_to_by_tls_only(secure: FaultProxy) -> None:
+    assert resolve(secure.host, QUICK) is None
+    assert {seen.kind for seen in secure.seen} == {"other", "HEAD manifest"}  # nothing arrived but through TLS
+
+
+def test_an_unknown_certificate_is_an_error_elsewhere(secure: FaultProxy) -> None:
+    assert failure(secure.host, STRICT) == (
+        "HOST: its certificate is not trusted: self-signed certificate\n"
+        "  hint: put its authority into /etc/docker/certs.d/HOST/ca.crt, or name it by MULTIARCH_CA; or trust it: INSECURE=HOST"
+    )
+    assert secure.seen == []
+
+
+@pytest.mark.parametrize("way", ["ca_file", "MULTIARCH_CA", "SSL_CERT_FILE", "certs.d"])
+def test_an_authority_can_be_made_known(secure: FaultProxy, certificate: Certificate, tmp_path: Path, way: str) -> None:
+    if way == "ca_file":
+        settings = replace(STRICT, ca_file=certificate.certificate)
+    elif way == "certs.d":
+        (tmp_path / secure.host).mkdir()
+        (tmp_path / secure.host / "ca.crt").write_bytes(certificate.certificate.read_bytes())
+        settings = replace(STRICT, certs_dirs=(tmp_path,))
+    else:
+        settings = replace(STRICT, environment={way: str(certificate.certificate)})
+    assert resolve(secure.host, settings) is None
+    assert [seen.kind for seen in secure.seen] == ["HEAD manifest"]
+
+
+def test_a_client_certificate_is_shown_to_a_host_that_wants_one(
+    secure: FaultProxy, context: ssl.SSLContext, certificate: Certificate, tmp_path: Path
+) -> None:
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certificate.certificate)
+    folder = tmp_path / secure.host
+    folder.mkdir()
+    (folder / "ca.crt").write_bytes(certificate.certificate.read_bytes())
+    settings = replace(STRICT, certs_dirs=(tmp_path,))
+    with pytest.raises(MultiarchError):
+        resolve(secure.host, settings)
+    (folder / "client.cert").write_bytes(certificate.certificate.read_bytes())
+    (folder / "client.key").write_bytes(certificate.key.read_bytes())
+    assert resolve(secure.host, settings) is None
+
+
+def test_plain_http_is_an_error_for_a_host_that_is_not_insecure(registry: Machine) -> None:
+    registry.requests()
+    with pytest.raises(UntrustedHost) as raised:
+        resolve(registry.host, STRICT)
+    assert str(raised.value).replace(registry.host, "HOST") == (
+        "HOST: speaks no TLS; plain HTTP is for hosts in INSECURE only\n  hint: if that is meant: INSECURE=HOST"
+    )
+    assert registry.requests() == []
+
+
+def test_a_refused_connection_is_met_once_and_not_twice(registry: Machine) -> None:
+    with FaultProxy(registry.host) as gone:
+        pass
+    before = time.monotonic()
+    with pytest.raises(Unreachable) as raised:
+        resolve(gone.host, replace(QUICK, attempts=1))
+    assert time.monotonic() - before < 1
+    assert str(raised.value).replace(gone.host, "HOST") == (
+        "HOST: no connection: Connection refused\n  hint: does the registry run there?"
+    )
+
+
+def test_a_host_that_does_not_exist_is_an_error_that_names_it() -> None:
+    assert failure("no-such-host.invalid", replace(QUICK, attempts=1)) == (
+        "HOST: no address is known for this name\n  hint: see REGISTRY, and the network"
+    )
+
+
+def test_a_proxy_is_used_and_its_password_is_not_told(registry: Machine) -> None:
+    with FaultProxy(registry.host) as proxy:
+        url = f"http://someone:hunter2@{proxy.host}"
+        settings = replace(QUICK, insecure=("registry.invalid",), environment={"HTTP_PROXY": url, "HTTPS_PROXY": url})
+        assert resolve("registry.invalid:5000", settings) is None
+        assert {"HEAD manifest"} <= set(proxy.kinds())
+        assert any(seen.path.startswith("http://registry.invalid:5000/v2/team/demo/") for seen in proxy.seen)
+    text = failure("registry.invalid:5000", settings)
+    assert text == "HOST: the proxy for it cannot be reached (tried 3 times)\n  hint: see HTTPS_PROXY and NO_PROXY"
+
+
+def test_a_registry_that_comes_back_is_waited_for(registry: Machine) -> None:
+    with FaultProxy(registry.host) as proxy:
+        assert resolve(proxy.host, QUICK) is None
+        proxy.refuse(0.2)
+        assert resolve(proxy.host, replace(QUICK, backoff=0.1, attempts=5)) is None
