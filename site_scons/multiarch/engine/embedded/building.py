@@ -14,7 +14,7 @@ from multiarch.dockerfile import Add, Cmd, Command, Copy, Entrypoint, Run, Workd
 from multiarch.engine import BuildPlan, UnsupportedInstruction
 from multiarch.engine.embedded import names, sources
 from multiarch.engine.embedded.bases import BaseImage, Images, check_platform
-from multiarch.engine.embedded.configuring import configured, is_absolute, recorded
+from multiarch.engine.embedded.configuring import configured, is_absolute, recorded, workdir
 from multiarch.engine.embedded.context import Context
 from multiarch.engine.embedded.copying import Manner, copy
 from multiarch.engine.embedded.inline import InlineTree
@@ -25,6 +25,7 @@ from multiarch.engine.embedded.tree import CannotCopy, Node, Overlay, Tree, join
 from multiarch.engine.embedded.unpacking import unpack
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
+from multiarch.platform import Platform
 
 _REMOTE = re.compile(r"(?:https?|git|ssh|ftp)://|[\w.-]+@[\w.-]+:")
 OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
@@ -69,6 +70,7 @@ class Builder:
         self._context = context
         self._images = images
         self._stages: dict[int, Stage] = {}
+        self._trees: dict[tuple[str, Platform], BaseTree] = {}
 
     def target(self) -> Stage:
         """Execute; raises MultiarchError with the line at fault."""
@@ -99,6 +101,8 @@ class Builder:
             config = ImageConfig(planned.platform if not is_target else self._plan.platform, working_dir="/")
             stage = Stage(config, Overlay(), Scope(self._recipe, {}), None)
         config = stage.config
+        if config.working_dir:
+            config = replace(config, working_dir=workdir(config, config.working_dir))
         if config.platform.os != "windows" and config.variable("PATH") is None:
             config = config.with_variable("PATH", PATH)
         scope = Scope(self._recipe, stage.scope.variables | environment(config.env))
@@ -109,7 +113,7 @@ class Builder:
         where = self._recipe.where(planned.stage.line)
         check_platform(planned.base, image.config.platform, planned.platform, where=where)
         config = replace(image.config, on_build=())
-        return Stage(config, Overlay(BaseTree(image)), Scope(self._recipe, {}), image)
+        return Stage(config, Overlay(self._files(planned.base, planned.platform)), Scope(self._recipe, {}), image)
 
     def _execute(self, stage: Stage, command: Command) -> None:
         if isinstance(command, Copy | Add):
@@ -124,8 +128,10 @@ class Builder:
             stage.config = recorded(stage.config, line, self._plan.epoch, layer=written)
 
     def _make_workdir(self, stage: Stage) -> bool:
-        """Make the working directory where it is not there, for the present user; whether that made a layer."""
+        """Make the working directory where it is not there, for the present user; whether that is a layer."""
         config = stage.config
+        if config.working_dir in ("/", "\\"):
+            return False
         path = windows.normalise(config.working_dir) if _on_windows(config) else config.working_dir
         layer = Overlay(stage.tree)
         target = resolve(layer, path)
@@ -134,7 +140,8 @@ class Builder:
             layer.make_directories(target, owner=self._user(stage))
         elif not there.is_directory:
             raise CannotCopy(f"'/{target}' in the image is a {there.kind.value}, not a folder")
-        return _kept(stage, layer)
+        _keep(stage, layer)
+        return True
 
     def _user(self, stage: Stage) -> tuple[int, int]:
         if not stage.config.user or _on_windows(stage.config):
@@ -161,8 +168,8 @@ class Builder:
                 self._copy_source(command, (tree, place, source), layer, destination, manner)
         for file in command.contents:
             copy(InlineTree(file.path, file.content), file.path, layer, destination, manner)
-        written = _kept(stage, layer)
-        stage.config = recorded(stage.config, _line(command), self._plan.epoch, layer=written)
+        _keep(stage, layer)
+        stage.config = recorded(stage.config, _line(command), self._plan.epoch, layer=True)
 
     def _copy_source(
         self, command: Copy | Add, origin: tuple[Tree, str, str], layer: Overlay, destination: str, manner: Manner
@@ -209,9 +216,13 @@ class Builder:
         platform = self._recipe.stages[self._recipe.target].platform
         image = self._images[origin, platform]
         check_platform(origin, image.config.platform, platform, where=self._recipe.where(command.line))
-        whole = BaseTree(image)
+        whole = self._files(origin, platform)
         whole.settle()
         return whole, f"image {origin}"
+
+    def _files(self, name: str, platform: Platform) -> BaseTree:
+        """The files of a base: one tree an image, so that its layers are read once."""
+        return self._trees.setdefault((name, platform), BaseTree(self._images[name, platform]))
 
     def _missing(self, place: str, source: str, path: str) -> CannotCopy:
         hint = "is it built? paths are relative to the project" if place == "the context" else None
@@ -230,13 +241,10 @@ class Builder:
         return Manner(owner, chmod, None, exclude)
 
 
-def _kept(stage: Stage, layer: Overlay) -> bool:
-    """Make what was written a layer of the stage; False, and nothing, when nothing was."""
-    if not layer.changes:
-        return False
+def _keep(stage: Stage, layer: Overlay) -> None:
+    """Make what was written a layer of the stage; as with BuildKit also when that is nothing."""
     stage.layers = (*stage.layers, layer.layer())
     stage.tree = layer
-    return True
 
 
 def _settle(tree: Tree | None) -> None:

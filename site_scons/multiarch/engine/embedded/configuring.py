@@ -44,11 +44,17 @@ def with_shell(config: ImageConfig, arguments: tuple[str, ...]) -> tuple[str, ..
 
 
 def workdir(config: ImageConfig, path: str) -> str:
-    r"""The working directory after `WORKDIR path`: absolute, cleaned; on Windows without drive and with `\`."""
-    if config.platform.os != "windows":
-        return posixpath.normpath(f"/{posixpath.join(config.working_dir or '/', path)}").replace("//", "/")
-    here = "" if is_absolute(path, "windows") else windows.normalise(config.working_dir or "/")
-    return "\\" + windows.normalise(f"/{here}/{path}" if here else path).replace("/", "\\")
+    r"""The working directory after `WORKDIR path`: an absolute one as written, a relative one joined and cleaned.
+
+    On Windows it is without drive, with `\`, and always cleaned.
+    """
+    here = config.working_dir or "/"
+    if config.platform.os == "windows":
+        inside = path if is_absolute(path, "windows") else f"{here}/{path}"
+        return "\\" + windows.normalise(inside).replace("/", "\\")
+    if path.startswith("/"):
+        return path
+    return "/" + posixpath.normpath(posixpath.join(here, path)).strip("/")
 
 
 def is_absolute(path: str, system: str) -> bool:
@@ -92,13 +98,13 @@ def _arg(command: Arg, config: ImageConfig) -> tuple[ImageConfig, str | None]:
 @configured.register
 def _cmd(command: Cmd, config: ImageConfig) -> tuple[ImageConfig, str | None]:
     words = with_shell(config, command.arguments) if command.shell_form else command.arguments
-    return replace(config, cmd=words, args_escaped=True), f"CMD {wording.quoted(words)}"
+    return replace(config, cmd=words or None, args_escaped=True), f"CMD {wording.quoted(words)}"
 
 
 @configured.register
 def _entrypoint(command: Entrypoint, config: ImageConfig) -> tuple[ImageConfig, str | None]:
     words = with_shell(config, command.arguments) if command.shell_form else command.arguments
-    return replace(config, entrypoint=words), f"ENTRYPOINT {wording.quoted(words)}"
+    return replace(config, entrypoint=words or None), f"ENTRYPOINT {wording.quoted(words)}"
 
 
 @configured.register

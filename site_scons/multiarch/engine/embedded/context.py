@@ -31,7 +31,7 @@ _SPECIAL = {
 class Context:
     """The files below `folder`; a Tree. `digest` gives the sha256 of a file's bytes, in hexadecimal.
 
-    `has_modes` says whether the file system knows an executable bit; without one (Windows) a file is executable that
+    What is `hidden`, paths of the build's own outputs, is not there, whatever .dockerignore says. `has_modes` says whether the file system knows an executable bit; without one (Windows) a file is executable that
     git's index says is, or that begins as a program or with `#!`.
     """
 
@@ -41,12 +41,15 @@ class Context:
         digest: Callable[[Path], str],
         ignore: IgnoreFile | None,
         *,
+        hidden: tuple[str, ...] = (),
         has_modes: bool = os.name != "nt",
     ) -> None:
         self._folder = folder
         self._text = os.fspath(folder)
         self._digest = digest
         self._ignore = ignore
+        self._hidden = frozenset(hidden)
+        self._above_hidden = frozenset(above for path in hidden for above in _parents(path))
         self._has_modes = has_modes
         self._tracked: frozenset[str] | None = None
         self._states: dict[str, tuple[bool, State]] = {"": (False, ())}
@@ -121,6 +124,10 @@ class Context:
 
     def _is_seen(self, path: str, *, directory: bool | None = None) -> bool:
         """Whether a name that exists is in the context: not excluded, or a folder with something in it that is not."""
+        if path in self._hidden:
+            return False
+        if path in self._above_hidden:  # a folder of nothing but outputs comes and goes with them
+            return any(self._is_seen(joined(path, name)) for name in self._listed(path))
         if self._ignore is None:
             return True
         excluded, _ = self._judged(path)
@@ -139,6 +146,11 @@ class Context:
             _, above = self._judged(parent(path))
             found = self._states[path] = self._ignore.excludes(path, above)
         return found
+
+
+def _parents(path: str) -> tuple[str, ...]:
+    names = path.split("/")
+    return tuple("/".join(names[:count]) for count in range(1, len(names)))
 
 
 def _content(file: Path, size: int, digest: Callable[[Path], str]) -> Content:

@@ -145,7 +145,7 @@ def _finished(plan: BuildPlan, needed: Recipe, stage: Stage) -> ImageConfig:
 
 
 def _context(plan: BuildPlan, ignore: IgnoreFile | None) -> Context:
-    return Context(plan.context, plan.file_digest, ignore)
+    return Context(plan.context, plan.file_digest, ignore, hidden=plan.hidden)
 
 
 def _name(path: Path, plan: BuildPlan) -> str:

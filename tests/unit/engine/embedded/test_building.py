@@ -166,11 +166,12 @@ def test_a_later_file_replaces_a_link(shop):
     assert shop.files("FROM scratch\nCOPY l /d\nCOPY d /d\n")["d/f"].kind == "f"
 
 
-def test_nothing_copied_is_no_layer(shop):
+def test_a_layer_stands_for_each_copy_and_workdir_also_an_empty_one(shop):
     shop.write("a")
-    image = shop.build("FROM scratch\nCOPY nothing* /x/\nWORKDIR /\nCOPY a /\nWORKDIR /\n")
-    assert len(image.layers) == 1
-    assert [line.empty_layer for line in image.config.history] == [True, True, False, True]
+    image = shop.build("FROM scratch\nCOPY nothing* /x/\nWORKDIR /\nCOPY a /\nWORKDIR /w\nWORKDIR /w\n")
+    assert len(image.layers) == 4
+    assert [line.empty_layer for line in image.config.history] == [False, True, False, False, False]
+    assert image.layers[0] == image.layers[3]
 
 
 def test_workdir_makes_its_folder_for_the_user(shop):

@@ -29,7 +29,7 @@ def test_every_member_is_set(shop):
         shop,
         "ENV A=1 B='x y'\nENV A=2\nLABEL l=1 m='a b'\nUSER 1:2\nEXPOSE 80 90-91/udp\nVOLUME /v /w\n"
         'STOPSIGNAL SIGQUIT\nSHELL ["/bin/bash", "-c"]\nHEALTHCHECK --interval=5s --retries=2 CMD true\n'
-        'MAINTAINER Somebody\nONBUILD COPY . /src\nENTRYPOINT run it\nCMD ["a"]\nWORKDIR /w/../x',
+        'MAINTAINER Somebody\nONBUILD COPY . /src\nENTRYPOINT run it\nCMD ["a"]\nWORKDIR /w\nWORKDIR ../x',
     )
     assert found.env == (PATH, "A=2", "B=x y")
     assert dict(found.labels) == {"l": "1", "m": "a b"}
@@ -54,7 +54,7 @@ def test_every_member_is_set(shop):
         ('CMD ["a"]\nFROM s\nENTRYPOINT ["b"]\nCMD ["c"]', ("c",)),
         ('CMD ["a"]\nFROM s\nCMD ["c"]\nENTRYPOINT ["b"]', ("c",)),
         ("CMD a", ("/bin/sh", "-c", "a")),
-        ("CMD []", ()),
+        ("CMD []", None),
     ],
 )
 def test_entrypoint_forgets_the_cmd_of_what_the_stage_stands_on(shop, text, cmd):

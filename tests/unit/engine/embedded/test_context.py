@@ -53,3 +53,13 @@ def test_each_name_is_asked_for_once(shop, path):
     shop.write("d/f")
     tree = context(shop)
     assert tree.lookup(path) is tree.lookup(path)
+
+
+def test_what_the_build_makes_of_images_is_not_in_the_context(shop):
+    shop.write("_output/images/demo.tar", b"x")
+    seen = Context(shop.folder, sha256, None, hidden=("_output/images", "_output/release"))
+    assert seen.lookup("_output/images") is None
+    assert "_output" not in seen.names("")  # a folder of nothing but outputs comes and goes with them
+    shop.write("_output/bin/demo", b"x")
+    later = Context(shop.folder, sha256, None, hidden=("_output/images", "_output/release"))
+    assert later.names("_output") == ("bin",)
