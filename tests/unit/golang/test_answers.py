@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from multiarch.golang.answers import Answers, Question, run_process
+from multiarch.golang.toolchain import Toolchain
+from multiarch.golang.tree import Tree
+from multiarch.statcache import StatCache
+
+STILL = Tree("one", frozenset(["/src"]), (), back_dated=False)
+
+
+class GoList:
+    """Answers as `go list` does for one package, and remembers how it was asked."""
+
+    def __init__(self, status: int = 0, complaint: str = "", **fields: object) -> None:
+        self.entry = {
+            "ImportPath": "ex.org/p",
+            "Name": "main",
+            "Dir": "/src",
+            "Match": ["."],
+            "GoFiles": ["p.go"],
+            **fields,
+        }
+        self.status = status
+        self.complaint = complaint
+        self.asked: list[tuple[Sequence[str], Mapping[str, str]]] = []
+
+    def __call__(self, line: Sequence[str], _directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+        self.asked.append((line, environment))
+        standard = {"ImportPath": "fmt", "Dir": "/go/src/fmt", "Standard": True}
+        return self.status, json.dumps(self.entry) + "\n" + json.dumps(standard, indent=1), self.complaint
+
+
+def question(**changed: object) -> Question:
+    fields = {
+        "toolchain": Toolchain(Path("/go/bin/go"), Path("/go"), "go1.26.8"),
+        "directory": Path("/src"),
+        "environment": {"GODEBUG": "x=1"},
+        "flags": (),
+        "settings": (("GOOS", "linux"),),
+        "steering": (("go.mod", "module p"),),
+        "roots": ("/src",),
+    }
+    return Question(**{**fields, **changed})
+
+
+def test_an_answer_is_kept_for_the_same_question_and_tree(tmp_path: Path):
+    go = GoList()
+    Answers(tmp_path, StatCache(None), go).ask(question(), ["."], lambda: STILL)
+    kept = Answers(tmp_path, StatCache(None), go)
+    found = kept.find(question(), ["."], STILL)
+    assert found is not None
+    assert [package.path for package in found.behind(".")] == ["ex.org/p"]
+    assert kept.find(question(), [".", "./other"], STILL) is None
+    assert kept.find(question(), ["."], Tree("two", STILL.folders, (), back_dated=False)) is None
+    assert len(go.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"settings": (("GOOS", "windows"),)},
+        {"steering": (("go.mod", "module p\ngo 1.25"),)},
+        {"roots": ("/src", "/lib")},
+        {"flags": ("-tags=x",)},
+        {"directory": Path("/other")},
+        {"toolchain": Toolchain(Path("/go/bin/go"), Path("/go"), "go1.27.3")},
+        {"toolchain": Toolchain(Path("/go2/bin/go"), Path("/go2"), "go1.26.8")},
+    ],
+)
+def test_another_question_has_another_answer(tmp_path: Path, changed: dict[str, object]):
+    answers = Answers(tmp_path, StatCache(None), GoList())
+    answers.ask(question(), ["."], lambda: STILL)
+    assert answers.find(question(**changed), ["."], STILL) is None
+
+
+def test_an_edit_that_left_no_trace_in_stat_is_found_by_contents(tmp_path: Path):
+    source = tmp_path / "p.go"
+    source.write_text("package p", encoding="utf-8")
+    tree = Tree("one", frozenset(["/src"]), (str(source),), back_dated=False)
+    answers = Answers(tmp_path / "kept", StatCache(None), GoList())
+    answers.ask(question(), ["."], lambda: tree)
+    assert answers.find(question(), ["."], tree) is not None
+    source.write_text("package q", encoding="utf-8")
+    assert answers.find(question(), ["."], tree) is None
+    source.unlink()
+    assert answers.find(question(), ["."], tree) is None
+
+
+def test_a_tree_that_changes_meanwhile_is_listed_again(tmp_path: Path):
+    go = GoList()
+    answers = Answers(tmp_path, StatCache(None), go)
+    states = iter(["one", "two", "two"])
+    _, seen = answers.ask(question(), ["."], lambda: Tree(next(states), STILL.folders, (), back_dated=False))
+    assert (seen.digest, len(go.asked)) == ("two", 2)
+    assert answers.find(question(), ["."], seen) is not None
+
+
+def test_a_tree_that_never_stands_still_is_not_kept(tmp_path: Path):
+    go = GoList()
+    states = iter("abcdefgh")
+    answers = Answers(tmp_path, StatCache(None), go)
+    answers.ask(question(), ["."], lambda: Tree(next(states), STILL.folders, (), back_dated=False))
+    assert len(go.asked) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("go", [GoList(Error={"Err": "no network"}), GoList(1, "go: bad go.mod"), GoList(127)])
+def test_an_error_is_answered_and_not_kept(tmp_path: Path, go: GoList):
+    listing, _ = Answers(tmp_path, StatCache(None), go).ask(question(), ["."], lambda: STILL)
+    assert not listing.sound
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_go_reads_every_file_itself_only_where_an_mtime_was_set_back(tmp_path: Path):
+    go = GoList()
+    answers = Answers(tmp_path, StatCache(None), go)
+    answers.ask(question(), ["."], lambda: STILL)
+    answers.ask(question(), ["."], lambda: Tree("one", STILL.folders, (), back_dated=True))
+    assert [environment["GODEBUG"] for _, environment in go.asked] == ["x=1", "x=1,goindex=0"]
+
+
+def test_a_package_apart_from_the_tree_is_watched(tmp_path: Path):
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    answers = Answers(tmp_path / "kept", StatCache(None), GoList(Dir=str(apart)))
+    answers.ask(question(), ["."], lambda: STILL)
+    assert answers.find(question(), ["."], STILL) is not None
+    (apart / "new.go").touch()
+    assert answers.find(question(), ["."], STILL) is None
+
+
+def test_without_a_folder_nothing_is_kept():
+    answers = Answers(None, StatCache(None), GoList())
+    answers.ask(question(), ["."], lambda: STILL)
+    assert answers.find(question(), ["."], STILL) is None
+
+
+def test_a_process_that_cannot_start_is_an_answer(tmp_path: Path):
+    status, _, complaint = run_process(["/no/such/go", "list"], tmp_path, {})
+    assert status == 127
+    assert complaint.startswith(f"/no/such/go could not be started in {tmp_path}: ")
+    assert run_process([sys.executable, "-c", "print('x'); raise SystemExit(3)"], tmp_path, {})[0] == 3
