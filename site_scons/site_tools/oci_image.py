@@ -104,6 +104,7 @@ def image(
         target=stage,
         epoch=run.epoch,
         foreign=tuple(foreign),
+        hidden=run.hidden,
     )
     attributes = nodes[0].attributes
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted

@@ -33,6 +33,12 @@ PRIVATE = ".multiarch"
 """The folder, below the tree's root, of everything that is remembered between runs and is no output."""
 
 
+HIDDEN = (
+    PRIVATE,
+    "images.lock",
+    *(f"_output/{folder}" for folder in ("images", "release", "receipts", "manifest", "registry")),
+)
+"""What the build makes of images: an image that copies everything does not copy these."""
 CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
 
@@ -50,6 +56,7 @@ class Run:
         self.report_file: Path | None = None
         self.locked = False
         self.epoch = 0
+        self.hidden = HIDDEN
         self.bases: BaseLock | None = None
         self.new_bases: list[str] = []
         self.programs: list[GoBuild] = []

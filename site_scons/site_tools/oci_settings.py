@@ -18,7 +18,7 @@ from multiarch.platform import Platform, declared
 from multiarch.reference import Destination
 from multiarch.version import Version, expand
 from oci_nodes import decide, fail
-from oci_run import PRIVATE, Run
+from oci_run import HIDDEN, PRIVATE, Run
 
 VARIABLES = (
     ("IMAGE", "demo", "repository name, may hold /"),
@@ -99,16 +99,24 @@ def epoch(text: str) -> int:
 
 
 def values(env: Any) -> dict[str, str]:
-    """The texts of all variables: command line, custom.py, SConstruct, defaults; unknown ones are errors."""
-    known = VARIABLES + tuple(env.get("SETTINGS", ()))
+    """The texts of all variables: command line, custom.py, `DEFAULTS` of the SConstruct, ours; unknown ones are errors.
+
+    `OWN_VARIABLES` of the SConstruct, as (name, default, help), join ours. A keyword of Environment of the same name
+    would win over the command line, as SCons applies keywords last; so that is an error.
+    """
+    known = (*VARIABLES, *env.get("OWN_VARIABLES", ()))
+    names = [name for name, _, _ in known]
+    defaults = dict(env.get("DEFAULTS", {}))
+    for name in [name for name in names if name in env and name != "PLATFORM"]:
+        raise UnknownWord(
+            f"{name} is a keyword of Environment()", where="SConstruct", hint=f'write DEFAULTS={{"{name}": "…"}}'
+        )
     variables = SCons.Script.Variables("custom.py", SCons.Script.ARGUMENTS)
     for name, default, text in known:
-        # PLATFORM is also SCons' own name for the host: what the environment holds is no default of ours.
-        variables.Add(name, text, default if name == "PLATFORM" else env.get(name, default))
+        variables.Add(name, text, defaults.pop(name, default))
     scratch = env.Clone(tools=[])
     variables.Update(scratch)
-    names = [name for name, _, _ in known]
-    for name in variables.UnknownVariables():
+    for name in [*defaults, *variables.UnknownVariables()]:
         if name in LATER_VARIABLES:
             raise UnknownWord(f"{name} is not there yet: the target it belongs to comes later")
         raise UnknownWord(f"there is no variable {name}", hint=nearest(name, names))
@@ -136,6 +144,8 @@ def read(env: Any) -> None:
     run.insecure = tuple(filter(None, (host.strip() for host in told["INSECURE"].split(","))))
     run.locked = one_of("LOCKED", told["LOCKED"], ("no", "yes")) == "yes"
     run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
+    if destination.registry is None:
+        run.hidden = (*HIDDEN, destination.path.removeprefix("./"))
     run.report_file = run.root / told["REPORT"] if told["REPORT"] else None
     env.Replace(
         **{name: value for name, value in told.items() if name != "PLATFORM"}

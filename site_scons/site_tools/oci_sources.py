@@ -8,9 +8,6 @@ from typing import Any
 
 import SCons.Node.FS
 
-OWN = ("_output/images/", "_output/release/", "_output/receipts/", "_output/manifest/")
-"""Outputs that stand below images in the graph: an image that copies everything does not copy itself."""
-
 
 def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     """The nodes of generated files that a COPY or ADD takes, sorted by path; `reached` is the Dockerfile's inputs."""
@@ -34,16 +31,17 @@ def _fixed(pattern: str) -> str:
 
 def _all(env: Any) -> tuple[list[str], dict[str, Any]]:
     """Every file of the tree that has a builder, by its path; taken once, when the whole SConstruct has been read."""
-    nodes = dict(_below(env.Dir("#"), ""))
+    nodes = dict(_below(env.Dir("#"), "", env["MULTIARCH_RUN"].hidden))
     return sorted(nodes), nodes
 
 
-def _below(folder: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     for name, node in list(folder.entries.items()):
         if name in (".", ".."):
             continue
         here = f"{path}{name}"
         if isinstance(node, SCons.Node.FS.Dir):
-            yield from _below(node, f"{here}/")
-        elif node.has_builder() and not here.startswith(OWN):
+            if here not in hidden:
+                yield from _below(node, f"{here}/", hidden)
+        elif node.has_builder():
             yield here, node

@@ -48,7 +48,8 @@ class BuildPlan:
     """Everything that decides the bytes of an image, but for the contents of the files it copies.
 
     Paths are absolute. `epoch` is the one time stamp, in seconds. `bases` holds every image that a FROM or `--from=`
-    names. `foreign` are globs of files in the image that may be of another machine. `file_digest` gives the sha256, in
+    names. `hidden` are paths below the context that are never part of it: what the build itself makes of images.
+    `foreign` are globs of files in the image that may be of another machine. `file_digest` gives the sha256, in
     hexadecimal, of a file of the context (a stat cache, so that nothing is hashed twice).
     """
 
@@ -62,6 +63,7 @@ class BuildPlan:
     epoch: int = 0
     bases: tuple[Base, ...] = ()
     foreign: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

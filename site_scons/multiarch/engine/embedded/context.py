@@ -31,8 +31,9 @@ _SPECIAL = {
 class Context:
     """The files below `folder`; a Tree. `digest` gives the sha256 of a file's bytes, in hexadecimal.
 
-    What is `hidden`, paths of the build's own outputs, is not there, whatever .dockerignore says. `has_modes` says whether the file system knows an executable bit; without one (Windows) a file is executable that
-    git's index says is, or that begins as a program or with `#!`.
+    What is `hidden`, paths of the build's own outputs, is not there, whatever .dockerignore says. `has_modes` says
+    whether the file system knows an executable bit; without one (Windows) a file is executable that git's index says
+    is, or that begins as a program or with `#!`.
     """
 
     def __init__(

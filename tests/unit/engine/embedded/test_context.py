@@ -56,10 +56,10 @@ def test_each_name_is_asked_for_once(shop, path):
 
 
 def test_what_the_build_makes_of_images_is_not_in_the_context(shop):
-    shop.write("_output/images/demo.tar", b"x")
+    shop.write("_output/images/demo.tar")
     seen = Context(shop.folder, sha256, None, hidden=("_output/images", "_output/release"))
     assert seen.lookup("_output/images") is None
     assert "_output" not in seen.names("")  # a folder of nothing but outputs comes and goes with them
-    shop.write("_output/bin/demo", b"x")
+    shop.write("_output/bin/demo")
     later = Context(shop.folder, sha256, None, hidden=("_output/images", "_output/release"))
     assert later.names("_output") == ("bin",)
