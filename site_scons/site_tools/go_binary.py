@@ -9,8 +9,9 @@ from typing import Any
 from multiarch.golang import GoBuild, build
 from multiarch.platform import Platform
 from multiarch.why import Facts
-from oci_nodes import Step, declare, track, undrifted
+from oci_nodes import declare, track, undrifted
 from oci_run import Run
+from oci_steps import Step
 
 
 def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuild:

@@ -7,9 +7,10 @@ from typing import Any
 
 from multiarch.reference import Reference
 from multiarch.why import Facts
-from oci_nodes import Step, declare, undrifted
+from oci_nodes import declare, undrifted
 from oci_push import content_of
 from oci_run import place
+from oci_steps import Step
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:

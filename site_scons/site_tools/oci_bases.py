@@ -8,8 +8,8 @@ from typing import Any
 from multiarch.baselock import BaseLock, BaseNotLocked, choose
 from multiarch.digest import Digest
 from multiarch.reference import Reference
-from oci_nodes import write
 from oci_run import Run
+from oci_steps import write
 
 FILE = "images.lock"
 

@@ -11,9 +11,10 @@ from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_bases import locked
-from oci_nodes import Step, declare, fail, track, undrifted
+from oci_nodes import declare, track, undrifted
 from oci_run import Run
 from oci_sources import generated
+from oci_steps import Step, fail
 
 
 class NoDockerfile(MultiarchError, ValueError):

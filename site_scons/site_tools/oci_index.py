@@ -10,7 +10,8 @@ from multiarch.index import Index
 from multiarch.platform import Platform
 from multiarch.receipt import Receipt
 from multiarch.why import Facts
-from oci_nodes import Step, declare, undrifted, write
+from oci_nodes import declare, undrifted
+from oci_steps import Step, write
 
 
 def descriptor_of(node: Any) -> Descriptor:

@@ -9,9 +9,10 @@ from typing import Any
 from multiarch.receipt import Receipt
 from multiarch.why import Facts
 from oci_archive import loaded_name
-from oci_nodes import Step, declare, write
+from oci_nodes import declare
 from oci_push import content_of, receipt_at, receipt_path
 from oci_run import PRIVATE, Run
+from oci_steps import Step, write
 
 
 def engine(run: Run) -> Any:

@@ -9,9 +9,10 @@ from multiarch.pin import pin
 from multiarch.platform import Platform
 from multiarch.reference import Reference
 from multiarch.why import Facts
-from oci_nodes import Step, declare, write
+from oci_nodes import declare
 from oci_push import receipt_at, receipt_path
 from oci_run import place
+from oci_steps import Step, write
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:

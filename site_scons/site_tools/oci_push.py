@@ -10,14 +10,21 @@ from typing import Any
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.document import InvalidDocument
+from multiarch.errors import MultiarchError
 from multiarch.index import Index
 from multiarch.publish import publish
 from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.store import Source
 from multiarch.why import Facts
-from oci_nodes import Step, TwoPushes, declare, fail, reachable, write
+from oci_graph import reachable
+from oci_nodes import declare
 from oci_run import Run, place
+from oci_steps import Step, fail, write
+
+
+class TwoPushes(MultiarchError, ValueError):
+    """One reference that two things of a build claim."""
 
 
 def receipt_path(env: Any, reference: Reference, kind: str = "receipts") -> str:

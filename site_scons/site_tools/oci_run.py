@@ -108,7 +108,7 @@ class Run:
 
     def remember(self, target: str, facts: Facts, because: str | None) -> None:
         """Keep the facts of a target that has just been made, and why it was."""
-        from oci_nodes import write
+        from oci_steps import write
 
         write(self._facts_file(target), facts.to_json())
         write(self._facts_file(target).with_suffix(".why"), f"{because or 'not built before'}\n".encode())
@@ -137,7 +137,7 @@ class Run:
 
     def write_lock(self) -> None:
         """Write the bases that this run has resolved into images.lock, and say so; for steps, so not under -n."""
-        from oci_nodes import write
+        from oci_steps import write
 
         with self.guard:
             if self.new_bases and self.bases is not None:

@@ -17,8 +17,9 @@ from multiarch.plan import Policy
 from multiarch.platform import Platform, declared
 from multiarch.reference import Destination
 from multiarch.version import Version, expand
-from oci_nodes import decide, fail
+from oci_nodes import decide
 from oci_run import HIDDEN, PRIVATE, Run
+from oci_steps import fail
 
 VARIABLES = (
     ("IMAGE", "demo", "repository name, may hold /"),

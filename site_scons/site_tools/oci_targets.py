@@ -15,8 +15,8 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
-from oci_nodes import fail
 from oci_settings import VARIABLES, UnknownWord, nearest
+from oci_steps import fail
 from oci_verbs import VERBS
 
 LATER = ("plan", "verify")

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from oci_bases import check, update
-from oci_nodes import Tracked, ordered, why
+from oci_graph import ordered
+from oci_nodes import Tracked
 from oci_run import Run
+from oci_steps import why
 
 
 def explain(env: Any, targets: list[Any]) -> int:

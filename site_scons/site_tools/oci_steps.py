@@ -1,0 +1,101 @@
+"""Actions of ours, which say why they run and end in one clear error. Not a Tool."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import SCons.Action
+import SCons.Errors
+import SCons.Script
+
+from multiarch.errors import MultiarchError
+from multiarch.why import brief, changes
+from oci_nodes import Nodes, reasons
+
+Perform = Callable[[Nodes, Nodes, Any], None]
+
+
+class _StepAction(SCons.Action.FunctionAction):
+    """A function action whose signature is its verb: bytecode differs from Python to Python, what is made does not."""
+
+    def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
+        """The verb, and the number to raise when a step makes other bytes of the same facts."""
+        return f"{self.execfunction.verb} 1".encode()
+
+
+class Step:
+    """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2."""
+
+    def __init__(self, verb: str, perform: Perform) -> None:
+        self.verb = verb
+        self.perform = perform
+
+    def action(self) -> Any:
+        """As an SCons action."""
+        return _StepAction(self, {"strfunction": self.announce})
+
+    def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
+        """The line that SCons prints before the step, or instead of it under `-n`."""
+        because = target[0].attributes.because = why(target[0])
+        return f"{self.verb} {target[0].attributes.subject}" + (f": {because}" if because else "")
+
+    def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
+        """Perform the step; keep the facts it was made from."""
+        inputs = target[0].attributes.inputs
+        try:
+            if inputs.attributes.failure is not None:
+                raise inputs.attributes.failure
+            self.perform(target, source, env)
+            run = target[0].attributes.run
+            run.remember(str(target[0]), inputs.attributes.facts, getattr(target[0].attributes, "because", None))
+            run.report(self.verb, target[0])
+        except (MultiarchError, OSError) as error:
+            raise SCons.Errors.BuildError(node=target[0], errstr=told(error), status=2, exitstatus=2) from error
+
+
+def why(target: Any) -> str | None:
+    """The reason for which a target runs, in one line; None when there is none to tell."""
+    known = target.get_stored_info().binfo.bactsig is not None
+    if not target.exists():
+        return "it is not there" if known else None
+    if not known:
+        return "no record of the last build"
+    facts = target.attributes.inputs.attributes.facts
+    before = target.attributes.run.recall(str(target))
+    found = [] if facts is None or before is None else list(changes(before, facts))
+    # A file that the facts name, too, is told once.
+    return brief([*found, *(reason for reason in reasons(target) if reason not in found)])
+
+
+def told(error: Exception) -> str:
+    """The words of an error for the person at the terminal."""
+    if not isinstance(error, OSError) or isinstance(error, MultiarchError):
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    hints = {
+        errno.ENOSPC: "free some space and run the same command again; nothing half-written was left",
+        errno.EACCES: "the folder must be writable for you",
+        errno.EROFS: "the folder must be writable",
+    }
+    hint = hints.get(error.errno or 0)
+    return f"{where}{error.strerror or error}" + (f"\n  hint: {hint}" if hint else "")
+
+
+def fail(error: Exception) -> NoReturn:
+    """End SCons as it ends itself on a user's error: one message, status 2, no traceback."""
+    sys.stderr.write(f"\nscons: *** {error}\n")
+    sys.stderr.flush()
+    SCons.Script.Exit(2)
+    raise SystemExit(2)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file at once or not at all; its folder is made."""
+    from multiarch.store.atomic import replacing
+
+    with replacing(path) as file:
+        file.write(content)
