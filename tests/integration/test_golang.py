@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.golang_repository import Repository
 from multiarch.golang import (
     CompileFailed,
     GoBuild,
@@ -26,11 +26,6 @@ from multiarch.golang import (
 )
 from multiarch.platform import Platform
 from multiarch.statcache import StatCache
-
-_spec = importlib.util.spec_from_file_location("golang_repository", Path(__file__).with_name("golang_repository.py"))
-golang_repository = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(golang_repository)
-Repository = golang_repository.Repository
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64", "windows/amd64", "darwin/arm64")
 ALL = set(PLATFORMS)
