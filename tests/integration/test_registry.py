@@ -39,6 +39,20 @@ from multiarch.store.registry import Registry, resolve_all
 QUICK = Settings(backoff=0.01, longest_pause=1.0, chunk=1 << 20)
 
 
+@pytest.fixture(scope="module", params=["debian", "v3"])
+def running(request: pytest.FixtureRequest, make_registry: Callable[..., Machine]) -> Machine:
+    return make_registry(request.param)
+
+
+@pytest.fixture
+def registry(running: Machine) -> Machine:
+    """Return each of the registries that people run, empty."""
+    running.start()
+    running.empty()
+    running.requests()
+    return running
+
+
 def transport(
     settings: Settings = QUICK, environment: dict[str, str] | None = None, home: Path = Path("/nowhere")
 ) -> Transport:

@@ -14,7 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from multiarch.descriptor import Descriptor
 from multiarch.digest import BLOCK, verifying
@@ -51,7 +51,8 @@ class Content:
             self._stream = verifying(self._content(), digest, size, where="the content to be sent")
             while self._position < offset and self.read(min(BLOCK, offset - self._position)):
                 pass  # what the registry has already counts for the digest all the same
-        return io.BufferedReader(_Window(self), BLOCK)
+        # No buffer of its own: what it read ahead would be missing from the next chunk.
+        return cast("BinaryIO", _Window(self))
 
     def read(self, size: int) -> bytes:
         """The next bytes; DigestMismatch instead of the last ones when these are not what the descriptor says."""
@@ -76,10 +77,8 @@ class _Window(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
-        block = self._content.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
+    def read(self, size: int | None = -1) -> bytes:
+        return self._content.read(-1 if size is None else size)
 
 
 class Upload:

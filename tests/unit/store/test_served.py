@@ -1,0 +1,32 @@
+"""What registries call content in headers."""
+
+from __future__ import annotations
+
+import pytest
+
+from multiarch.digest import Digest, DigestMismatch
+from multiarch.store.http import Answer
+from multiarch.store.served import check_digest, digest_of
+
+GOOD, OTHER = Digest("sha256", "a" * 64), Digest("sha256", "b" * 64)
+
+
+def answer(header: str | None) -> Answer:
+    return Answer(200, {} if header is None else {"Docker-Content-Digest": header}, b"", "")
+
+
+@pytest.mark.parametrize("header", [None, "", "nonsense", "sha256:AAAA", "md5:00"])
+def test_a_header_that_is_no_digest_says_nothing(header: str | None) -> None:
+    assert digest_of(answer(header)) is None
+    check_digest(answer(header), GOOD, where="r/a")
+
+
+def test_a_header_that_agrees_or_uses_another_algorithm_is_fine() -> None:
+    check_digest(answer(f" {GOOD} "), GOOD, where="r/a")
+    check_digest(answer(f"sha512:{'c' * 128}"), GOOD, where="r/a")
+
+
+def test_a_header_that_contradicts_is_an_error() -> None:
+    with pytest.raises(DigestMismatch) as raised:
+        check_digest(answer(str(OTHER)), GOOD, where="r/a")
+    assert str(raised.value) == f"r/a: the registry calls it {OTHER}, but it is {GOOD}"
