@@ -150,6 +150,13 @@ def helped(project: Project) -> tuple[set[str], set[str]]:
     return known, variables
 
 
+def questions(project: Project) -> set[str]:
+    """Return the first words that SCons takes beside targets: an unknown word is answered with all that there are."""
+    text = project.scons("zzzz", check=False).text
+    words = set(text.partition("there is: ")[2].splitlines()[0].split(", "))
+    return words - helped(project)[0]
+
+
 def listed(path: Path, word: str) -> set[str]:
     """Return the names in backquotes of the paragraph that begins with `word`."""
     (paragraph,) = re.findall(rf"^{word}: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -162,16 +169,18 @@ def test_the_readme_names_every_target_and_variable_that_help_knows_and_no_other
     assert {"REGISTRY", "PLATFORMS"} <= variables
     assert listed(README, "Targets") == targets - ALIASES
     assert listed(README, "Variables") == variables
+    assert listed(README, "Questions") == questions(project)
 
 
 def test_the_reference_describes_every_target_and_variable_that_help_knows_and_no_other(project: Project):
     targets, variables = helped(project)
     text = REFERENCE.read_text(encoding="utf-8")
-    told_targets, told_variables = (
-        set(re.findall(r"^\| `([\w-]+)`", text.partition(f"\n## {title}\n")[2].partition("\n## ")[0], re.MULTILINE))
-        for title in ("Targets", "Variables")
+    told_targets, told_questions, told_variables = (
+        set(re.findall(r"^\| `([\w-]+)", text.partition(f"\n## {title}\n")[2].partition("\n## ")[0], re.MULTILINE))
+        for title in ("Targets", "Questions", "Variables")
     )
     assert told_targets == targets - ALIASES
+    assert told_questions == questions(project)
     assert told_variables == variables
     assert all(f"`{alias}`" in text for alias in targets & ALIASES)
 
