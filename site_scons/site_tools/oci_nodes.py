@@ -84,6 +84,8 @@ class Inputs(SCons.Node.Python.Value):
 def track(env: Any, nodes: Nodes) -> Nodes:
     """Turn File nodes into tracked ones; harmless when they are already."""
     for node in nodes:
+        if type(node) is SCons.Node.FS.Entry:  # what Command makes; tracked too late, it had a signature of SCons first
+            node.disambiguate()
         if type(node) is SCons.Node.FS.File:
             node.__class__ = Tracked
         node.attributes.run = env["MULTIARCH_RUN"]
