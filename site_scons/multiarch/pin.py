@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
 from multiarch.index import Index
 from multiarch.manifest import Manifest
@@ -27,12 +28,14 @@ def pin(
     *,
     into: Store | None = None,
     into_reference: Reference | None = None,
+    deep: bool = False,
+    again: frozenset[Digest] = frozenset(),
 ) -> Receipt:
     """Find the image of `platform` under `reference`, which may be an index, and say what it is.
 
     The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
     the platform that its config names. With `into` (bound to `into_reference`) the image is copied there, under that
-    tag, first. Idempotent. Raises PinMissing, or what the places raise.
+    tag, first; `deep` and `again` as `copy` has them. Idempotent. Raises PinMissing, or what the places raise.
     """
     where = str(reference)
     held = source.resolve(str(reference.digest) if reference.digest is not None else reference.tag or "latest")
@@ -57,7 +60,8 @@ def pin(
         mountable = (
             {b.digest: reference for b in manifest.blobs()} if into_reference.registry == reference.registry else {}
         )
-        copy(source, into, chosen.bare(), tags=(into_reference.tag or "",), mountable=mountable)
+        tags = (into_reference.tag or "",)
+        copy(source, into, chosen.bare(), tags=tags, mountable=mountable, deep=deep, again=again)
     return Receipt(reference.with_digest(held.digest), found)
 
 

@@ -37,12 +37,15 @@ def publish(
     policy: Policy,
     also: tuple[str, ...] = (),
     mountable: Mapping[Digest, Reference] = _NOTHING,
+    deep: bool = False,
+    again: frozenset[Digest] = frozenset(),
 ) -> Published:
     """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
-    `root` is new under this reference, or when they are absent; otherwise they are left alone. Raises TagMoved or
-    TagImmutable as the policy says, and TagMoved when somebody moved the tag while this push ran.
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep` and `again` as
+    `copy` has them: a tag that holds `root` already is mended below. Raises TagMoved or TagImmutable as the policy
+    says, and TagMoved when somebody moved the tag while this push ran.
     """
     tag = reference.tag or ""
     observed = store.resolve(tag)
@@ -59,8 +62,8 @@ def publish(
     copied = Copied(present=(root,))
     names = [tag] if decided.move is not Move.KEEP else []
     names += [plan.reference.tag or "" for plan in others]
-    if names:
-        copied = copy(source, store, root, tags=tuple(names), mountable=mountable)
+    if names or deep or again:
+        copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again)
         _compare(store, root, reference)
     remarks = tuple(plan.remark for plan in (decided, *others) if plan.remark)
     return Published(Receipt(reference, root), decided.move, copied, remarks)

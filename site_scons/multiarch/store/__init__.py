@@ -7,7 +7,7 @@ beside this one are its implementations: `memory`, `layout`, `archive`, `registr
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -94,16 +94,21 @@ class _Copy:
     store: Store
     mountable: Mapping[Digest, Reference]
     pool: ThreadPoolExecutor
+    deep: bool
+    again: frozenset[Digest]
 
     def tree(self, root: Descriptor) -> Copied:
         """Everything below `root`, then `root` itself, by digest."""
         if not (is_index(root.media_type) or is_manifest(root.media_type)):
             return self.blob(root)
-        if self.store.has(root):
+        there = root.digest not in self.again and self.store.has(root)
+        if there and not self.deep:
             # The spec lets a registry hold a manifest only with its blobs; what breaks that promise is verify's work.
             return Copied(present=(root,))
         content = read(self.source, root)
         done = self._children(root, content)
+        if there:
+            return done + Copied(present=(root,))
         self.store.put(root, lambda: _reader(content))
         return done + Copied(sent=(root,))
 
@@ -118,13 +123,28 @@ class _Copy:
         return sum(results, Copied())
 
     def blob(self, descriptor: Descriptor) -> Copied:
-        if self.store.has(descriptor):
+        distrusted = descriptor.digest in self.again
+        if not distrusted and self.store.has(descriptor):
             return Copied(present=(descriptor,))
         origin = self.mountable.get(descriptor.digest)
-        if origin is not None and self.store.mount(descriptor, origin):
+        if origin is not None and not distrusted and self.store.mount(descriptor, origin):
             return Copied(mounted=(descriptor,))
         self.store.put(descriptor, lambda: self.source.open(descriptor))
         return Copied(sent=(descriptor,))
+
+
+def holds(asked: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tuple[bool | MultiarchError, ...]:
+    """Whether each blob is in its place, `workers` questions at once; in the order given, an error where none knows."""
+
+    def ask(question: tuple[Store, Descriptor]) -> bool | MultiarchError:
+        store, descriptor = question
+        try:
+            return store.has(descriptor)
+        except MultiarchError as error:
+            return error
+
+    with ThreadPoolExecutor(workers) as pool:
+        return tuple(pool.map(ask, asked))
 
 
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
@@ -138,15 +158,18 @@ def copy(
     tags: tuple[str, ...] = (),
     mountable: Mapping[Digest, Reference] = _NOTHING,
     workers: int = 4,
+    deep: bool = False,
+    again: frozenset[Digest] = frozenset(),
 ) -> Copied:
     """Make `root` and all below it be in `store`: blobs, then manifests by digest, the tags last.
 
     Idempotent; only what is absent is sent, `workers` blobs at once. A blob in `mountable` is first asked for from that
-    repository. Foreign layers are never sent. Raises what the two places raise; then no tag was written, and what was
-    sent stays and is found by the next copy.
+    repository. Foreign layers are never sent. A manifest that is there is taken to have its blobs; with `deep` these
+    are asked for too, and sent where they miss. What is in `again` is sent although it seems to be there. Raises what
+    the two places raise; then no tag was written, and what was sent stays and is found by the next copy.
     """
     with ThreadPoolExecutor(workers) as pool:
-        copied = _Copy(source, store, mountable, pool).tree(root)
+        copied = _Copy(source, store, mountable, pool, deep, again).tree(root)
     for name in tags:
         store.tag(name, root)
     return copied

@@ -69,21 +69,28 @@ class Layout:
             return False
         if descriptor.media_type not in MANIFESTS or descriptor.size > LIMIT:
             return True
-        try:
-            with self.open(descriptor) as stream:
-                stream.read()
-        except (DigestMismatch, BlobMissing):
-            return False
-        return True
+        return self._right(descriptor)
 
     def put(self, descriptor: Descriptor, content: Callable[[], BinaryIO]) -> None:
-        """Write the content, verified, on the disk when this returns; DigestMismatch leaves nothing behind."""
-        if self.has(descriptor):
+        """Write the content, verified, on the disk when this returns; DigestMismatch leaves nothing behind.
+
+        What lies there already is read through: it stays when it is right, and is replaced when it is damaged.
+        """
+        if self._right(descriptor):
             return
         self._establish()
         with verifying(content(), descriptor.digest, descriptor.size) as stream:  # noqa: SIM117  # read, then written
             with replacing(self._blob(descriptor.digest), durable=True) as sink:
                 shutil.copyfileobj(stream, sink, BLOCK)
+
+    def _right(self, descriptor: Descriptor) -> bool:
+        try:
+            with self.open(descriptor) as stream:
+                while stream.read(BLOCK):
+                    pass
+        except (DigestMismatch, BlobMissing):
+            return False
+        return True
 
     def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
         """Take a blob over from a sibling in the same folder, as a hard link where the file system has them.
@@ -95,13 +102,9 @@ class Layout:
         sibling = self._sibling(origin)
         if sibling is None or not sibling.has(descriptor):
             return False
-        try:
-            with sibling.open(descriptor) as stream:
-                while stream.read(BLOCK):
-                    pass
-            self._link(sibling, descriptor)
-        except (DigestMismatch, BlobMissing):
+        if not sibling._right(descriptor):  # noqa: SLF001  # of the same class
             return False
+        self._link(sibling, descriptor)
         return True
 
     def tag(self, name: str, descriptor: Descriptor) -> None:
