@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from multiarch.golang import GoBuild, build
 from multiarch.platform import Platform
 from multiarch.why import Facts
-from oci_nodes import declare, track, undrifted
+from oci_nodes import declare, track
 from oci_run import Run
 from oci_steps import Step
 
@@ -53,6 +54,11 @@ def facts(run: Run, wanted: GoBuild) -> Facts:
     return Facts(dict(found.facts), dict(found.files))
 
 
+def not_executable(node: Any) -> str | None:
+    """Why a program with the right bytes is not right: archives of CI systems lose modes, and an image would too."""
+    return None if os.access(node.get_abspath(), os.X_OK) else "it is not executable"
+
+
 STEP = Step("Compile", perform)
 
 
@@ -75,7 +81,7 @@ def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sourc
     nodes[0].attributes.build, nodes[0].attributes.platform = build_record, wanted
     run: Run = env["MULTIARCH_RUN"]
     run.programs.append(build_record)  # one `go list` will serve all programs of a platform
-    declare(env, nodes, lambda: facts(run, build_record), name, undrifted)
+    declare(env, nodes, lambda: facts(run, build_record), name, lambda: not_executable(nodes[0]))
     return nodes
 
 
