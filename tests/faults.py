@@ -75,6 +75,7 @@ class Seen:
     method: str
     path: str
     authorization: str | None
+    range: str | None = None
     body: int = 0
 
 
@@ -223,7 +224,7 @@ class FaultProxy:
         if head is None:
             return False
         method, path, _ = head.first.split(" ", 2)
-        seen = Seen(kind_of(method, path), method, path, head.get("Authorization"))
+        seen = Seen(kind_of(method, path), method, path, head.get("Authorization"), head.get("Range"))
         with self._lock:
             self.seen.append(seen)
             fault = self._take(seen.kind)

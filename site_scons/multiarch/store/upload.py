@@ -28,6 +28,7 @@ _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})\Z")
 _NOT_FOUND, _RANGE_WRONG = 404, 416
 _COMMIT_S = 300.0  # a registry hashes or copies the whole blob before it answers the last PUT
 _KEPT_S = 7 * 86_400.0
+_TOO_OFTEN = 3
 
 
 class UploadLost(Transient):
@@ -164,7 +165,10 @@ class Upload:
             length=length,
         )
         answer = self._transport.ask(request)
-        self._check_session(answer, request)
+        if not answer.fine:
+            # Some take no chunks, or not of this size; the way in one piece is open with every registry.
+            self._whole = answer.status not in (_NOT_FOUND, _RANGE_WRONG)
+            raise self._lost()
         self._take_location(answer, request)
         held = _held(answer)
         self._offset = offset + length if held is None else held
@@ -209,6 +213,7 @@ class Upload:
         self._forget()
         self._location, self._offset = None, 0
         self._restarts += 1
+        self._whole = self._whole or self._restarts >= _TOO_OFTEN
         if self._restarts >= self._transport.settings.attempts:
             what = f"the registry lost the upload of {self._descriptor.digest} {self._restarts} times"
             return RegistryRefused(what, where=self._name.name, hint="is its storage full, or shared badly by several?")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,16 @@ def test_a_name_that_is_none_is_never_asked_for() -> None:
 
 def test_no_references_are_no_questions() -> None:
     assert resolve_all(Transport(Settings(), Credentials({}, Path("/nowhere"))), []) == {}
+
+
+def test_a_no_op_does_not_pay_for_http() -> None:
+    code = "import sys, multiarch.store.registry; print([m for m in ('urllib3', 'docker', 'ssl', 'email') if m in sys.modules])"
+    root = Path(__file__).resolve().parents[3] / "site_scons"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "[]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import email.utils
 
 from multiarch.errors import MultiarchError
 
@@ -95,6 +94,8 @@ def retry_after(header: str | None) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])
+    import email.utils
+
     try:
         when = email.utils.parsedate_to_datetime(text)
     except (TypeError, ValueError):

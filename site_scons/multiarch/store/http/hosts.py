@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from multiarch.errors import MultiarchError
+
+if TYPE_CHECKING:
+    import ssl
 
 LOOPBACK = ("127.0.0.0/8", "::1", "localhost")
 """Hosts that may speak plain HTTP or show an unknown certificate when nothing else is said, as with Docker."""
@@ -63,6 +66,8 @@ def tls_context(netloc: str, *, insecure: bool, ca_file: Path | None, certs_dirs
     A folder is read as Docker reads `/etc/docker/certs.d/<host[:port]>`: `*.crt` are authorities, `X.cert` with `X.key`
     is a client certificate. An insecure host's own certificate is not checked. InvalidCertificates names a bad file.
     """
+    import ssl
+
     if insecure:  # without the system's authorities: reading them costs more than a local registry's answer
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False

@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 _REDIRECTS = 5
 _POLL_S = 0.2
 _SHOWN = 400
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 400, 401, 403, 408, 429
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_LARGE, _TOO_MANY = 400, 401, 403, 408, 413, 429
 _FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
 _READS = ("GET", "HEAD")
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
@@ -113,9 +113,13 @@ class Transport:
         if _origin(answer.url) != _origin(self._absolute(self._host(request.registry), request.url)):
             what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
             return RegistryRefused(what, where=request.name)
-        return RegistryRefused(
-            f"the registry refused to {request.action}: {self._complaint(answer)}", where=request.name
+        hint = (
+            "a proxy before it limits what it takes (nginx: client_max_body_size)"
+            if answer.status == _TOO_LARGE
+            else None
         )
+        what = f"the registry refused to {request.action}: {self._complaint(answer)}"
+        return RegistryRefused(what, where=request.name, hint=hint)
 
     @contextlib.contextmanager
     def uploading(self, registry: str) -> Iterator[None]:

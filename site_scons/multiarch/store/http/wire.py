@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-import ssl
 import threading
 import urllib.parse
 import weakref
@@ -22,6 +21,8 @@ from multiarch.store.http.failures import AnswerTooLarge, Cancelled, Interrupted
 from multiarch.store.http.hosts import proxy_for, tls_context
 
 if TYPE_CHECKING:
+    import ssl
+
     import urllib3
     import urllib3.connection
     import urllib3.exceptions
@@ -317,6 +318,8 @@ def explain(error: urllib3.exceptions.HTTPError, netloc: str, connect: float, re
 
 
 def _untrusted(error: urllib3.exceptions.SSLError, netloc: str) -> MultiarchError:
+    import ssl
+
     cause = error.args[0] if error.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):
         folder = f"/etc/docker/certs.d/{netloc}"
