@@ -140,6 +140,14 @@ def test_the_line_for_another_language_builds_a_c_program(project: Project):
     assert {name.partition("/")[0] for name in project.digests()} == {"bin", "images", "manifest"}
 
 
+def test_a_choice_can_be_kept_in_the_sconstruct_and_in_custom_py_and_the_command_line_wins(project: Project):
+    project.replace("SConstruct", 'PROGRAM="demo",', 'PROGRAM="demo", DEFAULTS={"PLATFORMS": "linux/s390x"},')
+    assert "PLATFORMS=linux/s390x" in project.scons("-h").text
+    project.edit("custom.py", 'PLATFORMS = "linux/ppc64le"\n')
+    assert "PLATFORMS=linux/ppc64le" in project.scons("-h").text
+    assert "PLATFORMS=linux/arm64" in project.scons("-h", "PLATFORMS=linux/arm64").text
+
+
 def helped(project: Project) -> tuple[set[str], set[str]]:
     """Return the targets and the variables that `scons -h` names."""
     text = project.scons("-h").text
@@ -190,6 +198,15 @@ def test_variables_given_in_commands_exist(page: Path, project: Project):
     _, variables = helped(project)
     given = {name for line in commands(page) if "./sconsw" in line for name in re.findall(r"(?<=\s)([A-Z_]+)=", line)}
     assert given <= variables | {"BASE"}
+
+
+def test_the_architecture_names_every_room_and_every_module_of_the_tools():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (drawing,) = blocks(ROOT / "docs" / "architecture.md", "text")
+    rooms = {path.stem for path in (ROOT / "site_scons" / "multiarch").iterdir() if path.name[0] not in "_."}
+    tools = {path.stem for path in (ROOT / "site_scons" / "site_tools").glob("*.py")}
+    assert rooms | tools <= set(re.findall(r"\w+", drawing))
+    assert all(room in text for room in rooms)
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=names)
