@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from multiarch.digest import Digest
 from multiarch.document import Document, canonical, readable
@@ -27,9 +27,15 @@ class Facts:
 
     values: Mapping[str, str]
     files: Mapping[str, str]
+    known: str = field(default="", compare=False)
 
     def digest(self) -> str:
-        """One digest over everything, in hexadecimal: equal facts, equal digest, in whatever order they were given."""
+        """One digest over everything, in hexadecimal: equal facts, equal digest, in whatever order they were given.
+
+        `known` is that digest where who gave the facts has taken it already.
+        """
+        if self.known:
+            return self.known
         return Digest.of(canonical([sorted(self.values.items()), sorted(self.files.items())])).hex
 
     @classmethod

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from multiarch.golang import GoBuild, build
+from multiarch.golang import GoBuild
 from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_nodes import declare, track
@@ -43,15 +43,24 @@ def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuil
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Run `go build`; the program replaces the old one at once or not at all."""
+    from multiarch.golang import build
+
     run: Run = env["MULTIARCH_RUN"]
     wanted = target[0].attributes.build
-    build(wanted, Path(target[0].get_abspath()), run.toolchain(), run.lister().environment(wanted))
+    lister = run.lister()
+    build(
+        wanted,
+        Path(target[0].get_abspath()),
+        run.toolchain(),
+        lister.environment(wanted),
+        hints=lister.inputs(wanted).hints,
+    )
 
 
 def facts(run: Run, wanted: GoBuild) -> Facts:
     """Everything that can change the program: files by name, flags and versions by value."""
     found = run.lister().inputs(wanted)
-    return Facts(dict(found.facts), dict(found.files))
+    return Facts(dict(found.facts), dict(found.files), found.digest)
 
 
 def not_executable(node: Any) -> str | None:
@@ -76,8 +85,7 @@ def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sourc
     node = env.File(name)
     if node.has_builder():
         return [node]
-    module = build_record.directory / "go.mod"
-    nodes = own.OciGo(name, [str(module), *generated] if module.is_file() else generated)
+    nodes = own.OciGo(name, generated)
     nodes[0].attributes.build, nodes[0].attributes.platform = build_record, wanted
     run: Run = env["MULTIARCH_RUN"]
     run.programs.append(build_record)  # one `go list` will serve all programs of a platform

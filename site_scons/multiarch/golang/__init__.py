@@ -13,11 +13,15 @@ other; callers hold a lock around the first build of a platform. Nothing here do
 
 from __future__ import annotations
 
-from multiarch.golang.compiler import CompileFailed, NoMainPackage, build
-from multiarch.golang.inputs import Hints, Inputs, InvalidInputs, explain
-from multiarch.golang.lister import Lister
-from multiarch.golang.recipe import GoBuild, command, environment
-from multiarch.golang.toolchain import GoNotFound, Toolchain, find_go, minimum_version
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiarch.golang.compiler import CompileFailed, NoMainPackage, build
+    from multiarch.golang.inputs import Hints, Inputs, InvalidInputs, explain
+    from multiarch.golang.lister import Lister
+    from multiarch.golang.recipe import GoBuild, command, environment
+    from multiarch.golang.toolchain import GoNotFound, Toolchain, find_go, minimum_version
 
 __all__ = [
     "CompileFailed",
@@ -36,3 +40,19 @@ __all__ = [
     "find_go",
     "minimum_version",
 ]
+
+_ROOMS = {
+    "compiler": ("CompileFailed", "NoMainPackage", "build"),
+    "inputs": ("Hints", "Inputs", "InvalidInputs", "explain"),
+    "lister": ("Lister",),
+    "recipe": ("GoBuild", "command", "environment"),
+    "toolchain": ("GoNotFound", "Toolchain", "find_go", "minimum_version"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Open a room when it is first asked for: a build that has nothing to compile does not load the compiler's."""
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(importlib.import_module(f"multiarch.golang.{room}"), name)
+    raise AttributeError(f"module 'multiarch.golang' has no attribute '{name}'")
