@@ -271,7 +271,7 @@ def resolve_all(
     the call returns by then. Nothing is raised for a single reference; references in the order given.
     """
     wanted = list(dict.fromkeys(references))
-    done: queue.SimpleQueue[tuple[Reference, Observed]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]] = queue.SimpleQueue()
     by_host: defaultdict[str, list[Reference]] = defaultdict(list)
     for reference in wanted:
         by_host[reference.registry].append(reference)
@@ -284,12 +284,17 @@ def resolve_all(
             reference, answer = done.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
             break
+        if isinstance(answer, Exception) and not isinstance(answer, MultiarchError):
+            raise answer
         answers[reference] = answer
     return {reference: answers.get(reference, _late(reference, limit)) for reference in wanted}
 
 
 def _ask_host(
-    transport: Transport, group: list[Reference], limit: float, done: queue.SimpleQueue[tuple[Reference, Observed]]
+    transport: Transport,
+    group: list[Reference],
+    limit: float,
+    done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]],
 ) -> None:
     """Start the threads that ask one host."""
     # One token for all repositories, where the service grants that; not too many, as some limit a request's length.
@@ -309,11 +314,13 @@ def _ask_host(
         threading.Thread(target=work, daemon=True).start()
 
 
-def _observe(transport: Transport, reference: Reference, limit: float, likes: tuple[str, ...]) -> Observed:
+def _observe(
+    transport: Transport, reference: Reference, limit: float, likes: tuple[str, ...]
+) -> Descriptor | Exception | None:
     name = str(reference.digest) if reference.digest is not None else reference.tag or "latest"
     try:
         return Registry(transport, reference).look(name, limit=limit, likes=likes)
-    except MultiarchError as error:
+    except Exception as error:  # noqa: BLE001  # raised by `resolve_all`, not lost with its thread
         return error
 
 
