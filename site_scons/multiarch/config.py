@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, replace
 
 from multiarch.descriptor import Descriptor
@@ -9,6 +10,12 @@ from multiarch.digest import Digest
 from multiarch.document import Document, InvalidDocument, canonical
 from multiarch.mediatype import CONFIG
 from multiarch.platform import Platform
+
+
+def instant(epoch: int) -> str:
+    """Seconds since 1970 as the specification's time (RFC 3339)."""
+    moment = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(seconds=epoch)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(len("1970-01-01T00:00:00Z"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
+
+if TYPE_CHECKING:
+    from multiarch.descriptor import Descriptor
+    from multiarch.digest import Digest
 
 AUTO = "auto"
 NAMES = ("embedded", "buildx", "podman", "docker")
@@ -50,7 +52,10 @@ class BuildPlan:
     Paths are absolute. `epoch` is the one time stamp, in seconds. `bases` holds every image that a FROM or `--from=`
     names. `hidden` are paths below the context that are never part of it: what the build itself makes of images.
     `foreign` are globs of files in the image that may be of another machine. `file_digest` gives the sha256, in
-    hexadecimal, of a file of the context (a stat cache, so that nothing is hashed twice).
+    hexadecimal, of a file of the context (a stat cache, so that nothing is hashed twice). `build_platform` is what
+    BUILDPLATFORM says to a Dockerfile whose RUNs an engine executes; None: the platform that is built for. `secrets`
+    and `ssh` are as the docker CLI writes them (`id=token,src=/run/token`, `id=token,env=TOKEN`; `default`): where they
+    are, never what they are, and no part of any signature.
     """
 
     platform: Platform
@@ -64,6 +69,9 @@ class BuildPlan:
     bases: tuple[Base, ...] = ()
     foreign: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    build_platform: Platform | None = None
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from multiarch.digest import BLOCK
-from multiarch.engine.embedded.tree import CannotCopy, Content, Node
+from multiarch.engine.reading.tree import CannotCopy, Content, Node
 from multiarch.layer import Kind
 
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([n]) + b"\x2a\x4d\x18" for n in range(0x50, 0x60)))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from multiarch import layer as layers
 from multiarch import windows
+from multiarch.config import ImageConfig
 from multiarch.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch.digest import Digest
-from multiarch.document import canonical
+from multiarch.dockerfile import InvalidDockerfile
 from multiarch.engine.embedded.building import Stage
-from multiarch.engine.embedded.tree import Node
+from multiarch.engine.reading.tree import Node
 from multiarch.errors import MultiarchError
 from multiarch.gzipstream import COMPRESSOR
 from multiarch.manifest import Manifest
@@ -50,13 +52,22 @@ def assemble(stage: Stage, output: Path, *, epoch: int) -> Descriptor:
         base = stage.base
         below = () if base is None else base.layers
         config = replace(stage.config, diff_ids=(*stage.config.diff_ids, *(diff_id for _, diff_id in own)))
-        content = config.to_json()
+        content = _content(config)
         manifest = Manifest(config.descriptor(), (*below, *(descriptor for descriptor, _ in own)))
         archive.put(manifest.config, lambda: io.BytesIO(content))
         archive.put(manifest.descriptor(), lambda: io.BytesIO(manifest.to_json()))
         root = replace(manifest.descriptor(), platform=config.platform, annotations=_annotations(stage, keys))
         archive.root(root)
     return root
+
+
+def _content(config: ImageConfig) -> bytes:
+    try:
+        return config.to_json()
+    except UnicodeEncodeError:
+        raise InvalidDockerfile(
+            "holds text that is not UTF-8, which an image's config cannot say", hint="store the Dockerfile as UTF-8"
+        ) from None
 
 
 def _written(archive: ArchiveWriter, names: Names, epoch: int, *, on_windows: bool) -> tuple[Descriptor, Digest]:
@@ -102,4 +113,4 @@ def _key(names: Names, epoch: int, *, on_windows: bool) -> str:
         for path, node in names
     ]
     whole = (FORMAT, COMPRESSOR, epoch, on_windows, described)
-    return hashlib.sha256(canonical(whole)).hexdigest()
+    return hashlib.sha256(json.dumps(whole).encode("ascii")).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,17 +12,18 @@ from multiarch import windows
 from multiarch.config import ImageConfig
 from multiarch.dockerfile import Add, Cmd, Command, Copy, Entrypoint, Run, Workdir
 from multiarch.engine import BuildPlan, UnsupportedInstruction
-from multiarch.engine.embedded import names, sources
-from multiarch.engine.embedded.bases import BaseImage, Images, check_platform
-from multiarch.engine.embedded.configuring import configured, is_absolute, recorded, workdir
-from multiarch.engine.embedded.context import Context
+from multiarch.engine.embedded import names
+from multiarch.engine.embedded.configuring import configured, recorded, workdir
 from multiarch.engine.embedded.copying import Manner, copy
 from multiarch.engine.embedded.inline import InlineTree
 from multiarch.engine.embedded.layertree import BaseTree
 from multiarch.engine.embedded.modes import Chmod
-from multiarch.engine.embedded.recipe import PATH, SCRATCH, PlannedStage, Recipe, Scope, environment
-from multiarch.engine.embedded.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
 from multiarch.engine.embedded.unpacking import unpack
+from multiarch.engine.reading import sources
+from multiarch.engine.reading.bases import BaseImage, Images, check_platform
+from multiarch.engine.reading.context import Context
+from multiarch.engine.reading.recipe import PATH, SCRATCH, PlannedStage, Recipe, Scope, environment
+from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, is_absolute, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
@@ -41,6 +42,14 @@ class Stage:
     base: BaseImage | None
     layers: tuple[tuple[tuple[str, Node], ...], ...] = ()
     cmd_is_set: bool = False
+
+    def own(self) -> Mapping[str, Node]:
+        """What the stage's own layers leave, by path: a name of an earlier one may be gone in a later one."""
+        merged = Overlay()
+        for layer in self.layers:
+            for path, node in layer:
+                merged.put(path, node)
+        return merged.changes
 
 
 def unsupported(command: Command, where: str) -> UnsupportedInstruction | None:

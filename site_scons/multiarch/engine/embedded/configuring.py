@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import singledispatch
 
 from multiarch import windows
-from multiarch.config import HealthCheck, History, ImageConfig
+from multiarch.config import HealthCheck, History, ImageConfig, instant
 from multiarch.dockerfile import (
     Arg,
     Cmd,
@@ -26,6 +26,7 @@ from multiarch.dockerfile import (
     Workdir,
 )
 from multiarch.engine.embedded import ports, signals, wording
+from multiarch.engine.reading.tree import is_absolute
 
 _SHELL: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
 _UNIX_SHELL = ("/bin/sh", "-c")
@@ -33,7 +34,7 @@ _UNIX_SHELL = ("/bin/sh", "-c")
 
 def recorded(config: ImageConfig, created_by: str, epoch: int, *, layer: bool = False) -> ImageConfig:
     """The config with one more line of history."""
-    line = History(wording.instant(epoch), created_by, wording.COMMENT, empty_layer=not layer)
+    line = History(instant(epoch), created_by, wording.COMMENT, empty_layer=not layer)
     return replace(config, history=(*config.history, line))
 
 
@@ -55,13 +56,6 @@ def workdir(config: ImageConfig, path: str) -> str:
     if path.startswith("/"):
         return path
     return "/" + posixpath.normpath(posixpath.join(here, path)).strip("/")
-
-
-def is_absolute(path: str, system: str) -> bool:
-    """Whether a path of the image starts at its root."""
-    if system == "windows":
-        return path.replace("\\", "/").startswith("/") or path[1:3].replace("\\", "/") == ":/"
-    return path.startswith("/")
 
 
 @singledispatch

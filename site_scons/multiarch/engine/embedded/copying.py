@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from multiarch.engine.embedded.modes import Chmod
-from multiarch.engine.embedded.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
+from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 
-from multiarch.engine.embedded.tree import ROOT, Content, Node
+from multiarch.engine.reading.tree import ROOT, Content, Node
 from multiarch.layer import Kind
 
 

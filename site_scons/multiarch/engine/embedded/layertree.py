@@ -10,8 +10,8 @@ Anything else is taken as not being there: the limit of a sparse base. The layer
 from __future__ import annotations
 
 from multiarch.engine.embedded.archives import TarContents
-from multiarch.engine.embedded.bases import BaseImage
-from multiarch.engine.embedded.tree import ROOT, CannotCopy, Node, Overlay, joined, parent
+from multiarch.engine.reading.bases import BaseImage
+from multiarch.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, joined, parent
 from multiarch.layer import OPAQUE, WHITEOUT
 
 _USUAL = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from multiarch.engine.embedded.tree import CannotCopy
+from multiarch.engine.reading.tree import CannotCopy
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
 _ACTION = re.compile(r"([-+=])([rwxXstugo]*)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from multiarch.engine.embedded.tree import CannotCopy, Tree, resolve
+from multiarch.engine.reading.tree import CannotCopy, Tree, resolve
 from multiarch.layer import Kind
 
 _LIMIT = 10 << 20  # bytes of /etc/passwd that BuildKit reads

@@ -5,7 +5,7 @@ from __future__ import annotations
 from multiarch.digest import Digest
 from multiarch.engine import BuildPlan
 from multiarch.engine.embedded.assembling import FORMAT
-from multiarch.engine.embedded.inputs import ContextFile, ContextInputs
+from multiarch.engine.reading.inputs import ContextFile, ContextInputs
 from multiarch.gzipstream import COMPRESSOR
 from multiarch.layer import Kind
 

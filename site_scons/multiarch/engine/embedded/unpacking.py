@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from multiarch.engine.embedded.archives import TarContents
 from multiarch.engine.embedded.copying import Manner
-from multiarch.engine.embedded.tree import CannotCopy, Node, Overlay, joined, parent, resolve
+from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, joined, parent, resolve
 from multiarch.layer import Kind
 
 

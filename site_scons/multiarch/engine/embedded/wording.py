@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 
 from multiarch.config import HealthCheck
@@ -13,12 +12,6 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
 _ESCAPES |= {"\\": "\\\\", '"': '\\"'}
 _UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))
 _SECOND = 1_000_000_000
-
-
-def instant(epoch: int) -> str:
-    """Seconds since 1970 as the specification's time (RFC 3339)."""
-    moment = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(seconds=epoch)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(len("1970-01-01T00:00:00Z"))
 
 
 def quoted(words: Iterable[str]) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from multiarch.engine.embedded.modes import Chmod
-from multiarch.engine.embedded.tree import CannotCopy
+from multiarch.engine.reading.tree import CannotCopy
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.config import HealthCheck
+from multiarch.config import HealthCheck, instant
 from multiarch.engine.embedded import wording
 
 
@@ -30,8 +30,8 @@ def test_words_are_quoted_as_go_does():
 
 
 def test_a_time_is_written_as_rfc_3339():
-    assert wording.instant(0) == "1970-01-01T00:00:00Z"
-    assert wording.instant(1_700_000_000) == "2023-11-14T22:13:20Z"
+    assert instant(0) == "1970-01-01T00:00:00Z"
+    assert instant(1_700_000_000) == "2023-11-14T22:13:20Z"
 
 
 def test_a_healthcheck_is_written_as_go_prints_the_struct():

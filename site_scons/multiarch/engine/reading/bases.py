@@ -9,7 +9,7 @@ from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.dockerfile import InvalidDockerfile
 from multiarch.engine import Base, BuildPlan
-from multiarch.engine.embedded.recipe import BaseWanted, Recipe
+from multiarch.engine.reading.recipe import BaseWanted, Recipe
 from multiarch.executable import WrongMachine
 from multiarch.index import Index
 from multiarch.manifest import Manifest

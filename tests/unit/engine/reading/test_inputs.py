@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.engine.embedded import ContextFile
+from multiarch.dockerfile import InvalidDockerfile
+from multiarch.engine.reading.inputs import ContextFile
 from multiarch.layer import Kind
+from multiarch.platform import Platform
 
 
 def inputs(shop, text, **more):
@@ -42,6 +44,53 @@ def test_only_stages_that_the_target_needs_count(shop):
 def test_files_of_stages_are_no_files_of_the_context(shop):
     shop.write("a")
     assert inputs(shop, "FROM scratch AS s\nFROM scratch\nCOPY --from=s a /\n").wanted == ()
+
+
+def test_what_a_run_mounts_of_the_context_counts_as_copied(shop):
+    shop.write("src/main.c")
+    shop.write("other/x")
+    shop.write("go.mod")
+    text = (
+        "FROM scratch AS tools\nFROM scratch AS unused\nCOPY unused /\nFROM scratch\nARG WHERE=src\n"
+        "RUN --mount=type=bind,source=$WHERE,target=/src --mount=source=go.mod,target=/go.mod"
+        " --mount=type=cache,target=/root/.cache --mount=from=tools,source=other,target=/t"
+        " --mount=type=secret,id=token make\n"
+    )
+    found = inputs(shop, text)
+    assert found.wanted == ("src", "go.mod")
+    assert [file.path for file in found.files] == ["go.mod", "src", "src/main.c"]
+
+
+def test_a_mount_without_source_takes_the_whole_context(shop):
+    shop.write("a")
+    assert inputs(shop, "FROM scratch\nRUN --mount=target=/src make\n").wanted == ("",)
+
+
+def test_images_and_stages_that_a_run_mounts_are_needed(shop):
+    shop.write("a")
+    text = (
+        "FROM scratch AS tools\nCOPY a /a\nFROM scratch\n"
+        "RUN --mount=from=tools,target=/t --mount=type=cache,from=example.com/seed,target=/c x\n"
+    )
+    found = inputs(shop, text)
+    assert found.wanted == ("a",)
+    assert [base.name for base in found.bases] == ["example.com/seed"]
+
+
+def test_a_mount_of_a_stage_below_is_an_error(shop):
+    with pytest.raises(InvalidDockerfile) as caught:
+        inputs(shop, "FROM scratch\nRUN --mount=from=later,target=/t x\nFROM scratch AS later\nCOPY --from=0 / /\n")
+    assert str(caught.value) == (
+        "Dockerfile.test:2: RUN --mount with from=: that stage comes later\n"
+        "  hint: a stage can copy from the stages above it"
+    )
+
+
+def test_the_platform_that_is_built_on_is_what_the_plan_says(shop):
+    text = "FROM --platform=$BUILDPLATFORM example.com/go AS go\nFROM scratch\nCOPY --from=go /a /\n"
+    arm = Platform.parse("linux/arm64")
+    assert inputs(shop, text, build_platform=arm).bases[0].platform == arm
+    assert str(inputs(shop, text).bases[0].platform) == "linux/amd64"
 
 
 @pytest.mark.parametrize(

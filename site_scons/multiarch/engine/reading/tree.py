@@ -88,6 +88,13 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
+def is_absolute(path: str, system: str) -> bool:
+    """Whether a path of the image starts at its root."""
+    if system == "windows":
+        return path.replace("\\", "/").startswith("/") or path[1:3].replace("\\", "/") == ":/"
+    return path.startswith("/")
+
+
 def resolve(tree: Tree, path: str) -> str:
     """Follow every link of a path, the last one too, without ever leaving the tree; what is missing is kept as it is.
 

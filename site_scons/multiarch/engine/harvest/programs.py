@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from multiarch import windows
 from multiarch.config import ImageConfig
-from multiarch.engine.embedded.building import Stage
-from multiarch.engine.embedded.configuring import is_absolute
-from multiarch.engine.embedded.tree import LinkLoop, Node, Overlay, resolve
+from multiarch.engine.reading.tree import LinkLoop, Node, is_absolute, resolve
 from multiarch.executable import Machine, agrees, check, identify, read_head
 from multiarch.layer import Kind
 from multiarch.platform import Platform
@@ -21,13 +19,16 @@ _SIMPLE = re.compile(r"\s*(?:exec\s+)?([\w./+:\\-]+)")
 _MENTIONED = 5
 
 
-def check_programs(stage: Stage, platform: Platform, foreign: tuple[str, ...], warn: Callable[[str], None]) -> None:
-    """Raise WrongMachine when the program of ENTRYPOINT or CMD is in the image's own layers and of another machine.
+def check_programs(
+    own: Mapping[str, Node], config: ImageConfig, foreign: tuple[str, ...], warn: Callable[[str], None]
+) -> None:
+    """Raise WrongMachine when the program of ENTRYPOINT or CMD is in `own` and of another machine than the config's.
 
+    `own` is what the image's own layers leave, by path; of a content no more than its head is read.
     Every other executable of another machine is told to `warn`, unless a glob of `foreign` matches its path.
     """
-    own = _own(stage)
-    started = {path for word in _started(stage.config) for path in _found(stage.config, own, word)}
+    platform = config.platform
+    started = {path for word in _started(config) for path in _found(config, own, word)}
     silenced = [Wildcard(glob.strip("/")) for glob in foreign]
     mentioned = []
     for path, node in sorted(own.items()):
@@ -41,15 +42,6 @@ def check_programs(stage: Stage, platform: Platform, foreign: tuple[str, ...], w
     if mentioned:
         more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
         warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")
-
-
-def _own(stage: Stage) -> Mapping[str, Node]:
-    """What the image's own layers leave: a name of an earlier one may be gone in a later one."""
-    merged = Overlay()
-    for layer in stage.layers:
-        for path, node in layer:
-            merged.put(path, node)
-    return merged.changes
 
 
 def _machine(node: Node, platform: Platform) -> Machine | None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
-from multiarch.engine.embedded.context import Context
+from multiarch.dockerfile import InvalidDockerfile
+from multiarch.engine.reading.context import Context
+from multiarch.engine.reading.tree import CannotCopy
 from multiarch.ignorefile import IgnoreFile
 from workshop import sha256
 
@@ -63,3 +67,33 @@ def test_what_the_build_makes_of_images_is_not_in_the_context(shop):
     shop.write("_output/bin/demo")
     later = Context(shop.folder, sha256, None, hidden=("_output/images", "_output/release"))
     assert later.names("_output") == ("bin",)
+
+
+def test_what_is_hidden_is_not_there(shop):
+    shop.write("_output/images/a.tar")
+    shop.write("_output/bin/demo")
+    tree = context(shop, hidden=("_output/images",))
+    assert tree.names("_output") == ("bin",)
+    assert tree.lookup("_output/images/a.tar") is None
+
+
+def test_a_file_that_cannot_be_read_is_an_error(shop):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    shop.write("f")
+    plan = replace(shop.plan("FROM scratch\nCOPY f /f\n"), file_digest=refused)
+    with pytest.raises(CannotCopy, match="f' cannot be read: Permission denied"):
+        shop.engine().build(plan, shop.output)
+
+
+def test_names_that_are_not_utf8_are_kept(shop):
+    place = os.fsencode(shop.folder) + b"/d\xff"
+    os.mkdir(place)  # noqa: PTH102  # a Path holds no bytes
+    assert list(shop.files("FROM scratch\nCOPY . /x\n")) == ["x", "x/Dockerfile.test", "x/d\udcff"]
+    assert shop.engine().signature(shop.plan("FROM scratch\nCOPY . /x\n"))
+
+
+def test_a_config_that_is_not_utf8_is_an_error(shop):
+    with pytest.raises(InvalidDockerfile, match="holds text that is not UTF-8"):
+        shop.build(b"FROM scratch\nCMD echo \xff\n")

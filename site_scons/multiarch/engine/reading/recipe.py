@@ -19,6 +19,7 @@ from multiarch.dockerfile import (
     Env,
     InvalidDockerfile,
     Onbuild,
+    Run,
     Stage,
     expand,
     expand_heredoc,
@@ -26,6 +27,7 @@ from multiarch.dockerfile import (
     parse,
     stages,
 )
+from multiarch.dockerfile.mounts import Mount, parse_mount
 from multiarch.engine import Base, BuildPlan
 from multiarch.platform import Platform
 
@@ -97,7 +99,19 @@ class Recipe:
 
     def origin(self, command: Copy) -> int | str:
         """The stage that `--from=` names, or else the image; raises InvalidDockerfile."""
-        return _origin(command, self.stages, self.where(command.line))
+        return _origin(command.from_, "COPY --from=", self.stages, self.where(command.line))
+
+    def origins(self, command: Command) -> tuple[int | str, ...]:
+        """The stages and images that an instruction reads from: `COPY --from=`, `RUN --mount=from=`."""
+        return _origins(command, self.stages, self.where(command.line))
+
+    @property
+    def base_stage(self) -> PlannedStage:
+        """The stage that the target stands on in the end: one over an image, or over scratch."""
+        first = self.stages[self.target]
+        while first.below is not None:
+            first = self.stages[first.below]
+        return first
 
     def bases(self) -> tuple[BaseWanted, ...]:
         """The images that the target needs, each once, in the order in which they stand there."""
@@ -110,8 +124,7 @@ class Recipe:
                     (planned.base, planned.platform), BaseWanted(planned.base, planned.platform, planned.stage.line)
                 )
             for command in self.commands(number):
-                if isinstance(command, Copy) and command.from_:
-                    origin = self.origin(command)
+                for origin in self.origins(command):
                     if isinstance(origin, str) and origin != SCRATCH:
                         found.setdefault((origin, platform), BaseWanted(origin, platform, command.line))
         return tuple(found.values())
@@ -162,6 +175,12 @@ class Scope:
             taken = replace(taken, contents=files)
         return taken
 
+    def mounts(self, command: Run) -> tuple[Mount, ...]:
+        """The mounts of a RUN, as the variables are now; raises InvalidDockerfile."""
+        where = self._recipe.where(command.line)
+        variables, escape = self.variables, self._recipe.escape
+        return tuple(parse_mount(text, lambda word: _expand(word, variables, escape, where)) for text in command.mounts)
+
     def _arg(self, command: Arg, where: str) -> Arg:
         done = []
         for argument in command.arguments:
@@ -189,15 +208,16 @@ def environment(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _predefined(plan: BuildPlan, last: str) -> dict[str, str]:
-    """BuildKit's automatic arguments. The engine runs nothing, so it builds "on" the platform that it builds for."""
+    """BuildKit's automatic arguments. What runs nothing builds "on" the platform that it builds for."""
     platform = plan.platform
-    plain = replace(platform, os_version="", os_features=())
+    here = plan.build_platform or platform
+    plain = replace(here, os_version="", os_features=())
     return {
         "BUILDPLATFORM": str(plain),
-        "BUILDOS": platform.os,
-        "BUILDOSVERSION": platform.os_version,
-        "BUILDARCH": platform.architecture,
-        "BUILDVARIANT": platform.variant,
+        "BUILDOS": here.os,
+        "BUILDOSVERSION": here.os_version,
+        "BUILDARCH": here.architecture,
+        "BUILDVARIANT": here.variant,
         "TARGETPLATFORM": str(platform),
         "TARGETOS": platform.os,
         "TARGETOSVERSION": platform.os_version,
@@ -242,17 +262,25 @@ def _target(planned: tuple[PlannedStage, ...], wanted: str, name: str) -> int:
     return numbers[wanted.lower()]
 
 
-def _origin(command: Copy, planned: tuple[PlannedStage, ...], where: str) -> int | str:
-    text = command.from_
+def _origins(command: Command, planned: tuple[PlannedStage, ...], where: str) -> tuple[int | str, ...]:
+    if isinstance(command, Copy) and command.from_:
+        return (_origin(command.from_, "COPY --from=", planned, where),)
+    if isinstance(command, Run):
+        mounts = (parse_mount(text, str) for text in command.mounts)  # `from` holds no variable, and is all we ask
+        return tuple(_origin(mount.from_, "RUN --mount=from=", planned, where) for mount in mounts if mount.from_)
+    return ()
+
+
+def _origin(text: str, flag: str, planned: tuple[PlannedStage, ...], where: str) -> int | str:
     if "$" in text:
         raise InvalidDockerfile(
-            f"COPY --from={text}: variables are not expanded there",
+            f"{flag}{text}: variables are not expanded there",
             where=where,
             hint="write FROM with the variable and AS name, then --from=name",
         )
     if text.lstrip("+-").isdigit():
         if not 0 <= int(text) < len(planned):
-            raise InvalidDockerfile(f"COPY --from={text}: there is no stage {text}", where=where)
+            raise InvalidDockerfile(f"{flag}{text}: there is no stage {text}", where=where)
         return int(text)
     found = [number for number, each in enumerate(planned) if each.stage.name == text.lower()]
     return found[-1] if found else text
@@ -300,15 +328,18 @@ def _needed(
         if each.below is not None:
             pending.append(each.below)
         for command in (*triggers.get(number, ()), *each.stage.instructions):
-            if isinstance(command, Copy) and command.from_:
-                where = f"{name}:{command.line}"
-                origin = _origin(command, planned, where)
+            where = f"{name}:{command.line}"
+            for origin in _origins(command, planned, where):
                 if isinstance(origin, int):
                     if origin >= number:
                         raise InvalidDockerfile(
-                            f"COPY --from={command.from_}: that stage comes later",
+                            f"{_said(command)}: that stage comes later",
                             where=where,
                             hint="a stage can copy from the stages above it",
                         )
                     pending.append(origin)
     return tuple(sorted(needed))
+
+
+def _said(command: Command) -> str:
+    return f"COPY --from={command.from_}" if isinstance(command, Copy) else "RUN --mount with from="

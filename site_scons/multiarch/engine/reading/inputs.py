@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from multiarch.dockerfile import Add, Arg, Command, Copy, Env
+from multiarch.dockerfile import Add, Arg, Command, Copy, Env, Run
 from multiarch.engine import BuildPlan
-from multiarch.engine.embedded import sources
-from multiarch.engine.embedded.context import Context
-from multiarch.engine.embedded.recipe import PATH, BaseWanted, Recipe, Scope, environment
-from multiarch.engine.embedded.tree import joined, resolve
+from multiarch.engine.reading import sources
+from multiarch.engine.reading.context import Context
+from multiarch.engine.reading.recipe import PATH, BaseWanted, Recipe, Scope, environment
+from multiarch.engine.reading.tree import joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
@@ -19,7 +19,10 @@ from multiarch.wildcard import BadPattern, match_glob
 
 @dataclass(frozen=True, slots=True)
 class ContextFile:
-    """One name of the context that a COPY or ADD takes; `path` is relative, with `/`. `target` is a link's text."""
+    """One name of the context that a COPY, ADD or bind mount takes; `path` is relative, with `/`.
+
+    `target` is a link's text.
+    """
 
     path: str
     kind: Kind
@@ -42,7 +45,7 @@ class ContextInputs:
     ignore: IgnoreFile | None = None
 
     def reaches(self, path: str) -> bool:
-        """Whether a COPY or ADD would take a file of this path (relative, with `/`), be it there or not."""
+        """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
         if not any(_reaches(pattern, path) for pattern in self.wanted):
             return False
         if self.ignore is None:
@@ -55,8 +58,8 @@ class ContextInputs:
         return not excluded
 
 
-def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[int, Command]]:
-    """The instructions of the needed stages, with the number of the stage; variables replaced where files are named.
+def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
+    """The instructions of the needed stages, with their scope as it is there; variables replaced where files are named.
 
     The variables of a base are known as far as the plan says them (`Base.env`). Raises InvalidDockerfile.
     """
@@ -71,13 +74,20 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[int, Command]]:
             variables |= environment(known.get((planned.base, planned.platform), ()))
         scopes[number] = Scope(recipe, variables)
         for command in recipe.commands(number):
-            yield number, scopes[number].take(command) if isinstance(command, Arg | Env | Copy | Add) else command
+            yield (
+                scopes[number],
+                scopes[number].take(command) if isinstance(command, Arg | Env | Copy | Add) else command,
+            )
 
 
 def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: IgnoreFile | None) -> ContextInputs:
     """What the recipe takes of the context; raises MultiarchError for a Dockerfile that is wrong."""
     wanted: dict[str, None] = {}
-    for _, command in taken(recipe, plan):
+    for scope, command in taken(recipe, plan):
+        if isinstance(command, Run):
+            for mount in scope.mounts(command):
+                if mount.type == "bind" and not mount.from_:
+                    wanted[sources.cleaned(mount.source)] = None
         if isinstance(command, Add) or (isinstance(command, Copy) and not command.from_):
             for source in command.sources:
                 whole = source.replace("/./", "/") if isinstance(command, Copy) and command.parents else source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from multiarch.engine.embedded.tree import Tree, joined, resolve
+from multiarch.engine.reading.tree import Tree, joined, resolve
 from multiarch.wildcard import match_glob
 
 

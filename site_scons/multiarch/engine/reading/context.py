@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from multiarch.digest import Digest, verifying
-from multiarch.engine.embedded.gitindex import executables
-from multiarch.engine.embedded.tree import ROOT, CannotCopy, Content, Node, joined, parent
+from multiarch.engine.reading.gitindex import executables
+from multiarch.engine.reading.tree import ROOT, CannotCopy, Content, Node, joined, parent
 from multiarch.executable import HEAD, is_executable_head
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
@@ -82,7 +82,7 @@ class Context:
         try:
             return sorted(os.listdir(self._place(path)))  # noqa: PTH208  # the hot path
         except OSError as error:
-            raise CannotCopy(f"'{path or '.'}' cannot be read: {error.strerror}") from None
+            raise _unreadable(path or ".", error) from None
 
     def _found(self, path: str) -> Node | None:
         above = self.lookup(parent(path))
@@ -93,8 +93,10 @@ class Context:
             status = os.lstat(place)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
-            raise CannotCopy(f"'{path}' cannot be read: {error}") from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        except ValueError:  # a NUL in the name
+            return None
         if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode)):
             return None
         return self._node(path, place, status)
@@ -120,8 +122,11 @@ class Context:
             self._tracked = executables(self._folder)
         if path in self._tracked:
             return True
-        with open(place, "rb") as stream:  # noqa: PTH123  # as in _place
-            return is_executable_head(stream.read(HEAD))
+        try:
+            with open(place, "rb") as stream:  # noqa: PTH123  # as in _place
+                return is_executable_head(stream.read(HEAD))
+        except OSError:
+            return False  # who reads the content says so
 
     def _is_seen(self, path: str, *, directory: bool | None = None) -> bool:
         """Whether a name that exists is in the context: not excluded, or a folder with something in it that is not."""
@@ -155,8 +160,22 @@ def _parents(path: str) -> tuple[str, ...]:
 
 
 def _content(file: Path, size: int, digest: Callable[[Path], str]) -> Content:
-    def opened() -> BinaryIO:
-        where = f"{file} changed while the image was built"
-        return verifying(file.open("rb"), Digest("sha256", digest(file)), size, where=where)
+    def known() -> str:
+        try:
+            return digest(file)
+        except OSError as error:
+            raise _unreadable(str(file), error) from None
 
-    return Content(size, opened, lambda: digest(file), str(file))
+    def opened() -> BinaryIO:
+        expected = Digest("sha256", known())
+        try:
+            stream = file.open("rb")
+        except OSError as error:
+            raise _unreadable(str(file), error) from None
+        return verifying(stream, expected, size, where=f"{file} changed while the image was built")
+
+    return Content(size, opened, known, str(file))
+
+
+def _unreadable(path: str, error: OSError) -> CannotCopy:
+    return CannotCopy(f"'{path}' cannot be read: {error.strerror or error}", hint="check who may read it")

@@ -1,0 +1,15 @@
+"""What a Dockerfile asks of its context and of its bases, read the same way for every engine.
+
+Room by room: `recipe` (stages, what the target needs, variables), `context` (the folder as the Dockerfile sees it, over
+`tree`, `sources`, `gitindex`), `inputs` (what a build system asks before), `bases` (what a FROM takes over), `reader`
+(all of it for one plan).
+"""
+
+from __future__ import annotations
+
+from multiarch.engine.reading.bases import BaseImage, OpenSource
+from multiarch.engine.reading.inputs import ContextFile, ContextInputs
+from multiarch.engine.reading.reader import Reader, Settled
+from multiarch.engine.reading.recipe import BaseWanted
+
+__all__ = ["BaseImage", "BaseWanted", "ContextFile", "ContextInputs", "OpenSource", "Reader", "Settled"]

@@ -1,0 +1,128 @@
+"""One reader a run: Dockerfiles and ignore files parsed once, by content, and asked for one plan after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from multiarch.dockerfile import InvalidDockerfile
+from multiarch.engine import Base, BuildPlan
+from multiarch.engine.reading.bases import BaseImage, OpenSource, check_platform, load, resolved
+from multiarch.engine.reading.context import Context
+from multiarch.engine.reading.inputs import ContextInputs, context_inputs
+from multiarch.engine.reading.recipe import Parsed, Recipe, recipe
+from multiarch.ignorefile import IgnoreFile
+from multiarch.platform import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A plan whose bases were read, with what their configs say (ENV, ONBUILD), and its recipe."""
+
+    plan: BuildPlan
+    recipe: Recipe
+    images: dict[tuple[str, Platform], BaseImage]
+
+    @property
+    def base(self) -> BaseImage | None:
+        """The image that the target stands on, through all its stages; None over `scratch`."""
+        first = self.recipe.base_stage
+        return self.images[first.base, first.platform] if first.on_image else None
+
+    def platform(self) -> Platform:
+        """The plan's platform; on Windows with the version that the base's config has.
+
+        Raises WrongMachine when the base is of another platform.
+        """
+        first, wanted, base = self.recipe.base_stage, self.plan.platform, self.base
+        if base is None:
+            return wanted
+        found = base.config.platform
+        check_platform(first.base, found, wanted, where=self.recipe.where(first.stage.line))
+        if wanted.os == "windows":
+            return replace(wanted, os_version=found.os_version, os_features=found.os_features)
+        return wanted
+
+
+class Reader:
+    """Reads what plans need; holds what it parsed. Any number of threads."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[tuple[str, bytes], Parsed] = {}
+        self._ignores: dict[tuple[str, bytes], IgnoreFile] = {}
+
+    def recipe(self, plan: BuildPlan) -> Recipe:
+        """The plan's Dockerfile, its FROMs expanded; InvalidDockerfile when it is absent or wrong."""
+        key = (_name(plan.dockerfile, plan), _read(plan.dockerfile, plan))
+        parsed = self._parsed.get(key)
+        if parsed is None:
+            parsed = self._parsed[key] = Parsed.of(key[1], name=key[0])
+        return recipe(parsed, plan)
+
+    def inputs(self, plan: BuildPlan) -> ContextInputs:
+        """What of the context the Dockerfile takes, and the bases that its target needs; `plan.bases` may be empty.
+
+        Asks no network and reads no file of the context. Raises MultiarchError for a Dockerfile or .dockerignore that
+        is absent or wrong; a missing source is none.
+        """
+        ignore = self._ignore(plan)
+        return context_inputs(self.recipe(plan), plan, self._context(plan, ignore), ignore)
+
+    def context(self, plan: BuildPlan) -> Context:
+        """The context folder as the Dockerfile sees it."""
+        return self._context(plan, self._ignore(plan))
+
+    def settled(self, plan: BuildPlan, open_source: OpenSource) -> Settled:
+        """Read the bases, whose ONBUILD instructions may need further ones, until nothing is wanted any more.
+
+        Raises InvalidDockerfile, BlobMissing, and what a registry raises for a base.
+        """
+        images: dict[tuple[str, Platform], BaseImage] = {}
+        while True:
+            needed = self.recipe(plan)
+            new = [each for each in needed.bases() if (each.name, each.platform) not in images]
+            if not new:
+                return Settled(plan, needed, images)
+            for wanted in new:
+                base = resolved(wanted, plan, needed)
+                image = load(base, open_source, where=needed.where(wanted.line))
+                images[wanted.name, wanted.platform] = image
+                plan = replace(plan, bases=tuple(_told(each, base, image) for each in plan.bases))
+
+    @staticmethod
+    def _context(plan: BuildPlan, ignore: IgnoreFile | None) -> Context:
+        return Context(plan.context, plan.file_digest, ignore, hidden=plan.hidden)
+
+    def _ignore(self, plan: BuildPlan) -> IgnoreFile | None:
+        """The ignore file that counts: the Dockerfile's own, else the context's."""
+        own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
+        for path in (own, plan.context / ".dockerignore"):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=_name(path, plan)) from None
+            key = (_name(path, plan), content)
+            found = self._ignores.get(key)
+            if found is None:
+                found = self._ignores[key] = IgnoreFile.parse(content, name=key[0])
+            return found
+        return None
+
+
+def _told(each: Base, base: Base, image: BaseImage) -> Base:
+    """The plan's entry for a base, with what its config says."""
+    return each if each != base else replace(each, env=image.config.env, on_build=image.config.on_build)
+
+
+def _name(path: Path, plan: BuildPlan) -> str:
+    """What a file is called in messages: its path from the context, or its full path."""
+    return path.relative_to(plan.context).as_posix() if path.is_relative_to(plan.context) else str(path)
+
+
+def _read(path: Path, plan: BuildPlan) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=_name(path, plan)) from None
