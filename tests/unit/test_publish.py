@@ -15,7 +15,7 @@ from multiarch.platform import Platform
 from multiarch.publish import publish
 from multiarch.receipt import Receipt
 from multiarch.reference import Reference
-from multiarch.store import BlobMissing
+from multiarch.store import BlobMissing, read
 from multiarch.store.memory import Memory
 
 AMD64, ARM64 = Platform.parse("linux/amd64"), Platform.parse("linux/arm64")
@@ -74,6 +74,20 @@ def test_an_immutable_tag_is_left_as_it_is():
     with pytest.raises(TagImmutable):
         push(source, store, root, policy=Policy(immutable=True))
     assert store.resolve("v1") == other
+
+
+def test_a_tag_that_holds_the_image_is_mended_below_when_asked():
+    source, store, lossy = Memory(), Memory(), Memory()
+    root = image(source)
+    push(source, store, root)
+    (layer,) = Manifest.from_json(read(store, root), where="").layers
+    for blob in (root, Manifest.from_json(read(store, root), where="").config):
+        lossy.put(blob, lambda blob=blob: store.open(blob))
+    lossy.tag("v1", root)
+    assert push(source, lossy, root).copied.sent == ()
+    done = push(source, lossy, root, deep=True)
+    assert (done.move, done.copied.sent) == (Move.KEEP, (layer,))
+    assert push(source, lossy, root, again=frozenset({root.digest})).copied.sent == (root,)
 
 
 def test_further_tags_are_written_with_a_new_image():

@@ -9,10 +9,11 @@ import pytest
 
 from multiarch.descriptor import Descriptor
 from multiarch.document import LIMIT
+from multiarch.errors import MultiarchError
 from multiarch.manifest import Manifest
 from multiarch.mediatype import LAYER_FOREIGN_GZIP, MANIFEST
 from multiarch.reference import Destination, Reference
-from multiarch.store import BlobMissing, Copied, ManifestTooLarge, copy, read
+from multiarch.store import BlobMissing, Copied, ManifestTooLarge, copy, holds, read
 from multiarch.store.layout import Layout
 from multiarch.store.memory import Memory
 from samples import blob, sample
@@ -82,3 +83,45 @@ def test_a_manifest_above_the_limit_is_not_read():
     with pytest.raises(ManifestTooLarge) as caught:
         copy(Memory(), Memory(), huge)
     assert str(caught.value) == f"{huge.digest} is {LIMIT + 1} bytes; the limit of a manifest is {LIMIT}"
+
+
+def test_a_manifest_that_is_there_is_trusted_unless_the_copy_is_deep():
+    image, origin, store = sample(), Memory(), Memory()
+    root = image.fill(origin)
+    image.fill(store, without=(image.own,))
+    assert copy(origin, store, root) == Copied(present=(root,))
+    copied = copy(origin, store, root, deep=True)
+    assert copied.sent == (image.own,)
+    assert set(copied.present) == {image.base, image.manifest.config, root}
+    assert read(store, image.own) == image.blobs[image.own]
+
+
+def test_what_is_distrusted_is_sent_though_it_seems_to_be_there(tmp_path: Path):
+    image, origin = sample(), Memory()
+    (ours, _), (base, base_name) = place(tmp_path, "demo"), place(tmp_path, "base")
+    root = image.fill(origin)
+    image.fill(base)
+    image.fill(ours)
+    damaged = tmp_path / "demo" / "blobs" / str(image.base.digest).replace(":", "/")
+    damaged.write_bytes(bytes(image.base.size))
+    again = frozenset({image.base.digest})
+    assert copy(origin, ours, root, deep=True).sent == ()
+    copied = copy(origin, ours, root, deep=True, again=again, mountable={image.base.digest: base_name})
+    assert copied.sent == (image.base,)
+    assert read(ours, image.base) == image.blobs[image.base]
+    assert copy(origin, ours, root, again=frozenset({root.digest})).sent == (root,)
+
+
+def test_blobs_are_asked_for_at_once_and_answered_in_order():
+    image, store = sample(), Memory()
+    image.fill(store, without=(image.own,))
+
+    class Down(Memory):
+        def has(self, descriptor: Descriptor) -> bool:
+            raise MultiarchError(f"no answer about {descriptor.size}")
+
+    asked = [(store, image.base), (store, image.own), (Down(), image.own)]
+    here, gone, unknown = holds(asked, workers=2)
+    assert (here, gone) == (True, False)
+    assert str(unknown) == f"no answer about {image.own.size}"
+    assert holds([]) == ()
