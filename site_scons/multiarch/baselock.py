@@ -7,14 +7,16 @@ the *platform's* manifest: an index is published anew whenever any of its platfo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from multiarch.digest import Digest, InvalidDigest
 from multiarch.errors import MultiarchError
-from multiarch.index import Index
 from multiarch.mediatype import is_index
 from multiarch.platform import InvalidPlatform, Platform
 from multiarch.reference import InvalidReference, Reference
-from multiarch.store import Source, read
+
+if TYPE_CHECKING:
+    from multiarch.store import Source
 
 _HEADER = """\
 # The bases of this build: reference, platform, digest of that platform's manifest. Commit this file.
@@ -92,6 +94,9 @@ def choose(source: Source, name: Reference, platform: Platform) -> Digest:
 
     That the image really is of this platform is the engine's to check, as it reads the config. Raises BaseNotFound.
     """
+    from multiarch.index import Index
+    from multiarch.store import read
+
     found = source.resolve(str(name.digest) if name.digest is not None else name.tag or "latest")
     if found is None:
         raise BaseNotFound(

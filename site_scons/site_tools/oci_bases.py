@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from multiarch.baselock import BaseLock, BaseNotLocked, choose
-from multiarch.digest import Digest
 from multiarch.reference import Reference
 from oci_run import Run
 from oci_steps import write
+
+if TYPE_CHECKING:
+    from multiarch.baselock import BaseLock
+    from multiarch.digest import Digest
 
 FILE = "images.lock"
 
 
 def lock_of(run: Run) -> BaseLock:
     """The lock as it stands now, with what this run has found."""
+    from multiarch.baselock import BaseLock
+
     with run.guard:
         if run.bases is None:
             path = run.root / FILE
@@ -28,6 +32,8 @@ def locked(run: Run, wanted: Any) -> Digest:
 
     Raises BaseNotLocked with LOCKED=yes, or what the registry raises.
     """
+    from multiarch.baselock import BaseNotLocked, choose
+
     name = Reference.parse(wanted.name).with_default_tag()
     with run.guard:
         found = lock_of(run).find(name, wanted.platform)
@@ -48,6 +54,7 @@ def locked(run: Run, wanted: Any) -> Digest:
 
 def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Digest | None, Digest]]:
     """Every base of the plans as it is now: name, platform, the locked digest, the digest its registry has."""
+    from multiarch.baselock import choose
     from oci_image import engines
 
     seen = set()

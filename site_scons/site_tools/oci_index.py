@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from multiarch.descriptor import Descriptor
-from multiarch.index import Index
 from multiarch.platform import Platform
-from multiarch.receipt import Receipt
 from multiarch.why import Facts
 from oci_nodes import declare, undrifted
 from oci_steps import Step, write
 
+if TYPE_CHECKING:
+    from multiarch.descriptor import Descriptor
+
 
 def descriptor_of(node: Any) -> Descriptor:
     """What a member is: an image's tarball or a pin's receipt, as its descriptor with the platform."""
+    from multiarch.receipt import Receipt
+
     path = Path(node.get_abspath())
     if path.suffix == ".json":
         return Receipt.from_json(path.read_bytes(), where=str(node)).descriptor
@@ -26,6 +28,8 @@ def descriptor_of(node: Any) -> Descriptor:
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Assemble the index and write it, and its digest beside it."""
+    from multiarch.index import Index
+
     index = Index.assemble(
         [descriptor_of(node) for node in source],
         platforms=env["INDEX_PLATFORMS"],

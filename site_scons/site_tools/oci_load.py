@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from multiarch.receipt import Receipt
 from multiarch.why import Facts
 from oci_archive import loaded_name
 from oci_nodes import declare
@@ -24,6 +23,7 @@ def engine(run: Run) -> Any:
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Load the image when the engine runs its platform; on the engine's own platform it gets the main tag, too."""
+    from multiarch.receipt import Receipt
     from multiarch.store.archive import read_image
     from multiarch.store.daemon import runnable
     from multiarch.store.release import write_release

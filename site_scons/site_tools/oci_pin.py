@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from multiarch.pin import pin
 from multiarch.platform import Platform
 from multiarch.reference import Reference
 from multiarch.why import Facts
@@ -17,6 +16,8 @@ from oci_steps import Step, write
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Look at the tag, take it over into our repository when it is in another, and write the receipt."""
+    from multiarch.pin import pin
+
     node, run = target[0], env["MULTIARCH_RUN"]
     reference, folder = node.attributes.remote
     copy_to, copy_folder = node.attributes.copy_to

@@ -5,22 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
 from multiarch.document import InvalidDocument
 from multiarch.errors import MultiarchError
-from multiarch.index import Index
-from multiarch.publish import publish
-from multiarch.receipt import Receipt
 from multiarch.reference import Reference
-from multiarch.store import Source
 from multiarch.why import Facts
 from oci_graph import reachable
 from oci_nodes import declare
 from oci_run import Run, place
 from oci_steps import Step, fail, write
+
+if TYPE_CHECKING:
+    from multiarch.descriptor import Descriptor
+    from multiarch.digest import Digest
+    from multiarch.receipt import Receipt
+    from multiarch.store import Source
 
 
 class TwoPushes(MultiarchError, ValueError):
@@ -35,6 +35,8 @@ def receipt_path(env: Any, reference: Reference, kind: str = "receipts") -> str:
 
 def receipt_at(path: Path) -> Receipt | None:
     """The receipt of the last push; None when there is none that can be read."""
+    from multiarch.receipt import Receipt
+
     try:
         return Receipt.from_json(path.read_bytes(), where=str(path))
     except (OSError, InvalidDocument, ValueError):
@@ -43,6 +45,8 @@ def receipt_at(path: Path) -> Receipt | None:
 
 def content_of(run: Run, path: Path, reference: Reference) -> tuple[Source, Descriptor, Mapping[Digest, Reference]]:
     """Where to read an image or an index from, what it is, and which of its blobs other repositories may hold."""
+    from multiarch.index import Index
+
     if path.suffix == ".json":
         from multiarch.store.memory import Memory
 
@@ -64,6 +68,8 @@ def content_of(run: Run, path: Path, reference: Reference) -> tuple[Source, Desc
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Publish the source and write the receipt; remarks go to the terminal."""
+    from multiarch.publish import publish
+
     node, run = target[0], env["MULTIARCH_RUN"]
     reference, folder = node.attributes.remote
     path = Path(node.get_abspath())

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.baselock import BaseLock
-from multiarch.digest import Digest
 from multiarch.document import InvalidDocument, readable
 from multiarch.errors import MultiarchError
 from multiarch.plan import Policy
@@ -24,7 +22,9 @@ from multiarch.treelock import TreeLock
 from multiarch.why import Facts
 
 if TYPE_CHECKING:
+    from multiarch.baselock import BaseLock
     from multiarch.descriptor import Descriptor
+    from multiarch.digest import Digest
     from multiarch.golang import GoBuild, Lister, Toolchain
     from multiarch.store import Source, Store
     from multiarch.store.http import Transport
