@@ -508,3 +508,21 @@ def test_a_registry_that_knows_no_ranges_sends_the_blob_again(proxy: FaultProxy,
     proxy.order("GET blob", cut_answer=1000)
     proxy.order("GET blob", status=200, body=case.held[1])
     assert case.store(made).open(case.held[0]).read() == case.held[1]
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://h:99999999/", "ftp://h/", "http://u:p@h/", "//"])
+def test_a_redirect_to_nonsense_is_an_error_and_no_traceback(proxy: FaultProxy, case: Case, target: str) -> None:
+    proxy.order("GET blob", status=307, headers=(("Location", target),), times=9)
+    with pytest.raises(RegistryRefused, match=r"the registry sends us to no usable URL|redirects more than 5 times"):
+        case.store(transport(proxy)).open(case.held[0])
+
+
+@pytest.mark.parametrize("kind", ["POST", "mount"])
+def test_an_upload_that_begins_nowhere_is_an_error_and_no_traceback(proxy: FaultProxy, case: Case, kind: str) -> None:
+    for location in ((), (("Location", "http://["),)):
+        proxy.order(kind, status=202, headers=location)
+        if kind == "mount":
+            assert not case.beside(transport(proxy)).mount(case.held[0], case.name)
+        else:
+            with pytest.raises(RegistryRefused, match="began an upload without saying where"):
+                put_small(case, transport(proxy))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -357,3 +358,17 @@ def test_the_registry_of_go_containerregistry_is_served_as_well(crane: Tool) -> 
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"location": 1}', '{"location": "http://["}', '{"location": "http://h:0/"}']
+)
+def test_a_damaged_session_file_is_no_session(registry: Machine, tmp_path: Path, content: str) -> None:
+    descriptor, opened = blob(3 << 20)
+    made = transport(replace(QUICK, sessions=tmp_path))
+    name = hashlib.sha256(f"{registry.host}/team/demo@{descriptor.digest}".encode()).hexdigest()
+    (tmp_path / f"{name}.json").write_text(content, encoding="ascii")
+    store = repository(registry.host, made=made)
+    store.put(descriptor, opened)
+    assert store.has(descriptor)
+    assert list(tmp_path.iterdir()) == []

@@ -129,9 +129,8 @@ class Registry:
         if answer.status == _CREATED:
             check_digest(answer, descriptor.digest, where=self._name.name)
             return True
-        location = answer.headers.get("Location")
-        if answer.fine and location:
-            self._offered[descriptor.digest] = urllib.parse.urljoin(answer.url, location)
+        if answer.fine and answer.location is not None:
+            self._offered[descriptor.digest] = answer.location
         return False
 
     def tag(self, name: str, descriptor: Descriptor) -> None:
@@ -171,8 +170,7 @@ class Registry:
             if not answer.fine:
                 raise self._transport.refused(request, answer)
             yield Document.parse(answer.content, where=f"{self._name.name}: {path.partition('?')[0]}")
-            following = _next_page(answer.headers.get("Link"))
-            url = None if following is None else urllib.parse.urljoin(answer.url, following)
+            url = answer.linked(_next_page(answer.headers.get("Link")))
             if url is None:
                 return
         raise RegistryRefused(f"the listing has more than {_PAGES} pages", where=self._name.name)

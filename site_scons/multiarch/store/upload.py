@@ -220,11 +220,9 @@ class Upload:
         return UploadLost(f"the registry lost the upload of {self._descriptor.digest}", where=self._name.name)
 
     def _take_location(self, answer: Answer, request: Request) -> None:
-        location = answer.headers.get("Location")
-        if location is None and self._location is None:
+        self._location = answer.location or self._location
+        if self._location is None:
             raise RegistryRefused("the registry began an upload without saying where (no Location)", where=request.name)
-        if location is not None:
-            self._location = urllib.parse.urljoin(answer.url, location)
         if self._kept is not None and self._location is not None:
             _save(self._kept, self._location)
 
@@ -281,7 +279,8 @@ def _number(text: str | None) -> int:
 
 def _load(file: Path) -> str | None:
     try:
-        return Document.parse(file.read_bytes(), where=str(file)).text("location")
+        location = Document.parse(file.read_bytes(), where=str(file)).required("location")
+        return Answer(0, {}, b"", location).linked(location)
     except (OSError, InvalidDocument):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,3 +104,19 @@ class Answer:
     def fine(self) -> bool:
         """Whether the status is one of success."""
         return 200 <= self.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
+
+    def linked(self, target: str | None) -> str | None:
+        """An address that this answer holds, made absolute; None when there is none or it is no URL."""
+        if target is None:
+            return None
+        try:
+            url = urllib.parse.urljoin(self.url, target)
+            port = urllib.parse.urlsplit(url).port
+        except ValueError:
+            return None
+        return url if port != 0 else None
+
+    @property
+    def location(self) -> str | None:
+        """The Location header, made absolute; None when there is none or it is no URL."""
+        return self.linked(self.headers.get("Location"))

@@ -5,6 +5,7 @@ Token specification of the distribution project (docs/spec/auth/token.md, oauth.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import urllib.parse
@@ -12,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from multiarch.document import Document
+from multiarch.document import Document, InvalidDocument
 from multiarch.errors import MultiarchError
 from multiarch.store.auth import Credential, Credentials
 from multiarch.store.http.challenge import Challenge, Wish, covers, join_scopes
@@ -23,6 +24,7 @@ Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, byte
 _LIFETIME_S = 60.0  # of a token that does not say (token.md, "expires_in")
 _MARGIN_S = 10.0
 _REFUSED = 400
+_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 class UnusableRealm(MultiarchError):
@@ -120,7 +122,7 @@ class Authorizations:
 
     def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...]) -> str | None:
         credential = self._find(wish)
-        if credential is not None and credential.registry_token:
+        if credential is not None and credential.registry_token and _SAFE.fullmatch(credential.registry_token):
             return f"Bearer {credential.registry_token}"
         asked = join_scopes((*needs, *wish.likes))
         token = self._fetch_token(challenge, asked, credential)
@@ -160,6 +162,8 @@ class Authorizations:
         where = public_url(realm)
         document = Document.parse(content, where=where)
         text = document.text("token") or document.required("access_token")
+        if not _SAFE.fullmatch(text):
+            raise InvalidDocument("the token holds characters that no header may hold", where=where)
         lifetime = document.integer("expires_in")
         return text, _LIFETIME_S if lifetime is None else float(lifetime)
 

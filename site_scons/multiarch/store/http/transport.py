@@ -258,32 +258,26 @@ class Transport:
         answer = self._speculate(host, request) if host.scheme is None else None
         root = self._absolute(host, "/")
         own = _origin(root)
-        url = self._checked(request, root, self._absolute(host, request.url))
+        url = self._checked(request, self._absolute(host, request.url), shown=request.url)
         for _ in range(_REDIRECTS + 1):
             if answer is None:
                 headers = request.headers
                 if authorization is not None and _origin(url) == own:
                     headers = (*headers, ("Authorization", authorization))
                 answer = self._send(request, url, headers)
-            target = _redirection(request, answer)
-            if target is None:
+            if not _redirected(request, answer):
                 return answer
-            url = self._checked(request, answer.url, target)
+            url = self._checked(request, answer.location, shown=answer.headers["Location"])
             answer = None
         raise RegistryRefused(f"the registry redirects more than {_REDIRECTS} times", where=request.name)
 
-    def _checked(self, request: Request, old: str, target: str) -> str:
-        """Where a registry sends us, made absolute; RegistryRefused for what is no URL or plain HTTP."""
-        url = urllib.parse.urljoin(old, target)
-        try:
-            parts = urllib.parse.urlsplit(url)
-            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-        except ValueError:
-            sound = False
-        if not sound:
-            raise RegistryRefused(f"the registry sends us to no usable URL: {public_url(target)}", where=request.name)
+    def _checked(self, request: Request, url: str | None, *, shown: str) -> str:
+        """Where a registry sends us; RegistryRefused for what is no URL or plain HTTP."""
+        parts = urllib.parse.urlsplit(url or "")
+        if url is None or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise RegistryRefused(f"the registry sends us to no usable URL: {public_url(shown)}", where=request.name)
         if parts.scheme == "http" and not self.settings.may_be_plain(parts.netloc):
-            what = f"the registry sends us over plain HTTP: {public_url(target)}"
+            what = f"the registry sends us over plain HTTP: {public_url(shown)}"
             raise RegistryRefused(what, where=request.name, hint=f"if that is meant: INSECURE={parts.netloc}")
         return url
 
@@ -340,9 +334,9 @@ def _silent(netloc: str, error: Exception) -> MultiarchError:
     return error if isinstance(error, MultiarchError) else Interrupted("no answer while TLS began", where=netloc)
 
 
-def _redirection(request: Request, answer: Answer) -> str | None:
+def _redirected(request: Request, answer: Answer) -> bool:
     followed = (301, 302, 303, 307, 308) if request.method in _READS else (307, 308)
-    return answer.headers.get("Location") if answer.status in followed else None
+    return answer.status in followed and "Location" in answer.headers
 
 
 def _netloc(url: str) -> str:

@@ -206,3 +206,14 @@ def test_urls_are_shown_without_what_they_may_hide() -> None:
     assert public_url("https://u:p@h.example:1/a/b?sig=1#x") == "https://h.example:1/a/b"
     assert public_url("/v2/a?x") == "/v2/a"
     assert public_url("http://[") == "?"
+
+
+def test_a_token_that_would_split_the_header_is_an_error() -> None:
+    def splitting(*_: object) -> tuple[int, bytes]:
+        return 200, b'{"token": "a\\r\\nX: y"}'
+
+    made = Authorizations(Credentials({}, Path("/nowhere")), splitting, lambda _: False)
+    with pytest.raises(
+        InvalidDocument, match=r"^https://auth.example/token: the token holds characters that no header may"
+    ):
+        made.answer(PULL, BEARER, None)
