@@ -12,7 +12,7 @@ from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_nodes import declare, track
 from oci_run import Run
-from oci_steps import Step
+from oci_steps import Step, add_method
 
 
 def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuild:
@@ -96,7 +96,7 @@ def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sourc
 def generate(env: Any) -> None:
     """Add `env.GoBinary`."""
     env["BUILDERS"]["OciGo"] = env.Builder(action=STEP.action())
-    env.AddMethod(go_binary, "GoBinary")
+    add_method(env, go_binary, "GoBinary")
 
 
 def exists(_env: Any) -> bool:

@@ -10,7 +10,7 @@ from multiarch.why import Facts
 from oci_nodes import declare, undrifted
 from oci_push import content_of
 from oci_run import place
-from oci_steps import Step
+from oci_steps import Step, add_method
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -44,7 +44,7 @@ def archive(env: Any, target: str, image: Any, *, reference: str) -> Any:
 def generate(env: Any) -> None:
     """Add `env.Archive`."""
     env["BUILDERS"]["OciArchive"] = env.Builder(action=STEP.action(), single_source=True)
-    env.AddMethod(archive, "Archive")
+    add_method(env, archive, "Archive")
 
 
 def exists(_env: Any) -> bool:

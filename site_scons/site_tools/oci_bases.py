@@ -17,7 +17,7 @@ FILE = "images.lock"
 
 
 def lock_of(run: Run) -> BaseLock:
-    """The lock as it stands now, with what this run has found."""
+    """The lock as it stands now."""
     from multiarch.baselock import BaseLock
 
     with run.guard:
@@ -28,7 +28,7 @@ def lock_of(run: Run) -> BaseLock:
 
 
 def locked(run: Run, wanted: Any) -> Digest:
-    """The digest of a base (`name`, `platform`) of a Dockerfile; a missing entry is resolved now, and written later.
+    """The digest of a base (`name`, `platform`) of a Dockerfile; a missing entry is resolved now, and kept by `keep`.
 
     Raises BaseNotLocked with LOCKED=yes, or what the registry raises.
     """
@@ -36,7 +36,7 @@ def locked(run: Run, wanted: Any) -> Digest:
 
     name = Reference.parse(wanted.name).with_default_tag()
     with run.guard:
-        found = lock_of(run).find(name, wanted.platform)
+        found = lock_of(run).find(name, wanted.platform) or run.resolved.get((name, wanted.platform))
         if found is not None:
             return found
         if run.locked:
@@ -45,11 +45,20 @@ def locked(run: Run, wanted: Any) -> Digest:
                 where=FILE,
                 hint="build once without LOCKED=yes, and commit it",
             )
-        source = run.source(name)
-        digest = choose(source, name, wanted.platform)
-        run.bases = lock_of(run).with_entry(name, wanted.platform, digest)
-        run.new_bases.append(f"{name} for {wanted.platform} is {digest}")
+        digest = run.resolved[name, wanted.platform] = choose(run.source(name), name, wanted.platform)
         return digest
+
+
+def keep(run: Run, bases: Iterable[Any]) -> None:
+    """Write the bases over which an image has just been made into images.lock, and say so: none that was of no use."""
+    with run.guard:
+        for base in bases:
+            name = Reference.parse(base.name).with_default_tag()
+            if run.resolved.pop((name, base.platform), None) is not None:
+                run.bases = lock_of(run).with_entry(name, base.platform, base.digest)
+                write(run.root / FILE, str(run.bases).encode())
+                line = f"  {FILE}: {name} for {base.platform} is {base.digest}"
+                print(line, flush=True)  # noqa: T201  # a line the user must see
 
 
 def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Digest | None, Digest]]:

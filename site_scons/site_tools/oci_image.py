@@ -10,11 +10,11 @@ from multiarch.engine import AUTO, Base, BuildPlan, Engine, choose
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from multiarch.why import Facts
-from oci_bases import locked
+from oci_bases import keep, locked
 from oci_nodes import declare, track, undrifted
 from oci_run import Run
 from oci_sources import generated
-from oci_steps import Step, fail
+from oci_steps import Step, add_method, fail
 
 
 class NoDockerfile(MultiarchError, ValueError):
@@ -50,9 +50,9 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Build the image by the chosen engine."""
     run, attributes = env["MULTIARCH_RUN"], target[0].attributes
     plan = based(run, attributes.plan)
-    run.write_lock()
     chosen = choose(engines(run), attributes.engine, plan)
     attributes.digest = chosen.build(plan, Path(target[0].get_abspath())).digest
+    keep(run, plan.bases)
 
 
 STEP = Step("Image", perform)
@@ -129,7 +129,7 @@ def generate(env: Any) -> None:
     """Add `env.Image`."""
     scanner = env.Scanner(function=scan, name="dockerfile")
     env["BUILDERS"]["OciImage"] = env.Builder(action=STEP.action(), target_scanner=scanner)
-    env.AddMethod(image, "Image")
+    add_method(env, image, "Image")
 
 
 def exists(_env: Any) -> bool:

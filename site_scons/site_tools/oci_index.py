@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_nodes import declare, undrifted
-from oci_steps import Step, write
+from oci_steps import Step, add_method, write
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -60,7 +60,7 @@ def index(env: Any, target: str, members: Any, *, platforms: Any, annotations: A
 def generate(env: Any) -> None:
     """Add `env.Index`."""
     env["BUILDERS"]["OciIndex"] = env.Builder(action=STEP.action())
-    env.AddMethod(index, "Index")
+    add_method(env, index, "Index")
 
 
 def exists(_env: Any) -> bool:

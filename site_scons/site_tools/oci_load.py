@@ -11,7 +11,7 @@ from oci_archive import loaded_name
 from oci_nodes import declare
 from oci_push import content_of, receipt_at, receipt_path
 from oci_run import PRIVATE, Run
-from oci_steps import Step, write
+from oci_steps import Step, add_method, write
 
 
 def engine(run: Run) -> Any:
@@ -80,7 +80,7 @@ def load(env: Any, image: Any, reference: str, *, main: str = "$REPOSITORY:$VERS
 def generate(env: Any) -> None:
     """Add `env.Load`."""
     env["BUILDERS"]["OciLoad"] = env.Builder(action=STEP.action(), single_source=True)
-    env.AddMethod(load, "Load")
+    add_method(env, load, "Load")
 
 
 def exists(_env: Any) -> bool:

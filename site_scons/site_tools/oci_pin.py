@@ -11,7 +11,7 @@ from multiarch.why import Facts
 from oci_nodes import declare
 from oci_push import receipt_at, receipt_path
 from oci_run import place
-from oci_steps import Step, write
+from oci_steps import Step, add_method, write
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -27,6 +27,8 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         node.attributes.platform,
         into=None if copy_to is None else run.store(copy_to, copy_folder),
         into_reference=copy_to,
+        deep=node.attributes.mend is not None,
+        again=node.attributes.mend or frozenset(),
     )
     node.attributes.digest = receipt.descriptor.digest
     write(Path(node.get_abspath()), receipt.to_json())
@@ -42,6 +44,9 @@ def drifted(node: Any) -> str | None:
         return "it is not in the registry"
     if found != receipt.reference.digest:
         return f"it moved: {receipt.reference.digest} → {found}"
+    copied, copied_folder = node.attributes.copy_to
+    if copied is not None and run.observed(copied, copied_folder) != receipt.descriptor.digest:
+        return f"{copied} does not hold it"
     return None
 
 
@@ -61,6 +66,7 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
     receipt = env.OciPin(_path(env, where, wanted), [])
     attributes = receipt[0].attributes
     attributes.remote, attributes.also, attributes.platform = (where, folder), (), wanted
+    attributes.mend = None
     attributes.copy_to = (own, own_folder) if elsewhere else (None, None)
     values = {"reference": text, "platform": str(wanted), "copied to": str(own) if elsewhere else ""}
     declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
@@ -76,7 +82,7 @@ def _path(env: Any, reference: Reference, platform: Platform) -> str:
 def generate(env: Any) -> None:
     """Add `env.Pin`."""
     env["BUILDERS"]["OciPin"] = env.Builder(action=STEP.action())
-    env.AddMethod(external, "Pin")
+    add_method(env, external, "Pin")
 
 
 def exists(_env: Any) -> bool:

@@ -14,7 +14,7 @@ from multiarch.why import Facts
 from oci_graph import reachable
 from oci_nodes import declare
 from oci_run import Run, place
-from oci_steps import Step, fail, write
+from oci_steps import Step, add_method, fail, write
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -68,12 +68,14 @@ def content_of(run: Run, path: Path, reference: Reference) -> tuple[Source, Desc
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Publish the source and write the receipt; remarks go to the terminal."""
+    from multiarch.mediatype import is_index
     from multiarch.publish import publish
 
     node, run = target[0], env["MULTIARCH_RUN"]
     reference, folder = node.attributes.remote
     path = Path(node.get_abspath())
     content, root, mountable = content_of(run, Path(source[0].get_abspath()), reference)
+    mend = node.attributes.mend
     run.forget(reference)
     done = publish(
         content,
@@ -84,6 +86,8 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         policy=run.policy,
         also=node.attributes.also,
         mountable=mountable,
+        deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
+        again=mend or frozenset(),
     )
     for remark in done.remarks:
         print(f"  {remark}", flush=True)  # noqa: T201  # a line the user must see
@@ -109,9 +113,10 @@ def drifted(node: Any) -> str | None:
 
 
 def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
-    """Every tag that a push writes, and the folder it is in."""
+    """Every tag that a push or pin looks at or writes, and the folder it is in."""
     reference, folder = node.attributes.remote
-    return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also)]
+    copied = [node.attributes.copy_to] if node.check_attributes("copy_to") and node.attributes.copy_to[0] else []
+    return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also), *copied]
 
 
 STEP = Step("Push", perform)
@@ -130,6 +135,7 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     receipt = make(path, node)
     attributes = receipt[0].attributes
     attributes.remote, attributes.also = (where, folder), tuple(also)
+    attributes.mend = None  # of `verify`: what the registry holds damaged, when it lost something below a living tag
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
     declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
     env.Depends(receipt, env.Flatten([children]))
@@ -141,7 +147,7 @@ def generate(env: Any) -> None:
     """Add `env.Push`."""
     env["BUILDERS"]["OciPush"] = env.Builder(action=STEP.action(), single_source=True)
     env["BUILDERS"]["OciPublish"] = env.Builder(action=PUBLISH.action(), single_source=True)
-    env.AddMethod(push, "Push")
+    add_method(env, push, "Push")
 
 
 def exists(_env: Any) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
     from multiarch.digest import Digest
     from multiarch.golang import GoBuild, Lister, Toolchain
+    from multiarch.platform import Platform
     from multiarch.store import Source, Store
     from multiarch.store.http import Transport
 
@@ -58,7 +59,7 @@ class Run:
         self.epoch = 0
         self.hidden = HIDDEN
         self.bases: BaseLock | None = None
-        self.new_bases: list[str] = []
+        self.resolved: dict[tuple[Reference, Platform], Digest] = {}  # bases that are not in images.lock yet
         self.programs: list[GoBuild] = []
         self.loading = threading.Lock()  # one archive at a time: an engine unpacks them one after the other anyway
         self.guard = threading.RLock()
@@ -134,17 +135,6 @@ class Run:
         digest = getattr(target.attributes, "digest", None)
         with self.guard:
             self._reports.append(line | ({"digest": str(digest)} if digest else {}))
-
-    def write_lock(self) -> None:
-        """Write the bases that this run has resolved into images.lock, and say so; for steps, so not under -n."""
-        from oci_steps import write
-
-        with self.guard:
-            if self.new_bases and self.bases is not None:
-                write(self.root / "images.lock", str(self.bases).encode())
-                for line in self.new_bases:
-                    print(f"  images.lock: {line}", flush=True)  # noqa: T201  # a line the user must see
-                self.new_bases.clear()
 
     # Places
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,19 @@ def fail(error: Exception) -> NoReturn:
     sys.stderr.flush()
     SCons.Script.Exit(2)
     raise SystemExit(2)
+
+
+def add_method(env: Any, builder: Callable[..., Any], name: str) -> None:
+    """Add a builder; what is wrong with its arguments is a user's error, told with the line of the SConstruct."""
+
+    @functools.wraps(builder)
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return builder(*arguments, **keywords)
+        except MultiarchError as error:
+            raise SCons.Errors.UserError(str(error)) from error
+
+    env.AddMethod(checked, name)
 
 
 def write(path: Path, content: bytes) -> None:
