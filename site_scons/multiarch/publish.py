@@ -60,8 +60,10 @@ def publish(
     new = decided.move is not Move.KEEP and receipted != root.digest
     others = _others(store, reference, root, also, policy, new=new)
     copied = Copied(present=(root,))
-    names = [tag] if decided.move is not Move.KEEP else []
-    names += [plan.reference.tag or "" for plan in others]
+    # The tag itself comes last: where this push is cut off between two tags, the next one finds it still to be written,
+    # and with it those in `also`.
+    names = [plan.reference.tag or "" for plan in others]
+    names += [tag] if decided.move is not Move.KEEP else []
     if names or deep or again:
         copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again)
         _compare(store, root, reference)

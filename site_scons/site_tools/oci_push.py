@@ -99,13 +99,14 @@ def drifted(node: Any) -> str | None:
     """Why the registry is not as this push left it; None when it is. The first question asks for all tags at once."""
     run = node.attributes.run
     reference, folder = node.attributes.remote
-    run.prefetch(pair for pushed in run.once("reachable", reachable) for pair in tags_of(pushed))
+    run.once("asked", lambda: run.prefetch(pair for pushed in reachable() for pair in tags_of(pushed)))
     receipt = receipt_at(Path(node.get_abspath()))
     found = run.observed(reference, folder)
     if receipt is None or found is None:
         return "it is not in the registry"
     if found != receipt.descriptor.digest:
-        return f"somebody moved it: {receipt.descriptor.digest} → {found}"
+        # By somebody, or by a run of this tree that was killed before it wrote its receipt.
+        return f"it is not as pushed last: {receipt.descriptor.digest} → {found}"
     for tag in node.attributes.also:
         if run.observed(reference.with_tag(tag), folder) is None:
             return f"the tag {tag} is not in the registry"

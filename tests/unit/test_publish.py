@@ -122,6 +122,31 @@ def test_a_new_image_takes_a_further_tag_that_exists():
     assert store.resolve("latest") == newer
 
 
+class Limited(Memory):
+    """A place to which the connection is cut after so many tags."""
+
+    left = 99
+
+    def tag(self, name: str, descriptor: Descriptor) -> None:
+        if not self.left:
+            raise ConnectionError("cut")
+        self.left -= 1
+        super().tag(name, descriptor)
+
+
+@pytest.mark.parametrize("written", range(3))
+def test_a_push_cut_off_between_its_tags_leaves_them_all_to_the_next_one(written: int):
+    source, store = Memory(), Limited()
+    root, newer = image(source), image(source, text=b"newer")
+    first = push(source, store, root, also=("latest", "1"))
+    store.left = written
+    with pytest.raises(ConnectionError):
+        push(source, store, newer, also=("latest", "1"), previous=first.receipt)
+    store.left = 99
+    push(source, store, newer, also=("latest", "1"), previous=first.receipt)
+    assert [store.resolve(tag) for tag in ("v1", "latest", "1")] == [newer] * 3
+
+
 def test_an_index_is_not_published_before_its_children():
     source, store, alone = Memory(), Memory(), Memory()
     child = image(source)
