@@ -38,8 +38,10 @@ VARIABLES = (
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REPORT", "", "JSON file of what was done, with digests"),
+    ("VERIFY", "", "content: `verify` reads every blob through"),
 )
-LATER_VARIABLES = ("PLAN", "VERIFY")
+WITHOUT_LOCK = ("plan", "why")
+"""Verbs that change nothing, and so wait for nobody."""
 
 
 class UnknownWord(MultiarchError, ValueError):
@@ -118,8 +120,6 @@ def values(env: Any) -> dict[str, str]:
     scratch = env.Clone(tools=[])
     variables.Update(scratch)
     for name in [*defaults, *variables.UnknownVariables()]:
-        if name in LATER_VARIABLES:
-            raise UnknownWord(f"{name} is not there yet: the target it belongs to comes later")
         raise UnknownWord(f"there is no variable {name}", hint=nearest(name, names))
     return {name: str(scratch[name]) for name in names}
 
@@ -144,6 +144,7 @@ def read(env: Any) -> None:
     )
     run.insecure = tuple(filter(None, (host.strip() for host in told["INSECURE"].split(","))))
     run.locked = one_of("LOCKED", told["LOCKED"], ("no", "yes")) == "yes"
+    one_of("VERIFY", told["VERIFY"], ("", "content"))
     run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
     if destination.registry is None:
         run.hidden = (*HIDDEN, destination.path.removeprefix("./"))
@@ -177,7 +178,8 @@ def generate(env: Any) -> None:
     env.Decider(decide)
     try:
         read(env)
-        if not any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question")):
+        asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
+        if not asking and not set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
             run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
     except (MultiarchError, OSError) as error:
         fail(error)

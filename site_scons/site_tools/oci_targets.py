@@ -19,7 +19,6 @@ from oci_settings import VARIABLES, UnknownWord, nearest
 from oci_steps import fail
 from oci_verbs import VERBS
 
-LATER = ("plan", "verify")
 TARGETS = (
     ("bin", (), "the programs"),
     ("images", ("image",), "one image tarball a platform"),
@@ -75,8 +74,10 @@ def targets(env: Any, **nodes: list[Any]) -> None:
     check_words(env, words[1:] if verb else words)
     if verb:
         try:
-            asked = [env.Alias(word)[0] if is_alias(word) else env.File(word) for word in words[1:] or ["manifest"]]
-            SCons.Script.Exit(verb(env, asked))
+            asked = [env.Alias(word)[0] if is_alias(word) else env.File(word) for word in words[1:]]
+            status = verb(env, asked)
+            if status is not None:
+                SCons.Script.Exit(status)
         except MultiarchError as error:
             fail(error)
 
@@ -85,8 +86,6 @@ def check_words(env: Any, words: list[str]) -> None:
     """End the run for a word that is no target."""
     known = [*(name for name, others, _ in TARGETS for name in (name, *others)), *VERBS]
     for word in words:
-        if word in LATER:
-            fail(UnknownWord(f"{word} is not there yet", hint="it comes with a later version; see CHANGELOG.md"))
         if not is_target(env, word):
             fail(UnknownWord(f"there is no target {word}", hint=nearest(word, known)))
 

@@ -1,4 +1,7 @@
-"""The verbs of the command line: the first word asks about the targets after it, and builds none. Not a Tool."""
+"""The verbs of the command line: the first word asks about the targets after it. Not a Tool.
+
+A verb returns the exit status, or None when the build goes on with the targets that it left in BUILD_TARGETS.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ from oci_graph import ordered
 from oci_nodes import Tracked
 from oci_run import Run
 from oci_steps import why
+from oci_verify import verify
 
 
 def explain(env: Any, targets: list[Any]) -> int:
     """`why T`: for each target that would be made again its reason; for the others, why they were made last."""
     run: Run = env["MULTIARCH_RUN"]
     waiting: set[Any] = set()
-    for node in ordered(targets):
+    for node in ordered(targets or [env.Alias("manifest")[0]]):
         if not isinstance(node, Tracked) or not hasattr(node.attributes, "inputs"):
             continue
         verb = node.get_executor().get_action_list()[0].execfunction.verb
@@ -57,4 +61,4 @@ def check_bases(env: Any, _targets: list[Any]) -> int:
     return 1 if stale else 0
 
 
-VERBS = {"why": explain, "update-bases": update_bases, "check-bases": check_bases}
+VERBS = {"why": explain, "verify": verify, "update-bases": update_bases, "check-bases": check_bases}

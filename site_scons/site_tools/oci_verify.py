@@ -1,0 +1,104 @@
+"""The verb `verify`: is everything that was pushed still there? With targets, what is wrong is repaired. Not a Tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import SCons.Script
+
+from oci_graph import reachable
+from oci_push import receipt_at
+from oci_run import Run
+
+if TYPE_CHECKING:
+    from multiarch.verify import Expected, Finding
+
+KEPT = (
+    "  hint: some registries keep what they hold and take nothing in its place; remove it from the registry's storage "
+    "(delete it, collect garbage), then verify again"
+)
+
+
+def verify(env: Any, targets: list[Any]) -> int | None:
+    """`verify [T]`: print what is wrong; status 1, or 2 when nobody knows. With T, None: T is to be built, repaired."""
+    from multiarch.verify import Problem
+
+    asked = targets or [env.Alias("push-manifest")[0]]
+    SCons.Script.BUILD_TARGETS[:] = asked
+    nodes = list(reversed(reachable()))
+    found = look(env, nodes)
+    if not found:
+        print(f"everything is there: {_counted(len(nodes), 'tag')} checked")  # noqa: T201  # the answer
+        return 0
+    wrong = {finding.problem for _, finding in found} - {Problem.UNKNOWN}
+    if not targets or not wrong:
+        more = "; scons verify push-manifest repairs what it can" if wrong and not targets else ""
+        print(f"{_counted(len(found), 'fault')} found{more}")  # noqa: T201  # the answer
+        return 1 if wrong else 2
+    print(f"{_counted(len(found), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer
+    mend(found)
+    affected = [node for node in nodes if any(node is one for one, _ in found)]
+    check = SCons.Script.Action(lambda target, source, env: recheck(env, affected), "Verify again")  # noqa: ARG005
+    SCons.Script.BUILD_TARGETS[:] = env.AlwaysBuild(env.Alias("verify", asked, check))
+    return None
+
+
+def look(env: Any, nodes: list[Any]) -> list[tuple[Any, Finding]]:
+    """Check what these pushes and pins left, print each finding, and say whose it is."""
+    from multiarch.verify import verify as check
+
+    pairs = [(node, one) for node in nodes for one in expected(node)]
+    findings = check([one for _, one in pairs], content=env["VERIFY"] == "content")
+    for finding in findings:
+        print(finding, flush=True)  # noqa: T201  # the answer
+    return [(pairs[finding.number][0], finding) for finding in findings]
+
+
+def mend(found: list[tuple[Any, Finding]]) -> None:
+    """Let the pushes that something is wrong with be made again, from the bottom."""
+    from multiarch.verify import Problem
+
+    for node, finding in found:
+        damaged = {finding.descriptor.digest} if finding.problem is Problem.DAMAGED and finding.descriptor else set()
+        node.attributes.mend = (node.attributes.mend or frozenset()) | damaged
+        node.attributes.drifted = lambda: "verify found it wrong"
+
+
+def recheck(env: Any, nodes: list[Any]) -> int:
+    """Check again what was repaired; 1 when something is still wrong."""
+    from multiarch.verify import Problem
+
+    found = look(env, nodes)
+    if any(finding.problem is Problem.DAMAGED for _, finding in found):
+        print(KEPT)  # noqa: T201  # the answer
+    print(f"{_counted(len(found), 'fault')} left" if found else "repaired: everything is there")  # noqa: T201
+    return 1 if found else 0
+
+
+def expected(node: Any) -> Iterator[Expected]:
+    """What the receipt of a push or pin says of the registry."""
+    from multiarch.verify import Expected
+
+    run: Run = node.attributes.run
+    reference, folder = node.attributes.remote
+    receipt = receipt_at(Path(node.get_abspath()))
+    store = run.store(reference, folder)
+    root = None if receipt is None else receipt.descriptor.bare()
+    if not node.check_attributes("copy_to"):
+        children = [child for child in node.depends if child.check_attributes("remote")]
+        receipts = [receipt_at(Path(child.get_abspath())) for child in children]
+        known = tuple(one for one in receipts if one is not None)
+        members = known if children and len(known) == len(children) else None
+        yield Expected(reference, store, root, members=members, further=node.attributes.also)
+        return
+    copied, copied_folder = node.attributes.copy_to
+    held = None if receipt is None else receipt.reference.digest
+    yield Expected(reference, store, root, held=held, foreign=copied is not None)
+    if copied is not None:
+        yield Expected(copied, run.store(copied, copied_folder), root)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
