@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from multiarch.engine import AUTO, Base, BuildPlan, Engine, choose
+from multiarch.engine.glance import Reached
+from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from multiarch.why import Facts
@@ -32,17 +34,24 @@ def _embedded(run: Run) -> Engine:
     return EmbeddedEngine(run.source, lambda line: print(f"  warning: {line}", flush=True))  # noqa: T201  # for the user
 
 
+def reached(run: Run, plan: BuildPlan) -> Reached:
+    """What the Dockerfile takes of the context, and its bases; at a glance where nothing has changed."""
+
+    def ask(full: BuildPlan) -> Reached:  # the engine is loaded only when it is asked
+        return engines(run)[0].inputs(full)
+
+    return run.glances().inputs(plan, ask)
+
+
 def based(run: Run, plan: BuildPlan) -> BuildPlan:
     """The plan with every base that its Dockerfile needs, as images.lock has it."""
-    found = engines(run)[0].inputs(plan)
-    return replace(plan, bases=tuple(Base(b.name, b.platform, locked(run, b)) for b in found.bases))
+    bases = reached(run, plan).bases
+    return replace(plan, bases=tuple(Base(b.name, b.platform, locked(run, b)) for b in bases)) if bases else plan
 
 
 def facts(run: Run, plan: BuildPlan, engine: str) -> Facts:
     """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
-    from multiarch.engine.embedded import describe
-
-    values, files = describe(based(run, plan), engines(run)[0].inputs(plan))
+    values, files = describe(based(run, plan), reached(run, plan))
     return Facts(values | {"engine": engine}, files)
 
 
@@ -119,10 +128,10 @@ def scan(node: Any, env: Any, _path: Any) -> list[Any]:
         return []
     run = env["MULTIARCH_RUN"]
     try:
-        reached = engines(run)[0].inputs(node.attributes.plan)
+        found = reached(run, node.attributes.plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile
-    return list(track(env, generated(env, reached, node)))
+    return list(track(env, generated(env, found, node)))
 
 
 def generate(env: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.document import InvalidDocument, readable
+from multiarch.engine.glance import Glances
 from multiarch.errors import MultiarchError
 from multiarch.plan import Policy
 from multiarch.reference import Destination, Reference
@@ -98,6 +99,9 @@ class Run:
         lister: Lister | None = self._made.get("lister")
         if lister is not None:
             lister.save()
+        glances: Glances | None = self._made.get("glances")
+        if glances is not None:
+            glances.save()
         if self.report_file is not None:
             self.report_file.write_bytes(readable({"steps": self._reports}))
         self.lock.release()
@@ -170,6 +174,10 @@ class Run:
         home = self.environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         cache = self.once("cache", lambda: Cache(Path(home) / "multiarch" / "blobs", CACHE_BYTES))
         return Cached(self.store(reference), cache)
+
+    def glances(self) -> Glances:
+        """What Dockerfiles took in earlier runs."""
+        return self.once("glances", lambda: Glances(self.root / PRIVATE / "glances.json"))
 
     # Observations
 

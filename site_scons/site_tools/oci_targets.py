@@ -122,10 +122,15 @@ def wipe(env: Any) -> None:
 def declare_run(env: Any, programs: list[Any]) -> None:
     """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
     wanted = env["PLATFORM_TO_RUN"]
-    chosen = [node for node in programs if node.attributes.platform.architecture == wanted.architecture]
-    chosen = [node for node in chosen if node.attributes.platform.matches(wanted)]
+    chosen = [node for node in programs if starts_on(node.attributes, wanted)]
     action = SCons.Script.Action(lambda target, source, env: start(source, wanted), None)  # noqa: ARG005
     env.Alias("run", chosen[:1], action)
+
+
+def starts_on(program: Any, wanted: Platform) -> bool:
+    """Whether a program is known to be of this very machine; a program of another builder may not say."""
+    found = getattr(program, "platform", None)
+    return found is not None and found.architecture == wanted.architecture and found.matches(wanted)
 
 
 def start(programs: list[Any], platform: Platform) -> int:

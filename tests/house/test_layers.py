@@ -28,7 +28,8 @@ FLOORS = (
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # Below engine/, what engines share: what a Dockerfile asks for, what an engine is handed, what comes back of it.
-SHARED = {"reading", "handing", "harvest"}
+# `telling` says what an image is made from, and `glance` keeps what a Dockerfile took the last time.
+SHARED = {"reading", "handing", "harvest", "telling", "glance"}
 
 # Who may import what from outside (the names of top-level modules).
 GUARDED = {

@@ -1,12 +1,11 @@
 """The embedded engine: Dockerfiles without RUN, executed in this process, with no daemon and no root.
 
 Room by room: `building` (instructions in order, over `configuring` and `copying`), `layertree` (the files of a base),
-`assembling` (the tarball), `telling` (what an image is made from, by name).
+`assembling` (the tarball).
 """
 
 from __future__ import annotations
 
 from multiarch.engine.embedded.engine import EmbeddedEngine
-from multiarch.engine.embedded.telling import describe
 
-__all__ = ["EmbeddedEngine", "describe"]
+__all__ = ["EmbeddedEngine"]

@@ -17,6 +17,7 @@ from multiarch.digest import Digest
 from multiarch.dockerfile import InvalidDockerfile
 from multiarch.engine.embedded.building import Stage
 from multiarch.engine.reading.tree import Node
+from multiarch.engine.telling import FORMAT
 from multiarch.errors import MultiarchError
 from multiarch.gzipstream import COMPRESSOR
 from multiarch.manifest import Manifest
@@ -24,8 +25,6 @@ from multiarch.store.archive import Archive, ArchiveWriter
 
 KEYS = "multiarch.layer.keys"
 """The annotation, in a tarball's index.json, that says what each of the image's own layers was made from."""
-FORMAT = "layers 1"
-"""Part of every key: to be raised when equal entries are to give other bytes."""
 
 Names = tuple[tuple[str, Node], ...]
 _Finished = Mapping[str, tuple[Descriptor, Digest]]

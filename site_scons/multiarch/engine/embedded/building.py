@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +27,6 @@ from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
 
-_REMOTE = re.compile(r"(?:https?|git|ssh|ftp)://|[\w.-]+@[\w.-]+:")
 OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
 
 
@@ -60,8 +58,8 @@ def unsupported(command: Command, where: str) -> UnsupportedInstruction | None:
             where=where,
             hint=f"use {OTHERS}; or make the file with env.Command and COPY it",
         )
-    if isinstance(command, Add) and any(_REMOTE.match(source) for source in command.sources):
-        source = next(source for source in command.sources if _REMOTE.match(source))
+    if isinstance(command, Add) and any(sources.is_remote(source) for source in command.sources):
+        source = next(source for source in command.sources if sources.is_remote(source))
         return UnsupportedInstruction(
             f"the embedded engine cannot fetch '{source}'",
             where=where,

@@ -13,10 +13,10 @@ from multiarch.digest import Digest
 from multiarch.engine import BuildPlan
 from multiarch.engine.embedded.assembling import assemble
 from multiarch.engine.embedded.building import Builder, unsupported
-from multiarch.engine.embedded.telling import describe
 from multiarch.engine.harvest.programs import check_programs
 from multiarch.engine.reading import ContextInputs, OpenSource, Reader
 from multiarch.engine.reading.inputs import taken
+from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
 
 

@@ -10,7 +10,7 @@ from multiarch.engine import BuildPlan
 from multiarch.engine.reading import sources
 from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.recipe import PATH, BaseWanted, Recipe, Scope, environment
-from multiarch.engine.reading.tree import joined, resolve
+from multiarch.engine.reading.tree import Tree, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
@@ -28,6 +28,11 @@ class ContextFile:
     kind: Kind
     executable: bool = False
     target: str = ""
+
+    @property
+    def what(self) -> str:
+        """Its kind as a word."""
+        return self.kind.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +87,12 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
 
 def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: IgnoreFile | None) -> ContextInputs:
     """What the recipe takes of the context; raises MultiarchError for a Dockerfile that is wrong."""
-    wanted: dict[str, None] = {}
-    for scope, command in taken(recipe, plan):
-        if isinstance(command, Run):
-            for mount in scope.mounts(command):
-                if mount.type == "bind" and not mount.from_:
-                    wanted[sources.cleaned(mount.source)] = None
-        if isinstance(command, Add) or (isinstance(command, Copy) and not command.from_):
-            for source in command.sources:
-                whole = source.replace("/./", "/") if isinstance(command, Copy) and command.parents else source
-                wanted[sources.cleaned(whole)] = None
+    wanted = dict.fromkeys(_wanted(recipe, plan))
     files: dict[str, ContextFile] = {}
     missing = []
     for pattern in wanted:
         found = False
-        for path in _matches(context, pattern):
+        for path in matching(context, pattern):
             found = _collect(context, path, files) or found
         if not found and not sources.has_wildcards(pattern):
             missing.append(pattern)
@@ -104,7 +100,21 @@ def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: Ig
     return ContextInputs(ordered, tuple(wanted), tuple(missing), recipe.bases(), ignore)
 
 
-def _matches(context: Context, pattern: str) -> tuple[str, ...]:
+def _wanted(recipe: Recipe, plan: BuildPlan) -> Iterator[str]:
+    for scope, command in taken(recipe, plan):
+        if isinstance(command, Run):
+            for mount in scope.mounts(command):
+                if mount.type == "bind" and not mount.from_:
+                    yield sources.cleaned(mount.source)
+        elif isinstance(command, Add):
+            yield from (sources.cleaned(source) for source in command.sources if not sources.is_remote(source))
+        elif isinstance(command, Copy) and not command.from_:
+            for source in command.sources:
+                yield sources.cleaned(source.replace("/./", "/") if command.parents else source)
+
+
+def matching(context: Tree, pattern: str) -> tuple[str, ...]:
+    """The paths that one of `ContextInputs.wanted` means; a lone name is returned unasked."""
     if "**" in pattern:  # COPY --parents alone knows it: everything below its fixed part may be meant
         return (sources.split(pattern)[0],)
     try:

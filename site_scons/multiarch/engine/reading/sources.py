@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from multiarch.engine.reading.tree import Tree, joined, resolve
 from multiarch.wildcard import match_glob
+
+_REMOTE = re.compile(r"(?:https?|git|ssh|ftp)://|[\w.-]+@[\w.-]+:")
+
+
+def is_remote(source: str) -> bool:
+    """Whether a source of ADD is fetched, not taken from the context."""
+    return _REMOTE.match(source) is not None
 
 
 def cleaned(source: str) -> str:

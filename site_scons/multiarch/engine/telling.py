@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from multiarch.digest import Digest
 from multiarch.engine import BuildPlan
-from multiarch.engine.embedded.assembling import FORMAT
-from multiarch.engine.reading.inputs import ContextFile, ContextInputs
+from multiarch.engine.glance import FILE, Reached, Taken
 from multiarch.gzipstream import COMPRESSOR
-from multiarch.layer import Kind
+
+FORMAT = "layers 1"
+"""Part of every layer's key: to be raised when equal entries are to give other bytes."""
 
 
-def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], dict[str, str]]:
+def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str, str]]:
     """Everything that the image's bytes depend on: values by name (arguments, bases, versions), and files by path.
 
     A file stands for its kind, whether it is executable, where it links to, and its contents. A missing source is a
@@ -30,15 +30,15 @@ def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], di
     values |= {f"label {name}": value for name, value in plan.labels}
     values |= {f"base {base.name}": str(base.digest) for base in plan.bases}
     files = {file.path: _told(plan, file) for file in inputs.files}
-    files[name] = Digest.of(plan.dockerfile.read_bytes()).hex
+    files[name] = plan.file_digest(plan.dockerfile)
     return values, files
 
 
-def _told(plan: BuildPlan, file: ContextFile) -> str:
+def _told(plan: BuildPlan, file: Taken) -> str:
     content = ""
-    if file.kind is Kind.FILE:
+    if file.what == FILE:
         try:
             content = plan.file_digest(plan.context / file.path)
         except OSError:
             content = "unreadable"  # the build says so
-    return " ".join((file.kind.name, "executable" if file.executable else "plain", file.target, content))
+    return " ".join((file.what, "executable" if file.executable else "plain", file.target, content))

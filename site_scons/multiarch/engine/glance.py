@@ -1,0 +1,206 @@
+"""What Dockerfiles took the last time, so that asking again parses none and walks nothing.
+
+A Dockerfile that copies plain files by name, as most do, takes the same files as long as itself, the ignore files and
+the arguments are the same bytes; only the files need a look. Everything else (folders, wildcards, links, missing
+files, hosts without an executable bit) is asked for in full each time: a glance is never a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from multiarch.digest import Digest
+from multiarch.document import canonical
+from multiarch.engine import BuildPlan
+from multiarch.platform import Platform
+
+_FORMAT = "glances 1"
+_LIMIT = 4096
+FILE = "FILE"
+
+
+class Taken(Protocol):
+    """One name of the context that a COPY or ADD takes; `what` is its kind in capitals, `target` a link's text."""
+
+    @property
+    def path(self) -> str: ...  # noqa: D102  # the class says it
+    @property
+    def what(self) -> str: ...  # noqa: D102
+    @property
+    def executable(self) -> bool: ...  # noqa: D102
+    @property
+    def target(self) -> str: ...  # noqa: D102
+
+
+class Wanted(Protocol):
+    """An image that a Dockerfile names, for which platform, and in which line."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # the class says it
+    @property
+    def platform(self) -> Platform: ...  # noqa: D102
+    @property
+    def line(self) -> int: ...  # noqa: D102
+
+
+class Reached(Protocol):
+    """What a Dockerfile takes of its context, and the bases that its target needs (`reading.ContextInputs`)."""
+
+    @property
+    def files(self) -> Sequence[Taken]: ...  # noqa: D102  # the class says it
+    @property
+    def wanted(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def missing(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def bases(self) -> Sequence[Wanted]: ...  # noqa: D102
+
+    def reaches(self, path: str) -> bool:
+        """Whether a COPY or ADD would take a file of this path."""
+        ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A plain file that is there."""
+
+    path: str
+    executable: bool
+    what: str = FILE
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A base as it was remembered."""
+
+    name: str
+    platform: Platform
+    line: int
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The inputs of a Dockerfile that takes plain files only, all of them there."""
+
+    files: tuple[Seen, ...]
+    bases: tuple[Named, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The sources: the files themselves."""
+        return tuple(file.path for file in self.files)
+
+    def reaches(self, path: str) -> bool:
+        """Whether this is one of the files."""
+        return path in self.wanted
+
+
+class Glances:
+    """What was seen in earlier runs, kept in the file `path`; hold one for a run. A damaged file is an empty one."""
+
+    def __init__(self, path: Path, *, has_modes: bool = os.name != "nt") -> None:
+        self._path = path
+        self._has_modes = has_modes
+        self._known: dict[str, object] | None = None
+        self._dirty = False
+        self._folders: dict[str, bool] = {}
+
+    def inputs(self, plan: BuildPlan, ask: Callable[[BuildPlan], Reached]) -> Reached:
+        """What `ask` would answer, without asking where nothing that decides it has changed; raises what it raises."""
+        key = _key(plan) if self._has_modes else None
+        if key is None:
+            return ask(plan)
+        found = self._look(plan, self._load().get(key))
+        if found is not None:
+            return found
+        full = ask(plan)
+        if not full.missing and [file.path for file in full.files] == sorted(full.wanted) and _plain(full):
+            self._load()[key] = [
+                [file.path for file in full.files],
+                [[base.name, str(base.platform), base.line] for base in full.bases],
+            ]
+            self._dirty = True
+        return full
+
+    def save(self) -> None:
+        """Keep what is new, the newest `_LIMIT` entries; nothing is written when nothing is."""
+        if not self._dirty:
+            return
+        from multiarch.statcache import replace_text
+
+        kept = dict(list(self._load().items())[-_LIMIT:])
+        replace_text(self._path, json.dumps({"format": _FORMAT, "glances": kept}))
+        self._dirty = False
+
+    def _load(self) -> dict[str, object]:
+        if self._known is None:
+            try:
+                document = json.loads(self._path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                document = {}
+            right = isinstance(document, dict) and document.get("format") == _FORMAT
+            known = document.get("glances") if right else {}
+            self._known = known if isinstance(known, dict) else {}
+        return self._known
+
+    def _look(self, plan: BuildPlan, remembered: object) -> Glance | None:
+        """The glance, when every file is a plain file now, too, and reached through no link."""
+        if not isinstance(remembered, list):
+            return None
+        try:
+            paths, bases = remembered
+            root = os.fspath(plan.context)
+            files = tuple(self._file(root, path) for path in paths)
+            return Glance(files, tuple(Named(name, Platform.parse(text), line) for name, text, line in bases))
+        except (TypeError, ValueError, OSError, AttributeError):
+            return None
+
+    def _file(self, root: str, path: str) -> Seen:
+        folder, _, _ = path.rpartition("/")
+        if folder and not self._is_folder(root, folder):
+            raise NotADirectoryError(folder)
+        status = os.lstat(f"{root}/{path}")
+        if not stat.S_ISREG(status.st_mode):
+            raise FileNotFoundError(path)
+        return Seen(path, bool(status.st_mode & stat.S_IXUSR))
+
+    def _is_folder(self, root: str, path: str) -> bool:
+        if path not in self._folders:
+            above, _, _ = path.rpartition("/")
+            real = stat.S_ISDIR(os.lstat(f"{root}/{path}").st_mode)
+            self._folders[path] = real and (not above or self._is_folder(root, above))
+        return self._folders[path]
+
+
+def _plain(reached: Reached) -> bool:
+    return all(file.what == FILE and not file.target for file in reached.files)
+
+
+def _key(plan: BuildPlan) -> str | None:
+    """Everything that decides what a Dockerfile takes, but for the files themselves; None for what cannot be read."""
+    own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
+    try:
+        read = [plan.file_digest(plan.dockerfile)]
+        ignores = (own, plan.context / ".dockerignore")
+        read += [plan.file_digest(path) if os.path.lexists(path) else "" for path in ignores]
+    except OSError:
+        return None
+    told = [
+        str(plan.dockerfile),
+        str(plan.context),
+        str(plan.platform),
+        plan.target,
+        plan.build_args,
+        plan.hidden,
+        str(plan.build_platform),
+    ]
+    based = [[base.name, str(base.platform), base.env, base.on_build] for base in plan.bases]
+    return Digest.of(canonical([*read, *told, based])).hex

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from multiarch.engine import BuildPlan
+from multiarch.engine.glance import Glances
+from multiarch.engine.reading import Reader
+from multiarch.platform import Platform
+from multiarch.reference import Reference
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Tree:
+    """A folder with a Dockerfile, asked at a glance; `full` counts the times that was not enough."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.full = 0
+        self.write("Dockerfile", "FROM scratch\nCOPY bin/demo /demo\n")
+        self.write("bin/demo", "program")
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def link(self, path: str) -> None:
+        (self.folder / path).rename(self.folder / "real")
+        (self.folder / path).symlink_to(self.folder / "real")
+
+    def plan(self) -> BuildPlan:
+        return BuildPlan(Platform.parse("linux/amd64"), self.folder / "Dockerfile", self.folder, sha256)
+
+    def ask(self, plan: BuildPlan):
+        self.full += 1
+        return Reader().inputs(plan)
+
+    def run(self, plan: BuildPlan | None = None):
+        """Ask as a run of the build does, with a new memory over the same file; the answer is always the full one."""
+        glances = Glances(self.folder / ".glances")
+        found = glances.inputs(plan or self.plan(), self.ask)
+        glances.save()
+        full = Reader().inputs(plan or self.plan())
+        told = [(file.path, file.what, file.executable, file.target) for file in found.files]
+        assert told == [(file.path, file.what, file.executable, file.target) for file in full.files]
+        assert (found.missing, [b.name for b in found.bases]) == (full.missing, [b.name for b in full.bases])
+        assert sorted(found.wanted) == sorted(full.wanted)
+        return found
+
+
+@pytest.fixture
+def tree(tmp_path):
+    made = Tree(tmp_path)
+    made.run()
+    made.full = 0
+    return made
+
+
+def test_the_second_run_parses_nothing(tree):
+    tree.run()
+    assert tree.full == 0
+
+
+def test_an_executable_bit_is_seen_at_a_glance(tree):
+    (tree.folder / "bin/demo").chmod(0o755)
+    assert tree.run().files[0].executable
+    assert tree.full == 0
+
+
+CHANGES = {
+    "the Dockerfile": lambda t: t.write("Dockerfile", "FROM scratch\nCOPY bin/demo /other\n"),
+    "a .dockerignore appears": lambda t: t.write(".dockerignore", "bin\n"),
+    "the Dockerfile's own ignore file appears": lambda t: t.write("Dockerfile.dockerignore", "bin\n"),
+    "the file goes": lambda t: (t.folder / "bin/demo").unlink(),
+    "the file becomes a folder": lambda t: ((t.folder / "bin/demo").unlink(), t.write("bin/demo/x", "")),
+    "the file becomes a link": lambda t: t.link("bin/demo"),
+    "its folder becomes a link": lambda t: t.link("bin"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_could_change_the_answer_is_asked_for_in_full(tree, change):
+    change(tree)
+    tree.run()
+    assert tree.full == 1
+
+
+def test_other_arguments_are_another_question(tree):
+    tree.run(replace(tree.plan(), build_args=(("X", "1"),)))
+    assert tree.full == 1
+
+
+@pytest.mark.parametrize("source", ["bin", "bin/*", "bin/absent", ".", "bin/demo bin/d*"])
+def test_folders_wildcards_and_missing_files_are_never_remembered(tree, source):
+    tree.write("Dockerfile", f"FROM scratch\nCOPY {source} /app/\n")
+    tree.run()
+    tree.run()
+    assert tree.full == 2
+
+
+def test_a_base_is_remembered_with_its_line(tree):
+    tree.write("Dockerfile", "FROM localhost:5000/base:1\nCOPY bin/demo /\n")
+    tree.run()
+    (base,) = tree.run().bases
+    assert (Reference.parse(base.name).tag, base.line, tree.full) == ("1", 1, 1)
+
+
+def test_a_damaged_memory_is_an_empty_one(tree):
+    (tree.folder / ".glances").write_text('{"format": "glances 1", "glances": {"x": 3', encoding="utf-8")
+    tree.run()
+    assert tree.full == 1
