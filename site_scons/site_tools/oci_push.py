@@ -14,7 +14,7 @@ from multiarch.why import Facts
 from oci_graph import reachable
 from oci_nodes import declare
 from oci_run import Run, place
-from oci_steps import Step, add_method, fail, write
+from oci_steps import Step, add_method, write
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -130,7 +130,7 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     where, folder = place(text)
     path = receipt_path(env, where)
     if env.File(path).has_builder():
-        fail(TwoPushes("is pushed twice in this build", where=text, hint="give each image a tag of its own"))
+        raise TwoPushes("is pushed twice in this build", where=text, hint="give each image a tag of its own")
     node = env.Flatten([source])[0]
     make = env.OciPublish if str(node).endswith(".json") else env.OciPush
     receipt = make(path, node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -86,7 +87,7 @@ def told(error: Exception) -> str:
     return f"{where}{error.strerror or error}" + (f"\n  hint: {hint}" if hint else "")
 
 
-def fail(error: Exception) -> NoReturn:
+def fail(error: Exception | str) -> NoReturn:
     """End SCons as it ends itself on a user's error: one message, status 2, no traceback."""
     sys.stderr.write(f"\nscons: *** {error}\n")
     sys.stderr.flush()
@@ -102,9 +103,18 @@ def add_method(env: Any, builder: Callable[..., Any], name: str) -> None:
         try:
             return builder(*arguments, **keywords)
         except MultiarchError as error:
-            raise SCons.Errors.UserError(str(error)) from error
+            return fail(f"{_line(Path(arguments[0].Dir('#').get_abspath()))}{error}")
 
     env.AddMethod(checked, name)
+
+
+def _line(root: Path) -> str:
+    """`SConstruct:31: ` for the line that is being read, which is in no module; empty when there is none."""
+    calls = [frame for frame in traceback.extract_stack() if not frame.filename.endswith((".py", ">"))]
+    if not calls:
+        return ""
+    file = Path(calls[-1].filename)
+    return f"{file.relative_to(root) if file.is_relative_to(root) else file}:{calls[-1].lineno}: "
 
 
 def write(path: Path, content: bytes) -> None:

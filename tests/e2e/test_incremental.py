@@ -507,7 +507,7 @@ def test_two_pushes_of_one_reference_are_an_error(fresh: Tree):
     run = fresh.scons(check=False)
     assert run.status == 2
     assert (
-        "_output/registry/demo:v1.0-arm64: is pushed twice in this build\n  hint: give each image a tag of its own\n"
+        f"\nscons: *** SConstruct:{len(fresh.read('SConstruct').splitlines())}: _output/registry/demo:v1.0-arm64: is pushed twice in this build\n  hint: give each image a tag of its own\n"
         in run.text
     )
     assert "Traceback" not in run.text
