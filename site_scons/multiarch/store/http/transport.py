@@ -175,6 +175,7 @@ class Transport:
         if answer.status == _UNAUTHORIZED and self._is_own(host, answer):
             fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used)
             if fresh is not None:
+                host.known.set()  # whoever waits for the scout has what it needs: they all ask at once now
                 answer = self._follow(host, request, fresh)
         return answer
 
