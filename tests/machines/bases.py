@@ -1,0 +1,92 @@
+"""Images that somebody else made and pushed: bases to build on, and members of an index that another team pushes."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+from multiarch import layer, windows
+from multiarch.config import ImageConfig
+from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
+from multiarch.index import Index
+from multiarch.layer import Entry
+from multiarch.manifest import Manifest
+from multiarch.mediatype import (
+    DOCKER_CONFIG,
+    DOCKER_LAYER_FOREIGN,
+    DOCKER_MANIFEST,
+    INDEX,
+)
+from multiarch.platform import Platform
+from multiarch.reference import Reference
+from multiarch.store.auth import Credentials
+from multiarch.store.http import Settings, Transport
+from multiarch.store.registry import Registry
+
+
+def store_of(reference: Reference) -> Registry:
+    """Return the repository of a reference, asked without any login."""
+    return Registry(Transport(Settings(), Credentials({}, Path(os.devnull))), reference)
+
+
+def _put(store: Registry, descriptor: Descriptor, content: bytes) -> None:
+    store.put(descriptor, lambda: io.BytesIO(content))
+
+
+def push_image(name: str, platform: str, files: dict[str, bytes], *, env: tuple[str, ...] = ()) -> Digest:
+    """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest."""
+    reference, wanted = Reference.parse(name), Platform.parse(platform)
+    store = store_of(reference)
+    entries: list[Entry] | tuple[Entry, ...] = [Entry.of_bytes(path, content) for path, content in files.items()]
+    if wanted.os == "windows":
+        entries = tuple(windows.entries(entries))
+    sink = io.BytesIO()
+    written = layer.write(entries, sink)
+    config = ImageConfig(wanted, diff_ids=(written.diff_id,), env=env)
+    manifest = Manifest(config.descriptor(), (written.descriptor,))
+    _put(store, written.descriptor, sink.getvalue())
+    _put(store, manifest.config, config.to_json())
+    _put(store, manifest.descriptor(), manifest.to_json())
+    store.tag(reference.tag or "latest", manifest.descriptor())
+    return manifest.descriptor().digest
+
+
+def push_from_windows(name: str, platform: str, content: bytes) -> Digest:
+    """Push what `docker push` on Windows pushes: Docker's own types, a base layer that Microsoft keeps, one of ours."""
+    reference = Reference.parse(name)
+    store = store_of(reference)
+    sink = io.BytesIO()
+    own = layer.write(tuple(windows.entries([Entry.of_bytes("app/demo.exe", content)])), sink)
+    kept = b"the base's layer, which no registry but Microsoft's holds"
+    foreign = Descriptor(
+        DOCKER_LAYER_FOREIGN,
+        Digest.of(kept),
+        len(kept),
+        urls=("https://mcr.microsoft.com/v2/windows/nanoserver/blobs/" + str(Digest.of(kept)),),
+    )
+    config = ImageConfig(Platform.parse(platform), diff_ids=(Digest.of(b"unpacked"), own.diff_id)).to_json()
+    told = Descriptor.of(DOCKER_CONFIG, config)
+    manifest = Manifest(told, (foreign, own.descriptor), media_type=DOCKER_MANIFEST)
+    _put(store, own.descriptor, sink.getvalue())
+    _put(store, told, config)
+    _put(store, manifest.descriptor(), manifest.to_json())
+    store.tag(reference.tag or "latest", manifest.descriptor())
+    return manifest.descriptor().digest
+
+
+def push_index(name: str, members: dict[str, Digest]) -> Digest:
+    """Push an index under `name` of manifests that its repository holds, each by platform; return its digest."""
+    reference = Reference.parse(name)
+    store = store_of(reference)
+    found = []
+    for platform, digest in members.items():
+        held = store.resolve(str(digest))
+        assert held is not None, f"{name}: {digest} is not there"
+        found.append(Descriptor(held.media_type, held.digest, held.size, Platform.parse(platform)))
+    content = Index(tuple(found)).to_json()
+    descriptor = Descriptor.of(INDEX, content)
+    _put(store, descriptor, content)
+    store.tag(reference.tag or "latest", descriptor)
+    return descriptor.digest
