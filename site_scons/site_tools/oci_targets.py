@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -154,7 +155,10 @@ def run_tests(env: Any) -> int:
     if importlib.util.find_spec("pytest") is None:
         fail(UnknownWord("pytest is not installed", hint="./sconsw test installs what the tests need"))
     env["MULTIARCH_RUN"].lock.release()
-    return subprocess.run([sys.executable, "-m", "pytest"], cwd=env["MULTIARCH_RUN"].root, check=False).returncode
+    # A file's tests share registries and engines, so a file stays on one of the workers.
+    workers = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"] if importlib.util.find_spec("xdist") else []
+    command = [sys.executable, "-m", "pytest", *workers]
+    return subprocess.run(command, cwd=env["MULTIARCH_RUN"].root, check=False).returncode
 
 
 def generate(env: Any) -> None:
