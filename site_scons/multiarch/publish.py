@@ -14,6 +14,8 @@ from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.store import Copied, Source, Store, copy, read
 
+ATTEMPTS = 3
+"""How often a tag is written, in all, that somebody else writes at the same time."""
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
 
 
@@ -44,8 +46,9 @@ def publish(
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
     `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep` and `again` as
-    `copy` has them: a tag that holds `root` already is mended below. Raises TagMoved or TagImmutable as the policy
-    says, and TagMoved when somebody moved the tag while this push ran.
+    `copy` has them: a tag that holds `root` already is mended below. When somebody else writes the tag at the same time,
+    it is written again, ATTEMPTS times in all. Raises TagMoved or TagImmutable as the policy says, and TagMoved when
+    the other one does not give in.
     """
     tag = reference.tag or ""
     observed = store.resolve(tag)
@@ -66,9 +69,10 @@ def publish(
     names += [tag] if decided.move is not Move.KEEP else []
     if names or deep or again:
         copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again)
-        _compare(store, root, reference)
-    remarks = tuple(plan.remark for plan in (decided, *others) if plan.remark)
-    return Published(Receipt(reference, root), decided.move, copied, remarks)
+    remarks = [plan.remark for plan in (decided, *others) if plan.remark]
+    if names or deep or again:
+        remarks += _settle(store, root, reference, policy)
+    return Published(Receipt(reference, root), decided.move, copied, tuple(remarks))
 
 
 def _others(
@@ -96,15 +100,19 @@ def _others(
     return plans
 
 
-def _compare(store: Store, root: Descriptor, reference: Reference) -> None:
-    """Read back what was published; TagMoved when the tag holds something else already."""
-    found = store.resolve(reference.tag or "")
-    if found is None or found.digest != root.digest:
+def _settle(store: Store, root: Descriptor, reference: Reference, policy: Policy) -> list[str]:
+    """Read back what was published; where it is not that, write the tag again as the policy allows. Returns remarks."""
+    remarks: list[str] = []
+    while True:
+        found = store.resolve(reference.tag or "")
+        if found is not None and found.digest == root.digest:
+            if is_index(root.media_type):
+                read(store, found)  # verified while it is read: the bytes there are the bytes of the index
+            return remarks
         held = "nothing" if found is None else str(found.digest)
-        raise TagMoved(
-            f"holds {held} right after {root.digest} was pushed: somebody else pushes this tag at the same time",
-            where=str(reference),
-            hint="run the same command again when the other push has ended",
-        )
-    if is_index(root.media_type):
-        read(store, found)  # verified while it is read: the bytes there are the bytes of the index
+        story = f"holds {held} right after {root.digest} was pushed: somebody else pushes this tag at the same time"
+        if not policy.repair or policy.immutable or len(remarks) + 1 == ATTEMPTS:
+            hint = "run the same command again when the other push has ended"
+            raise TagMoved(story, where=str(reference), hint=hint)
+        remarks.append(f"{reference} {story}; it is written again")
+        store.tag(reference.tag or "", root)

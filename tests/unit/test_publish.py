@@ -12,7 +12,7 @@ from multiarch.mediatype import LAYER_GZIP
 from multiarch.pin import PinMissing, pin
 from multiarch.plan import Move, Policy, TagImmutable, TagMoved
 from multiarch.platform import Platform
-from multiarch.publish import publish
+from multiarch.publish import ATTEMPTS, publish
 from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.store import BlobMissing, read
@@ -161,28 +161,55 @@ def test_an_index_is_not_published_before_its_children():
 
 
 class Rival(Memory):
-    """A place where somebody else tags right after us."""
+    """A place where somebody else writes every tag right after us, `times` times."""
 
-    def __init__(self, other: Descriptor) -> None:
+    def __init__(self, other: Descriptor, times: int) -> None:
         super().__init__()
         self.other = other
+        self.left = times
 
     def tag(self, name: str, descriptor: Descriptor) -> None:
         super().tag(name, descriptor)
-        super().tag(name, self.other)
+        if self.left:
+            self.left -= 1
+            super().tag(name, self.other)
 
 
-def test_a_push_that_loses_a_race_notices_when_it_reads_back():
+def rivalry(times: int, policy: Policy | None = None):
     source = Memory()
     root, other = image(source), image(source, text=b"other")
-    store = Rival(other)
-    for blob in (b"other",):
-        held(store, LAYER_GZIP, blob)
+    store = Rival(other, times)
+    held(store, LAYER_GZIP, b"other")
     with source.open(other) as stream:
-        content = stream.read()
-    held(store, other.media_type, content)
-    with pytest.raises(TagMoved, match="somebody else pushes this tag at the same time"):
-        push(source, store, root)
+        held(store, other.media_type, stream.read())
+    return store, root, lambda: push(source, store, root, policy=policy or Policy())
+
+
+def test_a_push_that_loses_a_race_says_so_and_writes_the_tag_again():
+    store, root, race = rivalry(ATTEMPTS - 1)
+    done = race()
+    assert store.resolve("v1") == root
+    assert len(done.remarks) == ATTEMPTS - 1
+    assert done.remarks[0] == (
+        f"localhost:5000/demo:v1 holds {store.other.digest} right after {root.digest} was pushed: "
+        "somebody else pushes this tag at the same time; it is written again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "policy"),
+    [(ATTEMPTS, Policy()), (1, Policy(repair=False)), (1, Policy(immutable=True))],
+    ids=["the other does not give in", "DRIFT=fail", "IMMUTABLE=yes"],
+)
+def test_a_race_that_may_not_be_won_is_an_error(times, policy):
+    store, root, race = rivalry(times, policy)
+    with pytest.raises(TagMoved) as caught:
+        race()
+    assert str(caught.value) == (
+        f"localhost:5000/demo:v1: holds {store.other.digest} right after {root.digest} was pushed: "
+        "somebody else pushes this tag at the same time\n"
+        "  hint: run the same command again when the other push has ended"
+    )
 
 
 def test_a_pin_says_what_the_tag_holds_and_for_which_platform():
