@@ -24,6 +24,7 @@ class Move(enum.Enum):
     KEEP = "unchanged"
     CREATE = "create"
     OVERWRITE = "move"
+    UNKNOWN = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from oci_steps import Step, add_method, write
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
+    from multiarch.index import Index
 
 
 def descriptor_of(node: Any) -> Descriptor:
@@ -26,16 +27,32 @@ def descriptor_of(node: Any) -> Descriptor:
     return read_image(path).descriptor
 
 
-def perform(target: list[Any], source: list[Any], env: Any) -> None:
-    """Assemble the index and write it, and its digest beside it."""
+def assembled(env: Any, members: list[Any], where: str) -> Index:
+    """The index of members that are there; `env` is that of the step."""
     from multiarch.index import Index
 
-    index = Index.assemble(
-        [descriptor_of(node) for node in source],
+    return Index.assemble(
+        [descriptor_of(node) for node in members],
         platforms=env["INDEX_PLATFORMS"],
         annotations=env["INDEX_ANNOTATIONS"],
-        where=str(target[0]),
+        where=where,
     )
+
+
+def stand_in(env: Any) -> Index:
+    """An index of the same platforms, of manifests that are not known yet: as many bytes, give or take a digit."""
+    from multiarch.descriptor import Descriptor
+    from multiarch.digest import Digest
+    from multiarch.index import Index
+    from multiarch.mediatype import MANIFEST
+
+    members = (Descriptor(MANIFEST, Digest.of(b""), 9999, platform) for platform in env["INDEX_PLATFORMS"])
+    return Index(tuple(members), env["INDEX_ANNOTATIONS"])
+
+
+def perform(target: list[Any], source: list[Any], env: Any) -> None:
+    """Assemble the index and write it, and its digest beside it."""
+    index = assembled(env, source, str(target[0]))
     content = index.to_json()
     target[0].attributes.digest = index.descriptor().digest
     write(Path(target[0].get_abspath()), content)

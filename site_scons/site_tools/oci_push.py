@@ -120,6 +120,14 @@ def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
     return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also), *copied]
 
 
+def spelled(text: str, nodes: list[Any]) -> str:
+    """A text in which folder registries are called as on the command line, not by the host that stands for them."""
+    for reference, folder in (node.attributes.remote for node in nodes):
+        if folder is not None:
+            text = text.replace(reference.name, Path(folder).as_posix())
+    return text
+
+
 STEP = Step("Push", perform)
 PUBLISH = Step("Publish", perform)
 

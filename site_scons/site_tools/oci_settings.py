@@ -38,6 +38,7 @@ VARIABLES = (
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REPORT", "", "JSON file of what was done, with digests"),
+    ("PLAN", "", "JSON file for what `plan` tells"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
 )
 WITHOUT_LOCK = ("plan", "why")
@@ -173,6 +174,9 @@ def generate(env: Any) -> None:
     env["MULTIARCH_RUN"] = run
     env.SetOption("max_drift", -1)  # timestamps are whole seconds in SCons: an edit within one would be lost
     env.SetOption("num_jobs", os.cpu_count() or 1)
+    env.SetOption(
+        "diskcheck", "none"
+    )  # a folder in a file's place is told by the step, not in a stack of SCons's frames
     (run.root / PRIVATE).mkdir(exist_ok=True)
     env.SConsignFile(str(run.root / PRIVATE / "sconsign"))
     env.Decider(decide)

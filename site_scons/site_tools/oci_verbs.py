@@ -10,27 +10,20 @@ from typing import Any
 
 from oci_bases import check, update
 from oci_graph import ordered
-from oci_nodes import Tracked
+from oci_plan import foresee, plan
 from oci_run import Run
-from oci_steps import why
 from oci_verify import verify
 
 
 def explain(env: Any, targets: list[Any]) -> int:
     """`why T`: for each target that would be made again its reason; for the others, why they were made last."""
     run: Run = env["MULTIARCH_RUN"]
-    waiting: set[Any] = set()
-    for node in ordered(targets or [env.Alias("manifest")[0]]):
-        if not isinstance(node, Tracked) or not hasattr(node.attributes, "inputs"):
-            continue
+    for node, stale, before in foresee(targets or [env.Alias("manifest")[0]]):
         verb = node.get_executor().get_action_list()[0].execfunction.verb
         line = f"{verb} {node.attributes.subject}: "
-        before = [child for child in node.children() if child in waiting]
-        if not node.is_up_to_date():
-            waiting.add(node)
-            line += why(node) or "not built before"
+        if stale is not None:
+            line += stale
         elif before:
-            waiting.add(node)
             line += f"if {', '.join(map(str, before))} changes"
         else:
             last = run.last_reason(str(node))
@@ -61,4 +54,4 @@ def check_bases(env: Any, _targets: list[Any]) -> int:
     return 1 if stale else 0
 
 
-VERBS = {"why": explain, "verify": verify, "update-bases": update_bases, "check-bases": check_bases}
+VERBS = {"why": explain, "plan": plan, "verify": verify, "update-bases": update_bases, "check-bases": check_bases}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import SCons.Script
 
 from oci_graph import reachable
-from oci_push import receipt_at
+from oci_push import receipt_at, spelled
 from oci_run import Run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def look(env: Any, nodes: list[Any]) -> list[tuple[Any, Finding]]:
     pairs = [(node, one) for node in nodes for one in expected(node)]
     findings = check([one for _, one in pairs], content=env["VERIFY"] == "content")
     for finding in findings:
-        print(finding, flush=True)  # noqa: T201  # the answer
+        print(spelled(str(finding), nodes), flush=True)  # noqa: T201  # the answer
     return [(pairs[finding.number][0], finding) for finding in findings]
 
 

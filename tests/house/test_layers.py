@@ -22,7 +22,7 @@ FLOORS = (
     ("store",),
     ("engine", "baselock"),
     ("golang",),
-    ("plan", "verify", "why"),
+    ("plan", "forecast", "verify", "why"),
     ("publish", "pin"),
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,220 @@
+"""The verb `plan`: what a build would do, found out without building or writing anything. Not a Tool."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import SCons.Script
+
+from multiarch.errors import MultiarchError
+from oci_graph import ordered
+from oci_index import assembled, stand_in
+from oci_nodes import Tracked
+from oci_push import receipt_at, spelled, tags_of
+from oci_run import Run
+from oci_steps import why, write
+
+if TYPE_CHECKING:
+    from multiarch.descriptor import Descriptor
+    from multiarch.digest import Digest
+    from multiarch.forecast import Content, ImagePlan, Observed, PinState, TagState
+    from multiarch.image import Image
+    from multiarch.reference import Reference
+
+
+class Foreseen(NamedTuple):
+    """Whether a target would be made again: `why` it must be, None when not; or it may, after what is `before` it."""
+
+    node: Any
+    why: str | None
+    before: list[Any]
+
+
+def foresee(targets: Iterable[Any]) -> Iterator[Foreseen]:
+    """Every step that the targets lead to, sources before what is made of them."""
+    waiting: set[Any] = set()
+    for node in ordered(targets):
+        if not isinstance(node, Tracked) or not hasattr(node.attributes, "inputs"):
+            continue
+        before = list(dict.fromkeys(child for child in node.children() if child in waiting))
+        stale = None if node.is_up_to_date() else _reason(node, before)
+        if stale is not None or before:
+            waiting.add(node)
+        yield Foreseen(node, stale, before)
+
+
+def _reason(node: Any, before: list[Any]) -> str:
+    failure = node.attributes.inputs.attributes.failure
+    if failure is not None and not before:  # what is before it may be what it misses
+        return f"it would fail: {str(failure).partition(chr(10))[0]}"
+    return why(node) or "not built before"
+
+
+def plan(env: Any, targets: list[Any]) -> int:
+    """`plan [T]`: print what T would do to images and tags; PLAN names a file for the same as JSON."""
+    from multiarch.forecast import forecast
+
+    run: Run = env["MULTIARCH_RUN"]
+    atexit.unregister(run.finish)  # what this run found out is not kept: nothing but PLAN is written
+    asked = targets or [env.Alias("push-manifest")[0]]
+    SCons.Script.BUILD_TARGETS[:] = asked
+    steps = {step.node: step for step in foresee(asked)}
+    remote = [node for node in steps if node.check_attributes("remote")]
+    run.prefetch(pair for node in remote for pair in tags_of(node))
+    pins = [node for node in remote if node.check_attributes("copy_to")]
+    states = [_tag(steps, node) for node in remote if node not in pins]
+    told = forecast(
+        [_image(step) for step in steps.values() if step.node.check_attributes("plan")],
+        [_pin(node) for node in pins],
+        [*(_copied(node) for node in pins if node.attributes.copy_to[0] is not None), *_looked(run, states)],
+        run.policy,
+    )
+    for line in told.lines():
+        print(spelled(line, remote))  # noqa: T201  # the answer
+    if env["PLAN"]:
+        write(run.root / env["PLAN"], spelled(told.to_json().decode(), remote).encode())
+    return 0
+
+
+def _image(step: Foreseen) -> ImagePlan:
+    from multiarch.forecast import ImagePlan, Rebuild
+
+    target = Path(str(step.node)).as_posix()
+    if step.why is not None:
+        return ImagePlan(target, Rebuild.YES, step.why)
+    if step.before:
+        return ImagePlan(target, Rebuild.PERHAPS, f"if {', '.join(map(str, step.before))} changes")
+    image = _present(step.node)
+    return ImagePlan(target, Rebuild.NO, None, None if image is None else image.descriptor.digest)
+
+
+def _present(node: Any) -> Image | None:
+    """The image in a tarball as it lies there; None when there is none that can be read."""
+    from multiarch.store.archive import read_image
+
+    try:
+        return read_image(Path(node.get_abspath()))
+    except (MultiarchError, OSError):
+        return None
+
+
+def _pin(node: Any) -> PinState:
+    from multiarch.forecast import PinState
+
+    reference, folder = node.attributes.remote
+    receipt = receipt_at(Path(node.get_abspath()))
+    seen = None if receipt is None else receipt.reference.digest
+    return PinState(reference, node.attributes.platform, seen, _observed(node, reference, folder))
+
+
+def _copied(node: Any) -> TagState:
+    """The tag of ours under which the image of another repository joins the index."""
+    from multiarch.forecast import TagState
+
+    receipt, state = receipt_at(Path(node.get_abspath())), _pin(node)
+    known = receipt.descriptor.digest if receipt is not None and state.seen == state.observed else None
+    observed = _observed(node, *node.attributes.copy_to)
+    return TagState(
+        node.attributes.copy_to[0], known, known, observed, needs=(node.attributes.remote[0],), policed=False
+    )
+
+
+class Wish(NamedTuple):
+    """A tag before anybody asked for its contents: each content with the repository that it may be mounted from."""
+
+    state: TagState
+    folder: str | None
+    contents: list[tuple[Descriptor, Reference | None]] | None
+    fresh: frozenset[Digest]
+
+
+def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
+    """What a push should do, as far as the files that are there tell."""
+    from multiarch.forecast import TagState
+
+    reference, folder = node.attributes.remote
+    receipt = receipt_at(Path(node.get_abspath()))
+    pins = [child for child in node.depends if child.check_attributes("copy_to")]
+    wanted, contents, fresh, refused = None, None, frozenset[Any](), None
+    try:
+        wanted, contents, fresh = _content(steps, node.sources[0])
+    except (MultiarchError, OSError) as error:
+        refused = str(error).partition("\n")[0]
+    state = TagState(
+        reference,
+        wanted,
+        None if receipt is None else receipt.descriptor.digest,
+        _observed(node, reference, folder),
+        also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
+        needs=tuple(pin.attributes.remote[0] for pin in pins),
+        refused=refused,
+    )
+    return Wish(state, folder, contents, fresh)
+
+
+def _content(
+    steps: dict[Any, Foreseen], node: Any
+) -> tuple[Digest | None, list[tuple[Descriptor, Reference | None]] | None, frozenset[Digest]]:
+    """The digest of an image or index (None: after the build), what a push of it sends, what of that will be new."""
+    from multiarch.mediatype import is_foreign
+
+    step = steps.get(node)
+    stale = step is not None and (step.why is not None or bool(step.before))
+    if str(node).endswith(".json"):
+        if step is not None and step.before:
+            return None, [(stand_in(node.get_build_env()).descriptor(), None)], frozenset()
+        root = assembled(node.get_build_env(), node.sources, str(node)).descriptor()
+        return root.digest, [(root, None)], frozenset()
+    image = _present(node)
+    if image is None:
+        return None, None, frozenset()
+    blobs = [blob.bare() for blob in image.manifest.blobs() if not is_foreign(blob.media_type)]
+    everything = [image.descriptor.bare(), *blobs]
+    origins = image.mountable
+    contents = [(each, origins.get(each.digest)) for each in everything]
+    if stale:
+        return None, contents, frozenset(each.digest for each in everything) - set(origins)
+    return image.descriptor.digest, contents, frozenset()
+
+
+def _looked(run: Run, wishes: list[Wish]) -> list[TagState]:
+    """The tags with what of their contents is there, asked for all at once."""
+    from dataclasses import replace
+
+    from multiarch.forecast import Content
+    from multiarch.store import holds
+
+    asked = []
+    for number, wish in enumerate(wishes):
+        state = wish.state
+        if wish.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
+            continue
+        store = run.store(state.reference, wish.folder)
+        for each, origin in wish.contents:
+            if each.digest not in wish.fresh:
+                asked.append((number, each, store))
+                if origin is not None and origin.registry == state.reference.registry:
+                    asked.append((number, each, run.store(origin)))
+    answers = holds([(store, each) for _, each, store in asked])
+    there: dict[tuple[int, Digest], bool | None] = {}
+    for (number, each, _), answer in zip(asked, answers, strict=True):
+        known = None if isinstance(answer, MultiarchError) else answer
+        there[number, each.digest] = there.get((number, each.digest)) or known
+    looked = []
+    for number, wish in enumerate(wishes):
+        contents: tuple[Content, ...] | None = None
+        if wish.contents is not None:
+            contents = tuple(Content(each, there.get((number, each.digest))) for each, _ in wish.contents)
+        looked.append(replace(wish.state, contents=contents))
+    return looked
+
+
+def _observed(node: Any, reference: Reference, folder: str | None) -> Observed:
+    run: Run = node.attributes.run
+    try:
+        return run.observed(reference, folder)
+    except MultiarchError as error:
+        return error
