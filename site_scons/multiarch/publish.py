@@ -47,8 +47,8 @@ def publish(
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
     `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep` and `again` as
     `copy` has them: a tag that holds `root` already is mended below. When somebody else writes the tag at the same
-    time, it is written again, ATTEMPTS times in all. Raises TagMoved or TagImmutable as the policy says, and TagMoved when
-    the other one does not give in.
+    time, it is written again, ATTEMPTS times in all. Raises TagMoved or TagImmutable as the policy says, and TagMoved
+    when the other one does not give in.
     """
     tag = reference.tag or ""
     observed = store.resolve(tag)
