@@ -47,10 +47,14 @@ class Step:
 
     def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
         """Perform the step; keep the facts it was made from."""
+        from multiarch.store.atomic import clear_unfinished
+
         inputs = target[0].attributes.inputs
         try:
             if inputs.attributes.failure is not None:
                 raise inputs.attributes.failure
+            for node in target:
+                clear_unfinished(Path(node.get_abspath()))
             self.perform(target, source, env)
             run = target[0].attributes.run
             run.remember(str(target[0]), inputs.attributes.facts, getattr(target[0].attributes, "because", None))
@@ -77,8 +81,13 @@ def told(error: Exception) -> str:
     """The words of an error for the person at the terminal."""
     if not isinstance(error, OSError) or isinstance(error, MultiarchError):
         return str(error)
-    where = f"{error.filename}: " if error.filename else ""
+    name = error.filename2 or error.filename
+    where = f"{name}: " if name else ""
+    in_the_way = "something else is in the way; move it aside"
     hints = {
+        errno.EISDIR: in_the_way,
+        errno.ENOTDIR: in_the_way,
+        errno.EEXIST: in_the_way,
         errno.ENOSPC: "free some space and run the same command again; nothing half-written was left",
         errno.EACCES: "the folder must be writable for you",
         errno.EROFS: "the folder must be writable",

@@ -41,6 +41,14 @@ def is_unfinished(path: Path) -> bool:
     return path.name.startswith(".") and _MARK in path.name
 
 
+def clear_unfinished(path: Path) -> None:
+    """Remove what a killed process left of making `path`; the caller knows that nobody makes it now."""
+    with suppress(OSError):
+        for entry in path.parent.iterdir():
+            if entry.name.startswith(f".{path.name[:100]}{_MARK}"):
+                entry.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the exclusive lock of this file, which is made and stays; waits for other threads and processes.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.store.atomic import is_unfinished, locked, replacing
+from multiarch.store.atomic import clear_unfinished, is_unfinished, locked, replacing
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path):
@@ -86,3 +86,14 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
         process.send_signal(signal.SIGKILL)
         assert entered.wait(10)
         waiting.join()
+
+
+def test_what_a_killed_process_left_is_cleared_for_one_file_alone(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(b"whole")
+    (tmp_path / f".{path.name}.part-0123456789abcdef").write_bytes(b"half")
+    other = tmp_path / ".file2.part-0123456789abcdef"
+    other.write_bytes(b"of somebody else")
+    clear_unfinished(path)
+    assert sorted(tmp_path.iterdir()) == [other, path]
+    clear_unfinished(tmp_path / "nowhere" / "file")

@@ -1,0 +1,274 @@
+"""Killed, stopped, disturbed or damaged between two steps or within one: the next run ends in the same digests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from machines.project import steps_of
+from machines.small import Tree
+from multiarch.store.atomic import is_unfinished
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+def outputs(tree: Tree) -> dict[str, str]:
+    """Return the digests of all outputs.
+
+    Not of the table of a folder registry, which is ordered by who came first, and not of what a killed process began
+    to write into one: a folder registry may be shared, so nobody can tell that it is not being written.
+    """
+    return {
+        path: digest
+        for path, digest in tree.digests().items()
+        if not path.endswith("demo/index.json") and not ("/blobs/" in path and is_unfinished(Path(path)))
+    }
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End the build and whatever it started at once, as the power does."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def begin(tree: Tree, *arguments: str) -> subprocess.Popen[str]:
+    """Start SCons in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "SCons", *arguments],
+        cwd=tree.path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def when_printed(process: subprocess.Popen[str], beginning: str) -> None:
+    """Return as soon as the build prints a line that begins so."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    pytest.fail(f"never printed {beginning!r}")
+
+
+def ends_well(tree: Tree, wanted: Tree) -> None:
+    run = tree.scons("push-manifest")
+    assert "Traceback" not in run.text
+    assert outputs(tree) == outputs(wanted)
+    assert tree.scons("push-manifest").up_to_date
+
+
+@pytest.mark.parametrize("moment", ["Compile", "Image", "Index", "Push", "Publish"])
+def test_killed_at_a_step_the_next_run_ends_in_the_same_digests(moment: str, fresh: Tree, tree: Tree):
+    process = begin(fresh, "push-manifest", "-j2")
+    when_printed(process, moment)
+    kill(process)
+    ends_well(fresh, tree)
+
+
+@pytest.mark.parametrize("moment", [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95])
+def test_killed_at_any_time_the_next_run_ends_in_the_same_digests(
+    moment: float, fresh: Tree, tree: Tree, tmp_path: Path
+):
+    started = time.monotonic()
+    fresh.copy(tmp_path / "measured").scons("push-manifest")
+    process = begin(fresh, "push-manifest")
+    time.sleep((time.monotonic() - started) * moment)
+    kill(process)
+    ends_well(fresh, tree)
+
+
+def test_killed_again_and_again_the_build_still_gets_there(fresh: Tree, tree: Tree):
+    for moment in ("Compile", "Image", "Image", "Push"):
+        process = begin(fresh, "push-manifest", "-j1")
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(moment):
+                break
+        kill(process)
+    ends_well(fresh, tree)
+
+
+def test_killed_in_the_middle_of_a_change_the_next_run_finishes_it(tree: Tree, tmp_path: Path):
+    tree.replace("main.go", '"demo "', '"Demo "')
+    clean = tree.copy(tmp_path / "clean", built=False)
+    process = begin(tree, "push-manifest", "-j1")
+    when_printed(process, "Push")
+    kill(process)
+    clean.scons("push-manifest")
+    tree.scons("push-manifest")
+    here = tree.digests()
+    assert {path: here[path] for path in outputs(clean)} == outputs(clean)
+    assert tree.scons("push-manifest").up_to_date
+
+
+def test_temporary_files_of_killed_steps_do_not_reach_an_image(fresh: Tree, tree: Tree):
+    fresh.edit("_output/bin/arm64/linux/.demo.4711.part", "half a program")
+    fresh.edit("_output/images/.demo-linux-arm64.tar.4711.new", "half an image")
+    fresh.scons("push-manifest")
+    wanted = outputs(tree)
+    assert {path: digest for path, digest in outputs(fresh).items() if path in wanted} == wanted
+
+
+@pytest.mark.parametrize("moment", ["Compile", "Image", "Push"])
+def test_interrupted_at_the_keyboard_it_ends_soon_and_clean(moment: str, fresh: Tree, tree: Tree):
+    process = begin(fresh, "push-manifest", "-j2")
+    when_printed(process, moment)
+    os.killpg(process.pid, signal.SIGINT)
+    text = process.communicate(timeout=30)[0]
+    assert process.returncode != 0
+    assert "Traceback" not in text, text
+    files = [path for path in (fresh.path / "_output").rglob("*") if path.is_file()]
+    assert [path for path in files if path.name.startswith(".") and path.name != ".index.lock"] == []
+    ends_well(fresh, tree)
+
+
+# Records that are not what they were
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"\x80\x04}", b"\0" * 4096], ids=["empty", "text", "cut", "zeros"]
+)
+def test_a_damaged_record_of_scons_costs_a_build_and_nothing_else(content: bytes, tree: Tree):
+    before = tree.digests()
+    record = tree.path / ".multiarch/sconsign.dblite"
+    assert record.exists()
+    record.write_bytes(content)
+    run = tree.scons("push-manifest")
+    assert "Traceback" not in run.text, run.text
+    assert tree.digests() == before
+    assert tree.scons("push-manifest").up_to_date
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"{}", b"[1, 2]", b'{"format": 1, "entries": 3}', b"\xff\xfe\0"])
+def test_damaged_records_of_ours_cost_a_look_and_nothing_else(content: bytes, tree: Tree):
+    tree.scons("push-manifest")
+    before = tree.digests()
+    files = [path for path in (tree.path / ".multiarch").rglob("*") if path.is_file() and "sconsign" not in path.name]
+    assert len(files) > 5
+    for path in files:
+        path.write_bytes(content)
+    run = tree.scons("push-manifest")
+    assert "Traceback" not in run.text, run.text
+    assert run.up_to_date, run.text
+    assert tree.digests() == before
+    tree.replace("main.go", '"demo "', '"Demo "')
+    for path in files:
+        path.write_bytes(content)
+    assert len(tree.scons("push-manifest").steps) == 8
+    assert tree.scons("push-manifest").up_to_date
+
+
+def test_without_any_record_the_build_is_done_again_and_the_tags_are_adopted(tree: Tree):
+    before = tree.digests()
+    shutil.rmtree(tree.path / ".multiarch")
+    tree.scons("push-manifest")
+    assert tree.digests() == before
+    assert tree.scons("push-manifest").up_to_date
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"{}"])
+def test_damaged_receipts_are_written_again(content: bytes, tree: Tree):
+    before = tree.digests()
+    for path in (tree.path / "_output/receipts").rglob("*.json"):
+        path.write_bytes(content)
+    assert len(tree.scons("push-manifest").steps) == 3
+    assert tree.digests() == before
+    assert tree.scons("push-manifest").up_to_date
+
+
+# Folders
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere")
+def test_an_output_folder_that_cannot_be_written_is_a_clear_error(tree: Tree):
+    tree.replace("main.go", '"demo "', '"Demo "')
+    folder = tree.path / "_output/bin/arm64/linux"
+    folder.chmod(0o555)
+    try:
+        run = tree.scons(check=False)
+    finally:
+        folder.chmod(0o755)
+    assert run.status == 2
+    assert "Traceback" not in run.text
+    assert "the folder must be writable for you" in run.text
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("_output/bin/arm64/linux/demo/file", "_output/bin/arm64/linux/demo: Is a directory"),
+        ("_output/images/demo-linux-arm64.tar/file", "_output/images/demo-linux-arm64.tar: Is a directory"),
+        ("_output/manifest", "_output/manifest: File exists"),
+    ],
+)
+def test_something_in_the_way_of_an_output_is_a_clear_error(place: str, words: str, fresh: Tree):
+    fresh.edit(place, "somebody's\n")
+    run = fresh.scons(check=False)
+    assert run.status == 2, run.text
+    assert "Traceback" not in run.text
+    assert f"/{words}\n  hint: something else is in the way; move it aside\n" in run.text
+    assert run.text.count("***") == 1
+    assert fresh.read(place) == "somebody's\n"
+
+
+# Two builds at once
+
+
+def test_a_second_build_says_who_holds_the_lock_and_waits_and_both_end_right(fresh: Tree, tree: Tree):
+    first = begin(fresh, "push-manifest")
+    when_printed(first, "Compile")
+    second = begin(fresh, "push-manifest")
+    assert second.stdout is not None
+    lines = []
+    for line in second.stdout:
+        lines.append(line)
+        if "another build" in line:
+            break
+    assert lines[-1] == f"scons: another build (process {first.pid}) works in this tree; waiting for it to end\n", lines
+    one, two = first.communicate(timeout=120)[0], second.communicate(timeout=120)[0]
+    assert (first.returncode, second.returncode) == (0, 0), one + two
+    assert steps_of(two) == []
+    assert "`push-manifest' is up to date." in two
+    assert outputs(fresh) == outputs(tree)
+    assert fresh.scons("push-manifest").up_to_date
+
+
+@pytest.mark.parametrize("words", [("-h",), ("-n", "manifest"), ("-q", "manifest")])
+def test_questions_take_no_lock(words: tuple[str, ...], fresh: Tree):
+    process = begin(fresh, "manifest", "-j1")
+    when_printed(process, "Compile")
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        asked = fresh.scons(*words, check=False, timeout=60)
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
+        text = process.communicate()[0]
+    assert "another build" not in asked.text
+    assert asked.status in (0, 1)
+    assert process.returncode == 0, text
+    assert fresh.scons("manifest").up_to_date
+
+
+def test_a_killed_holder_leaves_no_lock(fresh: Tree):
+    process = begin(fresh, "manifest")
+    when_printed(process, "Compile")
+    kill(process)
+    assert "another build" not in fresh.scons("manifest").text
+
+
+def test_many_builds_at_once_all_end_right(fresh: Tree, tree: Tree):
+    running = [begin(fresh, "push-manifest") for _ in range(4)]
+    texts = [process.communicate(timeout=300)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, texts
+    assert sum(len(steps_of(text)) for text in texts) == 8
+    assert outputs(fresh) == outputs(tree)
