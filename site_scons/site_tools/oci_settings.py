@@ -174,9 +174,7 @@ def generate(env: Any) -> None:
     env["MULTIARCH_RUN"] = run
     env.SetOption("max_drift", -1)  # timestamps are whole seconds in SCons: an edit within one would be lost
     env.SetOption("num_jobs", os.cpu_count() or 1)
-    env.SetOption(
-        "diskcheck", "none"
-    )  # a folder in a file's place is told by the step, not in a stack of SCons's frames
+    env.SetOption("diskcheck", "none")  # a folder in a file's place is the step's to tell, in words
     (run.root / PRIVATE).mkdir(exist_ok=True)
     env.SConsignFile(str(run.root / PRIVATE / "sconsign"))
     env.Decider(decide)

@@ -266,7 +266,8 @@ HARM = {"deleted": Path.unlink, "cut short": truncate, "one bit": flip_quietly, 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("harm", HARM)
 def test_a_harmed_output_is_made_again_and_nothing_else(harm: str, output: str, tree: Tree):
-    tree.scons("push-manifest")  # the signatures of files are known in this folder
+    if harm == "one bit":
+        tree.scons("push-manifest")  # the signatures of files are known in this folder
     path, step = OUTPUTS[output]
     before = tree.digests()
     HARM[harm](tree.path / path)
