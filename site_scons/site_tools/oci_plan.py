@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,7 +76,10 @@ def plan(env: Any, targets: list[Any]) -> int:
     for line in told.lines():
         print(spelled(line, remote))  # noqa: T201  # the answer
     if env["PLAN"]:
-        write(run.root / env["PLAN"], spelled(told.to_json().decode(), remote).encode())
+        content = spelled(
+            told.to_json().decode(), remote, quote=lambda text: json.dumps(text, ensure_ascii=False)[1:-1]
+        )
+        write(run.root / env["PLAN"], content.encode())
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,11 +120,11 @@ def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
     return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also), *copied]
 
 
-def spelled(text: str, nodes: list[Any]) -> str:
+def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:
     """A text in which folder registries are called as on the command line, not by the host that stands for them."""
     for reference, folder in (node.attributes.remote for node in nodes):
         if folder is not None:
-            text = text.replace(reference.name, Path(folder).as_posix())
+            text = text.replace(reference.name, quote(Path(folder).as_posix()))
     return text
 
 
