@@ -24,9 +24,13 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
 
 
 def loaded_name(env: Any, reference: str) -> Reference:
-    """The name of an image in an engine: the reference itself, or `image:tag` where that names a folder."""
-    where, folder = place(env.subst(reference))
-    return where if folder is None else Reference.parse(f"{env.get('IMAGE', where.repository)}:{where.tag}")
+    """The name of an image in an engine: the reference itself, or what stands below a folder registry."""
+    text = env.subst(reference)
+    where, folder = place(text)
+    if folder is None:
+        return where
+    registry = env.subst("$REPOSITORY").removesuffix(env.get("IMAGE", ""))
+    return Reference.parse(text.removeprefix(registry) if registry else f"{where.repository}:{where.tag}")
 
 
 STEP = Step("Archive", perform)

@@ -102,6 +102,9 @@ def image(
     if platform is None:
         platform = next((node.attributes.platform for node in given if node.check_attributes("platform")), "linux")
     wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    for node in given:
+        if node.has_builder() and not node.check_attributes("platform"):
+            node.attributes.platform = wanted  # a program of Program or Command does not say; `run` looks for its own
     recipe = dockerfile_of(env, dockerfile, wanted)
     nodes = env.OciImage(env.subst(target), [recipe, *given])
     plan = BuildPlan(

@@ -65,11 +65,15 @@ def drifted(node: Any) -> str | None:
 STEP = Step("Load", perform)
 
 
-def load(env: Any, image: Any, reference: str, *, main: str = "$REPOSITORY:$VERSION") -> Any:
-    """Declare an image to be in the local engine under `reference`, and under `main` on the engine's own platform."""
+def load(env: Any, image: Any, reference: str, *, main: str | None = None) -> Any:
+    """Declare an image to be in the local engine under `reference`, and under `main` on the engine's own platform.
+
+    `main` is by default the tag $VERSION beside `reference`; an empty text means none.
+    """
     name = loaded_name(env, reference)
     nodes = env.OciLoad(receipt_path(env, name, "receipts/load"), image)
-    nodes[0].attributes.names = (name, loaded_name(env, main) if main else None)
+    own = name.with_tag(env.subst("$VERSION")) if main is None else loaded_name(env, main) if main else None
+    nodes[0].attributes.names = (name, own)
     run: Run = env["MULTIARCH_RUN"]
     values = {"name": str(name), "engine": run.environment.get("DOCKER_HOST", "")}
     declare(env, nodes, lambda: Facts(values, {}), name.familiar, lambda: drifted(nodes[0]))

@@ -85,10 +85,11 @@ def targets(env: Any, **nodes: list[Any]) -> None:
 
 def check_words(env: Any, words: list[str]) -> None:
     """End the run for a word that is no target."""
-    known = [*(name for name, others, _ in TARGETS for name in (name, *others)), *VERBS]
+    known = [*(name for name, others, _ in TARGETS for name in (name, *others) if is_alias(name)), *VERBS]
     for word in words:
         if not is_target(env, word):
-            fail(UnknownWord(f"there is no target {word}", hint=nearest(word, known)))
+            question = f"it is a question and comes first: scons {word} …"
+            fail(UnknownWord(f"there is no target {word}", hint=question if word in VERBS else nearest(word, known)))
 
 
 def is_target(env: Any, word: str) -> bool:
@@ -124,7 +125,8 @@ def declare_run(env: Any, programs: list[Any]) -> None:
     """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
     wanted = env["PLATFORM_TO_RUN"]
     chosen = [node for node in programs if starts_on(node.attributes, wanted)]
-    action = SCons.Script.Action(lambda target, source, env: start(source, wanted), None)  # noqa: ARG005
+    hint = "add it to PLATFORMS" if programs else "this build makes no programs; run its image: scons load"
+    action = SCons.Script.Action(lambda target, source, env: start(source, wanted, hint), None)  # noqa: ARG005
     env.Alias("run", chosen[:1], action)
 
 
@@ -134,10 +136,10 @@ def starts_on(program: Any, wanted: Platform) -> bool:
     return found is not None and found.architecture == wanted.architecture and found.matches(wanted)
 
 
-def start(programs: list[Any], platform: Platform) -> int:
-    """Start a program and wait for its end; its exit status is SCons's when it is not 0."""
+def start(programs: list[Any], platform: Platform, hint: str) -> int:
+    """Start a program and wait for its end; its exit status is SCons's when it is not 0. `hint` helps where none is."""
     if not programs:
-        fail(UnknownWord(f"nothing is built for {platform}", where="PLATFORM", hint="add it to PLATFORMS"))
+        fail(UnknownWord(f"nothing is built for {platform}", where="PLATFORM", hint=hint))
     try:
         return subprocess.run([programs[0].get_abspath()], check=False).returncode
     except OSError as error:
