@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from multiarch.config import ImageConfig
@@ -11,10 +12,14 @@ from multiarch.errors import MultiarchError
 from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index
+from multiarch.plan import Policy
 from multiarch.platform import Platform
+from multiarch.publish import publish
 from multiarch.receipt import Receipt
 from multiarch.reference import Reference
-from multiarch.store import Source, Store, copy, read
+from multiarch.store import Source, Store, read
+
+_REPAIR = Policy()
 
 
 class PinMissing(MultiarchError):
@@ -28,14 +33,18 @@ def pin(
     *,
     into: Store | None = None,
     into_reference: Reference | None = None,
+    previous: Receipt | None = None,
+    policy: Policy = _REPAIR,
+    say: Callable[[str], object] = str,
     deep: bool = False,
     again: frozenset[Digest] = frozenset(),
 ) -> Receipt:
     """Find the image of `platform` under `reference`, which may be an index, and say what it is.
 
     The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
-    the platform that its config names. With `into` (bound to `into_reference`) the image is copied there, under that
-    tag, first; `deep` and `again` as `copy` has them. Idempotent. Raises PinMissing, or what the places raise.
+    the platform that its config names. With `into` (bound to `into_reference`) the image is published there first, with
+    the receipt of the last time and the policy as any other tag; what the user must see goes to `say`. `deep` and
+    `again` as `copy` has them. Idempotent. Raises PinMissing, or what `publish` and the places raise.
     """
     where = str(reference)
     held = source.resolve(str(reference.digest) if reference.digest is not None else reference.tag or "latest")
@@ -60,8 +69,19 @@ def pin(
         mountable = (
             {b.digest: reference for b in manifest.blobs()} if into_reference.registry == reference.registry else {}
         )
-        tags = (into_reference.tag or "",)
-        copy(source, into, chosen.bare(), tags=tags, mountable=mountable, deep=deep, again=again)
+        done = publish(
+            source,
+            into,
+            chosen.bare(),
+            into_reference,
+            previous=previous,
+            policy=policy,
+            mountable=mountable,
+            deep=deep,
+            again=again,
+        )
+        for remark in done.remarks:
+            say(remark)
     return Receipt(reference.with_digest(held.digest), found)
 
 

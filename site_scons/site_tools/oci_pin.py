@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from multiarch.platform import Platform
+from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_nodes import declare
 from oci_push import receipt_at, receipt_path
-from oci_run import place
+from oci_places import place
 from oci_steps import Step, add_method, write
 
 
@@ -21,15 +22,22 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     node, run = target[0], env["MULTIARCH_RUN"]
     reference, folder = node.attributes.remote
     copy_to, copy_folder = node.attributes.copy_to
+    # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
+    copied = Path(env.File("#" + receipt_path(env, copy_to)).get_abspath()) if copy_to is not None else None
     receipt = pin(
-        run.store(reference, folder),
+        run.places.store(reference, folder),
         reference,
         node.attributes.platform,
-        into=None if copy_to is None else run.store(copy_to, copy_folder),
+        into=None if copy_to is None else run.places.store(copy_to, copy_folder),
         into_reference=copy_to,
+        previous=None if copied is None else receipt_at(copied),
+        policy=run.policy,
+        say=lambda remark: print(f"  {remark}", flush=True),  # noqa: T201  # a line the user must see
         deep=node.attributes.mend is not None,
         again=node.attributes.mend or frozenset(),
     )
+    if copied is not None:
+        write(copied, Receipt(copy_to, receipt.descriptor).to_json())
     node.attributes.digest = receipt.descriptor.digest
     write(Path(node.get_abspath()), receipt.to_json())
 
@@ -39,13 +47,13 @@ def drifted(node: Any) -> str | None:
     run = node.attributes.run
     reference, folder = node.attributes.remote
     receipt = receipt_at(Path(node.get_abspath()))
-    found = run.observed(reference, folder)
+    found = run.places.observed(reference, folder)
     if receipt is None or found is None:
         return "it is not in the registry"
     if found != receipt.reference.digest:
         return f"it moved: {receipt.reference.digest} → {found}"
     copied, copied_folder = node.attributes.copy_to
-    if copied is not None and run.observed(copied, copied_folder) != receipt.descriptor.digest:
+    if copied is not None and run.places.observed(copied, copied_folder) != receipt.descriptor.digest:
         return f"{copied} does not hold it"
     return None
 

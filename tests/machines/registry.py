@@ -204,6 +204,8 @@ class Registry:
                 "delete": {"enabled": True},
                 "maintenance": {"uploadpurging": {"enabled": False}},
             },
+            # As a registry must be set up for Windows bases whose layers Microsoft keeps.
+            "validation": {"manifests": {"urls": {"allow": ["^https://mcr\\.microsoft\\.com/"]}}},
             "http": {
                 "addr": self.host,
                 "secret": "the same over restarts",
