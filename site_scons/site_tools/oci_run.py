@@ -9,28 +9,25 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.digest import Digest
-from multiarch.document import InvalidDocument, readable
+from multiarch.document import readable
 from multiarch.engine.glance import Glances
-from multiarch.errors import MultiarchError
 from multiarch.plan import Policy
-from multiarch.reference import Destination, Reference
+from multiarch.reference import Reference
 from multiarch.statcache import StatCache
 from multiarch.treelock import TreeLock
-from multiarch.why import Facts
+from oci_places import Places
+from oci_records import Records
 
 if TYPE_CHECKING:
     from multiarch.baselock import BaseLock
-    from multiarch.descriptor import Descriptor
     from multiarch.golang import GoBuild, Lister, Toolchain
     from multiarch.platform import Platform
-    from multiarch.store import Source, Store
-    from multiarch.store.http import Transport
 
 PRIVATE = ".multiarch"
 """The folder, below the tree's root, of everything that is remembered between runs and is no output."""

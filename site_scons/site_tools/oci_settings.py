@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import difflib
+import errno
 import os
 import platform
 from pathlib import Path
@@ -19,7 +20,7 @@ from multiarch.reference import Destination
 from multiarch.version import Version, expand
 from oci_nodes import decide
 from oci_run import HIDDEN, PRIVATE, Run
-from oci_steps import fail
+from oci_steps import fail, told
 
 VARIABLES = (
     ("IMAGE", "demo", "repository name, may hold /"),
@@ -127,43 +128,45 @@ def values(env: Any) -> dict[str, str]:
 
 def read(env: Any) -> None:
     """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one."""
-    told = values(env)
+    given = values(env)
     run: Run = env["MULTIARCH_RUN"]
     version_file = Path(run.root, "VERSION")
-    if not told["VERSION"] and version_file.exists():
-        told["VERSION"] = version_file.read_text(encoding="utf-8").strip()
-    version = Version.parse(told["VERSION"])
-    destination = Destination.parse(told["REGISTRY"])
-    destination.reference(told["IMAGE"], version.tag())
-    outside = external(told["EXTERNAL"], destination, told["IMAGE"])
-    if told["ENGINE"] in NAMES[1:]:
-        raise EngineUnavailable(f"engine '{told['ENGINE']}' is not there yet", hint="there is: auto, embedded")
-    one_of("ENGINE", told["ENGINE"], (AUTO, *NAMES))
+    if not given["VERSION"] and version_file.exists():
+        given["VERSION"] = version_file.read_text(encoding="utf-8").strip()
+    version = Version.parse(given["VERSION"])
+    destination = Destination.parse(given["REGISTRY"])
+    destination.reference(given["IMAGE"], version.tag())
+    outside = external(given["EXTERNAL"], destination, given["IMAGE"])
+    if given["ENGINE"] in NAMES[1:]:
+        raise EngineUnavailable(f"engine '{given['ENGINE']}' is not there yet", hint="there is: auto, embedded")
+    one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
     run.policy = Policy(
-        repair=one_of("DRIFT", told["DRIFT"], ("repair", "fail")) == "repair",
-        immutable=one_of("IMMUTABLE", told["IMMUTABLE"], ("no", "yes")) == "yes",
+        repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
+        immutable=one_of("IMMUTABLE", given["IMMUTABLE"], ("no", "yes")) == "yes",
     )
-    run.insecure = tuple(filter(None, (host.strip() for host in told["INSECURE"].split(","))))
-    run.locked = one_of("LOCKED", told["LOCKED"], ("no", "yes")) == "yes"
-    one_of("VERIFY", told["VERIFY"], ("", "content"))
+    run.places.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
+    run.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
+    one_of("VERIFY", given["VERIFY"], ("", "content"))
     run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
     if destination.registry is None:
         run.hidden = (*HIDDEN, destination.path.removeprefix("./"))
-    run.report_file = run.root / told["REPORT"] if told["REPORT"] else None
+    run.report_file = run.root / given["REPORT"] if given["REPORT"] else None
+    if run.report_file is not None and not run.report_file.parent.is_dir():
+        raise UnknownWord(f"there is no folder {run.report_file.parent}", where="REPORT", hint="make it first")
     env.Replace(
-        **{name: value for name, value in told.items() if name != "PLATFORM"}
+        **{name: value for name, value in given.items() if name != "PLATFORM"}
         | {
             "VERSION": str(version),
-            "PLATFORMS": declared(told["PLATFORMS"]),
-            "PLATFORM_TO_RUN": Platform.parse(told["PLATFORM"]) if told["PLATFORM"] else host(),
-            "REPOSITORY": f"{destination}/{told['IMAGE']}",
-            "IMAGE_FILE": told["IMAGE"].rpartition("/")[2],
+            "PLATFORMS": declared(given["PLATFORMS"]),
+            "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
+            "REPOSITORY": f"{destination}/{given['IMAGE']}",
+            "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
-            "TAGS": expand(told["TAGS"], version),
-            "LABELS": pairs("LABELS", told["LABELS"]),
-            "ANNOTATIONS": pairs("ANNOTATIONS", told["ANNOTATIONS"]),
-            "BUILD_ARGS": pairs("BUILD_ARGS", told["BUILD_ARGS"]),
-            "TOLD": told,
+            "TAGS": expand(given["TAGS"], version),
+            "LABELS": pairs("LABELS", given["LABELS"]),
+            "ANNOTATIONS": pairs("ANNOTATIONS", given["ANNOTATIONS"]),
+            "BUILD_ARGS": pairs("BUILD_ARGS", given["BUILD_ARGS"]),
+            "TOLD": given,
         }
     )
 
@@ -175,16 +178,19 @@ def generate(env: Any) -> None:
     env.SetOption("max_drift", -1)  # timestamps are whole seconds in SCons: an edit within one would be lost
     env.SetOption("num_jobs", os.cpu_count() or 1)
     env.SetOption("diskcheck", "none")  # a folder in a file's place is the step's to tell, in words
-    (run.root / PRIVATE).mkdir(exist_ok=True)
-    env.SConsignFile(str(run.root / PRIVATE / "sconsign"))
+    private = run.root / PRIVATE
     env.Decider(decide)
     try:
+        private.mkdir(exist_ok=True)
+        env.SConsignFile(str(private / "sconsign"))
         read(env)
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
         if not asking and not set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
+            if not os.access(private, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))
             run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
     except (MultiarchError, OSError) as error:
-        fail(error)
+        fail(told(error))
     run.watch_interrupts()
     atexit.register(run.finish)
 

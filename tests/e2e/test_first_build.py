@@ -683,3 +683,9 @@ def test_outputs_have_the_modes_of_files_and_programs(fresh: Tree):
     with tarfile.open(fresh.path / "_output/images/demo-linux-amd64.tar") as tar:
         assert {member.mtime for member in tar} == {0}
         assert {(member.uid, member.gid, member.uname, member.gname) for member in tar} == {(0, 0, "", "")}
+
+
+def test_a_report_into_a_folder_that_is_not_there_is_an_error(fresh: Tree):
+    words = f"REPORT: there is no folder {fresh.path / 'nowhere'}\n  hint: make it first\n"
+    assert f"\nscons: *** {words}" in fails(fresh, "REPORT=nowhere/report.json")
+    assert not (fresh.path / "_output").exists()

@@ -191,8 +191,8 @@ def test_damaged_receipts_are_written_again(content: bytes, tree: Tree):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere")
 def test_an_output_folder_that_cannot_be_written_is_a_clear_error(tree: Tree):
-    tree.replace("main.go", '"demo "', '"Demo "')
-    folder = tree.path / "_output/bin/arm64/linux"
+    tree.edit("arm64only/first.txt", "changed\n")
+    folder = tree.path / "_output/images"
     folder.chmod(0o555)
     try:
         run = tree.scons(check=False)
@@ -201,6 +201,26 @@ def test_an_output_folder_that_cannot_be_written_is_a_clear_error(tree: Tree):
     assert run.status == 2
     assert "Traceback" not in run.text
     assert "the folder must be writable for you" in run.text
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere")
+@pytest.mark.parametrize("words", [("manifest",), ("-n", "manifest"), ("-h",)])
+def test_a_tree_that_cannot_be_written_can_be_asked_and_says_why_it_cannot_be_built(words: tuple[str, ...], tree: Tree):
+    for folder in (tree.path, tree.path / ".multiarch"):
+        folder.chmod(0o555)
+    try:
+        run = tree.scons(*words, check=False)
+    finally:
+        for folder in (tree.path, tree.path / ".multiarch"):
+            folder.chmod(0o755)
+    assert "Traceback" not in run.text
+    assert run.status == (2 if words == ("manifest",) else 0)
+    if run.status:
+        wanted = (
+            f"scons: *** {tree.path / '.multiarch'}: Permission denied\n  hint: the folder must be writable for you\n"
+        )
+        assert wanted in run.text
+        assert run.text.count("***") == 1
 
 
 @pytest.mark.parametrize(
