@@ -8,8 +8,8 @@ from typing import Any
 from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_nodes import declare, undrifted
+from oci_places import place
 from oci_push import content_of
-from oci_run import place
 from oci_steps import Step, add_method
 
 

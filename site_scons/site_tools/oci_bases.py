@@ -45,7 +45,7 @@ def locked(run: Run, wanted: Any) -> Digest:
                 where=FILE,
                 hint="build once without LOCKED=yes, and commit it",
             )
-        digest = run.resolved[name, wanted.platform] = choose(run.source(name), name, wanted.platform)
+        digest = run.resolved[name, wanted.platform] = choose(run.places.source(name), name, wanted.platform)
         return digest
 
 
@@ -76,7 +76,7 @@ def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Dige
                     name,
                     wanted.platform,
                     lock_of(run).find(name, wanted.platform),
-                    choose(run.source(name), name, wanted.platform),
+                    choose(run.places.source(name), name, wanted.platform),
                 )
 
 

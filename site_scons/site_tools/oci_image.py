@@ -31,7 +31,7 @@ def engines(run: Run) -> tuple[Engine, ...]:
 def _embedded(run: Run) -> Engine:
     from multiarch.engine.embedded import EmbeddedEngine
 
-    return EmbeddedEngine(run.source, lambda line: print(f"  warning: {line}", flush=True))  # noqa: T201  # for the user
+    return EmbeddedEngine(run.places.source, lambda line: print(f"  warning: {line}", flush=True))  # noqa: T201  # for the user
 
 
 def reached(run: Run, plan: BuildPlan) -> Reached:

@@ -10,8 +10,8 @@ from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_nodes import declare
-from oci_push import receipt_at, receipt_path
 from oci_places import place
+from oci_push import receipt_at, receipt_path
 from oci_steps import Step, add_method, write
 
 

@@ -64,7 +64,7 @@ def plan(env: Any, targets: list[Any]) -> int:
     SCons.Script.BUILD_TARGETS[:] = asked
     steps = {step.node: step for step in foresee(asked)}
     remote = [node for node in steps if node.check_attributes("remote")]
-    run.prefetch(pair for node in remote for pair in tags_of(node))
+    run.places.prefetch(pair for node in remote for pair in tags_of(node))
     pins = [node for node in remote if node.check_attributes("copy_to")]
     states = [_tag(steps, node) for node in remote if node not in pins]
     told = forecast(
@@ -196,12 +196,12 @@ def _looked(run: Run, wishes: list[Wish]) -> list[TagState]:
         state = wish.state
         if wish.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
             continue
-        store = run.store(state.reference, wish.folder)
+        store = run.places.store(state.reference, wish.folder)
         for each, origin in wish.contents:
             if each.digest not in wish.fresh:
                 asked.append((number, each, store))
                 if origin is not None and origin.registry == state.reference.registry:
-                    asked.append((number, each, run.store(origin)))
+                    asked.append((number, each, run.places.store(origin)))
     answers = holds([(store, each) for _, each, store in asked])
     there: dict[tuple[int, Digest], bool | None] = {}
     for (number, each, _), answer in zip(asked, answers, strict=True):
@@ -219,6 +219,6 @@ def _looked(run: Run, wishes: list[Wish]) -> list[TagState]:
 def _observed(node: Any, reference: Reference, folder: str | None) -> Observed:
     run: Run = node.attributes.run
     try:
-        return run.observed(reference, folder)
+        return run.places.observed(reference, folder)
     except MultiarchError as error:
         return error

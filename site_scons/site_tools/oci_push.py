@@ -13,7 +13,8 @@ from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_graph import reachable
 from oci_nodes import declare
-from oci_run import Run, place
+from oci_places import place
+from oci_run import Run
 from oci_steps import Step, add_method, write
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def content_of(run: Run, path: Path, reference: Reference) -> tuple[Source, Desc
     mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
     if image.base is None:
         return archive, image.descriptor.bare(), mountable
-    return Chain((archive, run.source(image.base)), base=str(image.base)), image.descriptor.bare(), mountable
+    return Chain((archive, run.places.source(image.base)), base=str(image.base)), image.descriptor.bare(), mountable
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -76,10 +77,10 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     path = Path(node.get_abspath())
     content, root, mountable = content_of(run, Path(source[0].get_abspath()), reference)
     mend = node.attributes.mend
-    run.forget(reference)
+    run.places.forget(reference)
     done = publish(
         content,
-        run.store(reference, folder),
+        run.places.store(reference, folder),
         root,
         reference,
         previous=receipt_at(path),
@@ -99,16 +100,16 @@ def drifted(node: Any) -> str | None:
     """Why the registry is not as this push left it; None when it is. The first question asks for all tags at once."""
     run = node.attributes.run
     reference, folder = node.attributes.remote
-    run.once("asked", lambda: run.prefetch(pair for pushed in reachable() for pair in tags_of(pushed)))
+    run.once("asked", lambda: run.places.prefetch(pair for pushed in reachable() for pair in tags_of(pushed)))
     receipt = receipt_at(Path(node.get_abspath()))
-    found = run.observed(reference, folder)
+    found = run.places.observed(reference, folder)
     if receipt is None or found is None:
         return "it is not in the registry"
     if found != receipt.descriptor.digest:
         # By somebody, or by a run of this tree that was killed before it wrote its receipt.
         return f"it is not as pushed last: {receipt.descriptor.digest} → {found}"
     for tag in node.attributes.also:
-        if run.observed(reference.with_tag(tag), folder) is None:
+        if run.places.observed(reference.with_tag(tag), folder) is None:
             return f"the tag {tag} is not in the registry"
     return None
 

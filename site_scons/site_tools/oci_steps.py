@@ -57,7 +57,9 @@ class Step:
                 clear_unfinished(Path(node.get_abspath()))
             self.perform(target, source, env)
             run = target[0].attributes.run
-            run.remember(str(target[0]), inputs.attributes.facts, getattr(target[0].attributes, "because", None))
+            run.records.remember(
+                str(target[0]), inputs.attributes.facts, getattr(target[0].attributes, "because", None)
+            )
             run.report(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             raise SCons.Errors.BuildError(node=target[0], errstr=told(error), status=2, exitstatus=2) from error
@@ -71,7 +73,7 @@ def why(target: Any) -> str | None:
     if not known:
         return "no record of the last build"
     facts = target.attributes.inputs.attributes.facts
-    before = target.attributes.run.recall(str(target))
+    before = target.attributes.run.records.recall(str(target))
     found = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
     return brief([*found, *(reason for reason in reasons(target) if reason not in found)])

@@ -34,6 +34,14 @@ TARGETS = (
 )
 
 
+QUESTIONS = (
+    ("plan [target …]", "what would become of every image and tag, and how much would be uploaded"),
+    ("why target …", "why each step would run, or ran last"),
+    ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
+    ("check-bases, update-bases", "bases that moved; renew images.lock"),
+)
+
+
 class CannotRun(MultiarchError):
     """A program that this machine cannot start."""
 
@@ -42,6 +50,8 @@ def help_text(told: dict[str, str]) -> str:
     """What `scons -h` prints before SCons' own options line."""
     lines = ["Usage: scons [options] [target …] [NAME=value …]", "", "Targets:"]
     lines += [f"  {', '.join((name, *others)):40} {text}" for name, others, text in TARGETS]
+    lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify):"]
+    lines += [f"  {words:40} {text}" for words, text in QUESTIONS]
     lines += ["", "Variables, with their present values:"]
     lines += [f"  {f'{name}={told[name]}':40} {text}" for name, _, text in VARIABLES]
     lines += [

@@ -26,7 +26,7 @@ def explain(env: Any, targets: list[Any]) -> int:
         elif before:
             line += f"if {', '.join(map(str, before))} changes"
         else:
-            last = run.last_reason(str(node))
+            last = run.records.last_reason(str(node))
             line += "up to date" + (f"; made last because: {last}" if last else "")
         print(line)  # noqa: T201  # the answer
     return 0

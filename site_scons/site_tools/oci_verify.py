@@ -84,7 +84,7 @@ def expected(node: Any) -> Iterator[Expected]:
     run: Run = node.attributes.run
     reference, folder = node.attributes.remote
     receipt = receipt_at(Path(node.get_abspath()))
-    store = run.store(reference, folder)
+    store = run.places.store(reference, folder)
     root = None if receipt is None else receipt.descriptor.bare()
     if not node.check_attributes("copy_to"):
         children = [child for child in node.depends if child.check_attributes("remote")]
@@ -97,7 +97,7 @@ def expected(node: Any) -> Iterator[Expected]:
     held = None if receipt is None else receipt.reference.digest
     yield Expected(reference, store, root, held=held, foreign=copied is not None)
     if copied is not None:
-        yield Expected(copied, run.store(copied, copied_folder), root)
+        yield Expected(copied, run.places.store(copied, copied_folder), root)
 
 
 def _counted(number: int, thing: str) -> str:

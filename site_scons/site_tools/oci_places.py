@@ -1,0 +1,121 @@
+"""The places of a run: registries and folders, what their tags hold now. Not a Tool."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from multiarch.digest import Digest
+from multiarch.errors import MultiarchError
+from multiarch.reference import Destination, Reference
+
+if TYPE_CHECKING:
+    from multiarch.descriptor import Descriptor
+    from multiarch.store import Source, Store
+    from multiarch.store.cache import Cache
+    from multiarch.store.http import Transport
+
+CACHE_BYTES = 20 << 30
+"""How large the cache of base blobs, which all trees of a user share, may grow."""
+
+
+class Places:
+    """Opens places, and keeps for the run what their tags were found to hold; any number of threads."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str], cancelled: threading.Event) -> None:
+        self.insecure: tuple[str, ...] = ()
+        self._root = root
+        self._environment = environment
+        self._cancelled = cancelled
+        self._guard = threading.RLock()
+        self._transport: Transport | None = None
+        self._cache: Cache | None = None
+        self._observed: dict[Reference, Descriptor | MultiarchError | None] = {}
+
+    def transport(self) -> Transport:
+        """The connections of this run."""
+        with self._guard:
+            if self._transport is None:
+                self._transport = self._connected()
+            return self._transport
+
+    def _connected(self) -> Transport:
+        from multiarch.store.auth import Credentials
+        from multiarch.store.http import Settings, Transport
+        from multiarch.store.http.hosts import LOOPBACK
+
+        settings = Settings(
+            insecure=(*LOOPBACK, *self.insecure),
+            environment=self._environment,
+            sessions=self._root / ".multiarch" / "uploads",
+        )
+        home = Path(self._environment.get("HOME") or self._environment.get("USERPROFILE") or self._root)
+        return Transport(settings, Credentials(self._environment, home), self._cancelled)
+
+    def store(self, reference: Reference, folder: str | None = None) -> Store:
+        """The place that a reference names: a registry's repository, or the OCI layout in `folder`."""
+        if folder is not None:
+            from multiarch.store.layout import Layout
+
+            return Layout(self._root / folder, reference=reference.bare)
+        from multiarch.store.registry import Registry
+
+        return Registry(self.transport(), reference)
+
+    def source(self, reference: Reference) -> Source:
+        """A registry's repository to read from, blobs kept in the cache that all trees of this user share."""
+        from multiarch.store.cache import Cache, Cached
+
+        home = self._environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        with self._guard:
+            self._cache = self._cache or Cache(Path(home) / "multiarch" / "blobs", CACHE_BYTES)
+            return Cached(self.store(reference), self._cache)
+
+    def prefetch(self, wanted: Iterable[tuple[Reference, str | None]]) -> None:
+        """Ask all places for their tags at once; answers are kept for the run."""
+        with self._guard:
+            new = dict(pair for pair in wanted if pair[0] not in self._observed)
+            remote = [reference for reference, folder in new.items() if folder is None]
+            if remote:
+                from multiarch.store.registry import resolve_all
+
+                self._observed.update(resolve_all(self.transport(), remote))
+            for reference, folder in new.items():
+                if folder is not None:
+                    self._observed[reference] = self.store(reference, folder).resolve(_name(reference))
+
+    def observed(self, reference: Reference, folder: str | None) -> Digest | None:
+        """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
+        self.prefetch([(reference, folder)])
+        found = self._observed[reference]
+        if isinstance(found, MultiarchError):
+            raise found
+        return None if found is None else found.digest
+
+    def forget(self, reference: Reference) -> None:
+        """Drop an observation: a step has just changed the tag."""
+        with self._guard:
+            self._observed.pop(reference, None)
+
+
+def _name(reference: Reference) -> str:
+    return str(reference.digest) if reference.digest is not None else reference.tag or "latest"
+
+
+def place(text: str) -> tuple[Reference, str | None]:
+    """What `host/repository:tag` or `folder/repository:tag` names: its reference, and the layout's folder if it is one.
+
+    A digest may follow. Raises InvalidReference, InvalidDigest.
+    """
+    bare, at, digest = text.partition("@")
+    name, colon, tag = bare.rpartition(":")
+    if not colon or "/" in tag:
+        name, tag = bare, ""
+    if Destination.parse(name, where=None).registry is not None:
+        return Reference.parse(text), None
+    folder, _, image = name.rpartition("/")
+    destination = Destination.parse(folder or ".", where=None)
+    reference = destination.reference(image, tag or None)
+    return reference.with_digest(Digest.parse(digest)) if at else reference, destination.layout(image)
