@@ -38,6 +38,12 @@ def everything(tree: Tree) -> dict[str, str]:
     }
 
 
+def stored(registry: Registry) -> dict[str, int]:
+    """Return the size of everything that the registry keeps, by digest."""
+    files = (registry.storage / "docker/registry/v2/blobs").glob("sha256/*/*/data")
+    return {file.parent.name: file.stat().st_size for file in files}
+
+
 @pytest.fixture
 def pushed(tree: Tree, registry: Registry) -> Tree:
     """Return a tree whose index is in the registry."""
@@ -73,11 +79,7 @@ def test_a_push_to_an_empty_registry_counts_its_bytes_before_it_sends_them(tree:
     assert set(rebuilt(plan).values()) == {("no", None)}
     assert (plan["upload"]["bound"], plan["upload"]["complete"]) == (False, True)
     tree.scons(*words)
-    stored = {
-        file.parent.name: file.stat().st_size
-        for file in (registry.storage / "docker/registry/v2/blobs").glob("sha256/*/*/data")
-    }
-    assert plan["upload"]["bytes"] == sum(stored.values())
+    assert plan["upload"]["bytes"] == sum(stored(registry).values())
     assert {tag["new"] for tag in plan["tags"]} == {
         registry.digest("demo", tag) for tag in ("v1.0-amd64", "v1.0-arm64", "v1.0")
     }
@@ -134,6 +136,19 @@ def test_the_index_of_images_that_stay_is_known_before_it_is_written(pushed: Tre
     assert actions(plan) == {"v1.0-amd64": "unchanged", "v1.0-arm64": "unchanged", "v1.0": "move"}
     pushed.scons("push-manifest", *words)
     assert plan["tags"][2]["new"] == registry.digest("demo", "v1.0")
+
+
+def test_a_layer_that_can_be_mounted_is_not_counted(tree: Tree, registry: Registry):
+    tree.scons("push", f"REGISTRY={registry.host}/base")
+    tree.edit("Dockerfile.amd64", f"FROM {registry.host}/base/demo:v1.0-amd64\nLABEL a=b\n")
+    words = (f"REGISTRY={registry.host}", "PLATFORMS=linux/amd64")
+    tree.scons("images", *words)
+    before = stored(registry)
+    plan = planned(tree, *words)
+    tree.scons("push-manifest", *words)
+    new = {digest: size for digest, size in stored(registry).items() if digest not in before}
+    assert plan["upload"] == {"bytes": sum(new.values()), "bound": False, "complete": True}
+    assert plan["upload"]["bytes"] < 10_000
 
 
 def test_a_registry_that_is_down_is_told_and_is_no_error(pushed: Tree, registry: Registry):

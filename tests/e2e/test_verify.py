@@ -177,6 +177,18 @@ def test_a_copied_pin_is_checked_in_both_places(pushed: Tree, registry: Registry
     assert f"{name(registry, 'arm-v7')}: is not in the registry; it should hold {own}\n" in told
     assert verify(pushed, registry, "push-manifest", external).endswith("repaired: everything is there\n")
     assert registry.digest("demo", "v1.0-arm-v7") == own
+    registry.delete_tag("demo", "v1.0-arm-v7")
+    ran = pushed.scons("push-manifest", f"REGISTRY={registry.host}", external)
+    assert ran.steps == [f"Pin {registry.host}/theirs/demo:v1.0-arm-v7"]
+    assert registry.digest("demo", "v1.0-arm-v7") == own
+
+
+def test_a_dry_run_tells_and_repairs_nothing(pushed: Tree, registry: Registry):
+    registry.delete_tag("demo", "v1.0")
+    told = pushed.scons("-Q", "-n", "verify", "push-manifest", f"REGISTRY={registry.host}").text
+    assert "is not in the registry; it should hold" in told
+    assert f"Publish {name(registry)}: verify found it wrong" in told
+    assert registry.digest("demo", "v1.0") is None
 
 
 def test_a_value_of_verify_that_there_is_not_is_an_error(tree: Tree):
