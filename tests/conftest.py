@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from machines import engine, required
+from machines import builders, engine, required
 from machines.project import Project, copy_template
 from machines.registry import HTPASSWD, Registry, registry_program
 from machines.tokens import TokenRegistry
@@ -190,6 +191,41 @@ def podman() -> Iterator[engine.Tool]:
         yield tool
         tool.run("rm", "--all", "--force", check=False)
         tool.run("rmi", "--all", "--force", check=False)
+
+
+@pytest.fixture(scope="session")
+def podman_environment() -> Iterator[dict[str, str]]:
+    """Return an environment in which podman and buildah build."""
+    with _short("pb") as folder, builders.podman_environment(folder) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def docker_environment() -> Iterator[dict[str, str]]:
+    """Return an environment with a Docker engine of its own; `another_docker` is a second one."""
+    with _short("db") as folder, builders.docker_environment(folder) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def another_docker() -> Iterator[dict[str, str]]:
+    """Return an environment with another Docker engine than `docker_environment`."""
+    with _short("dc") as folder, builders.docker_environment(folder) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def buildx_environment() -> Iterator[dict[str, str]]:
+    """Return an environment in which docker has buildx, with a BuildKit of its own."""
+    with _short("bx") as folder, builders.buildx_environment(folder, CACHE) as environment:
+        yield environment
+
+
+@contextlib.contextmanager
+def _short(prefix: str) -> Iterator[Path]:
+    """Make a folder with a short path, as sockets and podman want it."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

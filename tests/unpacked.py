@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -44,6 +45,11 @@ def of_tar(stream: io.BufferedIOBase) -> dict[str, Found]:
     return found
 
 
+def unzipped(content: bytes) -> bytes:
+    """Return a layer's tar; tarfile itself stops behind the first member of a gzip file."""
+    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+
+
 def merged(layers: Iterable[dict[str, Found]]) -> dict[str, Found]:
     """Return what the layers leave, from the base up."""
     whole: dict[str, Found] = {}
@@ -68,7 +74,7 @@ def of_archive(path: Path, lower: Iterable[dict[str, Found]] = ()) -> dict[str, 
     archive = Archive(path)
     image = archive.image()
     own = [layer for layer in image.layers if layer.digest in image.own]
-    return merged([*lower, *(of_tar(io.BytesIO(archive.open(layer).read())) for layer in own)])
+    return merged([*lower, *(of_tar(io.BytesIO(unzipped(archive.open(layer).read()))) for layer in own)])
 
 
 def _drop(whole: dict[str, Found], path: str, *, keep: bool = False) -> None:

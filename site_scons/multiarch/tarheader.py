@@ -1,6 +1,6 @@
 """Headers of tar archives: POSIX ustar, and pax only for what ustar cannot say (POSIX.1-2017, pax, "ustar" and "pax").
 
-Only fields that are given get in: no names of users, no devices, no clock. Equal fields give equal bytes.
+Only fields that are given get in: no names of users, no clock. Equal fields give equal bytes.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Header:
     mtime: int
     target: str = ""
     records: tuple[tuple[str, bytes], ...] = ()
+    device: tuple[int, int] = (0, 0)
+    """Major and minor number, of a device alone."""
 
     def to_bytes(self) -> bytes:
         """The header, after a pax header where one is needed; raises Unwritable: a NUL in a text, a number below 0."""
@@ -63,7 +65,7 @@ class Header:
             if value > most:
                 records[word] = b"%d" % value
             numbers[word] = value if value <= most else 0
-        own = _ustar((prefix, short), self.typeflag, self.mode, numbers, target)
+        own = _ustar((prefix, short), self.typeflag, self.mode, numbers, target, self.device)
         return _pax(short, records, numbers["mtime"]) + own if records else own
 
 
@@ -96,8 +98,13 @@ def _split(name: bytes) -> tuple[bytes, bytes | None]:
     return name[:at], name[at + 1 :]
 
 
-def _ustar(
-    name: tuple[bytes, bytes], typeflag: bytes, mode: int, numbers: dict[str, int], target: bytes = b""
+def _ustar(  # noqa: PLR0917  # the header's fields
+    name: tuple[bytes, bytes],
+    typeflag: bytes,
+    mode: int,
+    numbers: dict[str, int],
+    target: bytes = b"",
+    device: tuple[int, int] = (0, 0),
 ) -> bytes:
     prefix, short = name
     head = b"".join(
@@ -110,7 +117,7 @@ def _ustar(
             target.ljust(_NAME, b"\0"),
             b"ustar\x0000",
             bytes(64),
-            b"%07o\0%07o\0" % (0, 0),
+            b"%07o\0%07o\0" % device,
             prefix.ljust(_PREFIX, b"\0"),
             bytes(12),
         )

@@ -64,11 +64,11 @@ def keep(run: Run, bases: Iterable[Any]) -> None:
 def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Digest | None, Digest]]:
     """Every base of the plans as it is now: name, platform, the locked digest, the digest its registry has."""
     from multiarch.baselock import choose
-    from oci_image import engines
+    from oci_image import reader
 
     seen = set()
     for plan in plans:
-        for wanted in engines(run)[0].inputs(plan).bases:
+        for wanted in reader(run).inputs(plan).bases:
             name = Reference.parse(wanted.name).with_default_tag()
             if (name, wanted.platform) not in seen:
                 seen.add((name, wanted.platform))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform as platform_of_host
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiarch.engine import AUTO, Base, BuildPlan, Engine, choose
 from multiarch.engine.glance import Reached
@@ -18,27 +20,65 @@ from oci_run import Run
 from oci_sources import generated
 from oci_steps import Step, add_method, fail
 
+if TYPE_CHECKING:
+    from multiarch.engine.handing import Surroundings
+    from multiarch.engine.reading import Reader
+
 
 class NoDockerfile(MultiarchError, ValueError):
     """A platform for which no Dockerfile is there."""
 
 
-def engines(run: Run) -> tuple[Engine, ...]:
-    """Every engine at hand, in the order in which `auto` asks them."""
-    return run.once("engines", lambda: (_embedded(run),))
+def reader(run: Run) -> Reader:
+    """What reads the Dockerfiles of this run."""
+    from multiarch.engine.reading import Reader
+
+    return run.once("reader", Reader)
 
 
-def _embedded(run: Run) -> Engine:
-    from multiarch.engine.embedded import EmbeddedEngine
+def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Engine]]:
+    """Every engine, in the order in which `auto` asks them; none is loaded before it is asked."""
 
-    return EmbeddedEngine(run.places.source, lambda line: print(f"  warning: {line}", flush=True))  # noqa: T201  # for the user
+    def embedded() -> Engine:
+        from multiarch.engine.embedded import EmbeddedEngine
+
+        return EmbeddedEngine(run.source, _warn, reader=reader(run))
+
+    def buildx() -> Engine:
+        from multiarch.engine.buildx import BuildxEngine
+
+        return BuildxEngine(_surroundings(run), builder=builder)
+
+    def podman() -> Engine:
+        from multiarch.engine.podman import PodmanEngine
+
+        return PodmanEngine(_surroundings(run))
+
+    def docker() -> Engine:
+        from multiarch.engine.docker import DockerEngine
+
+        return DockerEngine(_surroundings(run), endpoint=endpoint)
+
+    return {"embedded": embedded, "buildx": buildx, "podman": podman, "docker": docker}
+
+
+def _surroundings(run: Run) -> Surroundings:
+    from multiarch.engine.handing import Programs, Surroundings
+    from multiarch.store.http.hosts import LOOPBACK
+
+    programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
+    return Surroundings(run.source, _warn, programs, reader(run), (*LOOPBACK, *run.insecure))
+
+
+def _warn(line: str) -> None:
+    print(f"  warning: {line}", flush=True)  # noqa: T201  # for the user
 
 
 def reached(run: Run, plan: BuildPlan) -> Reached:
     """What the Dockerfile takes of the context, and its bases; at a glance where nothing has changed."""
 
-    def ask(full: BuildPlan) -> Reached:  # the engine is loaded only when it is asked
-        return engines(run)[0].inputs(full)
+    def ask(full: BuildPlan) -> Reached:  # the reader is loaded only when it is asked
+        return reader(run).inputs(full)
 
     return run.glances().inputs(plan, ask)
 
@@ -59,12 +99,31 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Build the image by the chosen engine."""
     run, attributes = env["MULTIARCH_RUN"], target[0].attributes
     plan = based(run, attributes.plan)
-    chosen = choose(engines(run), attributes.engine, plan)
-    attributes.digest = chosen.build(plan, Path(target[0].get_abspath())).digest
+    output = Path(target[0].get_abspath())
+    choice = _choice(run, attributes, plan, output)
+    attributes.digest = choice.build(plan, output).digest
     keep(run, plan.bases)
 
 
+def _choice(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Engine:
+    """The engine for this image; said when it is not the embedded one, which is what nobody wonders about."""
+    before = None
+    if attributes.engine == AUTO and output.exists():
+        from multiarch.engine.harvest import engine_of
+
+        before = engine_of(output)
+    found = choose(engines(run, *attributes.place), attributes.engine, plan, before=before)
+    if found.because:
+        print(f"  engine: {found.engine.name} ({found.because})", flush=True)  # noqa: T201  # for the user
+    return found.engine
+
+
 STEP = Step("Image", perform)
+
+
+def host_of_engines() -> Platform:
+    """What a Linux engine of this machine runs on: the engines of macOS and Windows run in a Linux of its machine."""
+    return replace(Platform.of_machine("linux", platform_of_host.machine().lower()), variant="")
 
 
 def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
@@ -91,11 +150,17 @@ def image(
     labels: Any = (),
     foreign: Any = (),
     stage: str = "",
+    endpoint: str = "",
+    builder: str = "",
+    secrets: Any = (),
+    ssh: Any = (),
 ) -> Any:
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
 
     `platform` defaults to that of the contents; `foreign` are globs of files in the image that may be of another
-    machine; `stage` is the Dockerfile's stage to build, by default its last.
+    machine; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is the address or the context
+    of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets` (`id=token,src=file`) and `ssh`
+    (`default`) are for RUN, and no part of what is remembered.
     """
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, env.arg2nodes(env.Flatten([contents]), env.fs.File))
@@ -118,9 +183,13 @@ def image(
         epoch=run.epoch,
         foreign=tuple(foreign),
         hidden=run.hidden,
+        build_platform=host_of_engines() if wanted.os == "linux" else None,
+        secrets=tuple(map(str, env.Flatten([secrets]))),
+        ssh=tuple(map(str, env.Flatten([ssh]))),
     )
     attributes = nodes[0].attributes
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
+    attributes.place = endpoint, builder
     declare(env, nodes, lambda: facts(run, plan, attributes.engine), str(nodes[0]), undrifted)
     return nodes
 
@@ -145,5 +214,5 @@ def generate(env: Any) -> None:
 
 
 def exists(_env: Any) -> bool:
-    """Always: the embedded engine needs nothing."""
+    """Always: the embedded engine needs nothing, and the others are found when they are asked."""
     return True

@@ -12,7 +12,7 @@ from typing import Any
 
 import SCons.Script
 
-from multiarch.engine import AUTO, NAMES, EngineUnavailable
+from multiarch.engine import AUTO, NAMES
 from multiarch.errors import MultiarchError
 from multiarch.plan import Policy
 from multiarch.platform import Platform, declared
@@ -27,7 +27,7 @@ VARIABLES = (
     ("VERSION", "", "version of this build, a valid tag; default: the file VERSION"),
     ("PLATFORMS", "linux/amd64,linux/arm64", "os/arch[/variant][:os.version], comma-separated"),
     ("REGISTRY", "_output/registry", "host[:port][/path], or a folder of OCI layouts"),
-    ("ENGINE", AUTO, "who builds images: auto, embedded"),
+    ("ENGINE", AUTO, "who builds images: auto, embedded, buildx, podman, docker"),
     ("INSECURE", "", "hosts that may speak plain HTTP or show an unknown certificate; loopback always may"),
     ("EXTERNAL", "", "what somebody else pushed: [platform=]tag-or-reference[@digest], comma-separated"),
     ("TAGS", "", "further main tags; {major}, {minor}, {patch} come from the version"),
@@ -137,8 +137,6 @@ def read(env: Any) -> None:
     destination = Destination.parse(given["REGISTRY"])
     destination.reference(given["IMAGE"], version.tag())
     outside = external(given["EXTERNAL"], destination, given["IMAGE"])
-    if given["ENGINE"] in NAMES[1:]:
-        raise EngineUnavailable(f"engine '{given['ENGINE']}' is not there yet", hint="there is: auto, embedded")
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
     run.policy = Policy(
         repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,26 +10,51 @@ from pathlib import Path
 
 import pytest
 
+import unpacked
+from machines.bases import push_image, store_of
 from multiarch.descriptor import BASE_DIGEST
-from multiarch.engine import Engine
+from multiarch.engine import Base, Engine
+from multiarch.engine.buildx import BuildxEngine
+from multiarch.engine.docker import DockerEngine
 from multiarch.engine.embedded import EmbeddedEngine
+from multiarch.engine.handing import Programs
+from multiarch.engine.handing.surroundings import Surroundings
+from multiarch.engine.podman import PodmanEngine
+from multiarch.engine.reading import Reader
 from multiarch.errors import MultiarchError
 from multiarch.executable import WrongMachine
-from multiarch.layer import Entry
 from multiarch.platform import Platform
-from multiarch.store import read
+from multiarch.reference import Reference
+from multiarch.store import Source
 from multiarch.store.archive import Archive
-from unpacked import Found, merged, of_tar
+from unpacked import Found, merged, of_tar, unzipped
 from workshop import Workshop, elf
 
 ARM64 = Platform.parse("linux/arm64")
 
 
-def embedded(shop: Workshop) -> Engine:
-    return EmbeddedEngine(lambda _: shop.store, shop.warnings.append)
+def source(shop: Workshop, reference: Reference) -> Source:
+    """Return where a base is read from: a registry by its name, or the workshop's own store."""
+    return store_of(reference) if reference.registry.startswith("127.") else shop.store
 
 
-ENGINES: dict[str, Callable[[Workshop], Engine]] = {"embedded": embedded}
+def embedded(shop: Workshop, _environment: dict[str, str]) -> Engine:
+    return EmbeddedEngine(lambda reference: source(shop, reference), shop.warnings.append)
+
+
+def given(shop: Workshop, environment: dict[str, str]) -> Surroundings:
+    programs = Programs(environment, lambda _: None)
+    return Surroundings(
+        lambda reference: source(shop, reference), shop.warnings.append, programs, Reader(), ("127.0.0.0/8",)
+    )
+
+
+ENGINES: dict[str, Callable[[Workshop, dict[str, str]], Engine]] = {
+    "embedded": embedded,
+    "buildx": lambda shop, environment: BuildxEngine(given(shop, environment)),
+    "podman": lambda shop, environment: PodmanEngine(given(shop, environment)),
+    "docker": lambda shop, environment: DockerEngine(given(shop, environment)),
+}
 
 
 @pytest.fixture
@@ -43,7 +69,8 @@ def shop(tmp_path: Path) -> Workshop:
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, shop: Workshop) -> Engine:
-    return ENGINES[request.param](shop)
+    known = {} if request.param == "embedded" else request.getfixturevalue(f"{request.param}_environment")
+    return ENGINES[request.param](shop, known)
 
 
 TEXT = """ARG BASE=scratch
@@ -79,7 +106,7 @@ def test_it_ends_in_a_tarball_of_one_image_of_the_platform(shop, engine):
     assert dict(config.labels) == {"a": "1", "b": "2"}
     assert (config.entrypoint, config.cmd, config.working_dir) == (("/demo",), ("-serve",), "/srv")
     assert len(config.diff_ids) == len(image.layers)
-    files = merged(of_tar(io.BytesIO(archive.open(layer).read())) for layer in image.layers)
+    files = merged(of_tar(io.BytesIO(unzipped(archive.open(layer).read()))) for layer in image.layers)
     assert files["demo"].owner == "1000:1001"
     assert files["demo"].mode == "0o755"
     assert files["srv/web"] == Found("d", "0o755", "0:0", "")
@@ -91,18 +118,65 @@ def test_equal_plans_are_equal_manifests(shop, engine, tmp_path):
     assert engine.build(shop.plan(TEXT), tmp_path / "2.tar") == first
 
 
-def test_a_base_stays_a_descriptor_and_is_named(shop, engine):
-    base = shop.base("base", (Entry.of_bytes("base-file", b"x"),))
-    image = Archive(shop.output)
-    engine.build(shop.plan(TEXT, build_args=(("BASE", "base"),)), shop.output)
-    found = image.image()
-    assert [layer.digest in image.held for layer in found.layers] == [False, True, True, True]
-    assert found.descriptor.annotation(BASE_DIGEST) == str(base.digest)
+def test_a_base_stays_a_descriptor_and_is_named(shop, engine, registry):
+    name = f"{registry.host}/team/base:v1"
+    digest = push_image(name, "linux/arm64", {"base-file": b"x"}, env=("FROM_BASE=1",))
+    shop.bases = (Base(name, ARM64, digest),)
+    engine.build(shop.plan(TEXT, build_args=(("BASE", name),)), shop.output)
+    found = Archive(shop.output).image()
+    assert [layer.digest in found.own for layer in found.layers] == [False, *[True] * (len(found.layers) - 1)]
+    manifest = registry.json("team/base", "v1")
+    assert str(found.layers[0].digest) == manifest["layers"][0]["digest"]
+    assert found.layers[0].size == manifest["layers"][0]["size"]
+    assert found.descriptor.annotation(BASE_DIGEST) == str(digest)
     assert found.base is not None
-    assert found.base.digest == base.digest
-    root = shop.store.resolve(str(base.digest))
-    assert root is not None
-    assert b'"layers"' in read(shop.store, root)
+    assert found.base.digest == digest
+    assert found.config.variable("FROM_BASE") == "1"
+    assert {"demo", "srv/web/index.html"} <= set(unpacked.of_archive(shop.output))
+
+
+def test_a_tag_that_moved_is_not_followed(shop, engine, registry):
+    name = f"{registry.host}/team/base:v1"
+    digest = push_image(name, "linux/arm64", {"base-file": b"old"}, env=("AGE=old",))
+    push_image(name, "linux/arm64", {"base-file": b"new"}, env=("AGE=new",))
+    shop.bases = (Base(name, ARM64, digest),)
+    text = f"FROM {name} AS first\nFROM scratch\nCOPY --from=first /base-file /one\nCOPY --from={name} base-file /two\n"
+    engine.build(shop.plan(text), shop.output)
+    old = Found("f", "0o644", "0:0", hashlib.sha256(b"old").hexdigest())
+    files = unpacked.of_archive(shop.output)
+    assert (files["one"], files["two"]) == (old, old)
+
+
+def test_a_base_of_another_platform_is_an_error_before_anything_is_built(shop, engine, registry):
+    name = f"{registry.host}/team/base:v1"
+    shop.bases = (Base(name, ARM64, push_image(name, "linux/amd64", {"base-file": b"x"})),)
+    with pytest.raises(WrongMachine) as caught:
+        engine.build(shop.plan(f"FROM {name}\nCOPY demo /\n"), shop.output)
+    assert str(caught.value) == (
+        f"Dockerfile.test:1: base {name} is linux/amd64, but the image is linux/arm64\n"
+        "  hint: use a base that has this platform; its tag may name a single-platform image"
+    )
+
+
+def test_only_the_target_and_what_it_needs_is_built(shop, engine):
+    text = "FROM nowhere.invalid/x:v1 AS broken\nCOPY absent /\nFROM scratch AS this\nCOPY demo /\nFROM broken\n"
+    engine.build(shop.plan(text, target="this"), shop.output)
+    assert set(unpacked.of_archive(shop.output)) == {"demo"}
+
+
+def test_the_context_is_what_dockerignore_leaves_with_normal_modes(shop, engine):
+    shop.write(".dockerignore", "web/secret\nDockerfile.test\n.dockerignore\n")
+    shop.write("web/secret", "no")
+    shop.write("web/odd", "x", mode=0o600)
+    (shop.folder / "web/link").symlink_to("odd")
+    (shop.folder / "web/empty").mkdir()
+    engine.build(shop.plan("FROM scratch\nCOPY . /all\n"), shop.output)
+    files = unpacked.of_archive(shop.output)
+    assert sorted(name for name in files if name != "all") == [
+        "all/demo", "all/web", "all/web/empty", "all/web/index.html", "all/web/link", "all/web/odd",
+    ]  # fmt: skip
+    assert (files["all/web/odd"].mode, files["all/demo"].mode) == ("0o644", "0o755")
+    assert files["all/web/link"] == Found("l", "", "0:0", "odd")
 
 
 def test_a_program_of_another_machine_never_becomes_an_image(shop, engine):

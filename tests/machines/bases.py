@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from multiarch import layer, windows
-from multiarch.config import ImageConfig
+from multiarch.config import History, ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.index import Index
@@ -44,7 +44,8 @@ def push_image(name: str, platform: str, files: dict[str, bytes], *, env: tuple[
         entries = tuple(windows.entries(entries))
     sink = io.BytesIO()
     written = layer.write(entries, sink)
-    config = ImageConfig(wanted, diff_ids=(written.diff_id,), env=env)
+    # Buildah takes no base without a history.
+    config = ImageConfig(wanted, diff_ids=(written.diff_id,), history=(History(created_by="test"),), env=env)
     manifest = Manifest(config.descriptor(), (written.descriptor,))
     _put(store, written.descriptor, sink.getvalue())
     _put(store, manifest.config, config.to_json())

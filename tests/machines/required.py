@@ -78,3 +78,28 @@ def go_tool(package: str, version: str, cache: Path) -> Path:
     (folder / f"{name}{suffix}").replace(kept)
     shutil.rmtree(folder, ignore_errors=True)
     return kept
+
+
+def go_module_tool(package: str, version: str, cache: Path) -> Path:
+    """Return the program of a Go `package` whose module `go install` refuses (it replaces or excludes others)."""
+    suffix = ".exe" if sys.platform == "win32" else ""
+    name = package.rsplit("/", 1)[-1]
+    kept = cache / f"{name}-{version}{suffix}"
+    if kept.exists():
+        return kept
+    go = required("go")
+    folder = cache / f".building-{name}-{os.getpid()}"
+    folder.mkdir()
+    environment = os.environ | {"GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
+    for command in (
+        ["mod", "init", "tool"],
+        ["get", f"{package}@{version}"],
+        ["build", "-trimpath", "-ldflags=-s -w", "-o", name + suffix, package],
+    ):
+        ran = subprocess.run([go, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            shutil.rmtree(folder, ignore_errors=True)
+            missing(name, f"`go {' '.join(command)}` failed:\n{ran.stderr}")
+    (folder / f"{name}{suffix}").replace(kept)
+    shutil.rmtree(folder, ignore_errors=True)
+    return kept

@@ -5,7 +5,7 @@ The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -92,19 +92,31 @@ class Engine(Protocol):
         ...
 
 
-def choose(engines: Iterable[Engine], name: str, plan: BuildPlan) -> Engine:
-    """The engine called `name`, for `auto` the first that does not refuse; EngineUnavailable says the reasons."""
-    known = {engine.name: engine for engine in engines}
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine for an image; `because` is why those before it in the order could not."""
+
+    engine: Engine
+    because: str = ""
+
+
+def choose(
+    engines: Mapping[str, Callable[[], Engine]], name: str, plan: BuildPlan, *, before: str | None = None
+) -> Choice:
+    """The engine called `name`; for `auto` the first that does not refuse. EngineUnavailable says the reasons.
+
+    `engines` are made when they are asked, in their order. `before` is the engine that made this image the last time:
+    after `embedded`, which needs nothing, it is asked first, so that installing another one changes nothing.
+    """
     if name != AUTO:
-        if name not in known:
-            raise EngineUnavailable(f"engine '{name}' is not there yet", hint=f"there is: {', '.join((AUTO, *known))}")
-        return known[name]
-    if len(known) == 1:
-        return next(iter(known.values()))  # its own error, with file and line, says more than a refusal
-    reasons = []
-    for engine in known.values():
+        if name not in engines:
+            raise EngineUnavailable(f"there is no engine '{name}'", hint=f"there is: {', '.join((AUTO, *engines))}")
+        return Choice(engines[name]())
+    reasons: list[str] = []
+    for each in sorted(engines, key=lambda known: (known != NAMES[0], known != before)):
+        engine = engines[each]()
         reason = engine.refusal(plan)
         if reason is None:
-            return engine
-        reasons.append(f"{engine.name}: {reason}")
+            return Choice(engine, "; ".join(reasons))
+        reasons.append(f"{each}: {reason}")
     raise EngineUnavailable("no engine can build this image", where=str(plan.dockerfile), hint="; ".join(reasons))

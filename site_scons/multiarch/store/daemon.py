@@ -70,6 +70,11 @@ class Daemon:
         """The engine's address, for messages."""
         return self._found.get("DOCKER_HOST") or _USUAL
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment, in it the DOCKER_HOST that the context in use stands for."""
+        return self._found
+
     @cached_property
     def _found(self) -> dict[str, str]:
         """The environment with the DOCKER_HOST that the context in use stands for."""

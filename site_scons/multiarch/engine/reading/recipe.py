@@ -106,6 +106,11 @@ class Recipe:
         return _origins(command, self.stages, self.where(command.line))
 
     @property
+    def runs(self) -> bool:
+        """Whether the target needs a RUN."""
+        return any(isinstance(command, Run) for number in self.needed for command in self.commands(number))
+
+    @property
     def base_stage(self) -> PlannedStage:
         """The stage that the target stands on in the end: one over an image, or over scratch."""
         first = self.stages[self.target]
@@ -131,10 +136,21 @@ class Recipe:
 
 
 def recipe(parsed: Parsed, plan: BuildPlan) -> Recipe:
-    """Expand the FROMs for this plan and see what its target needs; raises InvalidDockerfile, InvalidPlatform."""
+    """Expand the FROMs for this plan and see what its target needs; raises InvalidDockerfile, InvalidPlatform.
+
+    BUILDPLATFORM is the plan's where something runs. What runs nothing is built alike everywhere: "on" the platform
+    that it is built for.
+    """
+    found = _recipe(parsed, plan, plan.platform)
+    if plan.build_platform is None or not found.runs:
+        return found
+    return _recipe(parsed, plan, plan.build_platform)
+
+
+def _recipe(parsed: Parsed, plan: BuildPlan, here: Platform) -> Recipe:
     name, escape = parsed.dockerfile.name, parsed.dockerfile.escape
     build_args = dict(plan.build_args)
-    variables = _predefined(plan, parsed.stages[-1].name)
+    variables = _predefined(plan, here, parsed.stages[-1].name)
     variables = {key: build_args.get(key, value) for key, value in variables.items()}
     for arg in parsed.arguments:
         for argument in arg.arguments:
@@ -207,10 +223,9 @@ def environment(lines: Iterable[str]) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
-def _predefined(plan: BuildPlan, last: str) -> dict[str, str]:
-    """BuildKit's automatic arguments. What runs nothing builds "on" the platform that it builds for."""
+def _predefined(plan: BuildPlan, here: Platform, last: str) -> dict[str, str]:
+    """BuildKit's automatic arguments; `here` is the platform that is built on."""
     platform = plan.platform
-    here = plan.build_platform or platform
     plain = replace(here, os_version="", os_features=())
     return {
         "BUILDPLATFORM": str(plain),

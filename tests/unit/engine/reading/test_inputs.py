@@ -86,10 +86,11 @@ def test_a_mount_of_a_stage_below_is_an_error(shop):
     )
 
 
-def test_the_platform_that_is_built_on_is_what_the_plan_says(shop):
-    text = "FROM --platform=$BUILDPLATFORM example.com/go AS go\nFROM scratch\nCOPY --from=go /a /\n"
-    arm = Platform.parse("linux/arm64")
-    assert inputs(shop, text, build_platform=arm).bases[0].platform == arm
+@pytest.mark.parametrize(("run", "platform"), [("RUN x\n", "linux/arm64"), ("", "linux/amd64")])
+def test_what_runs_is_built_on_the_platform_that_the_plan_says_and_the_rest_alike_everywhere(shop, run, platform):
+    text = f"FROM --platform=$BUILDPLATFORM example.com/go AS go\n{run}FROM scratch\nCOPY --from=go /a /\n"
+    found = inputs(shop, text, build_platform=Platform.parse("linux/arm64"))
+    assert str(found.bases[0].platform) == platform
     assert str(inputs(shop, text).bases[0].platform) == "linux/amd64"
 
 

@@ -1,0 +1,239 @@
+"""A Docker engine at any endpoint: BuildKit by the docker command line where both have it, else the legacy builder.
+
+The legacy builder lies about platforms (its cache knows none), so what it made is checked, and made again without cache
+before it is an error. docker-py, which is slow to import, is imported at the first use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+from multiarch.config import ImageConfig
+from multiarch.descriptor import Descriptor
+from multiarch.dockerfile import Add, Command, Copy, Run
+from multiarch.document import Document
+from multiarch.engine import BuildPlan, EngineUnavailable
+from multiarch.engine.handing.calling import EngineFailed, Programs
+from multiarch.engine.handing.staging import DOCKERFILE, staged, write_context
+from multiarch.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
+from multiarch.engine.harvest import Made, harvest, of_save
+from multiarch.engine.reading import Settled
+from multiarch.engine.reading.recipe import Recipe
+from multiarch.errors import MultiarchError
+from multiarch.store.daemon import Daemon, EngineUnreachable
+
+_VERSION = re.compile(r"version (\d+)")
+_PLUGIN_SINCE = 23
+"""The docker command line that needs the buildx plugin for BuildKit; older ones have it built in."""
+_SECONDS = 3600
+
+
+class _Api(Protocol):
+    """What we use of docker-py's untyped APIClient."""
+
+    def build(self, **settings: object) -> Iterable[object]: ...
+    def get_image(self, image: str) -> Iterable[bytes]: ...
+    def remove_image(self, image: str, *, force: bool, noprune: bool) -> object: ...
+    def info(self) -> object: ...
+
+
+class DockerEngine:
+    """Implements Engine. `endpoint` is an address (`ssh://winbox`) or the name of a docker context.
+
+    Without one the engine is found as the docker command line finds it.
+    """
+
+    name = "docker"
+
+    def __init__(self, given: Surroundings, *, endpoint: str = "") -> None:
+        self._given = given
+        environment = {
+            key: value
+            for key, value in given.programs.environment.items()
+            if not endpoint or key not in ("DOCKER_HOST", "DOCKER_CONTEXT")
+        }
+        if endpoint:
+            environment["DOCKER_HOST" if "://" in endpoint else "DOCKER_CONTEXT"] = endpoint
+        self._asked = environment
+
+    @cached_property
+    def _environment(self) -> Mapping[str, str]:
+        """The environment with the engine's address instead of a context."""
+        found = Daemon(self._asked).environment
+        return {key: value for key, value in found.items() if key != "DOCKER_CONTEXT"}
+
+    def refusal(self, plan: BuildPlan) -> str | None:
+        """As Engine says; asks the engine what it is."""
+        try:
+            system = self._system()
+            needed = _needs_buildkit(self._given.reader.recipe(plan), plan)
+        except EngineUnreachable as error:
+            return error.what
+        except MultiarchError:
+            return None  # `build` says what is wrong with the Dockerfile
+        if system != plan.platform.os:
+            return f"the Docker engine at {self._where} makes {system} images"
+        if needed is not None and not self._buildkit(system):
+            return f"{needed} needs BuildKit, which neither a docker command line nor docker-py has here"
+        return None
+
+    def build(self, plan: BuildPlan, output: Path) -> Descriptor:
+        """As Engine says; the image has a name of its own in the engine while it is built, and none afterwards."""
+        settled = self._given.reader.settled(plan, self._given.open_source)
+        settled.platform()
+        refusal = self.refusal(plan)
+        if refusal is not None:
+            raise EngineUnavailable(refusal, where=settled.recipe.name, hint="ENGINE=buildx or podman may do it")
+        with self._named() as name, staged(settled, self._given.reader) as there:
+            saved = there.scratch / "image.tar"
+            if self._buildkit(plan.platform.os):
+                self._by_command(settled, name, (there.dockerfile, there.context))
+                made = self._save(name, saved)
+            else:
+                made = self._by_api(settled, name, saved)
+            return harvest(made, settled, output, engine=self.name, warn=self._given.warn)
+
+    @property
+    def _where(self) -> str:
+        return self._environment.get("DOCKER_HOST") or "the usual socket"
+
+    def _system(self) -> str:
+        with self._asking() as api:
+            return Document.of(api.info(), where=self._where).required("OSType")
+
+    def _buildkit(self, system: str) -> bool:
+        """Whether a docker command line here can build with BuildKit."""
+        programs = self._given.programs
+        docker = programs.find("docker")
+        if docker is None or system == "windows":
+            return False
+        if programs.ask([docker, "buildx", "version"])[0]:
+            return True
+        version = _VERSION.search(programs.ask([docker, "--version"])[1])
+        return version is not None and int(version[1]) < _PLUGIN_SINCE
+
+    def _by_command(self, settled: Settled, name: str, places: tuple[Path, Path]) -> None:
+        programs = Programs(self._environment, self._given.programs.tell)
+        docker = programs.find("docker") or "docker"
+        command = [docker, "build", "--progress", "plain", "--tag", name, "--file", str(places[0]), *flags(settled)]
+        for secret in settled.plan.secrets:
+            command += ["--secret", secret]
+        if programs.ask([docker, "buildx", "version"])[0]:
+            command += ["--provenance=false", "--load"]
+        command.append(str(places[1]))
+        # `default` is the engine of DOCKER_HOST, whatever builder the user has in use.
+        more = {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": "default"}
+        programs.run(command, where=settled.recipe.name, doing="docker build", more=more)
+
+    def _by_api(self, settled: Settled, name: str, saved: Path) -> Made:
+        made = self._legacy(settled, name, saved, cached=True)
+        found = ImageConfig.from_json(made.config, where=self._where).platform
+        if found.architecture != settled.plan.platform.architecture:
+            made = self._legacy(settled, name, saved, cached=False)
+        return made
+
+    def _legacy(self, settled: Settled, name: str, saved: Path, *, cached: bool) -> Made:
+        plan = settled.plan
+        context = saved.with_name("context.tar")
+        with context.open("wb") as sink:
+            write_context(settled, self._given.reader, sink)
+        with context.open("rb") as stream, self._asking() as api:
+            self._read(api.build(**_legacy_settings(settled, name, stream, cached=cached)), settled)
+        context.unlink()
+        del plan
+        return self._save(name, saved)
+
+    def _read(self, items: Iterable[object], settled: Settled) -> None:
+        """Read the stream of a build to its end: an error of the engine is an item of it, not an exception."""
+        for item in items:
+            said = Document.of(item, where=self._where)
+            failed = said.text("error")
+            if failed:
+                raise EngineFailed(f"the Docker engine says: {' '.join(failed.split())}", where=settled.recipe.name)
+            for line in (said.text("stream") or said.text("status") or "").splitlines():
+                if line.strip():
+                    self._given.programs.tell(line.rstrip())
+
+    def _save(self, name: str, saved: Path) -> Made:
+        with self._asking() as api, saved.open("wb") as sink:
+            for block in api.get_image(name):
+                sink.write(block)
+        return of_save(saved)
+
+    @contextmanager
+    def _named(self) -> Iterator[str]:
+        name = temporary_name()
+        try:
+            yield name
+        finally:
+            # The layers in between stay, as the engine's own cache. There may be no image: the build failed.
+            with suppress(MultiarchError), self._asking() as api:
+                api.remove_image(name, force=False, noprune=True)
+
+    @contextmanager
+    def _asking(self) -> Iterator[_Api]:
+        """The engine's API; what it raises within the block is translated."""
+        import docker
+        import requests
+
+        client = None
+        try:
+            client = docker.DockerClient.from_env(
+                environment=dict(self._environment),
+                timeout=_SECONDS,
+                use_ssh_client=self._where.startswith("ssh://"),
+            )
+            yield cast("_Api", client.api)
+        except docker.errors.APIError as error:
+            said = " ".join(str(error.explanation or error).split())
+            raise EngineFailed(f"the Docker engine says: {said}", where=self._where) from None
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            raise EngineUnreachable(
+                f"no Docker engine answers at {self._where}: {' '.join(str(error).split())}",
+                hint="start Docker, or set DOCKER_HOST to the engine's address",
+            ) from None
+        finally:
+            if client is not None:
+                client.close()
+
+
+def _legacy_settings(settled: Settled, name: str, stream: BinaryIO, *, cached: bool) -> dict[str, object]:
+    platform = settled.plan.platform
+    return {
+        "fileobj": stream,
+        "custom_context": True,
+        "dockerfile": DOCKERFILE,
+        "tag": name,
+        "platform": "/".join(filter(None, (platform.os, platform.architecture, platform.variant))),
+        "buildargs": dict(build_args(settled)),
+        "target": settled.plan.target or None,
+        "nocache": not cached,
+        "rm": True,
+        "forcerm": True,
+        "decode": True,
+    }
+
+
+def _needs_buildkit(recipe: Recipe, plan: BuildPlan) -> str | None:
+    """What of a Dockerfile the legacy builder does not know; None = it can."""
+    if plan.secrets or plan.ssh:
+        return "a build secret"
+    for number in recipe.needed:
+        for command in recipe.commands(number):
+            if _is_new(command):
+                return f"{recipe.where(command.line)}: {type(command).__name__.upper()}"
+    return None
+
+
+def _is_new(command: Command) -> bool:
+    if isinstance(command, Run):
+        return bool(command.mounts or command.files or command.devices) or command.network != "default"
+    if isinstance(command, Copy | Add):
+        said = (command.contents, command.chmod, command.link, command.exclude)
+        return any(said) or (isinstance(command, Copy) and command.parents)
+    return False

@@ -1,0 +1,75 @@
+"""Other people's programs: found in the PATH that is given, run to their end, their last words kept for the error."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from multiarch.errors import MultiarchError
+
+_LAST = 20
+_ANSWER_S = 20
+
+
+class EngineFailed(MultiarchError):
+    """An engine that was asked to build, and did not."""
+
+
+class Programs:
+    """Runs programs with `environment`, and only that; `tell` hears every line that they print."""
+
+    def __init__(self, environment: Mapping[str, str], tell: Callable[[str], None]) -> None:
+        self.environment = dict(environment)
+        self.tell = tell
+
+    def find(self, name: str) -> str | None:
+        """The full path of a program; None when it is not there."""
+        return shutil.which(name, path=self.environment.get("PATH", ""))
+
+    def ask(self, command: Sequence[str], more: Mapping[str, str] | None = None) -> tuple[bool, str]:
+        """Whether a short question succeeded, and what was printed, in one line; a silent program is a no."""
+        try:
+            ran = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment | dict(more or {}),
+                timeout=_ANSWER_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return False, " ".join(str(error).split())
+        return ran.returncode == 0, " ".join(ran.stdout.decode("utf-8", "replace").split())
+
+    def run(self, command: Sequence[str], *, where: str, doing: str, more: Mapping[str, str] | None = None) -> None:
+        """Run to the end; EngineFailed with the last lines that were printed."""
+        last: deque[str] = deque(maxlen=_LAST)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment | dict(more or {}),
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise EngineFailed(f"{command[0]} cannot be started: {error.strerror}", where=where) from None
+        with process:
+            try:
+                for line in process.stdout or ():
+                    text = line.rstrip()
+                    if text:
+                        last.append(text)
+                        self.tell(text)
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode:
+            said = "".join(f"\n  | {line}" for line in last)
+            raise EngineFailed(f"{doing} failed (status {process.returncode}){said}", where=where)

@@ -1,0 +1,70 @@
+"""A Dockerfile with every image by digest, so that an engine cannot follow a tag that moved. Line numbers stay."""
+
+from __future__ import annotations
+
+import re
+
+from multiarch.dockerfile import Command, Copy, Run
+from multiarch.engine.reading import Settled
+from multiarch.engine.reading.recipe import SCRATCH, PlannedStage
+
+
+def pinned(content: bytes, settled: Settled) -> bytes:
+    """The Dockerfile with `FROM name@digest`, and so `COPY --from=` and `RUN --mount=from=` of images.
+
+    Stages that the target does not need are emptied, for some engines build them all the same; names and numbers of
+    stages, and so `--from=`, are as before.
+    """
+    lines = content.decode("utf-8", "surrogateescape").splitlines(keepends=True)
+    ends = [*(each.stage.line for each in settled.recipe.stages[1:]), len(lines) + 1]
+    for number, each in enumerate(settled.recipe.stages):
+        if number not in settled.recipe.needed:
+            _replace(lines, (each.stage.line, ends[number] - 1), _empty(each))
+            continue
+        if each.on_image:
+            _replace(lines, (each.stage.line, each.stage.end_line), _from(each, settled))
+        for command in each.stage.instructions:
+            _pin(lines, command, settled)
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _empty(each: PlannedStage) -> str:
+    return f"FROM {SCRATCH}" + _name(each)
+
+
+def _from(each: PlannedStage, settled: Settled) -> str:
+    flag = f"--platform={each.platform} " if each.stage.platform else ""
+    return f"FROM {flag}{_reference(each.base, settled, each)}" + _name(each)
+
+
+def _name(each: PlannedStage) -> str:
+    return f" AS {each.stage.name}" if each.stage.name else ""
+
+
+def _reference(name: str, settled: Settled, each: PlannedStage | None = None) -> str:
+    platform = settled.recipe.stages[settled.recipe.target].platform if each is None else each.platform
+    reference = settled.images[name, platform].reference
+    # Not every engine takes a tag beside a digest.
+    return str(reference.bare.with_digest(reference.digest)) if reference.digest is not None else str(reference)
+
+
+def _replace(lines: list[str], span: tuple[int, int], text: str) -> None:
+    """Put one line in the place of several, the rest of them empty; lines are counted from 1."""
+    first, last = span
+    last = min(last, len(lines))
+    lines[first - 1 : last] = [f"{text}\n", *["\n"] * (last - first)]
+
+
+def _pin(lines: list[str], command: Command, settled: Settled) -> None:
+    if not isinstance(command, Copy | Run):
+        return
+    before = r"--from=" if isinstance(command, Copy) else r"\bfrom="
+    for origin in settled.recipe.origins(command):
+        if not isinstance(origin, str) or origin == SCRATCH:
+            continue
+        wanted = re.compile(f'({before}){re.escape(origin)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
+        found = _reference(origin, settled)
+        for index in range(command.line - 1, min(command.end_line, len(lines))):
+            lines[index], count = wanted.subn(rf"\g<1>{found}", lines[index], count=1)
+            if count:
+                break

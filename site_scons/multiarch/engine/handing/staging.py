@@ -1,0 +1,142 @@
+"""Exactly what a Dockerfile takes of its context, as a folder for a command line, or as a tar for an API.
+
+Modes are normalised as everywhere (behaviour, section 5). In the folder a file's time stands for its content: an engine
+that sends only what changed goes by size and time, and times are cut to the image's one time stamp afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from multiarch.digest import BLOCK
+from multiarch.engine import BuildPlan
+from multiarch.engine.handing.pinning import pinned
+from multiarch.engine.reading import Reader, Settled
+from multiarch.engine.reading.inputs import matching
+from multiarch.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
+from multiarch.layer import Kind
+from multiarch.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
+
+_TIMES = 1 << 28  # seconds after the time stamp, some eight years: what a file's time is taken from
+DOCKERFILE = "Dockerfile.multiarch"
+IGNORE = ".dockerignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A folder of its own with the context in it, and the pinned Dockerfile beside it; `scratch` is for outputs."""
+
+    context: Path
+    dockerfile: Path
+    scratch: Path
+
+
+def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
+    """Everything that the Dockerfile takes, by path, folders before what is in them; CannotCopy for what is missing."""
+    plan = settled.plan
+    noted = _Noted(reader.context(plan))
+    reached = reader.inputs(plan)
+    if reached.missing:
+        path = reached.missing[0]
+        hint = ".dockerignore leaves it out" if reader.context(plan).hides(path) else "is it built?"
+        raise CannotCopy(f"'{path}' is not in the context", where=settled.recipe.name, hint=hint)
+    for pattern in reached.wanted:
+        for path in matching(noted, pattern):
+            _walk(noted, resolve(noted, path))
+    return dict(sorted(noted.found.items()))
+
+
+@contextmanager
+def staged(settled: Settled, reader: Reader) -> Iterator[Staged]:
+    """The context and the Dockerfile on disk, gone when the block ends. Raises CannotCopy, ContentChanged, OSError."""
+    found = nodes(settled, reader)
+    with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as folder:
+        there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"))
+        there.context.mkdir()
+        there.scratch.mkdir()
+        there.dockerfile.write_bytes(pinned(settled.plan.dockerfile.read_bytes(), settled))
+        for path, node in found.items():
+            _place(there.context / path, node, settled.plan)
+        for path, node in reversed(list(found.items())):
+            if node.is_directory:
+                os.utime(there.context / path, (settled.plan.epoch, settled.plan.epoch))
+        yield there
+
+
+def write_context(settled: Settled, reader: Reader, sink: BinaryIO) -> None:
+    """The context as a tar, equal for equal files, the pinned Dockerfile in it as DOCKERFILE.
+
+    A .dockerignore beside it names both, so that a COPY of everything takes neither.
+    """
+    content = pinned(settled.plan.dockerfile.read_bytes(), settled)
+    epoch = settled.plan.epoch
+    found = nodes(settled, reader)
+    for name, text in ((DOCKERFILE, content), (IGNORE, f"{DOCKERFILE}\n{IGNORE}\n".encode())):
+        sink.write(Header(name, FILE, 0o644, 0, 0, len(text), epoch).to_bytes())
+        sink.write(text + padding(len(text)))
+    for path, node in found.items():
+        if path not in (DOCKERFILE, IGNORE):
+            _member(path, node, sink, epoch)
+    sink.write(END)
+
+
+def _member(path: str, node: Node, sink: BinaryIO, epoch: int) -> None:
+    if node.is_directory:
+        sink.write(Header(f"{path}/", DIRECTORY, node.mode, 0, 0, 0, epoch).to_bytes())
+    elif node.kind is Kind.SYMLINK:
+        sink.write(Header(path, SYMLINK, node.mode, 0, 0, 0, epoch, node.target).to_bytes())
+    elif node.content is not None:
+        sink.write(Header(path, FILE, node.mode, 0, 0, node.content.size, epoch).to_bytes())
+        with node.content.open() as stream:
+            shutil.copyfileobj(stream, sink, BLOCK)
+        sink.write(padding(node.content.size))
+
+
+def _place(place: Path, node: Node, plan: BuildPlan) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if node.is_directory:
+        place.mkdir(exist_ok=True)
+        place.chmod(node.mode)
+    elif node.kind is Kind.SYMLINK:
+        place.symlink_to(node.target)
+    elif node.content is not None:
+        with node.content.open() as stream, place.open("wb") as sink:
+            shutil.copyfileobj(stream, sink, BLOCK)
+        place.chmod(node.mode)
+        time = plan.epoch + 1 + int(node.content.key()[:16], 16) % _TIMES
+        os.utime(place, (time, time))
+
+
+class _Noted:
+    """A Tree that remembers what it was asked for, and had."""
+
+    def __init__(self, below: Tree) -> None:
+        self._below = below
+        self.found: dict[str, Node] = {}
+
+    def lookup(self, path: str) -> Node | None:
+        """As Tree says."""
+        node = self._below.lookup(path)
+        if node is not None and path:
+            self.found[path] = node
+        return node
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As Tree says."""
+        return self._below.names(path)
+
+
+def _walk(tree: Tree, top: str) -> None:
+    pending = [top]
+    while pending:
+        here = pending.pop()
+        node = tree.lookup(here)
+        if node is not None and node.is_directory:
+            pending.extend(joined(here, name) for name in tree.names(here))

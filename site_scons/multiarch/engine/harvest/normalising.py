@@ -1,0 +1,117 @@
+"""From an engine's image to the sparse tarball in which every engine ends."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from multiarch.config import History, ImageConfig, instant
+from multiarch.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
+from multiarch.engine.harvest.made import InvalidOutput, Made
+from multiarch.engine.harvest.programs import check_programs
+from multiarch.engine.harvest.repacking import repack
+from multiarch.engine.reading import BaseImage, Settled
+from multiarch.engine.reading.tree import Node, Overlay
+from multiarch.errors import MultiarchError
+from multiarch.executable import WrongMachine
+from multiarch.layer import Written
+from multiarch.manifest import Manifest
+from multiarch.store.archive import Archive, ArchiveWriter
+
+ENGINE = "multiarch.engine"
+"""The annotation, in a tarball's index.json, that says which engine made it; the embedded one writes none."""
+_FILES = "Files/"  # the folder, in a Windows layer, of what the image's C: holds
+
+
+class WrongBase(MultiarchError):
+    """An engine built on something else than the base that it was told."""
+
+
+def harvest(made: Made, settled: Settled, output: Path, *, engine: str, warn: Callable[[str], None]) -> Descriptor:
+    """Write the tarball of what an engine made; returns the manifest's descriptor with platform and annotations.
+
+    The layers of the base, recognised by their diff_ids, stay descriptors as the base's own manifest has them. The
+    others are written anew (see `repacking`), and what differs from run to run in the config goes. Raises WrongMachine
+    when the image is of another platform than the plan, or starts a program of another machine; WrongBase;
+    DigestMismatch. `output` is replaced at once or not at all.
+    """
+    plan = settled.plan
+    where = f"{settled.recipe.name} ({engine})"
+    config = ImageConfig.from_json(made.config, where=where)
+    platform = settled.platform()
+    if (config.platform.os, config.platform.architecture) != (platform.os, platform.architecture):
+        what = f"the engine made an image for {config.platform}, but {plan.platform} was asked for"
+        raise WrongMachine(what, where=where, hint="use ENGINE=buildx or podman, which build for other platforms")
+    if len(config.diff_ids) != len(made.layers):
+        raise InvalidOutput(f"has {len(made.layers)} layers, but names {len(config.diff_ids)}", where=where)
+    base = settled.base
+    lower = _lower(config, base, where)
+    files = Overlay()
+    with ArchiveWriter(output) as archive:
+        own = []
+        for opener, diff_id in list(zip(made.layers, config.diff_ids, strict=True))[lower:]:
+            with archive.blob() as blob:
+                own.append(repack(opener, diff_id, blob.stream, files, epoch=plan.epoch, where=where))
+        final = replace(_normalised(config, base, settled, own), platform=platform)
+        check_programs(_inside(files, platform.os), final, plan.foreign, warn)
+        below = () if base is None else base.layers
+        manifest = Manifest(final.descriptor(), (*below, *(layer.descriptor for layer in own)))
+        archive.put(manifest.config, lambda: io.BytesIO(final.to_json()))
+        archive.put(manifest.descriptor(), lambda: io.BytesIO(manifest.to_json()))
+        root = replace(manifest.descriptor(), platform=final.platform, annotations=_annotations(base, engine))
+        archive.root(root)
+    return root
+
+
+def engine_of(tarball: Path) -> str | None:
+    """The engine that made a tarball, when it was another than the embedded one; None also for no tarball."""
+    try:
+        roots = Archive(tarball).roots
+    except (MultiarchError, OSError):
+        return None
+    return roots[0].annotation(ENGINE) if len(roots) == 1 else None
+
+
+def _lower(config: ImageConfig, base: BaseImage | None, where: str) -> int:
+    """How many of the image's layers are the base's."""
+    if base is None:
+        return 0
+    lower = base.config.diff_ids
+    if config.diff_ids[: len(lower)] != lower or len(base.layers) != len(lower):
+        raise WrongBase(
+            f"the engine did not build on {base.reference}: its image begins with other layers",
+            where=where,
+            hint="does the engine take bases from a mirror that changes them? remove its copy of the base",
+        )
+    return len(lower)
+
+
+def _normalised(config: ImageConfig, base: BaseImage | None, settled: Settled, own: list[Written]) -> ImageConfig:
+    """The config without clock and host, with the plan's labels."""
+    moment = instant(settled.plan.epoch)
+    told: tuple[History, ...] = () if base is None else base.config.history
+    if len(told) > len(config.history):
+        told = ()
+    lower = () if base is None else base.config.diff_ids
+    return replace(
+        config,
+        created=moment,
+        diff_ids=(*lower, *(layer.diff_id for layer in own)),
+        history=(*told, *(replace(line, created=moment) for line in config.history[len(told) :])),
+        labels=tuple((dict(config.labels) | dict(settled.plan.labels)).items()),
+    )
+
+
+def _annotations(base: BaseImage | None, engine: str) -> tuple[tuple[str, str], ...]:
+    found = [(ENGINE, engine)]
+    if base is not None and base.reference.digest is not None:
+        found += [(BASE_NAME, str(replace(base.reference, digest=None))), (BASE_DIGEST, str(base.reference.digest))]
+    return tuple(sorted(found))
+
+
+def _inside(files: Overlay, system: str) -> Mapping[str, Node]:
+    if system != "windows":
+        return files.changes
+    return {path[len(_FILES) :]: node for path, node in files.changes.items() if path.startswith(_FILES)}

@@ -1,0 +1,106 @@
+"""Podman, or Buildah where it is alone: `build --platform`, the image taken out as an OCI archive.
+
+Isolation, storage and logins are those of the user's environment (BUILDAH_ISOLATION, CONTAINERS_STORAGE_CONF,
+containers.conf, auth.json).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from multiarch.descriptor import Descriptor
+from multiarch.engine import BuildPlan, EngineUnavailable
+from multiarch.engine.handing.staging import Staged, staged
+from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
+from multiarch.engine.harvest import harvest, of_layout
+from multiarch.engine.reading import Settled
+from multiarch.store.http.hosts import is_listed
+
+
+class PodmanEngine:
+    """Implements Engine by the command line of Podman or Buildah."""
+
+    name = "podman"
+
+    def __init__(self, given: Surroundings) -> None:
+        self._given = given
+
+    def refusal(self, plan: BuildPlan) -> str | None:
+        """As Engine says; asks the program whether it works at all."""
+        del plan
+        found = self._program()
+        if found is None:
+            return "there is neither podman nor buildah in PATH"
+        works, said = self._given.programs.ask([found[1], "info"])
+        return None if works else f"{found[0]} does not work here: {said}"
+
+    def build(self, plan: BuildPlan, output: Path) -> Descriptor:
+        """As Engine says; the image has a name of its own in the engine while it is built, and none afterwards."""
+        found = self._program()
+        if found is None:
+            raise EngineUnavailable("there is neither podman nor buildah in PATH", hint="install one of them")
+        kind, program = found
+        settled = self._given.reader.settled(plan, self._given.open_source)
+        settled.platform()
+        with staged(settled, self._given.reader) as there, self._named(kind, program) as name:
+            self._pull(program, settled)
+            self._run([program, *_build(kind), *self._flags(settled), *_places(there, name)], settled, f"{kind} build")
+            archive = there.scratch / "image.tar"
+            self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")
+            made = of_layout(archive, plan.platform)
+            return harvest(made, settled, output, engine=self.name, warn=self._given.warn)
+
+    def _program(self) -> tuple[str, str] | None:
+        for kind in ("podman", "buildah"):
+            path = self._given.programs.find(kind)
+            if path is not None:
+                return kind, path
+        return None
+
+    def _run(self, command: list[str], settled: Settled, doing: str) -> None:
+        self._given.programs.run(command, where=settled.recipe.name, doing=doing)
+
+    def _pull(self, program: str, settled: Settled) -> None:
+        """Fetch the bases of hosts that may speak plain HTTP: the flag for it holds for all hosts of one command."""
+        for image in settled.images.values():
+            reference = image.reference
+            if is_listed(reference.registry, self._given.insecure):
+                pinned = str(reference.bare.with_digest(reference.digest)) if reference.digest else str(reference)
+                command = [program, "pull", "--quiet", "--tls-verify=false", pinned]
+                self._run(command, settled, f"fetching {reference}")
+
+    @staticmethod
+    def _flags(settled: Settled) -> list[str]:
+        found = flags(settled)
+        for secret in settled.plan.secrets:
+            kind = "" if "type=" in secret else "type=env," if ",env=" in secret else "type=file,"
+            found += ["--secret", f"{kind}{secret}"]
+        return found
+
+    @contextmanager
+    def _named(self, kind: str, program: str) -> Iterator[str]:
+        name = temporary_name()
+        try:
+            yield name
+        finally:
+            # The layers in between stay, as the engine's own cache.
+            kept = ["--no-prune"] if kind == "podman" else []
+            self._given.programs.ask([program, "rmi", *kept, name])
+
+
+def _build(kind: str) -> list[str]:
+    # --pull=false fetches what is missing; a digest never becomes another image.
+    always = ["--format", "oci", "--layers", "--pull=false", "--identity-label=false"]
+    return ["build" if kind == "podman" else "bud", *always]
+
+
+def _places(there: Staged, name: str) -> list[str]:
+    return ["--tag", name, "--file", str(there.dockerfile), str(there.context)]
+
+
+def _export(kind: str, name: str, archive: Path) -> list[str]:
+    if kind == "podman":
+        return ["save", "--quiet", "--format", "oci-archive", "--output", str(archive), name]
+    return ["push", "--quiet", name, f"oci-archive:{archive}"]

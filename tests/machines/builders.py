@@ -1,0 +1,150 @@
+"""Real engines that build: podman, a Docker engine and BuildKit of the tests' own, each with state of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .required import go_module_tool, go_tool, missing, required
+
+BUILDX = ("github.com/docker/buildx/cmd/buildx", "v0.38.2")
+BUILDKITD = ("github.com/moby/buildkit/cmd/buildkitd", "v0.34.2")
+BUSYBOX = "/bin/busybox"
+
+
+def busybox() -> bytes:
+    """Return a shell with its tools in one static program: what a base needs for RUN."""
+    path = Path(BUSYBOX)
+    if not path.exists():
+        missing("busybox-static", f"{BUSYBOX} is not there")
+    return path.read_bytes()
+
+
+@contextmanager
+def podman_environment(folder: Path) -> Iterator[dict[str, str]]:
+    """Give an environment in which podman and buildah have a storage of their own, and need no container of runc."""
+    required("podman")
+    storage = folder / "storage.conf"
+    storage.write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{folder / "root"}"\nrunroot = "{folder / "run"}"\n', encoding="utf-8"
+    )
+    environment = {
+        **os.environ,
+        "HOME": str(folder),
+        "CONTAINERS_STORAGE_CONF": str(storage),
+        "BUILDAH_ISOLATION": "chroot",
+        "TMPDIR": str(folder),
+    }
+    try:
+        yield environment
+    finally:
+        subprocess.run(["podman", "rmi", "--all", "--force"], env=environment, capture_output=True, check=False)
+
+
+@contextmanager
+def docker_environment(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a Docker engine of our own; give an environment whose DOCKER_HOST it is.
+
+    In its PATH is a docker command line with BuildKit built in and nothing else, as if no plugin were installed.
+    """
+    program = required("dockerd")
+    socket = f"unix://{folder / 'sock'}"
+    command = [program, "--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"]
+    command += ["--host", socket, "--bridge", "none", "--iptables=false", "--ip6tables=false"]
+    (folder / "bin").mkdir()
+    (folder / "bin" / "docker").symlink_to(_docker_before_plugins())
+    environment = {"PATH": str(folder / "bin"), "HOME": str(folder), "DOCKER_HOST": socket}
+    with _serving(
+        [*map(str, command), "--storage-driver", "vfs"],
+        folder,
+        [str(folder / "bin" / "docker"), "version"],
+        environment,
+    ):
+        yield environment
+
+
+@contextmanager
+def buildx_environment(folder: Path, cache: Path) -> Iterator[dict[str, str]]:
+    """Run a BuildKit of our own; give an environment in which docker has buildx, and that is its builder."""
+    plugin = go_tool(*BUILDX, cache)
+    daemon = go_module_tool(*BUILDKITD, cache)
+    required("runc")
+    plugins = folder / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-buildx").symlink_to(plugin)
+    socket = f"unix://{folder / 'sock'}"
+    environment = {
+        **os.environ,
+        "HOME": str(folder),
+        "DOCKER_CONFIG": str(folder / "config"),
+        "BUILDX_BUILDER": "tests",
+    }
+    command = [str(daemon), "--root", str(folder / "data"), "--addr", socket, "--oci-worker-net=host"]
+    command += ["--oci-worker-snapshotter=native", "--oci-worker-gc=false", "--otel-socket-path", str(folder / "otel")]
+    create = ["docker", "buildx", "create", "--name", "tests", "--driver", "remote", socket]
+    subprocess.run(create, env=environment, check=True, capture_output=True)
+    with _serving(command, folder, ["docker", "buildx", "inspect", "--bootstrap", "tests"], environment):
+        yield environment
+
+
+@contextmanager
+def _serving(command: list[str], folder: Path, question: list[str], environment: dict[str, str]) -> Iterator[None]:
+    """Run a daemon until the block ends; it serves once the question is answered."""
+    if os.geteuid() != 0:
+        missing(Path(command[0]).name, "it wants root")
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        _wait(process, folder, question, environment)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _unmount(folder)
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, question: list[str], environment: dict[str, str]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if subprocess.run(question, env=environment, capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.2)
+    said = (folder / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
+    missing(str(process.args[0]) if isinstance(process.args, list) else "a daemon", f"it did not come up:\n{said}")
+
+
+def _unmount(folder: Path) -> None:
+    """Take away what a daemon left mounted, so that its folder can go."""
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    for place in sorted((line.split()[1] for line in mounts), reverse=True):
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
+    shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def _docker_before_plugins() -> str:
+    """Return a docker command line of before 23.0, such as Debian's."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        found = shutil.which("docker", path=folder)
+        if found is not None:
+            told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+            if told.startswith(("Docker version 19.", "Docker version 20.")):
+                return found
+    return missing("docker 20.10", "no docker command line here has BuildKit built in")
+
+
+def docker_context(endpoint: str, folder: Path) -> dict[str, str]:
+    """Make a docker context `other` for an endpoint; return the variables with which it is found."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "DOCKER_CONFIG": str(folder)}
+    create = ["docker", "context", "create", "other", "--docker", f"host={endpoint}"]
+    subprocess.run(create, env=environment, check=True, capture_output=True)
+    return environment
