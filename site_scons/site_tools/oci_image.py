@@ -42,7 +42,7 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
     def embedded() -> Engine:
         from multiarch.engine.embedded import EmbeddedEngine
 
-        return EmbeddedEngine(run.source, _warn, reader=reader(run))
+        return EmbeddedEngine(run.places.source, _warn, reader=reader(run))
 
     def buildx() -> Engine:
         from multiarch.engine.buildx import BuildxEngine
@@ -67,7 +67,7 @@ def _surroundings(run: Run) -> Surroundings:
     from multiarch.store.http.hosts import LOOPBACK
 
     programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
-    return Surroundings(run.source, _warn, programs, reader(run), (*LOOPBACK, *run.insecure))
+    return Surroundings(run.places.source, _warn, programs, reader(run), (*LOOPBACK, *run.places.insecure))
 
 
 def _warn(line: str) -> None:
