@@ -1,0 +1,109 @@
+"""Random edits, one after the other; after each the build in place equals a build from clean of a fresh copy.
+
+Run by hand: python tests/soak/edits.py --seed 1 --steps 500
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from machines import small
+from machines.project import Run
+from machines.small import Tree
+from soak import alone
+from soak.sources import Sources
+
+TARGETS = ("bin", "images", "manifest")
+
+
+class Different(AssertionError):
+    """The incremental result is not the clean one; says the seed, and everything that was done."""
+
+
+class EditRun:
+    """One tree, edited and built again and again. The same seed does the same."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.seed, self.folder, self.log = seed, folder, [f"seed {seed}"]
+        self.random = Random(seed)  # noqa: S311  # a seed that replays is the point
+        self.sources = Sources(small.plant(folder / "tree", folder / "go.log")).plant()
+        self.tree = self.sources.tree
+        self.failed_builds = 0
+
+    def step(self, number: int) -> None:
+        """Edit up to three things, build here and elsewhere, compare."""
+        random = Random(self.random.getrandbits(64))  # noqa: S311  # one step draws no more than its own numbers
+        for _ in range(random.choice((1, 1, 1, 2, 3))):
+            self.log.append(f"{number}. {self.sources.edit(random)}")
+        here = self.build(self.tree)
+        clean = self.tree.copy(self.folder / "clean", built=False)
+        try:
+            self.compare(here, self.build(clean), clean)
+        finally:
+            shutil.rmtree(clean.path)
+
+    def build(self, tree: Tree) -> Run:
+        return tree.scons(*TARGETS, *self.sources.arguments(), env=self.sources.env, check=False, timeout=300)
+
+    def compare(self, here: Run, there: Run, clean: Tree) -> None:
+        if here.status != there.status or (there.status != 0) != self.sources.broken:
+            self.differ(f"exit {here.status} here, {there.status} from clean", here, there)
+        if there.status:
+            self.failed_builds += 1
+            return
+        mine = self.tree.digests()
+        wrong = [path for path, digest in clean.digests().items() if mine.get(path) != digest]
+        if wrong:
+            self.differ(f"not as from clean: {', '.join(wrong)}", here, there)
+        again = self.build(self.tree)
+        if again.steps or again.status:
+            self.differ("the run after is no no-op", here, again)
+
+    def differ(self, what: str, *runs: Run) -> None:
+        texts = [run.text for run in runs]
+        raise Different("\n".join([what, *self.log, *texts, f"again: python tests/soak/edits.py --seed {self.seed}"]))
+
+
+def run(folder: Path, seed: int, steps: int, enough: Callable[[], bool], say: Callable[[str], None]) -> int:
+    """Do so many steps, or fewer once it is `enough`; return how many. Raises Different."""
+    made = EditRun(folder, seed)
+    for number in range(1, steps + 1):
+        if enough():
+            return number - 1
+        made.step(number)
+        say(f"{made.log[-1]}")
+    return steps
+
+
+def main() -> int:
+    """Run by hand; a failure ends its seed, and the next seed takes the steps that are left."""
+    told = alone.arguments("steps", 500)
+    failures = done = 0
+    with alone.surroundings() as folder:
+        while done < told.count and not told.enough():
+            seed, before = told.seed + failures, done
+
+            def say(line: str) -> None:
+                nonlocal done
+                done += 1
+                alone.say(f"{done}: {line}")
+
+            try:
+                run(folder / f"seed{seed}", seed, told.count - before, told.enough, say)
+            except Different as error:
+                failures += 1
+                done += 1
+                alone.say(f"FAILED {error}")
+    alone.say(f"{done} steps, {failures} failures, seeds {told.seed} to {told.seed + failures}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
