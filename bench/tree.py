@@ -178,6 +178,7 @@ def push_base(host: str, tag: str, size: int) -> str:
         config = {
             "architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/"]},
             "rootfs": {"type": "layers", "diff_ids": [digest_of(layer.getvalue())]},
+            "history": [{"created_by": "noise"}],
         }  # fmt: skip
         blobs = [json.dumps(config).encode(), layer.getvalue()]
         for blob in blobs:

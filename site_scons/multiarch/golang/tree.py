@@ -1,9 +1,10 @@
 """What a walk of the source folders saw: the one question of a no-op, asked once for all programs.
 
-Two walks with the same digest saw the same names, kinds, sizes, times of change, inodes and link targets, so `go list`
-would answer the same. Two cases are not settled by that, and named: files that were written a moment before the walk
-(an edit in the same tick of the clock leaves no trace), and files whose mtime was set back (Go itself is fooled: its
-package index is keyed by name, size and mtime).
+Two walks with the same digest saw the same names, kinds and link targets, and of the files that Go reads the same
+sizes, times of change and inodes, so `go list` would answer the same. Of all other files the answer knows names only
+(embed patterns): an edited Dockerfile beside the sources asks nothing. Two cases are not settled by that, and named:
+files that were written a moment before the walk (an edit in the same tick of the clock leaves no trace), and files
+whose mtime was set back (Go itself is fooled: its package index is keyed by name, size and mtime).
 """
 
 from __future__ import annotations
@@ -121,11 +122,16 @@ def _seen(entry: os.DirEntry[str]) -> tuple[str, os.stat_result | None]:
                 return f"{entry.name}\0-> {target}", None
             if stat.S_ISDIR(status.st_mode):
                 return f"{entry.name}\0-> {target}/", None
-            return f"{_line(entry.name, status)} -> {target}", status
+            return f"{_state(entry.name, status)} -> {target}", status
         status = entry.stat()
     except OSError:
         return f"{entry.name}\0?", None
-    return _line(entry.name, status), status
+    return _state(entry.name, status), status
+
+
+def _state(name: str, status: os.stat_result) -> str:
+    """What of a file's state can change the answer: its contents only where Go reads them."""
+    return _line(name, status) if name.endswith(_READ_BY_GO) else f"{name}\0{stat.S_IFMT(status.st_mode)}"
 
 
 def _line(name: str, status: os.stat_result) -> str:

@@ -42,7 +42,7 @@ def keep_size_and_mtime(root: Path) -> None:
         lambda root: (root / "a" / "folder").mkdir(),
         lambda root: (root / "a" / "a.go").rename(root / "a" / "b.go"),
         lambda root: (root / "b" / "c" / "d.txt").unlink(),
-        lambda root: (root / "b" / "c" / "d.txt").write_text("longer than before", encoding="utf-8"),
+        lambda root: (root / "a" / "a.go").write_text("longer than before", encoding="utf-8"),
         lambda root: (root / "b" / "c" / "d.txt").rename(root / "b" / "d.txt"),
         lambda root: (root / "b" / "link").symlink_to("c"),
         keep_size_and_mtime,
@@ -53,6 +53,13 @@ def test_a_walk_sees(root: Path, change: Callable[[Path], object]):
     assert seen(root) == before
     change(root)
     assert seen(root) != before
+
+
+def test_the_contents_of_files_that_go_does_not_read_are_no_question_of_a_walk(root: Path):
+    before = seen(root)
+    (root / "b" / "c" / "d.txt").write_text("longer than before", encoding="utf-8")
+    (root / "a" / "data.bin").touch()
+    assert seen(root) == before
 
 
 @posix
