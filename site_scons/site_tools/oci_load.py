@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiarch.why import Facts
 from oci_archive import loaded_name
@@ -12,6 +12,10 @@ from oci_nodes import declare
 from oci_push import content_of, receipt_at, receipt_path
 from oci_run import PRIVATE, Run
 from oci_steps import Step, add_method, write
+
+if TYPE_CHECKING:
+    from multiarch.digest import Digest
+    from multiarch.reference import Reference
 
 
 def engine(run: Run) -> Any:
@@ -51,15 +55,29 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
 def drifted(node: Any) -> str | None:
     """Why the engine is not as this load left it; None when it is, or when it runs no image of this platform."""
     receipt = receipt_at(Path(node.get_abspath()))
-    name, _ = node.attributes.names
+    name, main = node.attributes.names
     if receipt is None or receipt.reference.digest is None:
         return None
     run = node.attributes.run
     with run.loading:
         found = engine(run).identity(name)
+        if found is not None and main is not None and _lost(run, node, main, receipt.reference.digest):
+            return f"{main.familiar} does not name it"
     if found is None:
         return "it is not in the engine"
     return None if found == receipt.reference.digest else "the engine has another image of this name"
+
+
+def _lost(run: Run, node: Any, main: Reference, identity: Digest) -> bool:
+    """Whether the main tag, which is to name the image of the engine's own platform, names no such image."""
+    from multiarch.store.archive import read_image
+
+    host, platform = engine(run).platform(), read_image(Path(node.sources[0].get_abspath())).platform
+    if not platform.matches(host) or host.architecture != platform.architecture:
+        return False
+    held = engine(run).identity(main)
+    # Of several variants that the engine runs, one has the tag; only the engine's own may insist.
+    return held is None or (held != identity and platform.variant == host.variant)
 
 
 STEP = Step("Load", perform)
