@@ -50,6 +50,12 @@ def unzipped(content: bytes) -> bytes:
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
+def members(layer: bytes) -> list[tarfile.TarInfo]:
+    """Return the headers of a layer."""
+    with tarfile.open(fileobj=io.BytesIO(unzipped(layer))) as archive:
+        return archive.getmembers()
+
+
 def merged(layers: Iterable[dict[str, Found]]) -> dict[str, Found]:
     """Return what the layers leave, from the base up."""
     whole: dict[str, Found] = {}

@@ -154,13 +154,14 @@ def image(
     builder: str = "",
     secrets: Any = (),
     ssh: Any = (),
+    network: str = "",
 ) -> Any:
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
 
     `platform` defaults to that of the contents; `foreign` are globs of files in the image that may be of another
     machine; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is the address or the context
     of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets` (`id=token,src=file`) and `ssh`
-    (`default`) are for RUN, and no part of what is remembered.
+    (`default`) are for RUN, and no part of what is remembered; `network` (`none`, `host`) is what RUN may reach.
     """
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, env.arg2nodes(env.Flatten([contents]), env.fs.File))
@@ -186,6 +187,7 @@ def image(
         build_platform=host_of_engines() if wanted.os == "linux" else None,
         secrets=tuple(map(str, env.Flatten([secrets]))),
         ssh=tuple(map(str, env.Flatten([ssh]))),
+        network=network,
     )
     attributes = nodes[0].attributes
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted

@@ -36,7 +36,7 @@ GUARDED = {
     "docker": {"engine/docker", "store/daemon", "store/auth"},
     "urllib3": {"store/http"},
     "http": {"store/http"},
-    "requests": {"store/daemon"},  # what docker-py raises
+    "requests": {"store/daemon", "engine/docker"},  # what docker-py raises
     "subprocess": {"golang", "engine", "store/daemon", "store/auth"},
     "SCons": set(),
 }

@@ -35,11 +35,15 @@ def _put(store: Registry, descriptor: Descriptor, content: bytes) -> None:
     store.put(descriptor, lambda: io.BytesIO(content))
 
 
-def push_image(name: str, platform: str, files: dict[str, bytes], *, env: tuple[str, ...] = ()) -> Digest:
+def push_image(
+    name: str, platform: str, files: dict[str, bytes], *, env: tuple[str, ...] = (), mode: int = 0o644
+) -> Digest:
     """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest."""
     reference, wanted = Reference.parse(name), Platform.parse(platform)
     store = store_of(reference)
-    entries: list[Entry] | tuple[Entry, ...] = [Entry.of_bytes(path, content) for path, content in files.items()]
+    entries: list[Entry] | tuple[Entry, ...] = [
+        Entry.of_bytes(path, content, mode=mode) for path, content in files.items()
+    ]
     if wanted.os == "windows":
         entries = tuple(windows.entries(entries))
     sink = io.BytesIO()

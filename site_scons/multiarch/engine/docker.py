@@ -212,6 +212,7 @@ def _legacy_settings(settled: Settled, name: str, stream: BinaryIO, *, cached: b
         "platform": "/".join(filter(None, (platform.os, platform.architecture, platform.variant))),
         "buildargs": dict(build_args(settled)),
         "target": settled.plan.target or None,
+        "network_mode": settled.plan.network or None,
         "nocache": not cached,
         "rm": True,
         "forcerm": True,

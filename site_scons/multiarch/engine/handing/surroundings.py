@@ -48,6 +48,8 @@ def flags(settled: Settled) -> list[str]:
         found += ["--build-arg", f"{name}={value}"]
     if plan.target:
         found += ["--target", plan.target]
+    if plan.network:
+        found += ["--network", plan.network]
     for ssh in plan.ssh:
         found += ["--ssh", ssh]
     return found

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from multiarch.engine.handing import pinned
+from multiarch.engine.reading import Reader
+from multiarch.layer import Entry
+from multiarch.platform import Platform
+
+
+def pin(shop, text, **more):
+    plan = shop.plan(text, **more)
+    settled = Reader().settled(plan, lambda _: shop.store)
+    return pinned(plan.dockerfile.read_bytes(), settled).decode()
+
+
+@pytest.fixture
+def base(shop):
+    return shop.base("example.com/team/base:v1", (Entry.of_bytes("f", b"x"),))
+
+
+def test_every_image_is_named_by_digest_and_lines_stay_where_they_are(shop, base):
+    text = (
+        "# syntax=docker/dockerfile:1\nARG NAME=example.com/team/base\n"
+        "FROM --platform=$TARGETPLATFORM \\\n  # a comment\n  ${NAME}:v1 \\\n  AS first\n"
+        "COPY --from=example.com/team/base:v1 /f \\\n  /g\nFROM first\n"
+        'RUN --mount=from=example.com/team/base:v1,target=/m --mount=type=bind,"from=example.com/team/base:v1",target=/n \\\n'
+        "  --mount=target=/o,from=first true # from=other\n"
+    )
+    by_digest = f"example.com/team/base@{base.digest}"
+    assert pin(shop, text).splitlines() == [
+        "# syntax=docker/dockerfile:1",
+        "ARG NAME=example.com/team/base",
+        f"FROM --platform=linux/amd64 {by_digest} AS first",
+        "",
+        "",
+        "",
+        f"COPY --from={by_digest} /f \\",
+        "  /g",
+        "FROM first",
+        f'RUN --mount=from={by_digest},target=/m --mount=type=bind,"from={by_digest}",target=/n \\',
+        "  --mount=target=/o,from=first true # from=other",
+    ]
+
+
+def test_what_the_target_does_not_need_is_emptied_and_keeps_its_name_and_number(shop):
+    text = (
+        "FROM nowhere.invalid/x AS unused\nRUN <<E\nexplode\nE\n\n# about the next\nFROM scratch AS here\n"
+        "COPY --from=2 / /\nFROM example.com/team/base:v1\nRUN boom\n"
+    )
+    text = text.replace("COPY --from=2 / /\n", "COPY Dockerfile.test /\n")
+    assert pin(shop, text, target="here").splitlines() == [
+        *["FROM scratch AS unused", "", "", "", "", ""],
+        *["FROM scratch AS here", "COPY Dockerfile.test /"],
+        *["FROM scratch", ""],
+    ]
+
+
+def test_a_name_of_docker_hub_is_written_out(shop):
+    base = shop.base("alpine", (Entry.of_bytes("f", b"x"),))
+    assert pin(shop, "FROM alpine\n") == f"FROM docker.io/library/alpine@{base.digest}\n"
+
+
+def test_each_platform_of_one_name_has_its_digest(shop, base):
+    arm = Platform.parse("linux/arm64")
+    shop.bases = (base, replace(base, platform=arm))
+    text = "FROM --platform=$BUILDPLATFORM example.com/team/base:v1 AS tool\nRUN x\nFROM example.com/team/base:v1\nCOPY --from=tool /f /\n"
+    found = pin(shop, text, build_platform=arm).splitlines()
+    assert found[0] == f"FROM --platform=linux/arm64 example.com/team/base@{base.digest} AS tool"
+    assert found[2] == f"FROM example.com/team/base@{base.digest}"
+
+
+def test_without_images_nothing_changes(shop):
+    text = "FROM scratch AS a\nCOPY Dockerfile.test /\n\nFROM a\nCOPY --from=a / /b\n"
+    assert pin(shop, text) == text
