@@ -15,6 +15,7 @@ import pytest
 from machines.engine import Tool
 from machines.project import Project, copy_template
 from machines.registry import OPENER, Registry, free_port
+from machines.required import required
 
 ARCHIVE = "_output/release/demo-v1.0-linux-{}.tar"
 SAYS = {arch: f"demo v1.0 linux/{arch}\n" for arch in ("amd64", "arm64")}
@@ -55,8 +56,10 @@ def run_by_docker(docker: Any, image: str) -> str:
 
 
 def run_by_podman(podman: Tool, image: str) -> str:
-    # Podman asks for more open files than a user, or a root in a container, may allow.
-    return podman.run("run", "--rm", "--network=none", "--ulimit=nofile=1024:1024", image)
+    # Whoever runs the tests may allow no limits as podman sets them; where control groups of both versions are
+    # mounted, crun starts nothing, and runc, which Docker brings along, does.
+    limits = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
+    return podman.run(f"--runtime={required('runc')}", "run", "--rm", "--network=none", *limits, image)
 
 
 def forget(docker: Any, *names: str) -> None:
