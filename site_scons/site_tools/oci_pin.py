@@ -28,7 +28,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         run.places.store(reference, folder),
         reference,
         node.attributes.platform,
-        into=None if copy_to is None else run.places.store(copy_to, copy_folder),
+        into=None if copy_to is None else run.places.store(copy_to, copy_folder, action="push"),
         into_reference=copy_to,
         previous=None if copied is None else receipt_at(copied),
         policy=run.policy,

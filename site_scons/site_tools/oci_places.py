@@ -54,15 +54,15 @@ class Places:
         home = Path(self._environment.get("HOME") or self._environment.get("USERPROFILE") or self._root)
         return Transport(settings, Credentials(self._environment, home), self._cancelled)
 
-    def store(self, reference: Reference, folder: str | None = None) -> Store:
-        """The place that a reference names: a registry's repository, or the OCI layout in `folder`."""
+    def store(self, reference: Reference, folder: str | None = None, *, action: str = "pull") -> Store:
+        """The place that a reference names, for `pull` or `push`: a repository, or the OCI layout in `folder`."""
         if folder is not None:
             from multiarch.store.layout import Layout
 
             return Layout(self._root / folder, reference=reference.bare)
         from multiarch.store.registry import Registry
 
-        return Registry(self.transport(), reference)
+        return Registry(self.transport(), reference, action=action)
 
     def source(self, reference: Reference) -> Source:
         """A registry's repository to read from, blobs kept in the cache that all trees of this user share."""

@@ -80,7 +80,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     run.places.forget(reference)
     done = publish(
         content,
-        run.places.store(reference, folder),
+        run.places.store(reference, folder, action="push"),
         root,
         reference,
         previous=receipt_at(path),

@@ -62,6 +62,7 @@ class Run:
         self.cancelled = threading.Event()
         self._made: dict[str, Any] = {}
         self._reports: list[dict[str, str]] = []
+        self._told: set[str] = set()
         self.records = Records(root / PRIVATE / "facts")
         self.places = Places(root, environment, self.cancelled)
 
@@ -102,6 +103,13 @@ class Run:
         if self.report_file is not None:
             self.report_file.write_bytes(readable({"steps": self._reports}))
         self.lock.release()
+
+    def is_new(self, words: str) -> bool:
+        """Whether these words were not told in this run yet; from now on they were."""
+        with self.guard:
+            known = words in self._told
+            self._told.add(words)
+            return not known
 
     def report(self, verb: str, target: Any) -> None:
         """Note a step that was performed, for REPORT."""

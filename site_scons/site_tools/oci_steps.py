@@ -62,7 +62,10 @@ class Step:
             )
             run.report(self.verb, target[0])
         except (MultiarchError, OSError) as error:
-            raise SCons.Errors.BuildError(node=target[0], errstr=told(error), status=2, exitstatus=2) from error
+            words = told(error)
+            if not target[0].attributes.run.is_new(words):
+                words = "failed for the same reason"  # many pushes at once, and one registry that is down
+            raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
 
 
 def why(target: Any) -> str | None:

@@ -654,8 +654,8 @@ def test_a_wrong_password_is_a_clear_error_and_is_never_told(
     assert text.count("***") == 1
     host = basic_registry.host
     assert (
-        f"{host}/demo: not allowed to pull (401); the credentials are those of auths '{host}' in ~/.docker/config.json\n"
-        f"  hint: they may be wrong, expired or not allowed to pull; log in anew with: docker login {host}\n"
+        f"{host}/demo: not allowed to push (401; its realm is 'tests'); the credentials are those of auths '{host}' in ~/.docker/config.json\n"
+        f"  hint: they may be wrong, expired or not allowed to push; log in anew with: docker login {host}\n"
     ) in text
     assert "wrong-secret" not in text
     for path in tree.path.rglob("*"):

@@ -39,12 +39,16 @@ Observed: TypeAlias = "Descriptor | MultiarchError | None"
 class Registry:
     """One repository; any number of threads may use it. Every method is patient: it fails only after several tries.
 
+    `action` is what it is opened for, `pull` or `push`: the first question then asks for the right that the last one
+    needs, and an error names it.
+
     Raises, beside what the protocol names: Unreachable, Unauthorized, TooManyRequests, RegistryFailed, RegistryRefused,
     UntrustedHost, Cancelled.
     """
 
-    def __init__(self, transport: Transport, name: Reference) -> None:
+    def __init__(self, transport: Transport, name: Reference, *, action: str = "pull") -> None:
         self._transport = transport
+        self._action = action
         self._name = name.bare
         self._manifests: dict[Digest, bytes] = {}  # as put or read, since a tag is made by putting the bytes again
         self._offered: dict[Digest, str] = {}
@@ -235,7 +239,7 @@ class Registry:
         method: str,
         path: str,
         *,
-        action: str = "pull",
+        action: str = "",
         headers: tuple[tuple[str, str], ...] = (),
         body: Callable[[], BinaryIO] | None = None,
         length: int = 0,
@@ -249,7 +253,7 @@ class Registry:
             f"/v2/{self._name.repository}/{path}",
             self._name.registry,
             self._name.repository,
-            action,
+            action or self._action,
             headers,
             body,
             length,

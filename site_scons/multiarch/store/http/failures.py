@@ -72,9 +72,13 @@ def unauthorized(
     realm: str | None,
     source: str | None,
     trouble: str | None,
+    area: str = "",
 ) -> Unauthorized:
-    """The error for a 401 or 403 in words: who may not do what, who said so, and as whom we asked."""
-    asked = f"; its tokens come from {realm}" if realm else ""
+    """The error for a 401 or 403 in words: who may not do what, who said so, and as whom we asked.
+
+    `realm` is where a registry's tokens come from; `area` is the name that one with Basic gives itself.
+    """
+    asked = f"; its tokens come from {realm}" if realm else f"; its realm is '{area}'" if area else ""
     if source is not None:
         who = f"the credentials are those of {source}"
         hint = f"they may be wrong, expired or not allowed to {action}; log in anew with: docker login {registry}"

@@ -202,6 +202,7 @@ class Transport:
                 realm=realm,
                 source=source,
                 trouble=trouble,
+                area=_area(answer),
             )
 
     def _transient(self, answer: Answer, who: str, where: str) -> Transient:
@@ -342,6 +343,12 @@ def _redirected(request: Request, answer: Answer) -> bool:
 
 def _netloc(url: str) -> str:
     return urllib.parse.urlsplit(url).netloc
+
+
+def _area(answer: Answer) -> str:
+    """The realm of a Basic challenge (RFC 7617 §2), which is a name and no address; empty without one."""
+    basic = (each for each in parse_challenges(answer.challenges) if each.scheme == "basic")
+    return next((each.parameter("realm") for each in basic), "")
 
 
 def _origin(url: str) -> tuple[str, str | None, int]:

@@ -54,3 +54,8 @@ def test_unauthorized_says_as_whom_we_asked() -> None:
         "no credentials, as docker-credential-x, named in ~/.docker/config.json, is not installed\n"
         "  hint: mend or remove that helper, or log in with: docker login r.example"
     )
+
+
+def test_a_registry_with_basic_authentication_is_named_by_its_realm():
+    error = unauthorized("r.example/a", "r.example", "push", "401", realm=None, source="x", trouble=None, area="team")
+    assert error.what == "not allowed to push (401; its realm is 'team'); the credentials are those of x"
