@@ -11,7 +11,7 @@ from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_nodes import declare
 from oci_places import place
-from oci_push import receipt_at, receipt_path
+from oci_push import ask_all, receipt_at, receipt_path
 from oci_steps import Step, add_method, write
 
 
@@ -46,6 +46,7 @@ def drifted(node: Any) -> str | None:
     """Why the tag is not as it was seen; None when it is. A pin with a digest never follows a move."""
     run = node.attributes.run
     reference, folder = node.attributes.remote
+    ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
     found = run.places.observed(reference, folder)
     if receipt is None or found is None:

@@ -97,10 +97,10 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
 
 
 def drifted(node: Any) -> str | None:
-    """Why the registry is not as this push left it; None when it is. The first question asks for all tags at once."""
+    """Why the registry is not as this push left it; None when it is."""
     run = node.attributes.run
     reference, folder = node.attributes.remote
-    run.once("asked", lambda: run.places.prefetch(pair for pushed in reachable() for pair in tags_of(pushed)))
+    ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
     found = run.places.observed(reference, folder)
     if receipt is None or found is None:
@@ -112,6 +112,11 @@ def drifted(node: Any) -> str | None:
         if run.places.observed(reference.with_tag(tag), folder) is None:
             return f"the tag {tag} is not in the registry"
     return None
+
+
+def ask_all(run: Run) -> None:
+    """Ask for every tag that the targets of this run lead to, all at once; only the first call of a run does."""
+    run.once("asked", lambda: run.places.prefetch(pair for node in reachable() for pair in tags_of(node)))
 
 
 def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
