@@ -55,8 +55,8 @@ class BuildPlan:
     hexadecimal, of a file of the context (a stat cache, so that nothing is hashed twice). `build_platform` is what
     BUILDPLATFORM says to a Dockerfile whose RUNs an engine executes; None: the platform that is built for. `secrets`
     and `ssh` are as the docker CLI writes them (`id=token,src=/run/token`, `id=token,env=TOKEN`; `default`): where
-    they are, never what they are, and no part of any signature. `network` is what RUN may reach (`none`, `host`); empty:
-    what the engine gives.
+    they are, never what they are, and no part of any signature. `network` is what RUN may reach (`none`, `host`);
+    empty: what the engine gives.
     """
 
     platform: Platform

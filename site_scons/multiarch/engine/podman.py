@@ -6,12 +6,13 @@ containers.conf, auth.json).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from multiarch.descriptor import Descriptor
 from multiarch.engine import BuildPlan, EngineUnavailable
+from multiarch.engine.handing.calling import Programs
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch.engine.harvest import harvest, of_layout
@@ -26,6 +27,7 @@ class PodmanEngine:
 
     def __init__(self, given: Surroundings) -> None:
         self._given = given
+        self._programs = Programs(_without_empty_config(given.programs.environment), given.programs.tell)
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says; asks the program whether it works at all."""
@@ -33,7 +35,7 @@ class PodmanEngine:
         found = self._program()
         if found is None:
             return "there is neither podman nor buildah in PATH"
-        works, said = self._given.programs.ask([found[1], "info"])
+        works, said = self._programs.ask([found[1], "info"])
         return None if works else f"{found[0]} does not work here: {said}"
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
@@ -54,13 +56,13 @@ class PodmanEngine:
 
     def _program(self) -> tuple[str, str] | None:
         for kind in ("podman", "buildah"):
-            path = self._given.programs.find(kind)
+            path = self._programs.find(kind)
             if path is not None:
                 return kind, path
         return None
 
     def _run(self, command: list[str], settled: Settled, doing: str) -> None:
-        self._given.programs.run(command, where=settled.recipe.name, doing=doing)
+        self._programs.run(command, where=settled.recipe.name, doing=doing)
 
     def _pull(self, program: str, settled: Settled) -> None:
         """Fetch the bases of hosts that may speak plain HTTP: the flag for it holds for all hosts of one command."""
@@ -87,7 +89,14 @@ class PodmanEngine:
         finally:
             # The layers in between stay, as the engine's own cache.
             kept = ["--no-prune"] if kind == "podman" else []
-            self._given.programs.ask([program, "rmi", *kept, name])
+            self._programs.ask([program, "rmi", *kept, name])
+
+
+def _without_empty_config(environment: Mapping[str, str]) -> dict[str, str]:
+    """Podman fails where DOCKER_CONFIG is a folder without logins; docker does not."""
+    folder = environment.get("DOCKER_CONFIG")
+    empty = bool(folder) and not Path(folder or "", "config.json").exists()
+    return {name: value for name, value in environment.items() if name != "DOCKER_CONFIG" or not empty}
 
 
 def _build(kind: str) -> list[str]:
