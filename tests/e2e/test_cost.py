@@ -21,7 +21,7 @@ from machines.tokens import TokenRegistry
 
 NAMES = [f"also{number}" for number in range(9)]
 TWELVE = ("push-manifest", f"TAGS={','.join(NAMES)}")  # beside the main tag and two platforms
-LATENCY = 0.4  # seconds: much longer than a slow machine takes to start its threads
+LATENCY = 1.0  # seconds: much longer than a slow machine takes to start its threads
 
 
 class Timed(FaultProxy):
