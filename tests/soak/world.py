@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.error import HTTPError
 
 import conftest
 from faults import WRONG_DIGEST, FaultProxy
@@ -121,6 +124,16 @@ def change_place(place: Place, random: Random) -> str:
     if not tags:
         return "there is nothing to change"
     one, other = random.choice(tags), random.choice(tags)
+    try:
+        _change(place, what, one, other)
+    except HTTPError as error:
+        if error.code != HTTPStatus.BAD_REQUEST:  # it takes no index whose members are gone
+            raise
+        return f"{what} {one} {other}: the registry refuses"
+    return f"{what} {one} {other}"
+
+
+def _change(place: Place, what: str, one: str, other: str) -> None:
     if what == "empty":
         place.empty()
     elif what == "delete":
@@ -136,7 +149,6 @@ def change_place(place: Place, random: Random) -> str:
         content, media_type = place.registry.manifest("demo", other)
         text = content.replace(b"{", b"{ ", 1)  # an equal document of another digest: what another tool would push
         place.registry.put_manifest("demo", one, text, media_type)
-    return f"{what} {one} {other}"
 
 
 HARM: dict[str, Callable[[bytes, Random], bytes | None]] = {
@@ -144,6 +156,11 @@ HARM: dict[str, Callable[[bytes, Random], bytes | None]] = {
     "empty": lambda _content, _random: b"",
     "cut": lambda content, random: content[: random.randrange(len(content) + 1)],
     "noise": lambda content, random: random.randbytes(min(len(content), 4096)),
+    "bit": lambda content, random: (
+        content[: (at := random.randrange(len(content) or 1))]
+        + bytes(byte ^ 1 for byte in content[at : at + 1])
+        + content[at + 1 :]
+    ),
 }
 
 
@@ -159,12 +176,14 @@ def damage(tree: Tree, random: Random) -> str:
         if not files:
             continue
         path = random.choice(files)
-        how = random.choice(list(HARM))
-        after = HARM[how](path.read_bytes(), random)
+        # What is remembered holds no checksums: it need not survive a bit that makes it say something else.
+        how = random.choice([how for how in HARM if how != "bit" or root.name == "_output"])
+        status, after = path.stat(), HARM[how](path.read_bytes(), random)
         if after is None:
             path.unlink()
         else:
             path.write_bytes(after)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         done.append(f"{how} {path.relative_to(tree.path)}")
     return ", ".join(done) or "nothing to damage"
 
