@@ -85,13 +85,18 @@ def reached(run: Run, plan: BuildPlan) -> Reached:
 
 def based(run: Run, plan: BuildPlan) -> BuildPlan:
     """The plan with every base that its Dockerfile needs, as images.lock has it."""
-    bases = reached(run, plan).bases
-    return replace(plan, bases=tuple(Base(b.name, b.platform, locked(run, b)) for b in bases)) if bases else plan
+    return _over(run, plan, reached(run, plan))
+
+
+def _over(run: Run, plan: BuildPlan, found: Reached) -> BuildPlan:
+    bases = tuple(Base(b.name, b.platform, locked(run, b)) for b in found.bases)
+    return replace(plan, bases=bases) if bases else plan
 
 
 def facts(run: Run, plan: BuildPlan, engine: str) -> Facts:
     """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
-    values, files = describe(based(run, plan), reached(run, plan))
+    found = reached(run, plan)
+    values, files = describe(_over(run, plan, found), found)
     return Facts(values | {"engine": engine}, files)
 
 
