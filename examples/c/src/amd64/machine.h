@@ -1,0 +1,1 @@
+#define MACHINE "amd64"

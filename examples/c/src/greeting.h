@@ -1,0 +1,3 @@
+#define GREETING "hello"
+
+const char *greeting(void);

@@ -1,0 +1,5 @@
+// Package greeting is shared by all commands.
+package greeting
+
+// Text is what they say.
+const Text = "hello"

@@ -1,0 +1,5 @@
+mod greeting;
+
+fn main() {
+    println!("{} from Rust on {}", greeting::TEXT, std::env::consts::ARCH);
+}
