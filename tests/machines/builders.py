@@ -17,6 +17,12 @@ BUILDKITD = ("github.com/moby/buildkit/cmd/buildkitd", "v0.34.2")
 BUSYBOX = "/bin/busybox"
 
 
+def build_tools(cache: Path) -> None:
+    """Build what comes as source alone, minutes of work, so that it is there when a test wants it."""
+    go_tool(*BUILDX, cache)
+    go_module_tool(*BUILDKITD, cache)
+
+
 def busybox() -> bytes:
     """Return a shell with its tools in one static program: what a base needs for RUN."""
     path = Path(BUSYBOX)
@@ -71,8 +77,7 @@ def docker_environment(folder: Path) -> Iterator[dict[str, str]]:
 @contextmanager
 def buildx_environment(folder: Path, cache: Path) -> Iterator[dict[str, str]]:
     """Run a BuildKit of our own; give an environment in which docker has buildx, and that is its builder."""
-    plugin = go_tool(*BUILDX, cache)
-    daemon = go_module_tool(*BUILDKITD, cache)
+    plugin, daemon = go_tool(*BUILDX, cache), go_module_tool(*BUILDKITD, cache)
     required("runc")
     plugins = folder / "config" / "cli-plugins"
     plugins.mkdir(parents=True)

@@ -12,6 +12,10 @@ from typing import NoReturn
 
 import pytest
 
+from multiarch.store.atomic import locked
+
+_SUFFIX = ".exe" if sys.platform == "win32" else ""
+
 
 def in_ci() -> bool:
     """Say whether a lacking component is a failure."""
@@ -59,47 +63,35 @@ def find_private_go() -> None:
 def go_tool(package: str, version: str, cache: Path) -> Path:
     """Return the program of a Go `package` at `version`, built at first use into `cache` and then kept there.
 
-    Two processes may build it at once: each builds in its own folder, the last rename wins, both are whole.
+    Who comes while another process builds it waits for that one.
     """
-    suffix = ".exe" if sys.platform == "win32" else ""
-    name = package.rsplit("/", 1)[-1]
-    kept = cache / f"{name}-{version}{suffix}"
-    if kept.exists():
-        return kept
-    go = required("go")
-    folder = cache / f".building-{name}-{os.getpid()}"
-    environment = os.environ | {"GOBIN": str(folder), "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
-    built = subprocess.run(
-        [go, "install", f"{package}@{version}"], env=environment, capture_output=True, text=True, check=False
-    )
-    if built.returncode:
-        shutil.rmtree(folder, ignore_errors=True)
-        missing(name, f"`go install {package}@{version}` failed:\n{built.stderr}")
-    (folder / f"{name}{suffix}").replace(kept)
-    shutil.rmtree(folder, ignore_errors=True)
-    return kept
+    return _built(package, version, cache, (("install", f"{package}@{version}"),))
 
 
 def go_module_tool(package: str, version: str, cache: Path) -> Path:
-    """Return the program of a Go `package` whose module `go install` refuses (it replaces or excludes others)."""
-    suffix = ".exe" if sys.platform == "win32" else ""
+    """Return the program of a Go `package` whose module `go install` refuses (it excludes or replaces others)."""
+    name = package.rsplit("/", 1)[-1] + _SUFFIX
+    get = ("get", f"{package}@{version}")
+    return _built(package, version, cache, (("mod", "init", "tool"), get, ("build", "-o", name, package)))
+
+
+def _built(package: str, version: str, cache: Path, commands: tuple[tuple[str, ...], ...]) -> Path:
     name = package.rsplit("/", 1)[-1]
-    kept = cache / f"{name}-{version}{suffix}"
-    if kept.exists():
-        return kept
-    go = required("go")
-    folder = cache / f".building-{name}-{os.getpid()}"
-    folder.mkdir()
-    environment = os.environ | {"GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
-    for command in (
-        ["mod", "init", "tool"],
-        ["get", f"{package}@{version}"],
-        ["build", "-trimpath", "-ldflags=-s -w", "-o", name + suffix, package],
-    ):
-        ran = subprocess.run([go, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            shutil.rmtree(folder, ignore_errors=True)
-            missing(name, f"`go {' '.join(command)}` failed:\n{ran.stderr}")
-    (folder / f"{name}{suffix}").replace(kept)
-    shutil.rmtree(folder, ignore_errors=True)
+    kept = cache / f"{name}-{version}{_SUFFIX}"
+    with locked(cache / f".{name}-{version}.lock"):
+        if kept.exists():
+            return kept
+        go = required("go")
+        folder = cache / f".building-{name}-{os.getpid()}"
+        folder.mkdir(exist_ok=True)
+        environment = os.environ | {"GOBIN": str(folder), "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
+        for command in commands:
+            ran = subprocess.run(
+                [go, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+            if ran.returncode:
+                shutil.rmtree(folder, ignore_errors=True)
+                missing(name, f"`go {' '.join(command)}` failed:\n{ran.stderr}")
+        (folder / f"{name}{_SUFFIX}").replace(kept)
+        shutil.rmtree(folder, ignore_errors=True)
     return kept

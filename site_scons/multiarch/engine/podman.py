@@ -1,4 +1,4 @@
-"""Podman, or Buildah where it is alone: `build --platform`, the image taken out as an OCI archive.
+"""Podman, or Buildah where it is alone: `build --platform`, the image taken out as a Docker archive.
 
 Isolation, storage and logins are those of the user's environment (BUILDAH_ISOLATION, CONTAINERS_STORAGE_CONF,
 containers.conf, auth.json).
@@ -15,7 +15,7 @@ from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import Programs
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
-from multiarch.engine.harvest import harvest, of_layout
+from multiarch.engine.harvest import harvest, of_save
 from multiarch.engine.reading import Settled
 from multiarch.store.http.hosts import is_listed
 
@@ -51,8 +51,7 @@ class PodmanEngine:
             self._run([program, *_build(kind), *self._flags(settled), *_places(there, name)], settled, f"{kind} build")
             archive = there.scratch / "image.tar"
             self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")
-            made = of_layout(archive, plan.platform)
-            return harvest(made, settled, output, engine=self.name, warn=self._given.warn)
+            return harvest(of_save(archive), settled, output, engine=self.name, warn=self._given.warn)
 
     def _program(self) -> tuple[str, str] | None:
         for kind in ("podman", "buildah"):
@@ -100,8 +99,9 @@ def _without_empty_config(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _build(kind: str) -> list[str]:
+    # In the OCI format HEALTHCHECK, SHELL and ONBUILD would be dropped.
     # --pull=false fetches what is missing; a digest never becomes another image.
-    always = ["--format", "oci", "--layers", "--pull=false", "--identity-label=false"]
+    always = ["--format", "docker", "--layers", "--pull=false", "--identity-label=false"]
     return ["build" if kind == "podman" else "bud", *always]
 
 
@@ -111,5 +111,5 @@ def _places(there: Staged, name: str) -> list[str]:
 
 def _export(kind: str, name: str, archive: Path) -> list[str]:
     if kind == "podman":
-        return ["save", "--quiet", "--format", "oci-archive", "--output", str(archive), name]
-    return ["push", "--quiet", name, f"oci-archive:{archive}"]
+        return ["save", "--quiet", "--format", "docker-archive", "--output", str(archive), name]
+    return ["push", "--quiet", name, f"docker-archive:{archive}"]
