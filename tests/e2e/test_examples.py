@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from machines import debian
-from machines.project import ROOT, Project
+from machines.project import ROOT, Project, copy_template
 from machines.registry import Registry
 from machines.required import cache_folder, required
 
@@ -133,6 +133,16 @@ def test_an_example_is_published_and_runs_on_every_machine(
         assert said == dict(zip(MACHINES, map(text.format, example.machines), strict=True))
 
 
+@pytest.mark.parametrize("example", [C, RUST], ids=str)
+def test_another_folder_gives_the_same_index(example: Example, plant: Callable[..., Project], tmp_path: Path):
+    one = plant(example)
+    shutil.copytree(one.path, tmp_path / "quite" / "another" / "place")
+    other = Project(tmp_path / "quite" / "another" / "place")
+    one.scons()
+    other.scons()
+    assert one.digests("_output/manifest") == other.digests("_output/manifest") != {}
+
+
 @pytest.mark.parametrize("example", ALL, ids=str)
 def test_an_example_is_short_and_explains_itself(example: Example):
     folder = EXAMPLES / example.name
@@ -141,6 +151,68 @@ def test_an_example_is_short_and_explains_itself(example: Example):
         path.name for path in folder.iterdir()
     }
     assert f"({example.name}/README.md)" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
+def told() -> list[str]:
+    """Return the pieces of an SConstruct in the how-to page."""
+    page = (ROOT / "docs" / "howto" / "another-language.md").read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def exchanged(project: Project, lines: str) -> None:
+    """Put lines of a document in place of the template's one line that makes the program."""
+    old = '    program = env.GoBinary(f"_output/bin/{platform.directory}/$PROGRAM", platform=platform)\n'
+    project.replace("SConstruct", old, "".join(f"    {line}\n" for line in lines.splitlines()))
+
+
+def test_the_lines_of_the_how_to_make_the_programs_of_the_template(
+    plant: Callable[..., Project],
+    tmp_path: Path,
+    qemu_arm64: None,  # noqa: ARG001
+):
+    command, objects, cargo, _ = told()
+    sources = {command: C, objects: C, cargo: RUST}
+    for number, (lines, example) in enumerate(sources.items()):
+        planted = plant(example)
+        copy_template(tmp_path / str(number))
+        project = Project(tmp_path / str(number))
+        exchanged(project, lines)
+        project.replace(
+            "SConstruct",
+            "env = Environment(\n    tools=[",
+            'import os\nenv = Environment(\n    ENV=os.environ, tools=["gcc", "gnulink",',
+        )
+        project.edit("main.c", '#include <stdio.h>\nint main(void) { puts("hello from it"); return 0; }\n')
+        for path in ("Cargo.toml", "Cargo.lock", "src", ".cargo") if example is RUST else ():
+            (shutil.copytree if (planted.path / path).is_dir() else shutil.copy2)(
+                planted.path / path, project.path / path
+            )
+        if example is RUST:
+            project.replace("Cargo.toml", '"hello"', '"demo"')
+            project.replace("Cargo.lock", '"hello"', '"demo"')
+        project.scons()
+        assert project.scons().up_to_date
+        for machine in MACHINES.values():
+            program = project.path / "_output" / "bin" / machine / "linux" / "demo"
+            assert subprocess.check_output([program], text=True).startswith("hello from")
+        shutil.rmtree(planted.path)
+
+
+def test_the_lines_of_the_how_to_make_an_image_of_a_script(project: Project):
+    text = project.read("SConstruct")
+    old = re.findall(r"^    image = env.Image\(\n.*?^    \)\n", text, re.MULTILINE | re.DOTALL)
+    project.replace("SConstruct", *old, "".join(f"    {line}\n" for line in told()[-1].splitlines()))
+    exchanged(project, "")
+    project.replace("SConstruct", "    programs += program\n", "")
+    project.replace("SConstruct", "bin=programs, ", "")
+    project.edit(".dockerignore", project.read(".dockerignore") + "!script.py\n")
+    project.edit("script.py", "print('hello')\n")
+    for machine in MACHINES.values():
+        project.edit(f"Dockerfile.{machine}", 'FROM scratch\nCOPY script.py /\nENTRYPOINT ["/script.py"]\n')
+    project.scons()
+    project.edit("script.py", "print('good day')\n")
+    made = [f"Image _output/images/demo-linux-{machine}.tar" for machine in MACHINES.values()]
+    assert sorted(project.scons().steps) == [*made, "Index _output/manifest/demo-v1.0.json"]
 
 
 def test_every_folder_is_one_of_the_examples():
