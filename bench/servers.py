@@ -58,6 +58,15 @@ class Servers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._unmount()
+
+    def _unmount(self) -> None:
+        """Unmount what an engine that failed left mounted in the folder: it could not be removed else."""
+        mounts = Path("/proc/mounts")
+        if mounts.exists():
+            places = [line.split()[1] for line in mounts.read_text(encoding="utf-8").splitlines()]
+            for place in reversed([place for place in places if Path(place).is_relative_to(self.folder)]):
+                subprocess.run(["umount", place], check=False)
 
     def _start(self, command: list[str], ready: Callable[[], bool], *, daemon: bool = False) -> None:
         name = Path(command[0]).name
