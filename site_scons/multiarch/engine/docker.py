@@ -192,7 +192,7 @@ class DockerEngine:
         except docker.errors.APIError as error:
             said = " ".join(str(error.explanation or error).split())
             raise EngineFailed(f"the Docker engine says: {said}", where=self._where) from None
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        except (docker.errors.DockerException, requests.RequestException, FileNotFoundError) as error:
             raise EngineUnreachable(
                 f"no Docker engine answers at {self._where}: {' '.join(str(error).split())}",
                 hint="start Docker, or set DOCKER_HOST to the engine's address",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multiarch.engine import BuildPlan
+from multiarch.engine import Base, BuildPlan
 from multiarch.engine.glance import FILE, Reached, Taken
 from multiarch.gzipstream import COMPRESSOR
 
@@ -28,10 +28,15 @@ def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str
     }
     values |= {f"build argument {name}": value for name, value in plan.build_args}
     values |= {f"label {name}": value for name, value in plan.labels}
-    values |= {f"base {base.name}": str(base.digest) for base in plan.bases}
+    values |= {_base(plan, base): str(base.digest) for base in plan.bases}
     files = {file.path: _told(plan, file) for file in inputs.files}
     files[name] = plan.file_digest(plan.dockerfile)
     return values, files
+
+
+def _base(plan: BuildPlan, base: Base) -> str:
+    """What a base is called: a Dockerfile that builds on one platform for another has the same base for both."""
+    return f"base {base.name}" + (f" for {base.platform}" if base.platform != plan.platform else "")
 
 
 def _told(plan: BuildPlan, file: Taken) -> str:

@@ -8,6 +8,8 @@ from multiarch.dockerfile import Command, Copy, Run
 from multiarch.engine.reading import Settled
 from multiarch.engine.reading.recipe import SCRATCH, PlannedStage
 
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
+
 
 def pinned(content: bytes, settled: Settled) -> bytes:
     """The Dockerfile with `FROM name@digest`, and so `COPY --from=` and `RUN --mount=from=` of images.
@@ -15,7 +17,7 @@ def pinned(content: bytes, settled: Settled) -> bytes:
     Stages that the target does not need are emptied, for some engines build them all the same; names and numbers of
     stages, and so `--from=`, are as before.
     """
-    lines = content.decode("utf-8", "surrogateescape").splitlines(keepends=True)
+    lines = _LINE.findall(content.decode("utf-8", "surrogateescape"))
     ends = [*(each.stage.line for each in settled.recipe.stages[1:]), len(lines) + 1]
     for number, each in enumerate(settled.recipe.stages):
         if number not in settled.recipe.needed:

@@ -99,9 +99,18 @@ def _normalised(config: ImageConfig, base: BaseImage | None, settled: Settled, o
         config,
         created=moment,
         diff_ids=(*lower, *(layer.diff_id for layer in own)),
-        history=(*told, *(replace(line, created=moment) for line in config.history[len(told) :])),
+        history=(*told, *(_told(line, moment) for line in config.history[len(told) :])),
+        # Buildah writes what is not set as set to nothing; no runtime tells the two apart.
+        entrypoint=config.entrypoint or None,
+        cmd=config.cmd or None,
         labels=tuple((dict(config.labels) | dict(settled.plan.labels)).items()),
     )
+
+
+def _told(line: History, moment: str) -> History:
+    """A line of history without clock, and without the engine's passing name of what is below (Buildah's comment)."""
+    below = line.comment is not None and line.comment.startswith("FROM ")
+    return replace(line, created=moment, comment=None if below else line.comment)
 
 
 def _annotations(base: BaseImage | None, engine: str) -> tuple[tuple[str, str], ...]:

@@ -58,6 +58,14 @@ def test_what_the_target_does_not_need_is_emptied_and_keeps_its_name_and_number(
     ]
 
 
+def test_only_a_line_feed_ends_a_line(shop, base):
+    text = "FROM scratch\n# x\x0cy\u2028z\nFROM example.com/team/base:v1\r\nCOPY --from=0 / /\n"
+    assert pin(shop, text).split("\n")[1:3] == [
+        "# x\x0cy\u2028z",
+        f"FROM example.com/team/base@{base.digest}",
+    ]
+
+
 def test_a_name_of_docker_hub_is_written_out(shop):
     base = shop.base("alpine", (Entry.of_bytes("f", b"x"),))
     assert pin(shop, "FROM alpine\n") == f"FROM docker.io/library/alpine@{base.digest}\n"

@@ -59,7 +59,8 @@ def test_what_differs_from_run_to_run_is_not_kept(shop, tmp_path):
         config = json.loads(made(layer).config)
         config |= {"created": created, "container": user, "docker_version": user, "parent": user}
         config["config"] |= {"Hostname": user, "Image": user}
-        config["history"][0]["created"] = created
+        config["history"][0] |= {"created": created, "comment": f"FROM {user}"}
+        config["config"] |= {"Entrypoint": [], "Cmd": None}
         blob = gzip.compress(layer) if packed else layer
         return harvest(
             Made(json.dumps(config).encode(), (lambda: io.BytesIO(blob),)),

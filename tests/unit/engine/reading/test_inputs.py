@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from multiarch.digest import Digest
 from multiarch.dockerfile import InvalidDockerfile
+from multiarch.engine import Base
+from multiarch.engine.reading import Reader
 from multiarch.engine.reading.inputs import ContextFile
+from multiarch.engine.telling import describe
 from multiarch.layer import Kind
 from multiarch.platform import Platform
 
@@ -193,3 +199,16 @@ def test_a_source_that_appears_changes_the_signature(shop):
     before = shop.engine().signature(shop.plan(text))
     shop.write("missing")
     assert shop.engine().signature(shop.plan(text)) != before
+
+
+def test_a_base_on_two_platforms_counts_twice(shop):
+    arm, amd = Platform.parse("linux/arm64"), Platform.parse("linux/amd64")
+    plan = shop.plan("FROM scratch\n")
+    found = Reader().inputs(plan)
+
+    def values(*digests):
+        bases = tuple(Base("b", each, digest) for each, digest in zip((arm, amd), digests, strict=True))
+        return describe(replace(plan, bases=bases), found)[0]
+
+    one, two = Digest.of(b"1"), Digest.of(b"2")
+    assert len({tuple(values(*pair).items()) for pair in ((one, one), (one, two), (two, one), (two, two))}) == 4
