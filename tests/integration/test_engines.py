@@ -263,3 +263,11 @@ def test_a_builder_that_is_not_there_or_hands_nothing_out_is_refused(
         "buildx's builder is the Docker engine itself, which hands no image out; "
         "'docker buildx create --use' makes one that can"
     )
+
+
+def test_a_docker_command_line_with_the_plugin_builds_in_the_engine_itself(
+    bench: Bench, docker_environment: dict[str, str], buildx_environment: dict[str, str]
+):
+    told = buildx_environment | {"DOCKER_HOST": docker_environment["DOCKER_HOST"]}
+    bench.build(DockerEngine(bench.given(told)), "RUN --mount=source=src,target=/m cp /m/a.txt /a\n")
+    assert bench.files()["a"].content == digest(b"a")
