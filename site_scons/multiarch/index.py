@@ -97,10 +97,19 @@ def _platform(member: Descriptor, where: str) -> Platform:
     return member.platform
 
 
+def stands_for(found: Platform, wanted: Platform) -> bool:
+    """Whether an image may be the entry of a wanted platform: the same but for the os.version, not one that would run.
+
+    386 runs on amd64 and ARMv6 on ARMv7, but an index that is to hold the one must not hold the other instead.
+    """
+    rank = found.rank(wanted)
+    return rank is not None and rank <= 1
+
+
 def _take(wanted: Platform, left: list[Descriptor], where: str) -> Descriptor:
     """Remove and return the one member for `wanted`: the exact one, else the only one that matches it."""
     exact = [member for member in left if _platform(member, where) == wanted]
-    found = exact or [member for member in left if _platform(member, where).matches(wanted)]
+    found = exact or [member for member in left if stands_for(_platform(member, where), wanted)]
     if not found:
         raise IncompleteIndex(
             f"declared {wanted} is missing",

@@ -9,7 +9,7 @@ from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
-from multiarch.index import Index
+from multiarch.index import Index, stands_for
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index
 from multiarch.plan import Policy
@@ -57,7 +57,7 @@ def pin(
     chosen = _choose(source, held, platform, where)
     manifest = Manifest.from_json(read(source, chosen), where=where, media_type=chosen.media_type)
     config = ImageConfig.from_json(read(source, manifest.config), where=where)
-    if not config.platform.matches(platform):
+    if not stands_for(config.platform, platform):
         raise PinMissing(
             f"is {config.platform}, not {platform}",
             where=where,
