@@ -16,6 +16,8 @@ def ordered(targets: Iterable[Any]) -> list[Any]:
     done: dict[Any, None] = {}
 
     def visit(node: Any) -> None:
+        if is_made(node):
+            node.scan()  # what only a scanner finds is no child before
         for child in node.children():
             if child not in done:
                 visit(child)
@@ -24,6 +26,11 @@ def ordered(targets: Iterable[Any]) -> list[Any]:
     for target in targets:
         visit(target)
     return list(done)
+
+
+def is_made(node: Any) -> bool:
+    """Whether something in this build makes this file, one of our builders or another."""
+    return isinstance(node, SCons.Node.FS.File) and bool(node.has_builder())
 
 
 def reachable() -> list[Any]:

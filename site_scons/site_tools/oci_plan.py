@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import SCons.Script
 
 from multiarch.errors import MultiarchError
-from oci_graph import ordered
+from oci_graph import is_made, ordered
 from oci_index import assembled, stand_in
 from oci_nodes import Tracked
 from oci_push import receipt_at, spelled, tags_of
@@ -38,13 +38,14 @@ def foresee(targets: Iterable[Any]) -> Iterator[Foreseen]:
     """Every step that the targets lead to, sources before what is made of them."""
     waiting: set[Any] = set()
     for node in ordered(targets):
-        if not isinstance(node, Tracked) or not hasattr(node.attributes, "inputs"):
+        if not is_made(node):
             continue
         before = list(dict.fromkeys(child for child in node.children() if child in waiting))
-        stale = None if node.is_up_to_date() else _reason(node, before)
-        if stale is not None or before:
+        fresh = node.is_up_to_date()
+        if before or not fresh:
             waiting.add(node)
-        yield Foreseen(node, stale, before)
+        if isinstance(node, Tracked) and hasattr(node.attributes, "inputs"):  # else another's, as of Program or Command
+            yield Foreseen(node, None if fresh else _reason(node, before), before)
 
 
 def _reason(node: Any, before: list[Any]) -> str:
