@@ -109,13 +109,25 @@ class Document:
 
 
 def canonical(value: object) -> bytes:
-    """JSON without blanks, in UTF-8, keys in the order given: the form in which digests are taken."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    """JSON without blanks, in UTF-8, keys in the order given: the form in which digests are taken.
+
+    A text that UTF-8 cannot hold (a file's name in another encoding) makes all that is not ASCII escapes.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def readable(value: object) -> bytes:
-    """JSON for files that people read: two blanks a level, keys in the order given, a line feed at the end."""
-    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+    """JSON for files that people read: two blanks a level, keys in the order given, a line feed at the end.
+
+    Escapes as `canonical` has them.
+    """
+    try:
+        return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+    except UnicodeEncodeError:
+        return (json.dumps(value, indent=2) + "\n").encode("ascii")
 
 
 def _kind(value: object) -> str:

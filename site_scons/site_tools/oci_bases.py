@@ -23,7 +23,8 @@ def lock_of(run: Run) -> BaseLock:
     with run.guard:
         if run.bases is None:
             path = run.root / FILE
-            run.bases = BaseLock.parse(path.read_text(encoding="utf-8") if path.exists() else "", where=FILE)
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            run.bases = BaseLock.parse(text, where=FILE)
         return run.bases
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from multiarch.document import InvalidDocument
 from multiarch.why import Facts
 
+_AS_IT_IS = "surrogateescape"  # a reason may name a file whose name is no UTF-8
+
 
 class Records:
     """The facts and the reason of each target's last making, as readable files below `folder`."""
@@ -15,19 +17,21 @@ class Records:
         self._folder = folder
 
     def _facts_file(self, target: str) -> Path:
-        return self._folder / f"{Path(target).as_posix().lstrip('/')}.json"
+        # A target outside the tree has an absolute name; that of a drive (`C:/`) would lead out of the folder.
+        return self._folder / f"{Path(target).as_posix().lstrip('/').replace(':', '_')}.json"
 
     def remember(self, target: str, facts: Facts, because: str | None) -> None:
         """Keep the facts of a target that has just been made, and why it was."""
         from oci_steps import write
 
         write(self._facts_file(target), facts.to_json())
-        write(self._facts_file(target).with_suffix(".why"), f"{because or 'not built before'}\n".encode())
+        reason = f"{because or 'not built before'}\n".encode("utf-8", _AS_IT_IS)
+        write(self._facts_file(target).with_suffix(".why"), reason)
 
     def last_reason(self, target: str) -> str | None:
         """Why a target was made when it was made last; None when that is not known."""
         try:
-            return self._facts_file(target).with_suffix(".why").read_text(encoding="utf-8").strip()
+            return self._facts_file(target).with_suffix(".why").read_text("utf-8", _AS_IT_IS).strip()
         except OSError:
             return None
 

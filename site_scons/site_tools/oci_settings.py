@@ -7,6 +7,7 @@ import difflib
 import errno
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def read(env: Any) -> None:
     run: Run = env["MULTIARCH_RUN"]
     version_file = Path(run.root, "VERSION")
     if not given["VERSION"] and version_file.exists():
-        given["VERSION"] = version_file.read_text(encoding="utf-8").strip()
+        given["VERSION"] = version_file.read_text(encoding="utf-8-sig", errors="replace").strip()
     version = Version.parse(given["VERSION"])
     destination = Destination.parse(given["REGISTRY"])
     destination.reference(given["IMAGE"], version.tag())
@@ -149,8 +150,11 @@ def read(env: Any) -> None:
     if destination.registry is None:
         run.hidden = (*HIDDEN, destination.path.removeprefix("./"))
     run.report_file = run.root / given["REPORT"] if given["REPORT"] else None
-    if run.report_file is not None and not run.report_file.parent.is_dir():
-        raise UnknownWord(f"there is no folder {run.report_file.parent}", where="REPORT", hint="make it first")
+    if run.report_file is not None:
+        if not run.report_file.parent.is_dir():
+            raise UnknownWord(f"there is no folder {run.report_file.parent}", where="REPORT", hint="make it first")
+        if run.report_file.is_dir():
+            raise UnknownWord(f"{run.report_file} is a folder", where="REPORT", hint="name a file in it")
     env.Replace(
         **{name: value for name, value in given.items() if name != "PLATFORM"}
         | {
@@ -173,6 +177,10 @@ def generate(env: Any) -> None:
     """Read the command line, take the tree's lock, and fill the environment."""
     run = Run(Path(env.Dir("#").get_abspath()), dict(os.environ))
     env["MULTIARCH_RUN"] = run
+    for stream in (sys.stdout, sys.stderr):
+        # A log on Windows knows no arrow, and a file's name may be no text: what is said must not end the build.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     env.SetOption("max_drift", -1)  # timestamps are whole seconds in SCons: an edit within one would be lost
     env.SetOption("num_jobs", os.cpu_count() or 1)
     env.SetOption("diskcheck", "none")  # a folder in a file's place is the step's to tell, in words

@@ -17,7 +17,7 @@ import SCons.Script
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from oci_settings import VARIABLES, UnknownWord, nearest
-from oci_steps import fail
+from oci_steps import fail, told
 from oci_verbs import VERBS
 
 TARGETS = (
@@ -89,8 +89,8 @@ def targets(env: Any, **nodes: list[Any]) -> None:
             status = verb(env, asked)
             if status is not None:
                 SCons.Script.Exit(status)
-        except MultiarchError as error:
-            fail(error)
+        except (MultiarchError, OSError) as error:
+            fail(told(error))
 
 
 def check_words(env: Any, words: list[str]) -> None:
