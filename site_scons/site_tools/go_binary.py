@@ -7,12 +7,17 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from multiarch.errors import MultiarchError
 from multiarch.golang import GoBuild
 from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_nodes import declare, track
 from oci_run import Run
 from oci_steps import Step, add_method
+
+
+class TwoPrograms(MultiarchError, ValueError):
+    """One file that two programs of a build claim."""
 
 
 def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuild:
@@ -84,6 +89,8 @@ def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sourc
     build_record = declared(own, package, wanted, generated)
     node = env.File(name)
     if node.has_builder():
+        if getattr(node.attributes, "build", None) != build_record:
+            raise TwoPrograms("is declared twice, and not as the same program", where=name, hint="give each a name")
         return [node]
     nodes = own.OciGo(name, generated)
     nodes[0].attributes.build, nodes[0].attributes.platform = build_record, wanted

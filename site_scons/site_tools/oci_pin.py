@@ -11,7 +11,8 @@ from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_nodes import declare
 from oci_places import place
-from oci_push import ask_all, receipt_at, receipt_path
+from oci_push import TwoPushes, ask_all, receipt_at, receipt_path, spelled
+from oci_run import Run
 from oci_steps import Step, add_method, write
 
 
@@ -32,7 +33,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         into_reference=copy_to,
         previous=None if copied is None else receipt_at(copied),
         policy=run.policy,
-        say=lambda remark: print(f"  {remark}", flush=True),  # noqa: T201  # a line the user must see
+        say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
         deep=node.attributes.mend is not None,
         again=node.attributes.mend or frozenset(),
     )
@@ -70,12 +71,21 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
     wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
     text = env.subst(reference)
     where, folder = place(text)
-    own, own_folder = place(env.subst(f"$REPOSITORY:$VERSION-{wanted.tag_suffix}"))
+    copy = env.subst(f"$REPOSITORY:$VERSION-{wanted.tag_suffix}")
+    own, own_folder = place(copy)
     elsewhere = (where.registry, where.repository) != (own.registry, own.repository)
+    run: Run = env["MULTIARCH_RUN"]
+    if elsewhere and run.claim(own) is not None:
+        raise TwoPushes(
+            f"would be copied to {copy}, which this build pushes itself",
+            where=text,
+            hint=f"{wanted} may stand in PLATFORMS or in EXTERNAL, once",
+        )
     receipt = env.OciPin(_path(env, where, wanted), [])
     attributes = receipt[0].attributes
     attributes.remote, attributes.also, attributes.platform = (where, folder), (), wanted
     attributes.mend = None
+    attributes.spell = lambda words: spelled(words, receipt)
     attributes.copy_to = (own, own_folder) if elsewhere else (None, None)
     values = {"reference": text, "platform": str(wanted), "copied to": str(own) if elsewhere else ""}
     declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))

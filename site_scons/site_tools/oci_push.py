@@ -91,7 +91,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         again=mend or frozenset(),
     )
     for remark in done.remarks:
-        print(f"  {remark}", flush=True)  # noqa: T201  # a line the user must see
+        print(f"  {spelled(remark, target)}", flush=True)  # noqa: T201  # a line the user must see
     node.attributes.digest = root.digest
     write(path, done.receipt.to_json())
 
@@ -128,7 +128,7 @@ def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
 
 def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:
     """A text in which folder registries are called as on the command line, not by the host that stands for them."""
-    for reference, folder in (node.attributes.remote for node in nodes):
+    for reference, folder in (pair for node in nodes for pair in tags_of(node)):
         if folder is not None:
             text = text.replace(reference.name, quote(Path(folder).as_posix()))
     return text
@@ -143,13 +143,18 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     text = env.subst(reference)
     where, folder = place(text)
     path = receipt_path(env, where)
-    if env.File(path).has_builder():
-        raise TwoPushes("is pushed twice in this build", where=text, hint="give each image a tag of its own")
+    further = tuple(tag for tag in dict.fromkeys(also) if tag != where.tag)
+    run: Run = env["MULTIARCH_RUN"]
+    taken = run.claim(where, *map(where.with_tag, further))
+    if taken is not None:
+        name = f"{text.rpartition(':')[0]}:{taken.tag}"
+        raise TwoPushes("is pushed twice in this build", where=name, hint="give each image a tag of its own")
     node = env.Flatten([source])[0]
     make = env.OciPublish if str(node).endswith(".json") else env.OciPush
     receipt = make(path, node)
     attributes = receipt[0].attributes
-    attributes.remote, attributes.also = (where, folder), tuple(also)
+    attributes.remote, attributes.also = (where, folder), further
+    attributes.spell = lambda words: spelled(words, receipt)
     attributes.mend = None  # of `verify`: what the registry holds damaged, when it lost something below a living tag
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
     declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))

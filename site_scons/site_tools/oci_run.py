@@ -63,6 +63,7 @@ class Run:
         self._made: dict[str, Any] = {}
         self._reports: list[dict[str, str]] = []
         self._told: set[str] = set()
+        self._claimed: set[Reference] = set()
         self.records = Records(root / PRIVATE / "facts")
         self.places = Places(root, environment, self.cancelled)
 
@@ -110,6 +111,12 @@ class Run:
             known = words in self._told
             self._told.add(words)
             return not known
+
+    def claim(self, *references: Reference) -> Reference | None:
+        """Take tags for one push; the first of them that another one of this build has already, None when none is."""
+        taken = next((reference for reference in references if reference in self._claimed), None)
+        self._claimed.update(references)
+        return taken
 
     def report(self, verb: str, target: Any) -> None:
         """Note a step that was performed, for REPORT."""

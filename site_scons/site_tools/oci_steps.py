@@ -62,7 +62,7 @@ class Step:
             )
             run.report(self.verb, target[0])
         except (MultiarchError, OSError) as error:
-            words = told(error)
+            words = getattr(target[0].attributes, "spell", str)(told(error))
             if not target[0].attributes.run.is_new(words):
                 words = "failed for the same reason"  # many pushes at once, and one registry that is down
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
