@@ -114,7 +114,7 @@ def _choice(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Engine:
     """The engine for this image; said when it is not the embedded one, which is what nobody wonders about."""
     before = None
     if attributes.engine == AUTO and output.exists():
-        from multiarch.engine.harvest import engine_of
+        from multiarch.engine.harvest.normalising import engine_of
 
         before = engine_of(output)
     found = choose(engines(run, *attributes.place), attributes.engine, plan, before=before)

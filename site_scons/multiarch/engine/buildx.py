@@ -9,7 +9,8 @@ from multiarch.descriptor import Descriptor
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.staging import staged
 from multiarch.engine.handing.surroundings import Surroundings, flags
-from multiarch.engine.harvest import harvest, of_layout
+from multiarch.engine.harvest.made import of_layout
+from multiarch.engine.harvest.normalising import harvest
 
 _DRIVER = re.compile(r"\bDriver: (\S+)")
 _ERROR = re.compile(r"\bError: (.*?)(?= Platforms:| Name:|$)")

@@ -21,7 +21,8 @@ from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import EngineFailed, Programs
 from multiarch.engine.handing.staging import DOCKERFILE, staged, write_context
 from multiarch.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
-from multiarch.engine.harvest import Made, harvest, of_save
+from multiarch.engine.harvest.made import Made, of_save
+from multiarch.engine.harvest.normalising import harvest
 from multiarch.engine.reading import Settled
 from multiarch.engine.reading.recipe import Recipe
 from multiarch.errors import MultiarchError

@@ -104,14 +104,16 @@ class Glance:
 
 
 class Glances:
-    """What was seen in earlier runs, kept in the file `path`; hold one for a run. A damaged file is an empty one."""
+    """What was seen in earlier runs, kept in the file `path`; hold one for a run. A damaged file is an empty one.
+
+    Nothing of the tree is kept between two questions: any step in between may make a Dockerfile, or a folder of files.
+    """
 
     def __init__(self, path: Path, *, has_modes: bool = os.name != "nt") -> None:
         self._path = path
         self._has_modes = has_modes
         self._known: dict[str, object] | None = None
         self._dirty = False
-        self._folders: dict[str, bool] = {}
 
     def inputs(self, plan: BuildPlan, ask: Callable[[BuildPlan], Reached]) -> Reached:
         """What `ask` would answer, without asking where nothing that decides it has changed; raises what it raises."""
@@ -163,21 +165,17 @@ class Glances:
         except (TypeError, ValueError, OSError, AttributeError):
             return None
 
-    def _file(self, root: str, path: str) -> Seen:
-        folder, _, _ = path.rpartition("/")
-        if folder and not self._is_folder(root, folder):
-            raise NotADirectoryError(folder)
+    @staticmethod
+    def _file(root: str, path: str) -> Seen:
+        above, _, _ = path.rpartition("/")
+        while above:
+            if not stat.S_ISDIR(os.lstat(f"{root}/{above}").st_mode):
+                raise NotADirectoryError(above)
+            above, _, _ = above.rpartition("/")
         status = os.lstat(f"{root}/{path}")
         if not stat.S_ISREG(status.st_mode):
             raise FileNotFoundError(path)
         return Seen(path, bool(status.st_mode & stat.S_IXUSR))
-
-    def _is_folder(self, root: str, path: str) -> bool:
-        if path not in self._folders:
-            above, _, _ = path.rpartition("/")
-            real = stat.S_ISDIR(os.lstat(f"{root}/{path}").st_mode)
-            self._folders[path] = real and (not above or self._is_folder(root, above))
-        return self._folders[path]
 
 
 def _plain(reached: Reached) -> bool:

@@ -15,7 +15,8 @@ from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import Programs
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
-from multiarch.engine.harvest import harvest, of_save
+from multiarch.engine.harvest.made import of_save
+from multiarch.engine.harvest.normalising import harvest
 from multiarch.engine.reading import Settled
 from multiarch.store.http.hosts import is_listed
 

@@ -15,7 +15,8 @@ import unpacked
 from multiarch.config import History, ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest, DigestMismatch
-from multiarch.engine.harvest import InvalidOutput, Made, WrongBase, engine_of, harvest, of_layout, of_save
+from multiarch.engine.harvest.made import InvalidOutput, Made, of_layout, of_save
+from multiarch.engine.harvest.normalising import WrongBase, engine_of, harvest
 from multiarch.engine.reading import Reader
 from multiarch.executable import WrongMachine
 from multiarch.index import Index
