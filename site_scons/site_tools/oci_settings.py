@@ -20,7 +20,7 @@ from multiarch.platform import Platform, declared
 from multiarch.reference import Destination
 from multiarch.version import Version, expand
 from oci_nodes import decide
-from oci_run import HIDDEN, PRIVATE, Run
+from oci_run import PRIVATE, Run
 from oci_steps import fail, told
 
 VARIABLES = (
@@ -147,8 +147,9 @@ def read(env: Any) -> None:
     run.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
-    if destination.registry is None:
-        run.hidden = (*HIDDEN, destination.path.removeprefix("./"))
+    outputs = [destination.path] if destination.registry is None else []
+    outputs += filter(None, (given["REPORT"], given["PLAN"]))  # an image that copied them would be new with each run
+    run.hidden = tuple(dict.fromkeys((*run.hidden, *(path.removeprefix("./") for path in outputs))))
     run.report_file = run.root / given["REPORT"] if given["REPORT"] else None
     if run.report_file is not None:
         if not run.report_file.parent.is_dir():
@@ -175,7 +176,11 @@ def read(env: Any) -> None:
 
 def generate(env: Any) -> None:
     """Read the command line, take the tree's lock, and fill the environment."""
-    run = Run(Path(env.Dir("#").get_abspath()), dict(os.environ))
+    top = env.Dir("#")
+    first = not top.check_attributes("run")
+    if first:  # a second environment of a build joins its run: it would wait for the lock of the first, for ever
+        top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ))
+    run: Run = top.attributes.run
     env["MULTIARCH_RUN"] = run
     for stream in (sys.stdout, sys.stderr):
         # A log on Windows knows no arrow, and a file's name may be no text: what is said must not end the build.
@@ -197,8 +202,9 @@ def generate(env: Any) -> None:
             run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
     except (MultiarchError, OSError) as error:
         fail(told(error))
-    run.watch_interrupts()
-    atexit.register(run.finish)
+    if first:
+        run.watch_interrupts()
+        atexit.register(run.finish)
 
 
 def exists(_env: Any) -> bool:

@@ -55,11 +55,11 @@ class Step:
                 raise inputs.attributes.failure
             for node in target:
                 clear_unfinished(Path(node.get_abspath()))
+            if not hasattr(target[0].attributes, "because"):  # under -s nothing is announced
+                target[0].attributes.because = why(target[0])
             self.perform(target, source, env)
             run = target[0].attributes.run
-            run.records.remember(
-                str(target[0]), inputs.attributes.facts, getattr(target[0].attributes, "because", None)
-            )
+            run.records.remember(str(target[0]), inputs.attributes.facts, target[0].attributes.because)
             run.report(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             words = getattr(target[0].attributes, "spell", str)(told(error))

@@ -83,6 +83,8 @@ def targets(env: Any, **nodes: list[Any]) -> None:
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     verb = VERBS.get(words[0]) if words else None
     check_words(env, words[1:] if verb else words)
+    if "clean" in words and len(words) > 1:  # targets are made side by side
+        fail(UnknownWord("clean goes alone", hint="scons clean, and then the build"))
     if verb:
         try:
             asked = [env.Alias(word)[0] if is_alias(word) else env.File(word) for word in words[1:]]

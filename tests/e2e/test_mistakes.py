@@ -156,3 +156,44 @@ def test_one_name_for_two_programs_is_an_error(tree: Project) -> None:
     assert ran.status == 2
     lines = len((SCONSTRUCT + twice).splitlines())
     assert f"SConstruct:{lines}: program: is declared twice, and not as the same program\n" in ran.text
+
+
+def test_two_environments_of_one_build_share_its_run(tree: Project) -> None:
+    second = """
+other = Environment(tools=["oci_settings", "oci_image", "oci_push"], DEFAULTS={"PLATFORMS": "linux/amd64"})
+again = other.Image("again.tar", dockerfile="Dockerfile", platform="linux/arm64")
+other.Alias("images", again)
+"""
+    tree.edit("SConstruct", SCONSTRUCT + second)
+    ran = tree.scons("images", timeout=60)
+    assert ran.steps == ["Image _output/images/linux-amd64.tar", "Image again.tar"]
+    assert tree.scons("images").up_to_date
+
+
+def test_clean_goes_alone(tree: Project) -> None:
+    tree.scons("images")
+    ran = tree.scons("clean", "images", check=False)
+    assert ran.status == 2
+    assert "clean goes alone" in ran.text
+    assert tree.digests("_output/images")
+
+
+def test_why_a_step_ran_is_known_after_a_silent_run(tree: Project) -> None:
+    tree.scons("images")
+    tree.edit("made.in", "two\n")
+    tree.scons("-s", "images")
+    assert "linux-amd64.tar: up to date; made last because: made.txt changed\n" in tree.scons("why", "images").text
+
+
+def test_an_image_of_everything_holds_no_report(tree: Project) -> None:
+    tree.edit("Dockerfile", "FROM scratch\nCOPY . /\n")
+    tree.scons("images", "REPORT=report.json")
+    assert tree.scons("images", "REPORT=report.json").up_to_date
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no modes")
+def test_the_mode_of_a_dockerfile_that_is_copied_is_part_of_the_image(tree: Project) -> None:
+    tree.edit("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
+    tree.scons("images")
+    tree.path.joinpath("Dockerfile").chmod(0o755)
+    assert tree.scons("images").steps == ["Image _output/images/linux-amd64.tar"]
