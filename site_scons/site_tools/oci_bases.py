@@ -50,6 +50,12 @@ def locked(run: Run, wanted: Any) -> Digest:
         return digest
 
 
+def unlocked(run: Run, wanted: Iterable[Any]) -> bool:
+    """Whether images.lock lacks one of these bases, which was asked for in this run and is to be kept."""
+    with run.guard:
+        return any((Reference.parse(w.name).with_default_tag(), w.platform) in run.resolved for w in wanted)
+
+
 def keep(run: Run, bases: Iterable[Any]) -> None:
     """Write the bases over which an image has just been made into images.lock, and say so: none that was of no use."""
     with run.guard:

@@ -14,8 +14,8 @@ from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from multiarch.why import Facts
-from oci_bases import keep, locked
-from oci_nodes import declare, track, undrifted
+from oci_bases import keep, locked, unlocked
+from oci_nodes import declare, track
 from oci_run import Run
 from oci_sources import generated
 from oci_steps import Step, add_method, fail
@@ -98,6 +98,14 @@ def facts(run: Run, plan: BuildPlan, engine: str) -> Facts:
     found = reached(run, plan)
     values, files = describe(_over(run, plan, found), found)
     return Facts(values | {"engine": engine}, files)
+
+
+def unkept(run: Run, image: Any) -> str | None:
+    """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
+    image.attributes.inputs.get_csig()  # asks for the bases; a dependency that is decided earlier may ask us first
+    if not run.resolved or not unlocked(run, reached(run, image.attributes.plan).bases):
+        return None
+    return "its base is not in images.lock"
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -197,7 +205,7 @@ def image(
     attributes = nodes[0].attributes
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
     attributes.place = endpoint, builder
-    declare(env, nodes, lambda: facts(run, plan, attributes.engine), str(nodes[0]), undrifted)
+    declare(env, nodes, lambda: facts(run, plan, attributes.engine), str(nodes[0]), lambda: unkept(run, nodes[0]))
     return nodes
 
 

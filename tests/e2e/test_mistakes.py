@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from machines import bases
 from machines.project import ROOT, Project
+from machines.registry import Registry
 
 SCONSTRUCT = """\
 DefaultEnvironment(tools=[])
@@ -197,3 +199,17 @@ def test_the_mode_of_a_dockerfile_that_is_copied_is_part_of_the_image(tree: Proj
     tree.scons("images")
     tree.path.joinpath("Dockerfile").chmod(0o755)
     assert tree.scons("images").steps == ["Image _output/images/linux-amd64.tar"]
+
+
+def test_a_line_that_images_lock_lost_is_written_again_though_the_image_stands(
+    tree: Project, registry: Registry
+) -> None:
+    bases.push_image(f"{registry.host}/base:1", "linux/amd64", {"file": b"one"})
+    tree.edit("Dockerfile", f"FROM {registry.host}/base:1\nCOPY made.txt /\n")
+    tree.scons("images")
+    lock, image = tree.read("images.lock"), tree.digests("_output/images")
+    tree.remove("images.lock")
+    ran = tree.scons("images")
+    assert "linux-amd64.tar: its base is not in images.lock\n" in ran.text
+    assert (tree.read("images.lock"), tree.digests("_output/images")) == (lock, image)
+    assert tree.scons("images").up_to_date
