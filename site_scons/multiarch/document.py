@@ -109,20 +109,22 @@ class Document:
 
 
 def canonical(value: object) -> bytes:
-    """JSON without blanks, in UTF-8, keys in the order given: the form in which digests are taken.
+    """JSON without blanks, in UTF-8, keys in the order given: what others read, and take digests of.
 
-    A text that UTF-8 cannot hold (a file's name in another encoding) makes all that is not ASCII escapes.
+    Raises UnicodeEncodeError for a text that UTF-8 cannot hold.
     """
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def keyed(value: object) -> bytes:
+    """JSON in ASCII for digests that nobody else takes: it holds every text, also a file's name in another encoding."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def readable(value: object) -> bytes:
     """JSON for files that people read: two blanks a level, keys in the order given, a line feed at the end.
 
-    Escapes as `canonical` has them.
+    A text that UTF-8 cannot hold makes all that is not ASCII escapes.
     """
     try:
         return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from multiarch.digest import Digest
-from multiarch.document import Document, canonical, readable
+from multiarch.document import Document, keyed, readable
 from multiarch.errors import MultiarchError
 
 FEW = 3
@@ -36,7 +36,7 @@ class Facts:
         """
         if self.known:
             return self.known
-        return Digest.of(canonical([sorted(self.values.items()), sorted(self.files.items())])).hex
+        return Digest.of(keyed([sorted(self.values.items()), sorted(self.files.items())])).hex
 
     @classmethod
     def from_json(cls, content: bytes, *, where: str) -> Facts:

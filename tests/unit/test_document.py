@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from multiarch.document import LIMIT, Document, InvalidDocument, canonical, readable
+from multiarch.document import LIMIT, Document, InvalidDocument, canonical, keyed, readable
 
 
 def document(text: str) -> Document:
@@ -93,6 +93,15 @@ def test_a_wrong_type_is_an_error_that_names_the_key(getter: str, value: str, te
 
 def test_canonical_json_has_no_blanks_keeps_the_order_and_is_utf8():
     assert canonical({"b": 1, "a": ["ü", {}]}) == '{"b":1,"a":["ü",{}]}'.encode()
+
+
+def test_what_others_read_is_utf8_or_an_error():
+    with pytest.raises(UnicodeEncodeError):
+        canonical({"name": "d\udcff"})
+
+
+def test_a_key_of_our_own_holds_every_text():
+    assert keyed({"name": "d\udcff", "a": "ü"}) == b'{"name":"d\\udcff","a":"\\u00fc"}'
 
 
 def test_readable_json_ends_in_a_line_feed():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from multiarch.digest import Digest
-from multiarch.document import canonical
+from multiarch.document import keyed
 from multiarch.engine import BuildPlan
 from multiarch.platform import Platform
 
@@ -201,4 +201,4 @@ def _key(plan: BuildPlan) -> str | None:
         str(plan.build_platform),
     ]
     based = [[base.name, str(base.platform), base.env, base.on_build] for base in plan.bases]
-    return Digest.of(canonical([*read, *told, based])).hex
+    return Digest.of(keyed([*read, *told, based])).hex
