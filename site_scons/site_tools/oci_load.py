@@ -93,8 +93,11 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None) -> An
     own = name.with_tag(env.subst("$VERSION")) if main is None else loaded_name(env, main) if main else None
     nodes[0].attributes.names = (name, own)
     run: Run = env["MULTIARCH_RUN"]
-    values = {"name": str(name), "engine": run.environment.get("DOCKER_HOST", "")}
-    declare(env, nodes, lambda: Facts(values, {}), name.familiar, lambda: drifted(nodes[0]))
+
+    def found() -> Facts:  # the address as the docker command line finds it: a context is another engine, too
+        return Facts({"name": str(name), "engine": engine(run).environment.get("DOCKER_HOST", "")}, {})
+
+    declare(env, nodes, found, name.familiar, lambda: drifted(nodes[0]))
     env.NoCache(nodes)
     return nodes
 
