@@ -51,8 +51,11 @@ class Places:
             environment=self._environment,
             sessions=self._root / ".multiarch" / "uploads",
         )
-        home = Path(self._environment.get("HOME") or self._environment.get("USERPROFILE") or self._root)
-        return Transport(settings, Credentials(self._environment, home), self._cancelled)
+        return Transport(settings, Credentials(self._environment, self._home()), self._cancelled)
+
+    def _home(self) -> Path:
+        """The user's folder; a user of a container may have none."""
+        return Path(self._environment.get("HOME") or self._environment.get("USERPROFILE") or self._root / ".multiarch")
 
     def store(self, reference: Reference, folder: str | None = None, *, action: str = "pull") -> Store:
         """The place that a reference names, for `pull` or `push`: a repository, or the OCI layout in `folder`."""
@@ -68,7 +71,7 @@ class Places:
         """A registry's repository to read from, blobs kept in the cache that all trees of this user share."""
         from multiarch.store.cache import Cache, Cached
 
-        home = self._environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        home = self._environment.get("XDG_CACHE_HOME") or self._home() / ".cache"
         with self._guard:
             self._cache = self._cache or Cache(Path(home) / "multiarch" / "blobs", CACHE_BYTES)
             return Cached(self.store(reference), self._cache)
@@ -88,8 +91,9 @@ class Places:
 
     def observed(self, reference: Reference, folder: str | None) -> Digest | None:
         """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
-        self.prefetch([(reference, folder)])
-        found = self._observed[reference]
+        with self._guard:
+            self.prefetch([(reference, folder)])
+            found = self._observed[reference]
         if isinstance(found, MultiarchError):
             raise found
         return None if found is None else found.digest
