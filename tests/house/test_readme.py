@@ -148,21 +148,26 @@ def test_a_choice_can_be_kept_in_the_sconstruct_and_in_custom_py_and_the_command
     assert "PLATFORMS=linux/arm64" in project.scons("-h", "PLATFORMS=linux/arm64").text
 
 
+def section(project: Project, title: str) -> list[str]:
+    """Return the lines of one part of `scons -h`."""
+    _, found, rest = project.scons("-h").text.partition(f"\n{title}")
+    assert found, title
+    return rest.partition("\n")[2].partition("\n\n")[0].splitlines()
+
+
 def helped(project: Project) -> tuple[set[str], set[str]]:
     """Return the targets and the variables that `scons -h` names."""
-    text = project.scons("-h").text
-    told, _, rest = text.partition("\nTargets:\n")[2].partition("\nVariables, with their present values:\n")
-    targets = {name for line in told.splitlines() for name in re.split(r", | {2,}", line.strip())[:2] if name}
-    variables = {line.strip().partition("=")[0] for line in rest.partition("\n\n")[0].splitlines()}
+    lines = section(project, "Targets:")
+    targets = {name for line in lines for name in re.split(r", | {2,}", line.strip())[:2] if name}
+    variables = {line.strip().partition("=")[0] for line in section(project, "Variables, ")}
     known = {name for name in targets if re.fullmatch(r"[a-z-]+", name)}
     return known, variables
 
 
 def questions(project: Project) -> set[str]:
-    """Return the first words that SCons takes beside targets: an unknown word is answered with all that there are."""
-    text = project.scons("zzzz", check=False).text
-    words = set(text.partition("there is: ")[2].splitlines()[0].split(", "))
-    return words - helped(project)[0]
+    """Return the first words that SCons takes beside targets."""
+    lines = section(project, "Questions ")
+    return {words.split()[0] for line in lines for words in re.split(r" {2,}", line.strip())[0].split(", ")}
 
 
 def listed(path: Path, word: str) -> set[str]:

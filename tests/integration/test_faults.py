@@ -305,7 +305,7 @@ def test_the_errors_read_as_they_are_meant(proxy: FaultProxy, case: Case) -> Non
         "HOST/team/demo: the registry refused to push: 400 TAG_INVALID: tags are immutable"
     )
     assert failing("PUT manifest", expired=True) == (
-        "HOST/team/demo: not allowed to push (401); the credentials are those of auths 'HOST' in DOCKER_AUTH_CONFIG\n"
+        "HOST/team/demo: not allowed to push (401; its realm is 'faults'); the credentials are those of auths 'HOST' in DOCKER_AUTH_CONFIG\n"
         "  hint: they may be wrong, expired or not allowed to push; log in anew with: docker login HOST"
     )
     assert failing("HEAD blob", digest=WRONG_DIGEST) == (

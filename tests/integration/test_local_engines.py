@@ -74,7 +74,8 @@ def test_docker_pulls_the_main_tag_and_runs_its_own_program(
     arch: str, published: str, docker_engine, registry: Registry
 ) -> None:
     image = docker_engine.images.pull(published, platform=f"linux/{arch}")
-    assert image.attrs["RepoDigests"] == [f"{registry.host}/demo@{registry.digest('demo', 'v1.0')}"]
+    # The engine may have it from another registry of these tests as well.
+    assert f"{registry.host}/demo@{registry.digest('demo', 'v1.0')}" in image.attrs["RepoDigests"]
     assert (image.attrs["Os"], image.attrs["Architecture"]) == ("linux", arch)
     assert run_by_docker(docker_engine, image.id) == SAYS[arch]
     forget(docker_engine, image.id)
