@@ -41,6 +41,7 @@ def archive(env: Any, target: str, image: Any, *, reference: str) -> Any:
     text = env.subst(reference)
     nodes = env.OciArchive(env.subst(target), image)
     nodes[0].attributes.name = loaded_name(env, reference)
+    env["MULTIARCH_RUN"].hide(nodes)
     declare(env, nodes, lambda: Facts({"reference": text}, {}), str(nodes[0]), undrifted)
     return nodes
 

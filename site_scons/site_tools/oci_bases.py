@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from multiarch.document import Document, InvalidDocument, readable
+from multiarch.engine import Base
+from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
-from oci_run import Run
+from oci_run import PRIVATE, Run
 from oci_steps import write
 
 if TYPE_CHECKING:
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
     from multiarch.digest import Digest
 
 FILE = "images.lock"
+Words: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...]]"
+"""What a base's config says that a Dockerfile's meaning depends on: its ENV, its ONBUILD."""
 
 
 def lock_of(run: Run) -> BaseLock:
@@ -48,6 +55,46 @@ def locked(run: Run, wanted: Any) -> Digest:
             )
         digest = run.resolved[name, wanted.platform] = choose(run.places.source(name), name, wanted.platform)
         return digest
+
+
+def known(run: Run, wanted: Any) -> Base:
+    """A base of a Dockerfile as images.lock has it, with what its config says; asked for once, then kept by digest.
+
+    Raises what `locked` and the registry raise, the second time in a run without asking again.
+    """
+    key = (wanted.name, wanted.platform)
+    if key in run.unknown_bases:
+        raise run.unknown_bases[key]
+    try:
+        base = Base(wanted.name, wanted.platform, locked(run, wanted))
+        said = _remembered(run, base.digest) or _asked(run, base)
+    except MultiarchError as error:
+        run.unknown_bases[key] = error
+        raise
+    env, on_build = said
+    return replace(base, env=env, on_build=on_build)
+
+
+def _remembered(run: Run, digest: Digest) -> Words | None:
+    path = _words_file(run, digest)
+    try:
+        document = Document.parse(path.read_bytes(), where=str(path))
+        return document.texts("env"), document.texts("on_build")
+    except (OSError, InvalidDocument):
+        return None
+
+
+def _asked(run: Run, base: Base) -> Words:
+    from multiarch.engine.reading.bases import load
+
+    config = load(base, run.places.source, where=base.name).config
+    content = readable({"env": list(config.env), "on_build": list(config.on_build)})
+    write(_words_file(run, base.digest), content)
+    return config.env, config.on_build
+
+
+def _words_file(run: Run, digest: Digest) -> Path:
+    return run.root / PRIVATE / "bases" / f"{digest.hex}.json"
 
 
 def unlocked(run: Run, wanted: Iterable[Any]) -> bool:

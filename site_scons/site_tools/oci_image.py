@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.engine import AUTO, Base, BuildPlan, Engine, choose
+from multiarch.engine import AUTO, BuildPlan, Engine, choose
 from multiarch.engine.glance import Reached
 from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from multiarch.why import Facts
-from oci_bases import keep, locked, unlocked
+from oci_bases import keep, known, unlocked
 from oci_nodes import declare, track
 from oci_run import Run
 from oci_sources import generated
@@ -83,20 +83,24 @@ def reached(run: Run, plan: BuildPlan) -> Reached:
     return run.glances().inputs(plan, ask)
 
 
-def based(run: Run, plan: BuildPlan) -> BuildPlan:
-    """The plan with every base that its Dockerfile needs, as images.lock has it."""
-    return _over(run, plan, reached(run, plan))
+def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
+    """The plan with every base that its Dockerfile needs, as images.lock has it, and what it takes then.
 
-
-def _over(run: Run, plan: BuildPlan, found: Reached) -> BuildPlan:
-    bases = tuple(Base(b.name, b.platform, locked(run, b)) for b in found.bases)
-    return replace(plan, bases=bases) if bases else plan
+    What a base says (its ENV, its ONBUILD) may let the Dockerfile take more, and need further bases.
+    """
+    plan = replace(plan, hidden=run.hidden)
+    found = reached(run, plan)
+    while True:
+        bases = tuple(known(run, base) for base in found.bases)
+        if bases == plan.bases:
+            return plan, found
+        plan = replace(plan, bases=bases)
+        found = reached(run, plan)
 
 
 def facts(run: Run, plan: BuildPlan, engine: str) -> Facts:
     """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
-    found = reached(run, plan)
-    values, files = describe(_over(run, plan, found), found)
+    values, files = describe(*settled(run, plan))
     return Facts(values | {"engine": engine}, files)
 
 
@@ -111,7 +115,7 @@ def unkept(run: Run, image: Any) -> str | None:
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Build the image by the chosen engine."""
     run, attributes = env["MULTIARCH_RUN"], target[0].attributes
-    plan = based(run, attributes.plan)
+    plan, _ = settled(run, attributes.plan)
     output = Path(target[0].get_abspath())
     choice = _choice(run, attributes, plan, output)
     attributes.digest = choice.build(plan, output).digest
@@ -196,12 +200,12 @@ def image(
         target=stage,
         epoch=run.epoch,
         foreign=tuple(foreign),
-        hidden=run.hidden,
         build_platform=host_of_engines() if wanted.os == "linux" else None,
         secrets=tuple(map(str, env.Flatten([secrets]))),
         ssh=tuple(map(str, env.Flatten([ssh]))),
         network=network,
     )
+    run.hide(nodes)
     attributes = nodes[0].attributes
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
     attributes.place = endpoint, builder
@@ -215,7 +219,7 @@ def scan(node: Any, env: Any, _path: Any) -> list[Any]:
         return []
     run = env["MULTIARCH_RUN"]
     try:
-        found = reached(run, node.attributes.plan)
+        _, found = settled(run, node.attributes.plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile
     return list(track(env, generated(env, found, node)))

@@ -70,6 +70,7 @@ def index(env: Any, target: str, members: Any, *, platforms: Any, annotations: A
     noted = tuple(dict(annotations).items())
     nodes = env.OciIndex([name, beside], env.Flatten([members]), INDEX_PLATFORMS=wanted, INDEX_ANNOTATIONS=noted)
     values = {"platforms": ", ".join(map(str, wanted))} | {f"annotation {key}": value for key, value in noted}
+    env["MULTIARCH_RUN"].hide(nodes)
     declare(env, nodes, lambda: Facts(values, {}), name, undrifted)
     return nodes[:1]
 

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from oci_records import Records
 
 if TYPE_CHECKING:
     from multiarch.baselock import BaseLock
+    from multiarch.errors import MultiarchError
     from multiarch.golang import GoBuild, Lister, Toolchain
     from multiarch.platform import Platform
 
@@ -55,6 +56,7 @@ class Run:
         self.epoch = 0
         self.hidden = HIDDEN
         self.bases: BaseLock | None = None
+        self.unknown_bases: dict[tuple[str, Platform], MultiarchError] = {}
         self.resolved: dict[tuple[Reference, Platform], Digest] = {}  # bases that are not in images.lock yet
         self.programs: list[GoBuild] = []
         self.loading = threading.Lock()  # one archive at a time: an engine unpacks them one after the other anyway
@@ -104,6 +106,12 @@ class Run:
         if self.report_file is not None:
             self.report_file.write_bytes(readable({"steps": self._reports}))
         self.lock.release()
+
+    def hide(self, nodes: Iterable[Any]) -> None:
+        """Keep what is made of images out of every image, wherever it lies: else two of them would copy each other."""
+        paths = (Path(str(node)).as_posix() for node in nodes)
+        new = [path for path in paths if not any(path.startswith(f"{folder}/") for folder in self.hidden)]
+        self.hidden = tuple(dict.fromkeys((*self.hidden, *new)))
 
     def is_new(self, words: str) -> bool:
         """Whether these words were not told in this run yet; from now on they were."""

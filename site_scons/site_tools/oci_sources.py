@@ -43,5 +43,5 @@ def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[st
         if isinstance(node, SCons.Node.FS.Dir):
             if here not in hidden:
                 yield from _below(node, f"{here}/", hidden)
-        elif node.has_builder():
+        elif node.has_builder() and here not in hidden:
             yield here, node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from multiarch import layer, windows
@@ -36,7 +37,13 @@ def _put(store: Registry, descriptor: Descriptor, content: bytes) -> None:
 
 
 def push_image(
-    name: str, platform: str, files: dict[str, bytes], *, env: tuple[str, ...] = (), mode: int = 0o644
+    name: str,
+    platform: str,
+    files: dict[str, bytes],
+    *,
+    env: tuple[str, ...] = (),
+    on_build: tuple[str, ...] = (),
+    mode: int = 0o644,
 ) -> Digest:
     """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest."""
     reference, wanted = Reference.parse(name), Platform.parse(platform)
@@ -50,6 +57,7 @@ def push_image(
     written = layer.write(entries, sink)
     # Buildah takes no base without a history.
     config = ImageConfig(wanted, diff_ids=(written.diff_id,), history=(History(created_by="test"),), env=env)
+    config = replace(config, on_build=on_build)
     manifest = Manifest(config.descriptor(), (written.descriptor,))
     _put(store, written.descriptor, sink.getvalue())
     _put(store, manifest.config, config.to_json())
