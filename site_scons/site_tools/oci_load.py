@@ -59,10 +59,9 @@ def drifted(node: Any) -> str | None:
     if receipt is None or receipt.reference.digest is None:
         return None
     run = node.attributes.run
-    with run.loading:
-        found = engine(run).identity(name)
-        if found is not None and main is not None and _lost(run, node, main, receipt.reference.digest):
-            return f"{main.familiar} does not name it"
+    found = engine(run).identity(name)
+    if found is not None and main is not None and _lost(run, node, main, receipt.reference.digest):
+        return f"{main.familiar} does not name it"
     if found is None:
         return "it is not in the engine"
     return None if found == receipt.reference.digest else "the engine has another image of this name"

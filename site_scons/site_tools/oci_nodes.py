@@ -105,6 +105,7 @@ def declare(
         target.attributes.inputs = inputs
         target.attributes.subject = subject
         target.attributes.drifted = drifted
+    env["MULTIARCH_RUN"].report.declare(targets[0])
 
 
 def undrifted() -> str | None:

@@ -87,7 +87,13 @@ class Places:
                 self._observed.update(resolve_all(self.transport(), remote))
             for reference, folder in new.items():
                 if folder is not None:
-                    self._observed[reference] = self.store(reference, folder).resolve(_name(reference))
+                    self._observed[reference] = self._found(reference, folder)
+
+    def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
+        try:
+            return self.store(reference, folder).resolve(_name(reference))
+        except MultiarchError as error:
+            return error
 
     def observed(self, reference: Reference, folder: str | None) -> Digest | None:
         """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.digest import Digest
-from multiarch.document import readable
 from multiarch.engine.glance import Glances
 from multiarch.plan import Policy
 from multiarch.reference import Reference
@@ -23,6 +22,7 @@ from multiarch.statcache import StatCache
 from multiarch.treelock import TreeLock
 from oci_places import Places
 from oci_records import Records
+from oci_report import Report
 
 if TYPE_CHECKING:
     from multiarch.baselock import BaseLock
@@ -63,7 +63,7 @@ class Run:
         self.guard = threading.RLock()
         self.cancelled = threading.Event()
         self._made: dict[str, Any] = {}
-        self._reports: list[dict[str, str]] = []
+        self.report = Report()
         self._told: set[str] = set()
         self._claimed: set[Reference] = set()
         self.records = Records(root / PRIVATE / "facts")
@@ -104,8 +104,16 @@ class Run:
             if glances is not None:
                 glances.save()
         if self.report_file is not None:
-            self.report_file.write_bytes(readable({"steps": self._reports}))
+            self._write_report(self.report_file)
         self.lock.release()
+
+    def _write_report(self, path: Path) -> None:
+        from oci_steps import told, write
+
+        try:
+            write(path, self.report.to_json())
+        except OSError as error:  # SCons has ended already, with the status of the build
+            print(f"scons: REPORT was not written: {told(error)}", flush=True)  # noqa: T201  # for the terminal
 
     def hide(self, nodes: Iterable[Any]) -> None:
         """Keep what is made of images out of every image, wherever it lies: else two of them would copy each other."""
@@ -125,13 +133,6 @@ class Run:
         taken = next((reference for reference in references if reference in self._claimed), None)
         self._claimed.update(references)
         return taken
-
-    def report(self, verb: str, target: Any) -> None:
-        """Note a step that was performed, for REPORT."""
-        line = {"step": verb, "subject": str(target.attributes.subject), "target": Path(str(target)).as_posix()}
-        digest = getattr(target.attributes, "digest", None)
-        with self.guard:
-            self._reports.append(line | ({"digest": str(digest)} if digest else {}))
 
     def glances(self) -> Glances:
         """What Dockerfiles took in earlier runs."""

@@ -196,7 +196,9 @@ def generate(env: Any) -> None:
         env.SConsignFile(str(private / "sconsign"))
         read(env)
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
-        if not asking and not set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
+        if asking or set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
+            run.report_file = None  # nothing is done that could be reported
+        else:
             if not os.access(private, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))
             run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal

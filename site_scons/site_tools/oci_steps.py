@@ -60,7 +60,7 @@ class Step:
             self.perform(target, source, env)
             run = target[0].attributes.run
             run.records.remember(str(target[0]), inputs.attributes.facts, target[0].attributes.because)
-            run.report(self.verb, target[0])
+            run.report.add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             words = getattr(target[0].attributes, "spell", str)(told(error))
             if not target[0].attributes.run.is_new(words):

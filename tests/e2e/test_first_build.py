@@ -365,8 +365,20 @@ def test_a_report_names_each_step_with_its_digest(fresh: Tree):
     assert by_step["Index"]["digest"] == digest
     for step in steps:
         assert (fresh.path / step["target"]).is_file()
+    assert json.loads(fresh.read("report.json"))["unchanged"] == []
     fresh.scons("push-manifest", "REPORT=report.json")
-    assert json.loads(fresh.read("report.json"))["steps"] == []
+    again = json.loads(fresh.read("report.json"))
+    assert again["steps"] == []
+    told = {line["target"]: line.get("digest") for line in again["unchanged"]}
+    assert told == {step["target"]: step.get("digest") for step in steps}
+
+
+def test_a_question_leaves_the_report_as_it_is(fresh: Tree):
+    fresh.scons("images", "REPORT=report.json")
+    report = fresh.read("report.json")
+    for words in (["-n", "images"], ["-q", "images"], ["why", "images"], ["plan"]):
+        fresh.scons(*words, "REPORT=report.json", check=False)
+        assert fresh.read("report.json") == report
 
 
 @pytest.mark.parametrize("name", ["Dockerfile.linux-arm64", "Dockerfile.arm64", "Dockerfile.linux", "Dockerfile"])

@@ -29,7 +29,7 @@ def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str
     values |= {f"build argument {name}": value for name, value in plan.build_args}
     values |= {f"label {name}": value for name, value in plan.labels}
     values |= {_base(plan, base): str(base.digest) for base in plan.bases}
-    files = {file.path: _told(plan, file) for file in inputs.files}
+    files = {file.path or ".": _told(plan, file) for file in inputs.files}
     recipe = plan.file_digest(plan.dockerfile)
     files[name] = f"{files[name]} {recipe}" if name in files else recipe  # where it is copied, too, its mode counts
     return values, files
