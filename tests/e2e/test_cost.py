@@ -80,7 +80,9 @@ def test_a_realm_adds_one_challenge_and_one_token(tree: Tree, far_tokens: Timed,
     no_op(tree, far_tokens)
     # The one that was challenged is asked again.
     assert far_tokens.kinds() == {"HEAD manifest": 12 + 1, "token": 1}
-    assert far_tokens.phases() == 3  # challenge, token, everything else
+    # Challenge, token, everything else; and the one that was challenged, which has its connection already, may be done
+    # by the time the others have connected.
+    assert far_tokens.phases() in (3, 4)
 
 
 MEASURE = """\

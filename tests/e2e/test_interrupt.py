@@ -28,7 +28,7 @@ def outputs(tree: Tree) -> dict[str, str]:
     return {
         path: digest
         for path, digest in tree.digests().items()
-        if not path.endswith("demo/index.json") and not ("/blobs/" in path and is_unfinished(Path(path)))
+        if not path.endswith("demo/index.json") and not ("/blobs/" in path and is_unfinished(Path(path).name))
     }
 
 

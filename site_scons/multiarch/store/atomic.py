@@ -36,9 +36,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
         raise
 
 
-def is_unfinished(path: Path) -> bool:
-    """Whether this is a file that `replacing` did not finish, or has not yet."""
-    return path.name.startswith(".") and _MARK in path.name
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is one that `replacing` did not finish, or has not yet."""
+    return name.startswith(".") and _MARK in name
 
 
 def clear_unfinished(path: Path) -> None:

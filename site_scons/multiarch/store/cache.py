@@ -70,7 +70,7 @@ class Cache:
         for path in self.folder.glob("*/*"):
             with suppress(OSError):
                 status = path.stat()
-                if not is_unfinished(path):
+                if not is_unfinished(path.name):
                     blobs.append((status.st_mtime_ns, status.st_size, path))
                 elif status.st_mtime < time.time() - _ABANDONED:
                     path.unlink()

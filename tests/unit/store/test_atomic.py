@@ -19,10 +19,10 @@ def test_the_file_appears_when_the_block_ends(tmp_path: Path):
     with replacing(path, durable=True) as stream:
         stream.write(b"whole")
         assert not path.exists()
-        assert [is_unfinished(each) for each in path.parent.iterdir()] == [True]
+        assert [is_unfinished(each.name) for each in path.parent.iterdir()] == [True]
     assert path.read_bytes() == b"whole"
     assert list(path.parent.iterdir()) == [path]
-    assert not is_unfinished(path)
+    assert not is_unfinished(path.name)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

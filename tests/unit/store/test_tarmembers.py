@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -105,7 +104,7 @@ def test_an_old_gnu_sparse_file_is_no_member(path: Path):
     assert list(members(path)) == ["after"]
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"x" * 512, b"\x1f\x8b" + os.urandom(2000), b"\xff" * 1024])
+@pytest.mark.parametrize("content", [b"", b"x", b"x" * 512, b"\x1f\x8b" + bytes(range(256)) * 8, b"\xff" * 1024])
 def test_what_is_no_tar_file_is_refused(path: Path, content: bytes):
     path.write_bytes(content)
     assert refused(path) in ("is no tar archive, or ends too early", "is no tar archive, or damaged")

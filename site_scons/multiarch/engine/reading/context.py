@@ -18,6 +18,7 @@ from multiarch.engine.reading.tree import ROOT, CannotCopy, Content, Node, joine
 from multiarch.executable import HEAD, is_executable_head
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
+from multiarch.store.atomic import is_unfinished
 
 _FOLDER = ROOT
 _SPECIAL = {
@@ -80,7 +81,9 @@ class Context:
 
     def _listed(self, path: str) -> list[str]:
         try:
-            return sorted(os.listdir(self._place(path)))  # noqa: PTH208  # the hot path
+            names = os.listdir(self._place(path))  # noqa: PTH208  # the hot path
+            # What another step is writing at this moment is in no context: it will be there under its name, or gone.
+            return sorted(name for name in names if not is_unfinished(name))
         except OSError as error:
             raise _unreadable(path or ".", error) from None
 

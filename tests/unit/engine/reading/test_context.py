@@ -10,6 +10,7 @@ from multiarch.dockerfile import InvalidDockerfile
 from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.tree import CannotCopy
 from multiarch.ignorefile import IgnoreFile
+from multiarch.store.atomic import replacing
 from workshop import sha256
 
 
@@ -97,3 +98,11 @@ def test_names_that_are_not_utf8_are_kept(shop):
 def test_a_config_that_is_not_utf8_is_an_error(shop):
     with pytest.raises(InvalidDockerfile, match="holds text that is not UTF-8"):
         shop.build(b"FROM scratch\nCMD echo \xff\n")
+
+
+def test_what_another_step_is_writing_at_this_moment_is_not_in_the_context(shop):
+    with replacing(shop.folder / "dist/two.tar") as stream:
+        stream.write(b"half")
+        assert list((shop.folder / "dist").iterdir())
+        assert context(shop).names("dist") == ()
+    assert context(shop).names("dist") == ("two.tar",)
