@@ -82,6 +82,7 @@ def image(store: Registry | Memory, seed: int = 1) -> Descriptor:
 
 
 def test_a_small_blob_goes_up_in_one_put_and_comes_back_verified(registry: Machine) -> None:
+    # distribution spec 1.1, "POST then PUT"; "Pulling blobs"
     store = repository(registry.host)
     descriptor, content = blob(5000)
     assert not store.has(descriptor)
@@ -92,6 +93,7 @@ def test_a_small_blob_goes_up_in_one_put_and_comes_back_verified(registry: Machi
 
 
 def test_a_large_blob_goes_up_in_chunks(registry: Machine) -> None:
+    # distribution spec 1.1, "Pushing a blob in chunks"
     store = repository(registry.host)
     descriptor, content = blob((5 << 20) + 17)
     store.put(descriptor, content)
@@ -99,6 +101,7 @@ def test_a_large_blob_goes_up_in_chunks(registry: Machine) -> None:
 
 
 def test_a_manifest_keeps_its_bytes_and_gets_tags(registry: Machine) -> None:
+    # distribution spec 1.1, "Pushing Manifests", "Pulling manifests"
     store = repository(registry.host)
     descriptor = image(store)
     store.tag("v1", descriptor)
@@ -112,6 +115,7 @@ def test_a_manifest_keeps_its_bytes_and_gets_tags(registry: Machine) -> None:
 
 
 def test_an_unknown_repository_holds_nothing(registry: Machine) -> None:
+    # distribution spec 1.1, "Checking if content exists in the registry"
     store = repository(registry.host, "nobody/knows")
     descriptor, _ = blob(10)
     assert store.resolve("v1") is None
@@ -122,6 +126,7 @@ def test_an_unknown_repository_holds_nothing(registry: Machine) -> None:
 
 
 def test_all_tags_are_resolved_with_one_request_each(registry: Machine) -> None:
+    # distribution spec 1.1, "Checking if content exists in the registry"
     made = transport()
     store = repository(registry.host, made=made)
     descriptor = image(store)
@@ -135,6 +140,7 @@ def test_all_tags_are_resolved_with_one_request_each(registry: Machine) -> None:
 
 
 def test_a_whole_index_is_copied_into_a_registry_and_back(registry: Machine) -> None:
+    # image spec 1.1, image-index.md; distribution spec 1.1, "Push"
     memory = Memory()
     children = tuple(image(memory, seed) for seed in (1, 2))
     index = Index(children)
@@ -149,6 +155,7 @@ def test_a_whole_index_is_copied_into_a_registry_and_back(registry: Machine) -> 
 
 
 def test_a_blob_is_mounted_from_another_repository(registry: Machine) -> None:
+    # distribution spec 1.1, "Mounting a blob from another repository"
     made = transport()
     descriptor, content = blob(5000)
     repository(registry.host, "team/base", made).put(descriptor, content)
@@ -161,6 +168,7 @@ def test_a_blob_is_mounted_from_another_repository(registry: Machine) -> None:
 
 
 def test_a_mount_that_is_not_possible_leaves_its_session_to_the_put(registry: Machine) -> None:
+    # distribution spec 1.1, "Mounting a blob from another repository": 202
     store = repository(registry.host)
     descriptor, content = blob(5000)
     assert not store.mount(descriptor, Reference(registry.host, "team/base"))
@@ -170,6 +178,7 @@ def test_a_mount_that_is_not_possible_leaves_its_session_to_the_put(registry: Ma
 
 
 def test_what_is_not_what_it_is_called_is_never_put(registry: Machine) -> None:
+    # image spec 1.1, descriptor.md, "Verification"
     store = repository(registry.host)
     for size in (5000, 3 << 20):
         descriptor, content = blob(size)
@@ -191,6 +200,7 @@ def test_content_that_cannot_be_read_is_named(registry: Machine, tmp_path: Path)
 
 
 def test_damaged_and_lost_blobs_are_noticed(registry: Machine) -> None:
+    # image spec 1.1, descriptor.md, "Verification"
     store = repository(registry.host)
     descriptor, content = blob(5000)
     store.put(descriptor, content)
@@ -203,6 +213,7 @@ def test_damaged_and_lost_blobs_are_noticed(registry: Machine) -> None:
 
 
 def test_tags_are_listed_over_pages(registry: Machine) -> None:
+    # distribution spec 1.1, "Listing Tags"; RFC 8288
     def page(*tags: str) -> bytes:
         return json.dumps({"name": "team/demo", "tags": list(tags)}).encode()
 
@@ -220,6 +231,7 @@ def test_tags_are_listed_over_pages(registry: Machine) -> None:
 
 
 def test_referrers_are_found_by_the_fallback_tag(registry: Machine) -> None:
+    # distribution spec 1.1, "Listing Referrers", "Unavailable Referrers API"
     store = repository(registry.host)
     descriptor = image(store)
     assert store.referrers(descriptor) == ()
@@ -292,6 +304,7 @@ def push(host: str, sessions: Path, chunk: int, file: Path) -> subprocess.Popen[
 
 
 def test_an_upload_is_taken_up_again_after_kill(registry: Machine, tmp_path: Path) -> None:
+    # distribution spec 1.1, "Pushing a blob in chunks": the Range of a session
     chunk, file, sessions = 1 << 20, tmp_path / "layer", tmp_path / "sessions"
     file.write_bytes(blob(8 * chunk)[1]().read())
     with FaultProxy(registry.host) as proxy:
