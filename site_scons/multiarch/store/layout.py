@@ -18,7 +18,7 @@ from multiarch.document import LIMIT
 from multiarch.mediatype import MANIFESTS
 from multiarch.reference import Reference, check_tag
 from multiarch.store import BlobMissing
-from multiarch.store.atomic import locked, replacing
+from multiarch.store.atomic import clear_unfinished, locked, replacing
 from multiarch.store.entries import (
     INDEX_FILE,
     MARKER,
@@ -150,10 +150,13 @@ class Layout:
             if not (self._folder / INDEX_FILE).exists():
                 self._write_index(Entries.empty(where=str(self._folder)))
             if not (self._folder / MARKER).exists():
+                clear_unfinished(self._folder / MARKER)
                 with replacing(self._folder / MARKER, durable=True) as sink:
                     sink.write(marker())
 
     def _write_index(self, entries: Entries) -> None:
+        """Replace `index.json`; the caller holds its lock, so what lies unfinished beside it is a killed process's."""
+        clear_unfinished(self._folder / INDEX_FILE)
         with replacing(self._folder / INDEX_FILE, durable=True) as sink:
             sink.write(entries.to_json())
 

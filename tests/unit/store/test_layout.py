@@ -267,3 +267,16 @@ def test_processes_writing_at_once_lose_nothing(folder: Path):
     for number in range(10):
         for name in ("a", "b"):
             assert layout.resolve(f"{name}-{number}") is not None
+
+
+@pytest.mark.parametrize("name", ["index.json", "oci-layout"])
+def test_what_a_killed_process_left_goes_when_the_file_is_written_again(folder: Path, name: str):
+    image = sample()
+    layout = Layout(folder)
+    root = image.fill(layout)
+    left = folder / f".{name}.part-0123456789abcdef"
+    left.write_bytes(b"half")
+    (folder / name).unlink(missing_ok=True)
+    layout.tag("1.0", root)
+    assert not left.exists()
+    assert layout.resolve("1.0") == root
