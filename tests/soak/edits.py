@@ -36,6 +36,7 @@ class EditRun:
         self.sources = Sources(small.plant(folder / "tree", folder / "go.log")).plant()
         self.tree = self.sources.tree
         self.failed_builds = 0
+        self.indexed: object = None  # what the last index was made of
 
     def step(self, number: int) -> None:
         """Edit up to three things, build here and elsewhere, compare."""
@@ -58,10 +59,15 @@ class EditRun:
         if there.status:
             self.failed_builds += 1
             return
-        mine = self.tree.digests()
-        wrong = [path for path, digest in clean.digests().items() if mine.get(path) != digest]
+        mine, wanted = self.tree.digests(), clean.digests()
+        wrong = [path for path, digest in wanted.items() if mine.get(path) != digest]
         if wrong:
             self.differ(f"not as from clean: {', '.join(wrong)}", here, there)
+        members = {path: digest for path, digest in wanted.items() if not path.startswith("bin/")}
+        indexed = (members, self.sources.settings.get("PLATFORMS"), self.sources.settings.get("ANNOTATIONS"))
+        if indexed == self.indexed and any(step.startswith("Index ") for step in here.steps):
+            self.differ("the index is made again of the same images", here)
+        self.indexed = indexed
         again = self.build(self.tree)
         if again.steps or again.status:
             self.differ("the run after is no no-op", here, again)
