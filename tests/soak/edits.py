@@ -13,6 +13,7 @@ from random import Random
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    sys.path.insert(1, str(Path(__file__).resolve().parents[2] / "site_scons"))
 
 from machines import small
 from machines.project import Run
