@@ -94,7 +94,7 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None) -> An
     run: Run = env["MULTIARCH_RUN"]
 
     def found() -> Facts:  # the address as the docker command line finds it: a context is another engine, too
-        return Facts({"name": str(name), "engine": engine(run).environment.get("DOCKER_HOST", "")}, {})
+        return Facts({"name": str(name), "engine": engine(run).endpoint.host}, {})
 
     declare(env, nodes, found, name.familiar, lambda: drifted(nodes[0]))
     env.NoCache(nodes)

@@ -210,7 +210,7 @@ def test_an_endpoint_is_another_engine_by_address_or_by_context(
         bench.build(away, f"RUN echo {endpoint} > /where\n")
         assert bench.files()["where"].content == digest(f"{endpoint}\n".encode())
     nowhere = DockerEngine(bench.given(docker_environment), endpoint="unix:///nowhere.sock")
-    assert (nowhere.refusal(bench.plan("")) or "").startswith("no Docker engine answers at unix:///nowhere.sock: ")
+    assert (nowhere.refusal(bench.plan("")) or "").startswith("unix:///nowhere.sock: no container engine answers: ")
 
 
 def test_an_engine_of_another_system_is_refused(bench: Bench, docker_environment: dict[str, str]):

@@ -8,8 +8,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from . import certificates
+from .registry import free_port
 from .required import go_module_tool, go_tool, missing, required
 
 BUILDX = ("github.com/docker/buildx/cmd/buildx", "v0.38.2")
@@ -53,8 +56,8 @@ def podman_environment(folder: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def docker_environment(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a Docker engine of our own; give an environment whose DOCKER_HOST it is.
+def docker_environment(folder: Path, more: tuple[str, ...] = ()) -> Iterator[dict[str, str]]:
+    """Run a Docker engine of our own, with `more` options; give an environment whose DOCKER_HOST it is.
 
     In its PATH is a docker command line with BuildKit built in and nothing else, as if no plugin were installed.
     """
@@ -66,7 +69,7 @@ def docker_environment(folder: Path) -> Iterator[dict[str, str]]:
     (folder / "bin" / "docker").symlink_to(_docker_before_plugins())
     environment = {"PATH": str(folder / "bin"), "HOME": str(folder), "DOCKER_HOST": socket}
     with _serving(
-        [*map(str, command), "--storage-driver", "vfs"],
+        [*map(str, command), "--storage-driver", "vfs", *more],
         folder,
         [str(folder / "bin" / "docker"), "version"],
         environment,
@@ -147,9 +150,30 @@ def _docker_before_plugins() -> str:
     return missing("docker 20.10", "no docker command line here has BuildKit built in")
 
 
-def docker_context(endpoint: str, folder: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Secured:
+    """A Docker engine that wants certificates: its address, the folder with a client's, the plain way to it."""
+
+    address: str
+    certificates: Path
+    environment: dict[str, str]
+
+
+@contextmanager
+def secured_docker(folder: Path) -> Iterator[Secured]:
+    """Run a Docker engine that listens on loopback for who shows a certificate."""
+    files = certificates.write(folder / "pki")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    told = {"tlscacert": "ca.pem", "tlscert": "server.pem", "tlskey": "server-key.pem"}
+    options = ("--host", address, "--tlsverify", *(f"--{name}={files / file}" for name, file in told.items()))
+    with docker_environment(folder, options) as environment:
+        yield Secured(address, files, environment)
+
+
+def docker_context(endpoint: str, folder: Path, files: Path | None = None) -> dict[str, str]:
     """Make a docker context `other` for an endpoint; return the variables with which it is found."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "DOCKER_CONFIG": str(folder)}
-    create = ["docker", "context", "create", "other", "--docker", f"host={endpoint}"]
+    tls = "" if files is None else f",ca={files / 'ca.pem'},cert={files / 'cert.pem'},key={files / 'key.pem'}"
+    create = ["docker", "context", "create", "other", "--docker", f"host={endpoint}{tls}"]
     subprocess.run(create, env=environment, check=True, capture_output=True)
     return environment

@@ -7,7 +7,7 @@ before it is an error. docker-py, which is slow to import, is imported at the fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,8 @@ from multiarch.engine.harvest.normalising import harvest
 from multiarch.engine.reading import Settled
 from multiarch.engine.reading.recipe import Recipe
 from multiarch.errors import MultiarchError
-from multiarch.store.daemon import Daemon, EngineUnreachable
+from multiarch.store.daemon import Client, Endpoint, EngineUnreachable, endpoint_of
+from multiarch.store.daemon import EngineFailed as Refused
 
 _VERSION = re.compile(r"version (\d+)")
 _PLUGIN_SINCE = 23
@@ -61,24 +62,29 @@ class DockerEngine:
         if endpoint:
             environment["DOCKER_HOST" if "://" in endpoint else "DOCKER_CONTEXT"] = endpoint
         self._asked = environment
+        self._connection: Client | None = None
 
     @cached_property
-    def _environment(self) -> Mapping[str, str]:
-        """The environment with the engine's address instead of a context."""
-        found = Daemon(self._asked).environment
-        return {key: value for key, value in found.items() if key != "DOCKER_CONTEXT"}
+    def _endpoint(self) -> Endpoint:
+        return endpoint_of(self._asked)
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says; asks the engine what it is."""
         try:
-            system = self._system()
-            needed = _needs_buildkit(self._given.reader.recipe(plan), plan)
+            return self._refusal(plan)
         except EngineUnreachable as error:
-            return error.what
+            return f"{error.where}: {error.what}" if error.where else error.what
+        finally:
+            self._close()
+
+    def _refusal(self, plan: BuildPlan) -> str | None:
+        system = self._system()
+        if system != plan.platform.os:
+            return f"the Docker engine at {self._endpoint.where} makes {system} images"
+        try:
+            needed = _needs_buildkit(self._given.reader.recipe(plan), plan)
         except MultiarchError:
             return None  # `build` says what is wrong with the Dockerfile
-        if system != plan.platform.os:
-            return f"the Docker engine at {self._where} makes {system} images"
         if needed is not None and not self._buildkit(system):
             return f"{needed} needs BuildKit, which neither a docker command line nor docker-py has here"
         return None
@@ -87,7 +93,14 @@ class DockerEngine:
         """As Engine says; the image has a name of its own in the engine while it is built, and none afterwards."""
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
-        refusal = self.refusal(plan)
+        try:
+            return self._built(settled, output)
+        finally:
+            self._close()
+
+    def _built(self, settled: Settled, output: Path) -> Descriptor:
+        plan = settled.plan
+        refusal = self._refusal(plan)
         if refusal is not None:
             raise EngineUnavailable(refusal, where=settled.recipe.name, hint="ENGINE=buildx or podman may do it")
         with self._named() as name, staged(settled, self._given.reader) as there:
@@ -99,13 +112,9 @@ class DockerEngine:
                 made = self._by_api(settled, name, saved)
             return harvest(made, settled, output, engine=self.name, warn=self._given.warn)
 
-    @property
-    def _where(self) -> str:
-        return self._environment.get("DOCKER_HOST") or "the usual socket"
-
     def _system(self) -> str:
         with self._asking() as api:
-            return Document.of(api.info(), where=self._where).required("OSType")
+            return Document.of(api.info(), where=self._endpoint.where).required("OSType")
 
     def _buildkit(self, system: str) -> bool:
         """Whether a docker command line here can build with BuildKit."""
@@ -119,7 +128,7 @@ class DockerEngine:
         return version is not None and int(version[1]) < _PLUGIN_SINCE
 
     def _by_command(self, settled: Settled, name: str, places: tuple[Path, Path]) -> None:
-        programs = Programs(self._environment, self._given.programs.tell)
+        programs = Programs(self._asked, self._given.programs.tell)
         docker = programs.find("docker") or "docker"
         command = [docker, "build", "--progress", "plain", "--tag", name, "--file", str(places[0]), *flags(settled)]
         for secret in settled.plan.secrets:
@@ -127,13 +136,15 @@ class DockerEngine:
         if programs.ask([docker, "buildx", "version"])[0]:
             command += ["--provenance=false", "--load"]
         command.append(str(places[1]))
-        # `default` is the engine of DOCKER_HOST, whatever builder the user has in use.
-        more = {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": "default"}
+        # The builder is the engine itself, whatever builder the user has in use; it is called as its context is.
+        context = self._endpoint.context
+        more = {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": context or "default"}
+        more |= {"DOCKER_CONTEXT": context} if context else {}
         programs.run(command, where=settled.recipe.name, doing="docker build", more=more)
 
     def _by_api(self, settled: Settled, name: str, saved: Path) -> Made:
         made = self._legacy(settled, name, saved, cached=True)
-        found = ImageConfig.from_json(made.config, where=self._where).platform
+        found = ImageConfig.from_json(made.config, where=self._endpoint.where).platform
         if found.architecture != settled.plan.platform.architecture:
             made = self._legacy(settled, name, saved, cached=False)
         return made
@@ -152,7 +163,7 @@ class DockerEngine:
     def _read(self, items: Iterable[object], settled: Settled) -> None:
         """Read the stream of a build to its end: an error of the engine is an item of it, not an exception."""
         for item in items:
-            said = Document.of(item, where=self._where)
+            said = Document.of(item, where=self._endpoint.where)
             failed = said.text("error")
             if failed:
                 raise EngineFailed(f"the Docker engine says: {' '.join(failed.split())}", where=settled.recipe.name)
@@ -178,29 +189,19 @@ class DockerEngine:
 
     @contextmanager
     def _asking(self) -> Iterator[_Api]:
-        """The engine's API; what it raises within the block is translated."""
-        import docker
-        import requests
-
-        client = None
+        """The engine's API; one connection for a build, as one by ssh takes its time."""
+        if self._connection is None:
+            self._connection = Client(self._endpoint, self._asked, seconds=_SECONDS)
         try:
-            client = docker.DockerClient.from_env(
-                environment=dict(self._environment),
-                timeout=_SECONDS,
-                use_ssh_client=self._where.startswith("ssh://"),
-            )
-            yield cast("_Api", client.api)
-        except docker.errors.APIError as error:
-            said = " ".join(str(error.explanation or error).split())
-            raise EngineFailed(f"the Docker engine says: {said}", where=self._where) from None
-        except (docker.errors.DockerException, requests.RequestException, FileNotFoundError) as error:
-            raise EngineUnreachable(
-                f"no Docker engine answers at {self._where}: {' '.join(str(error).split())}",
-                hint="start Docker, or set DOCKER_HOST to the engine's address",
-            ) from None
-        finally:
-            if client is not None:
-                client.close()
+            with self._connection.asking() as api:
+                yield cast("_Api", api)
+        except Refused as error:
+            raise EngineFailed(error.what, where=error.where) from None
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def _legacy_settings(settled: Settled, name: str, stream: BinaryIO, *, cached: bool) -> dict[str, object]:

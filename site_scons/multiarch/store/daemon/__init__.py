@@ -1,6 +1,7 @@
 """A container engine on this machine or another, over Docker's API (moby, api/swagger.yaml): images get in by `load`.
 
-Podman's Docker-compatible socket works as well. docker-py, which is slow to import, is imported at the first use.
+Podman's Docker-compatible socket works as well. Room by room: `endpoint` (where it is), `client` (the connection),
+`ssh` (a connection by ssh, as `ssh://winbox` wants it).
 """
 
 from __future__ import annotations
@@ -10,28 +11,19 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 from multiarch.digest import Digest
 from multiarch.document import Document
-from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from multiarch.reference import Reference
+from multiarch.store.daemon.client import Client, EngineFailed, one_line
+from multiarch.store.daemon.endpoint import Endpoint, EngineUnreachable, endpoint_of
 
-if TYPE_CHECKING:
-    import docker
+__all__ = ["Client", "Daemon", "Endpoint", "EngineFailed", "EngineUnreachable", "endpoint_of", "one_line", "runnable"]
 
-_USUAL = "the usual socket"
 _SECONDS = 600
 """How long one answer may take; an engine unpacks what it loads before it answers."""
-
-
-class EngineUnreachable(MultiarchError):
-    """No engine answers where it should be."""
-
-
-class EngineFailed(MultiarchError):
-    """An engine that answered could not do what it was asked for."""
 
 
 class _Api(Protocol):
@@ -53,7 +45,7 @@ class Daemon:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
-        self._client: docker.DockerClient | None = None
+        self._client: Client | None = None
 
     def __enter__(self) -> Daemon:  # noqa: PYI034  # Self is newer than Python 3.10; there are no subclasses
         return self
@@ -68,20 +60,12 @@ class Daemon:
     @property
     def where(self) -> str:
         """The engine's address, for messages."""
-        return self._found.get("DOCKER_HOST") or _USUAL
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """The environment, in it the DOCKER_HOST that the context in use stands for."""
-        return self._found
+        return self.endpoint.where
 
     @cached_property
-    def _found(self) -> dict[str, str]:
-        """The environment with the DOCKER_HOST that the context in use stands for."""
-        if self._environment.get("DOCKER_HOST"):
-            return self._environment
-        host = _context_host(self._environment)
-        return self._environment if host is None else {**self._environment, "DOCKER_HOST": host}
+    def endpoint(self) -> Endpoint:
+        """Where the engine is."""
+        return endpoint_of(self._environment)
 
     def load(self, archive: Path, reference: Reference) -> Digest:
         """Load a release archive and return the engine's identity of the image that it names `reference`.
@@ -128,22 +112,10 @@ class Daemon:
 
     @contextmanager
     def _asking(self) -> Iterator[_Api]:
-        """The engine's API; what it raises within the block is translated."""
-        import docker
-        import requests
-
-        try:
-            if self._client is None:
-                self._client = docker.DockerClient.from_env(environment=self._found, timeout=_SECONDS)
-            yield cast("_Api", self._client.api)
-        except docker.errors.APIError as error:
-            raise EngineFailed(_says(error.explanation or error), where=self.where) from None
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-            raise EngineUnreachable(
-                f"no container engine answers: {_one_line(error)}",
-                where=self.where,
-                hint="start Docker or Podman, or set DOCKER_HOST to the engine's address",
-            ) from None
+        if self._client is None:
+            self._client = Client(self.endpoint, self._environment, seconds=_SECONDS)
+        with self._client.asking() as api:
+            yield cast("_Api", api)
 
 
 def runnable(host: Platform, platforms: Iterable[Platform]) -> tuple[Platform, ...]:
@@ -154,43 +126,10 @@ def runnable(host: Platform, platforms: Iterable[Platform]) -> tuple[Platform, .
     return tuple(platform for platform in platforms if platform.matches(host))
 
 
-def _context_host(environment: Mapping[str, str]) -> str | None:
-    """The address in the docker CLI's context in use; None for the default one (docker/cli, cli/context/store)."""
-    home = environment.get("HOME") or environment.get("USERPROFILE")
-    folder = environment.get("DOCKER_CONFIG") or (str(Path(home, ".docker")) if home else None)
-    if folder is None:
-        return None
-    name = environment.get("DOCKER_CONTEXT")
-    if not name:
-        try:
-            name = Document.parse(Path(folder, "config.json").read_bytes(), where="config.json").text("currentContext")
-        except (OSError, MultiarchError):
-            return None  # a broken config is an error of those who need it
-    if not name or name == "default":
-        return None
-    file = Path(folder, "contexts", "meta", Digest.of(name.encode()).hex, "meta.json")
-    try:
-        endpoints = Document.parse(file.read_bytes(), where=str(file)).nested("Endpoints")
-    except OSError:
-        raise EngineUnreachable(
-            f"docker's context '{name}' is not there", hint="docker context ls names them; or set DOCKER_HOST"
-        ) from None
-    engine = None if endpoints is None else endpoints.nested("docker")
-    return None if engine is None else engine.text("Host")
-
-
 def _check(items: Iterable[object], where: str) -> None:
     """Read an engine's stream of progress to its end; EngineFailed for the item that is an error."""
     for item in items:
         said = Document.of(item, where=where)
         failed = said.text("error")
         if failed:
-            raise EngineFailed(_says(failed), where=where)
-
-
-def _says(what: object) -> str:
-    return f"the engine says: {_one_line(what)}"
-
-
-def _one_line(what: object) -> str:
-    return " ".join(str(what).split())
+            raise EngineFailed(f"the engine says: {one_line(failed)}", where=where)
