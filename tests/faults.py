@@ -96,12 +96,14 @@ def kind_of(method: str, path: str) -> str:
 class FaultProxy:
     """Listens on `host` and passes on to `upstream` (`127.0.0.1:PORT`), token requests to `tokens`.
 
+    The realm of a challenge becomes this proxy, where there are `tokens`, or the host `realm`.
     With `tls` it speaks nothing else; without, it answers a TLS handshake as Go's servers do. `rate` limits bodies, in bytes
     a second. `latency` is a round trip in seconds: paid once when a connection begins, as TCP does, and once a request.
     """
 
     upstream: str
     tokens: str | None = None
+    realm: str = ""
     latency: float = 0.0
     rate: float = 0.0
     tls: ssl.SSLContext | None = None
@@ -292,8 +294,8 @@ class FaultProxy:
             return False
         challenge = answer.get("WWW-Authenticate")
         if challenge is not None:
-            if self.tokens:
-                challenge = re.sub(r'realm="http://[^/"]+', f'realm="http://{self.host}', challenge)
+            if self.tokens or self.realm:
+                challenge = re.sub(r'realm="http://[^/"]+', f'realm="http://{self.realm or self.host}', challenge)
                 answer.put("WWW-Authenticate", challenge)
             self._challenge = challenge
         if fault is not None and fault.digest is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
 from multiarch.store.http import Settings, Transport, Unreachable, UntrustedHost
+from multiarch.store.http.wire import Wire
 from multiarch.store.registry import Registry
 
 QUICK = Settings(backoff=0.01, attempts=3, connect_timeout=3, read_timeout=5)
@@ -169,6 +172,58 @@ def test_a_proxy_is_used_and_its_password_is_not_told(registry: Machine) -> None
         assert any(seen.path.startswith("http://registry.invalid:5000/v2/team/demo/") for seen in proxy.seen)
     text = failure("registry.invalid:5000", settings)
     assert text == "HOST: the proxy for it cannot be reached (tried 3 times)\n  hint: see HTTPS_PROXY and NO_PROXY"
+
+
+def test_a_connection_that_was_opened_ahead_is_the_one_that_is_used(secure: FaultProxy) -> None:
+    wire = Wire(QUICK, threading.Event())
+    wire.connect(f"https://{secure.host}/")
+    time.sleep(0.3)  # until the tickets of TLS 1.3 wait in it
+    assert wire.send("HEAD", f"https://{secure.host}/v2/", ()).status == 200
+    assert secure.connections == 1
+
+
+def test_a_connection_that_was_opened_ahead_and_cut_is_opened_again(secure: FaultProxy) -> None:
+    wire = Wire(QUICK, threading.Event())
+    wire.connect(f"https://{secure.host}/")
+    secure.refuse()
+    secure.listen()
+    assert wire.send("HEAD", f"https://{secure.host}/v2/", ()).status == 200
+
+
+def test_a_host_that_was_given_up_is_not_tried_again_at_once(registry: Machine) -> None:
+    with FaultProxy(registry.host) as proxy:
+        made = Transport(QUICK, Credentials({}, Path("/nowhere")))
+        told = []
+        for change in (proxy.refuse, proxy.listen):
+            change()
+            with pytest.raises(Unreachable) as raised:
+                Registry(made, Reference(proxy.host, "team/demo")).resolve("v1")
+            told.append(str(raised.value).replace(proxy.host, "HOST"))
+        assert (
+            told
+            == ["HOST: no connection: Connection refused (tried 3 times)\n  hint: does the registry run there?"] * 2
+        )
+        assert proxy.connections == 0
+        assert resolve(proxy.host, QUICK) is None
+
+
+def test_a_port_where_nobody_listens_is_tried_four_times_at_most(registry: Machine) -> None:
+    with FaultProxy(registry.host) as gone:
+        pass
+    assert "(tried 4 times)" in failure(gone.host, replace(QUICK, attempts=9))
+
+
+@pytest.mark.parametrize(
+    ("number", "tried"), [(socket.EAI_NONAME, ""), (socket.EAI_AGAIN, " (tried 3 times)")], ids=["unknown", "not told"]
+)
+def test_a_name_that_does_not_exist_is_looked_up_once(number: int, tried: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*_: object, **__: object) -> object:
+        raise socket.gaierror(number, "as a name server says it")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert failure("registry.invalid", replace(QUICK, attempts=9)) == (
+        f"HOST: no address is known for this name{tried}\n  hint: see REGISTRY, and the network"
+    )
 
 
 def test_a_registry_that_comes_back_is_waited_for(registry: Machine) -> None:

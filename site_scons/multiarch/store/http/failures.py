@@ -15,13 +15,24 @@ class Cancelled(MultiarchError):
 
 
 class Transient(MultiarchError):
-    """A failure that may be gone in a moment; `pause` is how many seconds the server asks us to wait, if it does."""
+    """A failure that may be gone in a moment.
+
+    `pause` is how many seconds the server asks us to wait, if it does; `tries` how often it makes sense to try such a
+    thing in all, where that is less than the settings allow.
+    """
 
     def __init__(
-        self, what: str, *, where: str | None = None, hint: str | None = None, pause: float | None = None
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        pause: float | None = None,
+        tries: int | None = None,
     ) -> None:
         super().__init__(what, where=where, hint=hint)
         self.pause = pause
+        self.tries = tries
 
     def tried(self, count: int) -> Transient:
         """The same failure, saying how often it was met."""
@@ -33,6 +44,14 @@ class Transient(MultiarchError):
 
 class Unreachable(Transient):
     """No connection."""
+
+
+class GivenUp(Unreachable):
+    """A host that was tried often enough a moment ago: the same error at once, and not from the first try again."""
+
+    def tried(self, count: int) -> GivenUp:  # noqa: ARG002  # how often it was tried stands in it already
+        """The same failure."""
+        return self
 
 
 class Interrupted(Unreachable):

@@ -21,11 +21,13 @@ from multiarch.store.http.challenge import parse_challenges
 from multiarch.store.http.exchange import Answer, Request, Settings
 from multiarch.store.http.failures import (
     Cancelled,
+    GivenUp,
     Interrupted,
     RegistryFailed,
     RegistryRefused,
     TooManyRequests,
     Transient,
+    Unreachable,
     retry_after,
     unauthorized,
 )
@@ -36,6 +38,7 @@ _T = TypeVar("_T")
 _REDIRECTS = 5
 _POLL_S = 0.2
 _SHOWN = 400
+_GIVEN_UP_S = 60.0
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_LARGE, _TOO_MANY = 400, 401, 403, 408, 413, 429
 _FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
 _READS = ("GET", "HEAD")
@@ -53,6 +56,7 @@ class _Host:
     probe: Future[str] | None = None
     scouted: bool = False
     known: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
 
 
 class Transport:
@@ -69,6 +73,7 @@ class Transport:
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str], threading.Semaphore] = {}
         self._hosts: dict[str, _Host] = {}
+        self._given_up: dict[str, tuple[GivenUp, float]] = {}  # by host:port; until when
         self._wire = Wire(settings, self._cancelled)
         self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
 
@@ -86,11 +91,15 @@ class Transport:
         finally:
             if scout:
                 host.known.set()
+                host.reached.set()
         self._refuse(request, answer)
         return answer
 
     def patiently(self, attempt: Callable[[], _T], *, limit: float | None = None) -> _T:
-        """Call `attempt` until it raises no Transient, with growing pauses; the last one when tries or time run out."""
+        """Call `attempt` until it raises no Transient, with growing pauses; the last one when tries or time run out.
+
+        A host that could not be reached by then is not tried again for some seconds: the same error comes at once.
+        """
         end = None if limit is None else time.monotonic() + limit
         for count in itertools.count(1):
             self.check()
@@ -99,7 +108,7 @@ class Transport:
             except Transient as error:
                 pause = self._pause(count, error)
                 if pause is None or (end is not None and time.monotonic() + pause >= end):
-                    raise error.tried(count) from None
+                    raise self._give_up(error.tried(count)) from None
                 if self._cancelled.wait(pause):
                     raise Cancelled from None
         raise AssertionError  # pragma: no cover  # itertools.count does not end
@@ -153,10 +162,26 @@ class Transport:
         if self._cancelled.is_set():
             raise Cancelled
 
+    def _give_up(self, error: Transient) -> Transient:
+        """Remember a host that was tried often enough: other requests, and the next step, need not do it again."""
+        if type(error) is Unreachable and error.where is not None:
+            with self._lock:
+                given_up = GivenUp(error.what, where=error.where, hint=error.hint, tries=1)
+                self._given_up[error.where] = (given_up, time.monotonic() + _GIVEN_UP_S)
+        return error
+
+    def _check_given_up(self, netloc: str) -> None:
+        with self._lock:
+            error, until = self._given_up.get(netloc, (None, 0.0))
+        if error is not None and time.monotonic() < until:
+            raise error
+
     # -- authorization ---------------------------------------------------------------------------------------------
 
     def _is_scout(self, host: _Host, request: Request) -> bool:
         """Whether this request finds out for the others how the host wants to be asked; the others wait for it here.
+
+        They connect meanwhile, so that they lose no round trip when they know.
 
         A host in INSECURE that we know no login for is not scouted: it would cost a local registry a round trip.
         """
@@ -165,7 +190,11 @@ class Transport:
         with self._lock:
             first, host.scouted = not host.scouted, True
         if not first:
-            host.known.wait(self.settings.connect_timeout + self.settings.read_timeout)
+            patience = self.settings.connect_timeout + self.settings.read_timeout
+            if host.reached.wait(patience) and not host.known.is_set():
+                with contextlib.suppress(MultiarchError):  # the request itself will meet it
+                    self._wire.connect(self._absolute(host, "/"))
+            host.known.wait(patience)
         return first
 
     def _authorized(self, host: _Host, request: Request) -> Answer:
@@ -184,6 +213,7 @@ class Transport:
 
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
+        self._check_given_up(_netloc(url))
         answer = self._wire.send(method, url, headers, body or None)
         if answer.status in _FAILED:
             raise self._transient(answer, f"the token service {public_url(url)}", _netloc(url))
@@ -230,7 +260,7 @@ class Transport:
 
     def _pause(self, count: int, error: Transient) -> float | None:
         longest = self.settings.longest_pause
-        if count >= self.settings.attempts or (error.pause or 0) > longest:
+        if count >= min(self.settings.attempts, error.tries or count + 1) or (error.pause or 0) > longest:
             return None
         own = min(self.settings.backoff * 2.0 ** (count - 1), longest)
         # Jitter, so that many builds that failed together do not come back together.
@@ -247,6 +277,8 @@ class Transport:
                 insecure = self.settings.may_be_plain(netloc)
                 slots = threading.BoundedSemaphore(self.settings.uploads)
                 host = self._hosts[registry] = _Host(netloc, insecure, slots, None if insecure else "https")
+                if not insecure:
+                    host.reached.set()
             return host
 
     def _absolute(self, host: _Host, url: str) -> str:
@@ -285,6 +317,7 @@ class Transport:
 
     def _speculate(self, host: _Host, request: Request) -> Answer | None:
         """Find out whether an insecure host speaks TLS; None when the request has to be sent now that it is known."""
+        self._check_given_up(host.netloc)
         probe = self._probe(host)
         answer: Answer | None = None
         failure: Transient | None = None
@@ -301,6 +334,7 @@ class Transport:
                     host.probe = None
                 raise failure or _silent(host.netloc, error) from None
             host.scheme = "http"
+        host.reached.set()
         if host.scheme == "http" and failure is not None:
             raise failure
         return answer if host.scheme == "http" else None
@@ -319,6 +353,7 @@ class Transport:
             probe.set_exception(error)
 
     def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
+        self._check_given_up(_netloc(url))
         body: Outgoing | None = None
         if request.body is not None:
             body = Outgoing(request.body, request.length, self.check)

@@ -12,7 +12,7 @@ import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from multiarch.document import LIMIT
 from multiarch.errors import MultiarchError
@@ -32,6 +32,10 @@ _BLOCK = 1 << 18
 _ERROR_BYTES = 1 << 16
 _AGENT = "multiarch/1"
 _POLL_S = 0.25
+_REFUSED_TRIES = 4
+"""How often at most a host is tried where nobody listens: one that starts anew is there within seconds, or not."""
+_SILENT_TRIES = 2
+_UNKNOWN_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 
 
 class UnreadableContent(MultiarchError):
@@ -143,6 +147,10 @@ class Live:
                 self.is_verified = True  # or the user wants it so (INSECURE): urllib3 would warn on stderr
                 live.add(self)
 
+            @property
+            def is_connected(self) -> bool:
+                return super().is_connected or (self.sock is not None and _only_tickets(self.sock))
+
         class PlainPool(urllib3.HTTPConnectionPool):
             ConnectionCls = Plain
 
@@ -168,6 +176,26 @@ class Live:
                 with contextlib.suppress(OSError):
                     # The plain socket's own shutdown: that of TLS would pull the session from under its reader.
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def _only_tickets(sock: socket.socket) -> bool:
+    """Whether what waits in an idle TLS connection is no more than the tickets that TLS 1.3 sends after its handshake.
+
+    urllib3 takes any bytes there for the end of the connection; one that was opened ahead of its request would be lost.
+    """
+    import ssl
+
+    before = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        sock.recv(1)
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.settimeout(before)
+    return False
 
 
 def _watch(live: weakref.ref[Live], cancelled: threading.Event) -> None:
@@ -233,6 +261,35 @@ class Wire:
     def _check(self) -> None:
         if self._cancelled.is_set():
             raise Cancelled
+
+    def connect(self, url: str) -> None:
+        """Open one more connection to the host of `url`, which the next request that finds no other one takes.
+
+        Nothing is done for a host behind a proxy. Raises as `send`.
+        """
+        import urllib3
+
+        self._check()
+        netloc = urllib.parse.urlsplit(url).netloc
+        manager = self._pool(url)
+        if isinstance(manager, urllib3.ProxyManager):
+            return
+        pool: Any = manager.connection_from_url(url)  # there is no public way to connect ahead of a request
+        idle = []
+        while not (connection := pool._get_conn()).is_closed:  # noqa: SLF001
+            idle.append(connection)
+        for each in idle:
+            pool._put_conn(each)  # noqa: SLF001
+        connection.timeout = self._settings.connect_timeout
+        try:
+            connection.connect()
+        except (urllib3.exceptions.HTTPError, OSError) as error:  # what `urlopen` makes one kind of
+            connection.close()
+            self._check()
+            known = error if isinstance(error, urllib3.exceptions.HTTPError) else urllib3.exceptions.ProtocolError()
+            raise explain(known, netloc, self._settings.connect_timeout, self._settings.connect_timeout) from None
+        finally:
+            pool._put_conn(connection)  # noqa: SLF001
 
     def speaks_tls(self, netloc: str) -> bool:
         """Whether TLS is spoken at `host[:port]`; Unreachable when nobody is there. The connection is kept."""
@@ -305,16 +362,24 @@ def explain(error: urllib3.exceptions.HTTPError, netloc: str, connect: float, re
     if isinstance(error, exceptions.SSLError):
         return _untrusted(error, netloc)
     if isinstance(error, exceptions.NameResolutionError):
-        return Unreachable("no address is known for this name", where=netloc, hint="see REGISTRY, and the network")
+        hint = "see REGISTRY, and the network"
+        return Unreachable("no address is known for this name", where=netloc, hint=hint, tries=_name_tries(error))
     if isinstance(error, exceptions.NewConnectionError):
         cause = error.__cause__ or error.__context__
         why = cause.strerror if isinstance(cause, OSError) and cause.strerror else "not possible"
-        return Unreachable(f"no connection: {why}", where=netloc, hint="does the registry run there?")
+        hint = "does the registry run there?"
+        return Unreachable(f"no connection: {why}", where=netloc, hint=hint, tries=_REFUSED_TRIES)
     if isinstance(error, exceptions.ConnectTimeoutError):
-        return Unreachable(f"no connection within {connect:g} s", where=netloc)
+        return Unreachable(f"no connection within {connect:g} s", where=netloc, tries=_SILENT_TRIES)
     if isinstance(error, exceptions.TimeoutError):
         return Interrupted(f"no answer within {read:g} s", where=netloc)
     return Interrupted("the connection was cut", where=netloc)
+
+
+def _name_tries(error: urllib3.exceptions.NameResolutionError) -> int:
+    """Once, for a name that does not exist; some times, when the name server did not say."""
+    cause = error.__cause__
+    return 1 if isinstance(cause, socket.gaierror) and cause.errno in _UNKNOWN_NAME else _REFUSED_TRIES - 1
 
 
 def _untrusted(error: urllib3.exceptions.SSLError, netloc: str) -> MultiarchError:
