@@ -6,13 +6,13 @@ the *platform's* manifest: an index is published anew whenever any of its platfo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiarch.digest import Digest, InvalidDigest
 from multiarch.errors import MultiarchError
 from multiarch.mediatype import is_index
 from multiarch.platform import InvalidPlatform, Platform
+from multiarch.record import dataclass
 from multiarch.reference import InvalidReference, Reference
 
 if TYPE_CHECKING:

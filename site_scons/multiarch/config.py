@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, replace
 
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.document import Document, InvalidDocument, canonical
 from multiarch.mediatype import CONFIG
 from multiarch.platform import Platform
+from multiarch.record import dataclass, replace
 
 
 def instant(epoch: int) -> str:

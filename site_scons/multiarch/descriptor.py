@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from multiarch.digest import Digest
 from multiarch.document import Document, InvalidDocument
 from multiarch.platform import Platform
+from multiarch.record import dataclass, replace
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"

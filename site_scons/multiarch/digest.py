@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass
 
 _LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+\Z")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass
 
 LIMIT = 4 << 20
 """Bytes of the largest manifest, index or config that is read (distribution spec 1.1, "Pushing Manifests": 4 MiB)."""

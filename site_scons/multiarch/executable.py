@@ -10,12 +10,12 @@ import enum
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO
 
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
+from multiarch.record import dataclass
 
 HEAD = 4096
 """As many bytes from the beginning as `identify` and `is_executable_head` ever look at."""

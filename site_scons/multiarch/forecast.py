@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 
@@ -14,6 +13,7 @@ from multiarch.document import readable
 from multiarch.errors import MultiarchError
 from multiarch.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
 from multiarch.platform import Platform
+from multiarch.record import dataclass, replace
 from multiarch.reference import Reference
 
 Observed: TypeAlias = "Digest | MultiarchError | None"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass
 from multiarch.wildcard import BadPattern, Wildcard, match_glob
 
 __all__ = ["IgnoreFile", "InvalidIgnoreFile", "Pattern", "State", "match_glob"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from multiarch.config import ImageConfig
@@ -13,6 +12,7 @@ from multiarch.document import InvalidDocument
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_foreign
 from multiarch.platform import Platform
+from multiarch.record import dataclass
 from multiarch.reference import Reference
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from multiarch.descriptor import Descriptor
 from multiarch.document import Document, InvalidDocument, canonical
 from multiarch.errors import MultiarchError
 from multiarch.mediatype import INDEX, is_index
 from multiarch.platform import Platform
+from multiarch.record import dataclass
 
 
 class IncompleteIndex(MultiarchError):

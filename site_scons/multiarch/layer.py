@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
 from multiarch.gzipstream import BlockWriter, member
+from multiarch.record import dataclass, replace
 from multiarch.tarheader import DIRECTORY, END, FILE, HARDLINK, SYMLINK, Header, padding
 
 WHITEOUT = ".wh."

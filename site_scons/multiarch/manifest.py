@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from multiarch.descriptor import Descriptor
 from multiarch.document import Document, InvalidDocument, canonical
 from multiarch.mediatype import MANIFEST, is_manifest
+from multiarch.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

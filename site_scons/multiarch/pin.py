@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
@@ -16,6 +15,7 @@ from multiarch.plan import Policy
 from multiarch.platform import Platform
 from multiarch.publish import publish
 from multiarch.receipt import Receipt
+from multiarch.record import replace
 from multiarch.reference import Reference
 from multiarch.store import Source, Store, read
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass
 from multiarch.reference import Reference
 
 

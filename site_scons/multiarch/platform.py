@@ -10,10 +10,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass, replace
 
 _SYSTEM = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+")

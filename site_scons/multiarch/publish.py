@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from multiarch.descriptor import Descriptor
@@ -11,6 +10,7 @@ from multiarch.digest import Digest
 from multiarch.mediatype import is_index
 from multiarch.plan import Move, Policy, TagMoved, TagPlan, plan_tag
 from multiarch.receipt import Receipt
+from multiarch.record import dataclass
 from multiarch.reference import Reference
 from multiarch.store import Copied, Source, Store, copy, read
 

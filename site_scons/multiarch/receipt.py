@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from multiarch.descriptor import Descriptor
 from multiarch.document import Document, InvalidDocument, readable
+from multiarch.record import dataclass
 from multiarch.reference import Reference
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from multiarch.digest import Digest, InvalidDigest
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass, replace
 
 DOCKER_HUB = "docker.io"
 _OFFICIAL = "library/"

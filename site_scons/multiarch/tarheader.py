@@ -5,9 +5,8 @@ Only fields that are given get in: no names of users, no clock. Equal fields giv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass
 
 RECORD = 512
 """Every header is a multiple of it, and every content is filled up to one, in bytes."""

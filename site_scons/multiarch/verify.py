@@ -9,7 +9,6 @@ import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from multiarch.descriptor import Descriptor
@@ -21,6 +20,7 @@ from multiarch.manifest import Manifest
 from multiarch.mediatype import MANIFESTS, is_foreign, is_index
 from multiarch.platform import Platform
 from multiarch.receipt import Receipt
+from multiarch.record import dataclass, field
 from multiarch.reference import Reference
 from multiarch.store import BlobMissing, Store, read
 

@@ -7,9 +7,9 @@ leading `v` allowed) first, then by PEP 440.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass
 from multiarch.reference import InvalidReference, check_tag
 
 _SEMVER = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from multiarch.digest import Digest
 from multiarch.document import Document, keyed, readable
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass, field
 
 FEW = 3
 """How many changes are told one by one; the rest is a number."""

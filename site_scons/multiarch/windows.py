@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from multiarch.layer import Entry, InvalidEntry, Kind
+from multiarch.record import replace
 
 FILES, HIVES = "Files", "Hives"
 _ATTRIBUTES, _SECURITY = "MSWINDOWS.fileattr", "MSWINDOWS.rawsd"

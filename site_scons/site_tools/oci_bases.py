@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from multiarch.document import Document, InvalidDocument, readable
 from multiarch.engine import Base
 from multiarch.errors import MultiarchError
+from multiarch.record import replace
 from multiarch.reference import Reference
 from oci_run import PRIVATE, Run
 from oci_steps import write

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform as platform_of_host
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from multiarch.engine.glance import Reached
 from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
+from multiarch.record import replace
 from multiarch.why import Facts
 from oci_bases import keep, known, unlocked
 from oci_nodes import declare, track

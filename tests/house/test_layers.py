@@ -14,7 +14,10 @@ TOOLS = ROOT / "site_scons" / "site_tools"
 
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
 FLOORS = (
-    ("errors", "digest", "document", "mediatype", "platform", "reference", "version", "statcache", "treelock"),
+    (
+        "record", "errors", "digest", "document", "mediatype", "platform", "reference", "version", "statcache",
+        "treelock",
+    ),
     ("descriptor", "config", "manifest", "index", "receipt"),
     (
         "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "layer", "windows", "image",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.dockerfile.gotext import lower
+from multiarch.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

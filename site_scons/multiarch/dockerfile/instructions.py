@@ -7,9 +7,9 @@ Nothing is expanded yet: `$NAME` stands as written, quotes and escapes too (`ENV
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from multiarch.dockerfile.parser import Heredoc
+from multiarch.record import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

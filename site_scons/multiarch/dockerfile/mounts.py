@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.dockerfile.flags import nearest
 from multiarch.dockerfile.gotext import lower, quoted
 from multiarch.dockerfile.numbers import boolean, size, unsigned
+from multiarch.record import dataclass, field
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _TYPES = frozenset({"bind", "cache", "tmpfs", "secret", "ssh"})

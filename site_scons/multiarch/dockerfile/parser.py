@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from multiarch.dockerfile import forms
 from multiarch.dockerfile.directives import BOM, MAX_LINE, Head, directive
 from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.dockerfile.gotext import SPACE, decode, lower, runes
 from multiarch.dockerfile.shell import Lexing, lex
+from multiarch.record import dataclass, replace
 
 _HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)\Z")
 _CONTINUED = {

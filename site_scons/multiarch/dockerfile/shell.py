@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.dockerfile.glob import replaced, without_prefix, without_suffix
 from multiarch.dockerfile.gotext import SPACE, quoted, runes
+from multiarch.record import dataclass
 
 _SPECIAL = "@*#?-$!0"  # POSIX XCU 2.5.2: parameters with names of one character
 

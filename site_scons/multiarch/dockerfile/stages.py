@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TypedDict
 
@@ -38,6 +37,7 @@ from multiarch.dockerfile.instructions import (
 )
 from multiarch.dockerfile.numbers import duration
 from multiarch.dockerfile.parser import Dockerfile, Heredoc, Instruction, heredoc
+from multiarch.record import replace
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)

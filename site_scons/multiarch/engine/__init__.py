@@ -6,12 +6,12 @@ The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerf
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
+from multiarch.record import dataclass
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor

@@ -11,7 +11,6 @@ import json
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from multiarch.digest import Digest
 from multiarch.document import keyed
 from multiarch.engine import BuildPlan
 from multiarch.platform import Platform
+from multiarch.record import dataclass
 
 _FORMAT = "glances 1"
 _LIMIT = 4096

@@ -6,13 +6,13 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from multiarch.golang.listing import Listing, Run, list_packages
 from multiarch.golang.toolchain import Toolchain
 from multiarch.golang.tree import Tree, walk
+from multiarch.record import dataclass, field
 from multiarch.statcache import StatCache, replace_text
 
 _FORMAT = "go list 1"

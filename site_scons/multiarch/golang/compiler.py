@@ -9,7 +9,6 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from multiarch.errors import MultiarchError
@@ -19,6 +18,7 @@ from multiarch.golang.listing import Run, without_index
 from multiarch.golang.project import overlaid
 from multiarch.golang.recipe import GoBuild, command, flag_value, flags_of
 from multiarch.golang.toolchain import Toolchain
+from multiarch.record import replace
 
 _ARCHIVE = b"!<arch>\n"
 _NO_COMPILER = re.compile(r'C compiler "([^"]*)" not found|exec: "([^"]*)": executable file not found|requires cgo')

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass, field
 
 _FORMAT = "go inputs 1"
 _SHOWN = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from multiarch.golang import compose, recipe
@@ -18,6 +17,7 @@ from multiarch.golang.project import Project, locate
 from multiarch.golang.recipe import GoBuild
 from multiarch.golang.toolchain import Toolchain
 from multiarch.golang.tree import Tree, look, walk
+from multiarch.record import dataclass
 from multiarch.statcache import StatCache
 
 _AT_ONCE = 4

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from multiarch.golang.toolchain import Toolchain
+from multiarch.record import dataclass, field
 
 _FILES = (
     *("GoFiles", "CgoFiles", "CFiles", "CXXFiles", "MFiles", "HFiles", "FFiles", "SFiles"),
@@ -47,11 +47,15 @@ class Package:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Package:
-        """The reverse of `dataclasses.asdict`, from JSON's lists; TypeError for anything else."""
+        """The reverse of `to_json`; TypeError for anything else."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }
         return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields by name."""
+        return {name: getattr(self, name) for name in Package.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Listing:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and mappings."""
-        return {"packages": [asdict(package) for package in self.packages], "closures": dict(self.closures)}
+        return {"packages": [package.to_json() for package in self.packages], "closures": dict(self.closures)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Listing:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from multiarch.golang import modfile
+from multiarch.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

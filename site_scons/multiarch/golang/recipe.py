@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from multiarch.golang.toolchain import Toolchain
 from multiarch.platform import Platform
+from multiarch.record import dataclass
 
 
 def _names(text: str) -> frozenset[str]:

@@ -9,11 +9,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from multiarch.errors import MultiarchError
 from multiarch.golang.modfile import go_version
+from multiarch.record import dataclass
 from multiarch.statcache import replace_text
 
 _RELEASE = re.compile(r"go(\d+(?:\.\d+)*(?:(?:rc|beta)\d+)?)")

@@ -14,7 +14,8 @@ import os
 import stat
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from multiarch.record import dataclass
 
 _STILL_NS = 2_000_000_000
 _BACK_DATED_NS = 2_000_000_000  # Go indexes no file that is younger than this (cmd/go modindex, modTimeCutoff)

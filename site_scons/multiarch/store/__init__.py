@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO, Protocol
 
@@ -20,6 +19,7 @@ from multiarch.errors import MultiarchError
 from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_foreign, is_index, is_manifest
+from multiarch.record import dataclass
 from multiarch.reference import Reference
 
 

@@ -12,11 +12,11 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from multiarch.document import Document
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass, field
 
 _HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"

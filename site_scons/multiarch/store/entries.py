@@ -6,13 +6,13 @@ The layout's marker, and `index.json` as a list of entries of which we change on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 from multiarch.descriptor import REF_NAME, Descriptor
 from multiarch.digest import Digest, InvalidDigest
 from multiarch.document import Document, InvalidDocument, canonical
 from multiarch.errors import MultiarchError
 from multiarch.mediatype import INDEX, MANIFEST, MANIFESTS
+from multiarch.record import dataclass, replace
 from multiarch.reference import InvalidReference, check_tag
 
 MARKER = "oci-layout"

@@ -6,12 +6,12 @@ their blobs in common: Docker's `manifest.json` names them by their paths in the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from multiarch.descriptor import Descriptor
 from multiarch.document import canonical
 from multiarch.manifest import Manifest
+from multiarch.record import replace
 from multiarch.reference import Reference
 from multiarch.store import Source, read
 from multiarch.store.archive import ArchiveWriter, blob_name

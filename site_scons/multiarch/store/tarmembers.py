@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass, replace
 from multiarch.tarheader import DIRECTORY, FILE, RECORD
 
 MOST = 100_000

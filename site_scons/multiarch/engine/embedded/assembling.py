@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from multiarch import layer as layers
@@ -21,6 +20,7 @@ from multiarch.engine.telling import FORMAT
 from multiarch.errors import MultiarchError
 from multiarch.gzipstream import COMPRESSOR
 from multiarch.manifest import Manifest
+from multiarch.record import replace
 from multiarch.store.archive import Archive, ArchiveWriter
 
 KEYS = "multiarch.layer.keys"

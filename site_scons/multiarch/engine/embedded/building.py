@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 from multiarch import windows
 from multiarch.config import ImageConfig
@@ -26,6 +25,7 @@ from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, is_ab
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
+from multiarch.record import dataclass, replace
 
 OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
 from functools import singledispatch
 
 from multiarch import windows
@@ -27,6 +26,7 @@ from multiarch.dockerfile import (
 )
 from multiarch.engine.embedded import ports, signals, wording
 from multiarch.engine.reading.tree import is_absolute
+from multiarch.record import replace
 
 _SHELL: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
 _UNIX_SHELL = ("/bin/sh", "-c")

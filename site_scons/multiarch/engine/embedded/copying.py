@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-
 from multiarch.engine.embedded.modes import Chmod
 from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
+from multiarch.record import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from multiarch.config import instant
@@ -18,6 +17,7 @@ from multiarch.engine.reading import ContextInputs, OpenSource, Reader
 from multiarch.engine.reading.inputs import taken
 from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
+from multiarch.record import replace
 
 
 class EmbeddedEngine:

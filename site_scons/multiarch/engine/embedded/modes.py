@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from multiarch.engine.reading.tree import CannotCopy
+from multiarch.record import dataclass
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
 _ACTION = re.compile(r"([-+=])([rwxXstugo]*)")

@@ -5,12 +5,11 @@ Owners and modes are the archive's, as its bytes say them, and so equal on every
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from multiarch.engine.embedded.archives import TarContents
 from multiarch.engine.embedded.copying import Manner
 from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, joined, parent, resolve
 from multiarch.layer import Kind
+from multiarch.record import replace
 
 
 def unpack(node: Node, image: Overlay, destination: str, manner: Manner) -> bool:

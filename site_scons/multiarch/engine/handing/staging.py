@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +21,7 @@ from multiarch.engine.reading import Reader, Settled
 from multiarch.engine.reading.inputs import matching
 from multiarch.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
 from multiarch.layer import Kind
+from multiarch.record import dataclass
 from multiarch.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
 
 _TIMES = 1 << 28  # seconds after the time stamp, some eight years: what a file's time is taken from

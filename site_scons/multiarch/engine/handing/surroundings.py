@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from multiarch.dockerfile import Arg
 from multiarch.engine.handing.calling import Programs
 from multiarch.engine.reading import OpenSource, Reader, Settled
+from multiarch.record import dataclass, replace
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,6 +15,7 @@ from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index, is_manifest
 from multiarch.platform import Platform
+from multiarch.record import dataclass
 from multiarch.store import read
 from multiarch.store.archive import Archive
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from multiarch.config import History, ImageConfig, instant
@@ -18,6 +17,7 @@ from multiarch.errors import MultiarchError
 from multiarch.executable import WrongMachine
 from multiarch.layer import Written
 from multiarch.manifest import Manifest
+from multiarch.record import replace
 from multiarch.store.archive import Archive, ArchiveWriter
 
 ENGINE = "multiarch.engine"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
@@ -15,6 +14,7 @@ from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index, to_oci
 from multiarch.platform import Platform
+from multiarch.record import dataclass, replace
 from multiarch.reference import Reference
 from multiarch.store import BlobMissing, Source, read
 

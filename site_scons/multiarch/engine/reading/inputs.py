@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from multiarch.dockerfile import Add, Arg, Command, Copy, Env, Run
 from multiarch.engine import BuildPlan
@@ -14,6 +13,7 @@ from multiarch.engine.reading.tree import Tree, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
+from multiarch.record import dataclass
 from multiarch.wildcard import BadPattern, match_glob
 
 

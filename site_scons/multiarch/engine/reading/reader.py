@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from multiarch.dockerfile import InvalidDockerfile
@@ -13,6 +12,7 @@ from multiarch.engine.reading.inputs import ContextInputs, context_inputs
 from multiarch.engine.reading.recipe import Parsed, Recipe, recipe
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
+from multiarch.record import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ stage inherits its variables; `--from` takes a stage by name or number, anything
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from multiarch.dockerfile import (
     Add,
@@ -30,6 +29,7 @@ from multiarch.dockerfile import (
 from multiarch.dockerfile.mounts import Mount, parse_mount
 from multiarch.engine import Base, BuildPlan
 from multiarch.platform import Platform
+from multiarch.record import dataclass, replace
 
 SCRATCH = "scratch"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -7,11 +7,11 @@ reaches into it, and a base's layers are read only when an answer depends on the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from multiarch.errors import MultiarchError
 from multiarch.layer import Entry, Kind
+from multiarch.record import dataclass
 
 _LINKS = 255  # as many as BuildKit follows (containerd/continuity, fs.RootPath)
 

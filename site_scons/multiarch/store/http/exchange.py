@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from multiarch.record import dataclass, field, replace
 from multiarch.store.http.challenge import Wish, join_scopes, repository_scope
 from multiarch.store.http.hosts import LOOPBACK, is_listed
 

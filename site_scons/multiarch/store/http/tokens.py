@@ -11,10 +11,10 @@ import time
 import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from multiarch.document import Document, InvalidDocument
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass
 from multiarch.store.auth import Credential, Credentials
 from multiarch.store.http.challenge import Challenge, Wish, covers, join_scopes
 

@@ -11,11 +11,11 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from multiarch.document import Document, InvalidDocument
 from multiarch.errors import MultiarchError
+from multiarch.record import dataclass, field
 from multiarch.store.auth import Credentials
 from multiarch.store.http.challenge import parse_challenges
 from multiarch.store.http.exchange import Answer, Request, Settings
