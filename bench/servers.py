@@ -48,6 +48,13 @@ class Servers:
         self.buildkit_socket = folder / "buildkit.sock"
         self._started: list[subprocess.Popen[bytes]] = []
         self._daemons: list[int] = []
+        self._engines: set[str] = set()
+
+    def once(self, engine: str, start: Callable[[], None]) -> None:
+        """Start an engine at its first use; one serves all trees, whatever their bases and programs."""
+        if engine not in self._engines:
+            start()
+            self._engines.add(engine)
 
     def stop(self) -> None:
         """End all of them, the last one first."""

@@ -52,7 +52,6 @@ class Workshop:
         self._servers = servers
         self._base = base
         self._folder = folder
-        self._engines: set[str] = set()
 
     def make(self, name: str, tree: Tree, registry: str) -> Tool:
         """One tool, ready to run in `tree`; Missing says what is not there."""
@@ -73,11 +72,6 @@ class Workshop:
                             "BASE": self._base, "GOFLAGS": "", "GOTOOLCHAIN": "local", **tool.environment}  # fmt: skip
         return tool
 
-    def _once(self, engine: str, start: Callable[[], None]) -> None:
-        if engine not in self._engines:
-            start()
-            self._engines.add(engine)
-
     def _ours(self, _: Tree, registry: str) -> Tool:
         words = [*install.scons(), f"REGISTRY={registry}"]
         return Tool("", {IMAGES: [*words, IMAGES], PUBLISH: [*words, PUBLISH]})
@@ -89,7 +83,7 @@ class Workshop:
 
     def _makefile(self, tree: Tree, registry: str) -> Tool:
         client = docker_client()
-        self._once("docker", self._servers.start_docker)
+        self._servers.once("docker", self._servers.start_docker)
         settings = self._folder / "docker-config"
         settings.mkdir(exist_ok=True)
         if int(version_of(client).split(".")[0]) >= 23:  # noqa: PLR2004  # builds by a plugin since then
@@ -145,7 +139,7 @@ class Workshop:
             words.append(f"unix://{self._servers.buildkit_socket}")
             subprocess.run(words, env={**os.environ, **settings}, check=True, capture_output=True)
 
-        self._once("buildkit", start)
+        self._servers.once("buildkit", start)
 
         def forget() -> None:
             words = [buildx, "--builder", "bench", "prune", "--all", "--force"]
