@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import unpacked
+from conftest import CACHE
+from machines import ssh
 from machines.bases import push_image
 from machines.builders import busybox
 from machines.registry import Registry
+from machines.required import required
 from machines.small import Tree
 from multiarch.store.archive import Archive
 
@@ -43,6 +47,11 @@ def told(environment: dict[str, str]) -> dict[str, str]:
     """Return what of an engine's environment SCons is to see, beside what the tests see."""
     wanted = ("CONTAINERS_STORAGE_CONF", "BUILDAH_ISOLATION", "DOCKER_HOST", "DOCKER_CONFIG", "BUILDX_BUILDER")
     return {name: environment[name] for name in wanted if name in environment}
+
+
+def told_of(podman: dict[str, str], folder: Path) -> dict[str, str]:
+    """Return an environment in which podman is the only engine."""
+    return told(podman) | {"PATH": without(folder / "bin", "docker", "buildx", "docker-buildx")}
 
 
 def without(folder: Path, *names: str) -> str:
@@ -129,3 +138,64 @@ def test_an_image_of_an_engine_is_pushed_with_its_base_mounted(
     assert manifest["layers"][0] == registry.json("shell", "v1")["layers"][0]
     again = running.scons("push", f"REGISTRY={registry.host}", env=told(podman_environment))
     assert again.up_to_date
+
+
+def test_an_ssh_agent_is_lent_and_nothing_of_it_is_kept(
+    running: Tree, registry: Registry, podman_environment: dict[str, str], tmp_path: Path
+):
+    base = f"{registry.host}/keys:v1"
+    push_image(base, "linux/amd64", {"bin/sh": busybox(), "bin/keys": ssh.keys(CACHE)}, mode=0o755)
+    running.edit("Dockerfile.amd64", f"FROM {base}\nRUN --mount=type=ssh keys > /keys\n")
+    running.replace("SConstruct", 'secrets="id=token,src=token"', 'ssh="default"')
+    with tempfile.TemporaryDirectory(prefix="sa") as folder, ssh.agent(Path(folder), "the-users-key") as address:
+        told = told_of(podman_environment, tmp_path)
+        running.scons(IMAGE, env=told | {"SSH_AUTH_SOCK": address})
+        lent = [address, *Path(folder, "the-users-key").read_text(encoding="ascii").splitlines()[1:-1]]
+    assert "keys" in unpacked.of_archive(running.path / IMAGE)
+    for place in running.path.rglob("*"):
+        content = place.read_bytes() if place.is_file() and not place.is_symlink() else b""
+        assert not [line for line in lent if line.encode() in content], place
+    assert running.scons(IMAGE, env=told | {"SSH_AUTH_SOCK": "/another"}).up_to_date
+    assert running.scons(IMAGE, env=told).up_to_date
+    running.append("Dockerfile.amd64", "ENV A=1\n")
+    refused = running.scons(IMAGE, env=told, check=False)
+    assert refused.status == 2
+    assert "ssh 'default' needs an agent, but SSH_AUTH_SOCK is not set\n  hint: " in refused.text
+
+
+@pytest.mark.usefixtures("qemu_arm64")
+def test_each_platform_is_built_by_an_engine_of_its_own_one_of_them_behind_ssh(
+    running: Tree, registry: Registry, docker_environment: dict[str, str], podman_environment: dict[str, str],
+    tmp_path: Path,
+):  # fmt: skip
+    base = f"{registry.host}/shell:arm64"
+    push_image(base, "linux/arm64", {"bin/sh": busybox("arm64", CACHE)}, mode=0o755)
+    recipe = f'FROM {base}\nCOPY _output/bin/arm64/linux/demo /demo\nRUN uname -m > /machine\nENTRYPOINT ["/demo"]\n'
+    running.edit("Dockerfile.arm64", recipe)
+    with (
+        tempfile.TemporaryDirectory(prefix="sd") as folder,
+        ssh.serving(Path(folder), docker_environment["DOCKER_HOST"], f"{Path(required('docker')).parent}") as far,
+    ):
+        choice = f'engine="docker", endpoint="{far.address}", network="none"'
+        running.replace("SConstruct", 'secrets="id=token,src=token"', "**ENGINES[platform.architecture]")
+        engines = f'ENGINES = {{"amd64": dict(engine="podman", secrets="id=token,src=token"), "arm64": dict({choice})}}'
+        running.edit("SConstruct", f"{engines}\n{running.read('SConstruct')}")
+        told = told_of(podman_environment, tmp_path)
+        path = os.pathsep.join((far.client(), docker_environment["PATH"], told["PATH"]))
+        ran = running.scons("-j2", "push-manifest", f"REGISTRY={registry.host}", env=told | {"PATH": path})
+    assert len([step for step in ran.steps if step.startswith("Image")]) == 2
+    made = {
+        architecture: Archive(running.path / f"_output/images/demo-linux-{architecture}.tar").roots[0]
+        for architecture in ("amd64", "arm64")
+    }
+    assert {name: root.annotation("multiarch.engine") for name, root in made.items()} == {
+        "amd64": "podman",
+        "arm64": "docker",
+    }
+    index = registry.json("demo", "v1.0")
+    assert [entry["digest"] for entry in index["manifests"]] == [str(root.digest) for root in made.values()]
+    nobody = {
+        "PATH": without(tmp_path / "none", "podman", "buildah", "docker", "ssh"),
+        "DOCKER_HOST": "unix:///nowhere",
+    }
+    assert running.scons("push-manifest", f"REGISTRY={registry.host}", env=nobody).up_to_date

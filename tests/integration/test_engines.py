@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 import unpacked
+from conftest import CACHE
+from machines import ssh
 from machines.bases import push_image, store_of
 from machines.builders import busybox, docker_context
 from machines.registry import Registry
@@ -19,6 +22,7 @@ from multiarch.engine import Base, Engine, EngineUnavailable
 from multiarch.engine.buildx import BuildxEngine
 from multiarch.engine.docker import DockerEngine
 from multiarch.engine.handing import EngineFailed, Programs, Surroundings
+from multiarch.engine.handing.lending import MissingSecret
 from multiarch.engine.podman import PodmanEngine
 from multiarch.engine.reading import Reader
 from multiarch.executable import WrongMachine
@@ -52,6 +56,11 @@ class Bench:
         engine.build(self.plan(text, **more), self.shop.output)
         return Archive(self.shop.output).image()
 
+    def tool(self, name: str, content: bytes) -> None:
+        """Give the base a program beside its shell."""
+        held = {"bin/sh": busybox(), f"bin/{name}": content}
+        self.shop.bases = (Base(self.base, AMD64, push_image(self.base, "linux/amd64", held, mode=0o755)),)
+
     def files(self) -> dict[str, unpacked.Found]:
         return unpacked.of_archive(self.shop.output)
 
@@ -76,9 +85,16 @@ MAKERS: dict[str, Callable[[Surroundings], Engine]] = {
 
 
 @pytest.fixture(params=MAKERS)
-def engine(request: pytest.FixtureRequest, bench: Bench) -> Engine:
+def make(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Engine]:
+    """Return a maker of each engine, with these variables beside those that it needs."""
     bench.network = "" if request.param == "podman" else "none"
-    return MAKERS[request.param](bench.given(request.getfixturevalue(f"{request.param}_environment")))
+    told = request.getfixturevalue(f"{request.param}_environment")
+    return lambda **variables: MAKERS[request.param](bench.given(told | variables))
+
+
+@pytest.fixture
+def engine(make: Callable[..., Engine]) -> Engine:
+    return make()
 
 
 def digest(content: bytes) -> str:
@@ -93,6 +109,36 @@ def test_what_runs_is_in_the_image_and_the_base_is_not(bench: Bench, engine: Eng
     assert "bin/sh" not in bench.files()
     assert image.layers[0].digest not in image.own
     assert image.base is not None
+
+
+@pytest.mark.usefixtures("qemu_arm64")
+def test_a_command_of_another_machine_runs_by_qemu_and_its_program_is_in_the_image(bench: Bench, engine: Engine):
+    shell = busybox("arm64", CACHE)
+    base = f"{bench.base}-arm64"
+    bench.shop.bases = (Base(base, ARM64, push_image(base, "linux/arm64", {"bin/sh": shell}, mode=0o755)),)
+    text = f'FROM {base}\nRUN uname -m > /machine && cp /bin/sh /tool\nENTRYPOINT ["/tool"]\n'
+    engine.build(bench.shop.plan(text, platform=ARM64, network=bench.network, epoch=EPOCH), bench.shop.output)
+    image = Archive(bench.shop.output).image()
+    assert (image.platform.architecture, image.config.platform.architecture) == ("arm64", "arm64")
+    assert bench.files()["machine"].content == digest(b"aarch64\n")
+    assert bench.files()["tool"].content == digest(shell)
+
+
+def test_a_machine_that_the_kernel_knows_nothing_of_is_an_error_that_says_what_to_install(
+    bench: Bench, make: Callable[..., Engine]
+):
+    base, s390x = f"{bench.base}-s390x", Platform.parse("linux/s390x")
+    held = {"bin/sh": busybox("s390x", CACHE)}
+    bench.shop.bases = (Base(base, s390x, push_image(base, "linux/s390x", held, mode=0o755)),)
+    plan = bench.shop.plan(f"FROM {base}\nRUN true\n", platform=s390x, network=bench.network)
+    legacy = [make(PATH="")] if make().name == "docker" else []
+    for engine in (make(), *legacy):
+        with pytest.raises(EngineFailed) as caught:
+            engine.build(plan, bench.shop.output)
+        assert caught.value.hint == (
+            "the engine's machine does not start programs of this platform: install qemu-user-static and "
+            "binfmt-support there (or: docker run --privileged --rm tonistiigi/binfmt --install all)"
+        )
 
 
 def test_equal_files_are_equal_layers_and_an_equal_build_is_an_equal_digest(
@@ -136,6 +182,41 @@ def test_a_bind_mount_reaches_the_context_and_a_secret_leaves_no_trace(bench: Be
     assert not [line for line in bench.said if "correct horse" in line]
     for layer in Archive(bench.shop.output).image().layers[1:]:
         assert b"correct horse" not in unpacked.unzipped(Archive(bench.shop.output).open(layer).read())
+
+
+@pytest.mark.parametrize("told", ["default", "default={}"])
+def test_an_ssh_agent_is_forwarded_and_leaves_no_trace(bench: Bench, make: Callable[..., Engine], told: str):
+    bench.tool("keys", ssh.keys(CACHE))
+    with tempfile.TemporaryDirectory(prefix="sa") as folder, ssh.agent(Path(folder), "the-users-key") as address:
+        engine = make(SSH_AUTH_SOCK=address if told == "default" else "")
+        bench.build(engine, "RUN --mount=type=ssh /bin/keys > /keys\n", ssh=(told.format(address),))
+        private = Path(folder, "the-users-key").read_text(encoding="ascii").splitlines()[1:-1]
+    assert bench.files()["keys"].content == digest(b"the-users-key\n")
+    written = [bench.shop.output.read_bytes(), "\n".join(bench.said).encode()]
+    archive = Archive(bench.shop.output)
+    written += [unpacked.unzipped(archive.open(layer).read()) for layer in archive.image().layers[1:]]
+    for line in (address, *private):
+        assert not [content for content in written if line.encode() in content]
+
+
+def test_a_secret_or_an_agent_that_is_not_there_is_an_error_before_anything_is_built(
+    bench: Bench, make: Callable[..., Engine], tmp_path: Path
+):
+    engine = make(SSH_AUTH_SOCK="")
+    nowhere = str(tmp_path / "nowhere")
+    for more, what, hint in (
+        ({"ssh": ("default",)}, "ssh 'default' needs an agent, but SSH_AUTH_SOCK is not set", "eval $(ssh-agent)"),
+        ({"ssh": (f"k={nowhere}",)}, f"ssh 'k': there is no {nowhere}", "the socket of an agent"),
+        ({"secrets": (f"id=t,src={nowhere}",)}, f"secret 't': there is no file {nowhere}", ""),
+        ({"secrets": ("id=t,env=NOT_SET",)}, "secret 't': the variable NOT_SET is not set", ""),
+    ):
+        with pytest.raises(MissingSecret) as caught:
+            bench.build(engine, "RUN true\n", **more)
+        assert caught.value.what == what
+        assert hint in (caught.value.hint or "")
+    assert bench.said == []
+    with pytest.raises(MissingSecret, match=f"ssh 'default': there is no {nowhere}"):
+        bench.build(make(SSH_AUTH_SOCK=nowhere), "RUN true\n", ssh=("default",))
 
 
 def test_a_command_that_fails_is_an_error_with_its_words(bench: Bench, engine: Engine):

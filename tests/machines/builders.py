@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import certificates
+from . import certificates, debian
 from .registry import free_port
-from .required import go_module_tool, go_tool, missing, required
+from .required import cache_folder, go_module_tool, go_tool, missing, required
 
 BUILDX = ("github.com/docker/buildx/cmd/buildx", "v0.38.2")
 BUILDKITD = ("github.com/moby/buildkit/cmd/buildkitd", "v0.34.2")
@@ -26,12 +28,16 @@ def build_tools(cache: Path) -> None:
     go_module_tool(*BUILDKITD, cache)
 
 
-def busybox() -> bytes:
+def busybox(architecture: str = "amd64", cache: Path | None = None) -> bytes:
     """Return a shell with its tools in one static program: what a base needs for RUN."""
-    path = Path(BUSYBOX)
-    if not path.exists():
-        missing("busybox-static", f"{BUSYBOX} is not there")
-    return path.read_bytes()
+    if architecture == platform.machine().replace("x86_64", "amd64").replace("aarch64", "arm64"):
+        path = Path(BUSYBOX)
+        if not path.exists():
+            missing("busybox-static", f"{BUSYBOX} is not there")
+        return path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        found = debian.packages(("busybox-static",), architecture, cache or cache_folder())
+        return (debian.unpack(found, Path(folder, "root")) / "bin" / "busybox").read_bytes()
 
 
 @contextmanager

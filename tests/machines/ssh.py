@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from multiarch.store.atomic import locked
 
 from .registry import free_port
 from .required import missing, required
@@ -98,6 +101,57 @@ def agent(folder: Path, name: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+KEYS = """\
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+)
+
+// Prints the comment of every key that the agent at SSH_AUTH_SOCK holds (draft-miller-ssh-agent, 4.4).
+func main() {
+	agent, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "no agent:", err)
+		os.Exit(1)
+	}
+	_, _ = agent.Write([]byte{0, 0, 0, 1, 11})
+	head := make([]byte, 9)
+	_, _ = io.ReadFull(agent, head)
+	for range binary.BigEndian.Uint32(head[5:]) {
+		text(agent)
+		fmt.Println(text(agent))
+	}
+}
+
+func text(agent io.Reader) string {
+	size := make([]byte, 4)
+	_, _ = io.ReadFull(agent, size)
+	said := make([]byte, binary.BigEndian.Uint32(size))
+	_, _ = io.ReadFull(agent, said)
+	return string(said)
+}
+"""
+
+
+def keys(cache: Path) -> bytes:
+    """Return a static program that lists the keys of the agent that it finds."""
+    kept = cache / f"keys-{hashlib.sha256(KEYS.encode()).hexdigest()[:12]}"
+    with locked(cache / ".keys.lock"):
+        if not kept.exists():
+            source = cache / "keys.go"
+            source.write_text(KEYS, encoding="utf-8")
+            environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": ""}
+            made = kept.with_suffix(".new")
+            subprocess.run([required("go"), "build", "-o", str(made), str(source)], env=environment, check=True)
+            made.replace(kept)
+    return kept.read_bytes()
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from multiarch.descriptor import Descriptor
 from multiarch.engine import BuildPlan, EngineUnavailable
+from multiarch.engine.handing.lending import lent
 from multiarch.engine.handing.staging import staged
 from multiarch.engine.handing.surroundings import Surroundings, flags
 from multiarch.engine.harvest.made import of_layout
@@ -41,13 +42,12 @@ class BuildxEngine:
             raise EngineUnavailable(refusal, where=str(plan.dockerfile), hint="ENGINE=podman and docker build as well")
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
+        lending = lent(plan, self._given.programs.environment, where=settled.recipe.name)
         with staged(settled, self._given.reader) as there:
             archive = there.scratch / "image.tar"
             whole = [*command, "build", *self._named(), "--progress", "plain", "--provenance=false", "--sbom=false"]
             whole += ["--output", f"type=oci,dest={archive}", "--file", str(there.dockerfile), *flags(settled)]
-            for secret in plan.secrets:
-                whole += ["--secret", secret]
-            whole.append(str(there.context))
+            whole += [*lending, str(there.context)]
             self._given.programs.run(whole, where=settled.recipe.name, doing="docker buildx build")
             made = of_layout(archive, plan.platform)
             return harvest(made, settled, output, engine=self.name, warn=self._given.warn)

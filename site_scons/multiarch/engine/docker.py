@@ -7,6 +7,7 @@ before it is an error. docker-py, which is slow to import, is imported at the fi
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -18,8 +19,9 @@ from multiarch.descriptor import Descriptor
 from multiarch.dockerfile import Add, Command, Copy, Run
 from multiarch.document import Document
 from multiarch.engine import BuildPlan, EngineUnavailable
-from multiarch.engine.handing.calling import EngineFailed, Programs
-from multiarch.engine.handing.staging import DOCKERFILE, staged, write_context
+from multiarch.engine.handing.calling import EngineFailed, Programs, hint_of
+from multiarch.engine.handing.lending import lent
+from multiarch.engine.handing.staging import DOCKERFILE, Staged, staged, write_context
 from multiarch.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
 from multiarch.engine.harvest.made import Made, of_save
 from multiarch.engine.harvest.normalising import harvest
@@ -103,10 +105,11 @@ class DockerEngine:
         refusal = self._refusal(plan)
         if refusal is not None:
             raise EngineUnavailable(refusal, where=settled.recipe.name, hint="ENGINE=buildx or podman may do it")
+        lending = lent(plan, self._asked, where=settled.recipe.name)
         with self._named() as name, staged(settled, self._given.reader) as there:
             saved = there.scratch / "image.tar"
             if self._buildkit(plan.platform.os):
-                self._by_command(settled, name, (there.dockerfile, there.context))
+                self._by_command(settled, name, there, lending)
                 made = self._save(name, saved)
             else:
                 made = self._by_api(settled, name, saved)
@@ -127,15 +130,24 @@ class DockerEngine:
         version = _VERSION.search(programs.ask([docker, "--version"])[1])
         return version is not None and int(version[1]) < _PLUGIN_SINCE
 
-    def _by_command(self, settled: Settled, name: str, places: tuple[Path, Path]) -> None:
+    def _by_command(self, settled: Settled, name: str, there: Staged, lending: list[str]) -> None:
         programs = Programs(self._asked, self._given.programs.tell)
         docker = programs.find("docker") or "docker"
-        command = [docker, "build", "--progress", "plain", "--tag", name, "--file", str(places[0]), *flags(settled)]
-        for secret in settled.plan.secrets:
-            command += ["--secret", secret]
+        command = [
+            docker,
+            "build",
+            "--progress",
+            "plain",
+            "--tag",
+            name,
+            "--file",
+            str(there.dockerfile),
+            *flags(settled),
+        ]
+        command += lending
         if programs.ask([docker, "buildx", "version"])[0]:
             command += ["--provenance=false", "--load"]
-        command.append(str(places[1]))
+        command.append(str(there.context))
         # The builder is the engine itself, whatever builder the user has in use; it is called as its context is.
         context = self._endpoint.context
         more = {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": context or "default"}
@@ -162,13 +174,16 @@ class DockerEngine:
 
     def _read(self, items: Iterable[object], settled: Settled) -> None:
         """Read the stream of a build to its end: an error of the engine is an item of it, not an exception."""
+        last: deque[str] = deque(maxlen=20)
         for item in items:
             said = Document.of(item, where=self._endpoint.where)
             failed = said.text("error")
             if failed:
-                raise EngineFailed(f"the Docker engine says: {' '.join(failed.split())}", where=settled.recipe.name)
+                what = f"the Docker engine says: {' '.join(failed.split())}"
+                raise EngineFailed(what, where=settled.recipe.name, hint=hint_of([*last, failed]))
             for line in (said.text("stream") or said.text("status") or "").splitlines():
                 if line.strip():
+                    last.append(line.rstrip())
                     self._given.programs.tell(line.rstrip())
 
     def _save(self, name: str, saved: Path) -> Made:

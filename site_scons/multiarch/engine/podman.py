@@ -13,6 +13,7 @@ from pathlib import Path
 from multiarch.descriptor import Descriptor
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import Programs
+from multiarch.engine.handing.lending import lent
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch.engine.harvest.made import of_save
@@ -47,12 +48,16 @@ class PodmanEngine:
         kind, program = found
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
+        lending = lent(plan, self._programs.environment, where=settled.recipe.name, typed=True)
         with staged(settled, self._given.reader) as there, self._named(kind, program) as name:
             self._pull(program, settled)
-            self._run([program, *_build(kind), *self._flags(settled), *_places(there, name)], settled, f"{kind} build")
+            command = [program, *_build(kind), *flags(settled), *lending, *_places(there, name)]
+            self._run(command, settled, f"{kind} build")
             archive = there.scratch / "image.tar"
             self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")
-            return harvest(of_save(archive), settled, output, engine=self.name, warn=self._given.warn)
+            return harvest(
+                of_save(archive), settled, output, engine=self.name, warn=self._given.warn
+            )
 
     def _program(self) -> tuple[str, str] | None:
         for kind in ("podman", "buildah"):
@@ -72,14 +77,6 @@ class PodmanEngine:
                 pinned = str(reference.bare.with_digest(reference.digest)) if reference.digest else str(reference)
                 command = [program, "pull", "--quiet", "--tls-verify=false", pinned]
                 self._run(command, settled, f"fetching {reference}")
-
-    @staticmethod
-    def _flags(settled: Settled) -> list[str]:
-        found = flags(settled)
-        for secret in settled.plan.secrets:
-            kind = "" if "type=" in secret else "type=env," if ",env=" in secret else "type=file,"
-            found += ["--secret", f"{kind}{secret}"]
-        return found
 
     @contextmanager
     def _named(self, kind: str, program: str) -> Iterator[str]:

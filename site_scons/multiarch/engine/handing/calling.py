@@ -5,16 +5,27 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from multiarch.errors import MultiarchError
 
 _LAST = 20
+_FOREIGN = "exec format error"
 _ANSWER_S = 20
 
 
 class EngineFailed(MultiarchError):
     """An engine that was asked to build, and did not."""
+
+
+def hint_of(lines: Iterable[str]) -> str | None:
+    """What to do about words that the kernel has for a program of another machine."""
+    if not any(_FOREIGN in line.lower() for line in lines):
+        return None
+    return (
+        "the engine's machine does not start programs of this platform: install qemu-user-static and binfmt-support "
+        "there (or: docker run --privileged --rm tonistiigi/binfmt --install all)"
+    )
 
 
 class Programs:
@@ -72,4 +83,5 @@ class Programs:
                 raise
         if process.returncode:
             said = "".join(f"\n  | {line}" for line in last)
-            raise EngineFailed(f"{doing} failed (status {process.returncode}){said}", where=where)
+            what = f"{doing} failed (status {process.returncode}){said}"
+            raise EngineFailed(what, where=where, hint=hint_of(last))

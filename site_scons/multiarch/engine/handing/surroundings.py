@@ -50,8 +50,6 @@ def flags(settled: Settled) -> list[str]:
         found += ["--target", plan.target]
     if plan.network:
         found += ["--network", plan.network]
-    for ssh in plan.ssh:
-        found += ["--ssh", ssh]
     return found
 
 
