@@ -21,7 +21,20 @@ from oci_nodes import Nodes, reasons
 Perform = Callable[[Nodes, Nodes, Any], None]
 
 
-class _StepAction(SCons.Action.FunctionAction):
+class PlainAction(SCons.Action.FunctionAction):
+    """A function action that has no signature; `settings` are those of SCons' Action."""
+
+    def __init__(self, perform: Callable[..., Any], **settings: Any) -> None:
+        # FunctionAction's own would spell out all code that the function reaches, for a signature: 2 ms an action.
+        SCons.Action._ActionAction.__init__(self, **settings)  # noqa: SLF001  # SCons is pinned
+        self.execfunction = perform
+
+    def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
+        """Empty."""
+        return b""
+
+
+class _StepAction(PlainAction):
     """A function action whose signature is its verb: bytecode differs from Python to Python, what is made does not."""
 
     def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
@@ -38,7 +51,7 @@ class Step:
 
     def action(self) -> Any:
         """As an SCons action."""
-        return _StepAction(self, {"strfunction": self.announce})
+        return _StepAction(self, strfunction=self.announce)
 
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""

@@ -17,7 +17,7 @@ import SCons.Script
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from oci_settings import VARIABLES, UnknownWord, nearest
-from oci_steps import fail, told
+from oci_steps import PlainAction, fail, told
 from oci_verbs import VERBS
 
 TARGETS = (
@@ -72,8 +72,8 @@ def targets(env: Any, **nodes: list[Any]) -> None:
         if members is not None:
             for alias in (name, *others):
                 env.Alias(alias, members)
-    env.Alias("clean", [], SCons.Script.Action(lambda target, source, env: wipe(env), "Clean _output"))  # noqa: ARG005
-    env.Alias("test", [], SCons.Script.Action(lambda target, source, env: run_tests(env), "Test tests"))  # noqa: ARG005
+    env.Alias("clean", [], PlainAction(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
+    env.Alias("test", [], PlainAction(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005
     env.Default("manifest")
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
         env.Default("clean")
@@ -138,7 +138,7 @@ def declare_run(env: Any, programs: list[Any]) -> None:
     wanted = env["PLATFORM_TO_RUN"]
     chosen = [node for node in programs if starts_on(node.attributes, wanted)]
     hint = "add it to PLATFORMS" if programs else "this build makes no programs; run its image: scons load"
-    action = SCons.Script.Action(lambda target, source, env: start(source, wanted, hint), None)  # noqa: ARG005
+    action = PlainAction(lambda target, source, env: start(source, wanted, hint), cmdstr=None)  # noqa: ARG005
     env.Alias("run", chosen[:1], action)
 
 
