@@ -53,8 +53,15 @@ def locked(run: Run, wanted: Any) -> Digest:
                 where=FILE,
                 hint="build once without LOCKED=yes, and commit it",
             )
-        digest = run.resolved[name, wanted.platform] = choose(run.places.source(name), name, wanted.platform)
+
+    def resolve() -> Digest:
+        digest = choose(run.places.source(name), name, wanted.platform)
+        with run.guard:
+            run.resolved[name, wanted.platform] = digest
         return digest
+
+    known: Digest = run.once(("base", name, wanted.platform), resolve)
+    return known
 
 
 def known(run: Run, wanted: Any) -> Base:

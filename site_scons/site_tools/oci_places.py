@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
+from multiarch.once import Awaited
 from multiarch.reference import Destination, Reference
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Places:
         self._guard = threading.RLock()
         self._transport: Transport | None = None
         self._cache: Cache | None = None
-        self._observed: dict[Reference, Descriptor | MultiarchError | None] = {}
+        self._observed: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {}
 
     def transport(self) -> Transport:
         """The connections of this run."""
@@ -77,17 +78,30 @@ class Places:
             return Cached(self.store(reference), self._cache)
 
     def prefetch(self, wanted: Iterable[tuple[Reference, str | None]]) -> None:
-        """Ask all places for their tags at once; answers are kept for the run."""
+        """Ask all places for their tags at once; answers are kept for the run. Others who want one of these wait."""
+        pairs = list(wanted)
         with self._guard:
-            new = dict(pair for pair in wanted if pair[0] not in self._observed)
-            remote = [reference for reference, folder in new.items() if folder is None]
-            if remote:
-                from multiarch.store.registry import resolve_all
+            new = dict(pair for pair in pairs if pair[0] not in self._observed)
+            asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {each: Awaited() for each in new}
+            self._observed |= asked
+        try:
+            answers = self._ask(new)
+        except BaseException as error:
+            for reference, awaited in asked.items():
+                self.forget(reference)
+                awaited.settle(None, error)
+            raise
+        for reference, awaited in asked.items():
+            awaited.settle(answers[reference])
 
-                self._observed.update(resolve_all(self.transport(), remote))
-            for reference, folder in new.items():
-                if folder is not None:
-                    self._observed[reference] = self._found(reference, folder)
+    def _ask(self, new: Mapping[Reference, str | None]) -> dict[Reference, Descriptor | MultiarchError | None]:
+        answers = {reference: self._found(reference, folder) for reference, folder in new.items() if folder is not None}
+        remote = [reference for reference, folder in new.items() if folder is None]
+        if remote:
+            from multiarch.store.registry import resolve_all
+
+            answers |= resolve_all(self.transport(), remote)
+        return answers
 
     def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
         try:
@@ -97,9 +111,13 @@ class Places:
 
     def observed(self, reference: Reference, folder: str | None) -> Digest | None:
         """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
-        with self._guard:
+        while True:
             self.prefetch([(reference, folder)])
-            found = self._observed[reference]
+            with self._guard:
+                awaited = self._observed.get(reference)
+            if awaited is not None:  # else a step has just changed the tag
+                break
+        found = awaited.wait()
         if isinstance(found, MultiarchError):
             raise found
         return None if found is None else found.digest

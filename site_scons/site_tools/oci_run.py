@@ -9,13 +9,14 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.digest import Digest
 from multiarch.engine.glance import Glances
+from multiarch.once import Once
 from multiarch.plan import Policy
 from multiarch.reference import Reference
 from multiarch.statcache import StatCache
@@ -60,21 +61,19 @@ class Run:
         self.resolved: dict[tuple[Reference, Platform], Digest] = {}  # bases that are not in images.lock yet
         self.programs: list[GoBuild] = []
         self.loading = threading.Lock()  # one archive at a time: an engine unpacks them one after the other anyway
-        self.guard = threading.RLock()
+        self.guard = threading.RLock()  # never held while something is asked for: the other steps go on
         self.cancelled = threading.Event()
-        self._made: dict[str, Any] = {}
+        self._made: Once[Any] = Once()
+        self._wakeup: socket.socket | None = None
         self.report = Report()
         self._told: set[str] = set()
         self._claimed: set[Reference] = set()
         self.records = Records(root / PRIVATE / "facts")
         self.places = Places(root, environment, self.cancelled)
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Make something at its first use and keep it for the run."""
-        with self.guard:
-            if name not in self._made:
-                self._made[name] = make()
-            return self._made[name]
+    def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """Make something at its first use and keep it for the run; who wants something else does not wait for it."""
+        return self._made.get(name, make)
 
     def watch_interrupts(self) -> None:
         """Set `cancelled` at Ctrl-C and its like, so that a long transfer stops; SCons itself waits for running steps.
@@ -90,17 +89,17 @@ class Run:
             while heard.recv(1):
                 self.cancelled.set()
 
-        self._made["wakeup"] = wakeup  # kept open as long as the run
+        self._wakeup = wakeup  # kept open as long as the run
         threading.Thread(target=listen, daemon=True, name="interrupts").start()
 
     def finish(self) -> None:
         """Keep what the next run can use; called once, when the run ends."""
         with suppress(OSError):  # what cannot be kept is found anew
             self.stat.save()
-            lister: Lister | None = self._made.get("lister")
+            lister: Lister | None = self._made.peek("lister")
             if lister is not None:
                 lister.save()
-            glances: Glances | None = self._made.get("glances")
+            glances: Glances | None = self._made.peek("glances")
             if glances is not None:
                 glances.save()
         if self.report_file is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from multiarch.document import Document
 from multiarch.errors import MultiarchError
+from multiarch.once import Once
 from multiarch.record import dataclass, field
 
 _HUB = "docker.io"
@@ -74,7 +75,9 @@ class Credentials:
         self._home = home
         self._lock = threading.Lock()
         self._files: tuple[_File, ...] | None = None
-        self._asked: dict[tuple[str, str], tuple[str, str] | None] = {}
+        self._asked: Once[tuple[str, str] | None] = (
+            Once()
+        )  # a helper may take its time; who is asked for another registry does not wait
         self._troubles: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -86,31 +89,30 @@ class Credentials:
         InvalidDocument or InvalidCredentials names a file that cannot be read. A helper that fails counts as knowing
         nothing, as most images need no login; `trouble` then tells of it.
         """
-        with self._lock:
-            for file in self._configurations():
-                found = self._in_helpers(file, registry) or _in_auths(file, registry, repository)
-                if found is not None:
-                    return found
+        for file in self._configurations():
+            found = self._in_helpers(file, registry) or _in_auths(file, registry, repository)
+            if found is not None:
+                return found
         return None
 
     def mentions(self, registry: str) -> bool:
         """Whether some file names this registry, so that it probably wants to know who we are; asks no helper."""
-        with self._lock:
-            return any(
-                _host_of(key) in (registry, *(_HUB_NAMES if registry == _HUB else ()))
-                for file in self._configurations()
-                for section in ("auths", "credHelpers")
-                for key in _members(file, section)
-            )
+        return any(
+            _host_of(key) in (registry, *(_HUB_NAMES if registry == _HUB else ()))
+            for file in self._configurations()
+            for section in ("auths", "credHelpers")
+            for key in _members(file, section)
+        )
 
     def trouble(self, registry: str) -> str | None:
         """Why a helper that should have known this registry could not be asked; None when all went well."""
         return self._troubles.get(registry)
 
     def _configurations(self) -> tuple[_File, ...]:
-        if self._files is None:
-            self._files = tuple(self._read())
-        return self._files
+        with self._lock:
+            if self._files is None:
+                self._files = tuple(self._read())
+            return self._files
 
     def _read(self) -> Iterator[_File]:
         inline = self._environment.get("DOCKER_AUTH_CONFIG")
@@ -160,14 +162,14 @@ class Credentials:
         return None
 
     def _ask(self, helper: str, server: str, registry: str, file: _File) -> tuple[str, str] | None:
-        key = (helper, server)
-        if key not in self._asked:
+        def ask() -> tuple[str, str] | None:
             try:
-                self._asked[key] = _run_helper(helper, server, self._environment)
+                return _run_helper(helper, server, self._environment)
             except _HelperFailed as error:
-                self._asked[key] = None
                 self._troubles[registry] = f"docker-credential-{helper}, named in {file.name}, {error}"
-        return self._asked[key]
+                return None
+
+        return self._asked.get((helper, server), ask)
 
 
 class _HelperFailed(Exception):

@@ -1,0 +1,56 @@
+"""What the tags of a run hold is asked for once, and nobody waits for an answer that is not its own."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from faults import FaultProxy
+from machines.registry import Registry as Machine
+from multiarch.errors import MultiarchError
+from multiarch.reference import Reference
+from oci_places import Places, place
+
+STALL = 3.0  # seconds: longer than whatever shall not wait for it
+
+
+def test_while_one_place_is_silent_the_others_answer(registry: Machine, tmp_path: Path) -> None:
+    # distribution spec 1.1, "Checking if content exists in the registry"
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    folder, layout = place("here/demo:v1")
+    with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(2) as pool:
+        silent = Reference(proxy.host, "demo", "v1")
+        proxy.order("HEAD manifest", stall=STALL, times=100)
+        first = pool.submit(places.prefetch, [(silent, None)])
+        while not proxy.seen:
+            assert not first.done()
+        second = pool.submit(places.observed, silent, None)
+        assert places.observed(folder, layout) is None
+        places.forget(folder)
+        places.transport()
+        assert not first.done()
+        assert not second.done()
+        assert second.result() is None
+        assert proxy.kinds()["HEAD manifest"] == 1
+
+
+def test_a_tag_is_asked_for_again_once_it_was_forgotten(registry: Machine, tmp_path: Path) -> None:
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    tag = Reference(registry.host, "demo", "v1")
+    for _ in range(2):
+        assert places.observed(tag, None) is None
+        assert places.observed(tag, None) is None
+        places.forget(tag)
+    assert [request.method for request in registry.requests()] == ["HEAD"] * 2
+
+
+def test_what_a_place_could_not_tell_is_told_to_all_who_ask(registry: Machine, tmp_path: Path) -> None:
+    with FaultProxy(registry.host) as gone:
+        pass
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    for _ in range(2):
+        with pytest.raises(MultiarchError, match="no connection"):
+            places.observed(Reference(gone.host, "demo", "v1"), None)
