@@ -16,7 +16,7 @@ TOOLS = ROOT / "site_scons" / "site_tools"
 FLOORS = (
     (
         "record", "errors", "digest", "document", "mediatype", "platform", "reference", "version", "statcache",
-        "treelock",
+        "treelock", "once",
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),
     (
