@@ -58,6 +58,18 @@ def parse_mount(text: str, expand: Callable[[str], str]) -> Mount:
     return draft.finished()
 
 
+def origin(text: str) -> str:
+    """What stands in `from` of one `--mount`, which holds no variable; "" without one. Raises InvalidDockerfile.
+
+    The rest is not read: `type=$NAME` says what it is only when the stage's variables are known.
+    """
+    found = ""
+    for entry in fields(text):
+        key, _, value = entry.partition("=")
+        found = value if lower(key) == "from" else found
+    return found
+
+
 def check_mount(text: str) -> None:
     """Refuse what BuildKit refuses before it knows any variable. Raises InvalidDockerfile."""
     for entry in fields(text):

@@ -8,20 +8,20 @@ from contextlib import contextmanager
 
 from multiarch import windows
 from multiarch.config import ImageConfig
-from multiarch.dockerfile import Add, Cmd, Command, Copy, Entrypoint, Run, Workdir
+from multiarch.dockerfile import Add, Cmd, Command, Copy, Run, Workdir
 from multiarch.engine import BuildPlan, UnsupportedInstruction
 from multiarch.engine.embedded import names
-from multiarch.engine.embedded.configuring import configured, recorded, workdir
+from multiarch.engine.embedded.configuring import begun, executed, is_root, recorded
 from multiarch.engine.embedded.copying import Manner, copy
 from multiarch.engine.embedded.inline import InlineTree
 from multiarch.engine.embedded.layertree import BaseTree
 from multiarch.engine.embedded.modes import Chmod
 from multiarch.engine.embedded.unpacking import unpack
-from multiarch.engine.reading import sources
+from multiarch.engine.reading import drives, sources
 from multiarch.engine.reading.bases import BaseImage, Images, check_platform
 from multiarch.engine.reading.context import Context
-from multiarch.engine.reading.recipe import PATH, SCRATCH, PlannedStage, Recipe, Scope, environment
-from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, is_absolute, joined, resolve
+from multiarch.engine.reading.recipe import SCRATCH, PlannedStage, Recipe, Scope, environment
+from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
@@ -87,7 +87,7 @@ class Builder:
 
     def _executed(self, number: int) -> Stage:
         planned = self._recipe.stages[number]
-        stage = self._begun(planned, is_target=number == self._recipe.target)
+        stage = self._begun(planned)
         for command in self._recipe.commands(number):
             where = self._recipe.where(command.line)
             taken = stage.scope.take(command)
@@ -98,21 +98,17 @@ class Builder:
                 self._execute(stage, taken)
         return stage
 
-    def _begun(self, planned: PlannedStage, *, is_target: bool) -> Stage:
+    def _begun(self, planned: PlannedStage) -> Stage:
         if planned.below is not None:
             below = self._stages[planned.below]
             stage = Stage(replace(below.config, on_build=()), below.tree, below.scope, below.base, below.layers)
         elif planned.on_image:
             stage = self._on_image(planned)
         else:
-            config = ImageConfig(planned.platform if not is_target else self._plan.platform, working_dir="/")
-            stage = Stage(config, Overlay(), Scope(self._recipe, {}), None)
-        config = stage.config
-        if config.working_dir:
-            config = replace(config, working_dir=workdir(config, config.working_dir))
-        if config.platform.os != "windows" and config.variable("PATH") is None:
-            config = config.with_variable("PATH", PATH)
-        scope = Scope(self._recipe, stage.scope.variables | environment(config.env))
+            config = ImageConfig(self._plan.platform, working_dir="/")
+            stage = Stage(config, Overlay(), Scope(self._recipe, {}, config.platform.os), None)
+        config = begun(stage.config)
+        scope = Scope(self._recipe, stage.scope.variables | environment(config.env), config.platform.os)
         return replace(stage, config=config, scope=scope)
 
     def _on_image(self, planned: PlannedStage) -> Stage:
@@ -120,16 +116,17 @@ class Builder:
         where = self._recipe.where(planned.stage.line)
         check_platform(planned.base, image.config.platform, planned.platform, where=where)
         config = replace(image.config, on_build=())
-        return Stage(config, Overlay(self._files(planned.base, planned.platform)), Scope(self._recipe, {}), image)
+        system = config.platform.os
+        return Stage(
+            config, Overlay(self._files(planned.base, planned.platform)), Scope(self._recipe, {}, system), image
+        )
 
     def _execute(self, stage: Stage, command: Command) -> None:
         if isinstance(command, Copy | Add):
             self._copy(stage, command)
             return
-        stage.config, line = configured(command, stage.config)
+        stage.config, line = executed(command, stage.config, cmd_is_set=stage.cmd_is_set)
         written = isinstance(command, Workdir) and self._make_workdir(stage)
-        if isinstance(command, Entrypoint) and not stage.cmd_is_set:
-            stage.config = replace(stage.config, cmd=None)
         stage.cmd_is_set = stage.cmd_is_set or isinstance(command, Cmd)
         if line is not None:
             stage.config = recorded(stage.config, line, self._plan.epoch, layer=written)
@@ -137,7 +134,7 @@ class Builder:
     def _make_workdir(self, stage: Stage) -> bool:
         """Make the working directory where it is not there, for the present user; whether that is a layer."""
         config = stage.config
-        if config.working_dir in ("/", "\\"):
+        if is_root(config):
             return False
         path = windows.normalise(config.working_dir) if _on_windows(config) else config.working_dir
         layer = Overlay(stage.tree)
@@ -159,24 +156,20 @@ class Builder:
             return 0, 0
 
     def _copy(self, stage: Stage, command: Copy | Add) -> None:
+        _check(command)
         manner = self._manner(stage, command)
-        destination = _destination(stage.config, command.destination)
-        layer = Overlay(stage.tree)
-        if len(command.sources) + len(command.contents) > 1 and not destination.endswith(("/", "/.")):
-            there = layer.lookup(resolve(layer, destination))
-            if there is None or not there.is_directory:
-                raise CannotCopy(
-                    f"several sources need a folder, and '{command.destination}' does not end in '/'",
-                    hint=f"write {command.destination}/",
-                )
+        destination = destination_of(stage.config, command.destination)
+        # As BuildKit: a linked layer is made without knowing what is below, then laid over it; with --chmod it is not.
+        linked = command.link and not command.chmod
+        layer = Overlay(None if linked else stage.tree)
         if command.sources:
             tree, place = self._origin(command)
-            for source in command.sources:
+            for source in stage.scope.paths(command):
                 self._copy_source(command, (tree, place, source), layer, destination, manner)
         for file in command.contents:
             copy(InlineTree(file.path, file.content), file.path, layer, destination, manner)
-        _keep(stage, layer)
-        stage.config = recorded(stage.config, _line(command), self._plan.epoch, layer=True)
+        _keep(stage, layer.over(stage.tree) if linked else layer)
+        stage.config = recorded(stage.config, line_of(command), self._plan.epoch, layer=True)
 
     def _copy_source(
         self, command: Copy | Add, origin: tuple[Tree, str, str], layer: Overlay, destination: str, manner: Manner
@@ -184,19 +177,26 @@ class Builder:
         tree, place, source = origin
         if isinstance(command, Copy) and command.parents:
             root, manner = self._with_parents(tree, place, source, manner)
-            copy(tree, root, layer, destination, manner)
+            for path in self._matches(tree, place, root):
+                copy(tree, path, layer, destination, manner)
             return
-        try:
-            found = sources.matches(tree, source)
-        except ValueError:
-            raise CannotCopy(f"'{source}' is not a valid pattern") from None
-        for path in found:
+        for path in self._matches(tree, place, source):
             node = tree.lookup(resolve(tree, path))
             if node is None:
                 raise self._missing(place, source, path)
             if isinstance(command, Add) and command.unpack is not False and unpack(node, layer, destination, manner):
                 continue
             copy(tree, path, layer, destination, manner)
+
+    def _matches(self, tree: Tree, place: str, source: str) -> tuple[str, ...]:
+        """The paths that a source means; what stands in front of its wildcards must be there."""
+        fixed, pattern = sources.split(sources.cleaned(source))
+        if pattern and tree.lookup(resolve(tree, fixed)) is None:
+            raise self._missing(place, source, fixed)
+        try:
+            return sources.matches(tree, source)
+        except ValueError:
+            raise CannotCopy(f"'{source}' is not a valid pattern") from None
 
     def _with_parents(self, tree: Tree, place: str, source: str, manner: Manner) -> tuple[str, Manner]:
         """The folder below which the path of a source is kept (`COPY --parents`), and what is taken of it."""
@@ -220,7 +220,7 @@ class Builder:
             return tree, f"stage '{command.from_}'"
         if origin == SCRATCH:
             return Overlay(), SCRATCH
-        platform = self._recipe.stages[self._recipe.target].platform
+        platform = self._recipe.platform
         image = self._images[origin, platform]
         check_platform(origin, image.config.platform, platform, where=self._recipe.where(command.line))
         whole = self._files(origin, platform)
@@ -248,6 +248,17 @@ class Builder:
         return Manner(owner, chmod, None, exclude)
 
 
+def _check(command: Copy | Add) -> None:
+    """Raise CannotCopy for what BuildKit refuses of what is fetched: COPY does not, and only that has a checksum."""
+    if isinstance(command, Add):
+        if command.checksum:
+            raise CannotCopy("--checksum is for what is fetched", hint="leave it out: this source is a local file")
+        return
+    for source in command.sources:
+        if sources.is_remote(source):
+            raise CannotCopy(f"'{source}' is not a path", hint="ADD fetches, COPY does not")
+
+
 def _keep(stage: Stage, layer: Overlay) -> None:
     """Make what was written a layer of the stage; as with BuildKit also when that is nothing."""
     stage.layers = (*stage.layers, layer.layer())
@@ -266,20 +277,18 @@ def _on_windows(config: ImageConfig) -> bool:
     return config.platform.os == "windows"
 
 
-def _destination(config: ImageConfig, text: str) -> str:
+def destination_of(config: ImageConfig, text: str) -> str:
     """A destination as a path below the image's root, the `/` (or `/.`) at its end kept, as it says: a folder."""
-    folder = ""
     plain = text
     if _on_windows(config):
-        folder, plain = config.working_dir, text.replace("\\", "/")
-        path = text if is_absolute(text, "windows") else f"{folder or '/'}/{text}"
-        inside = windows.normalise(path)
+        plain = text.replace("\\", "/")
+        inside = windows.normalise(drives.below(config.working_dir, text))
     else:
         inside = posixpath.normpath(f"/{posixpath.join(config.working_dir or '/', text)}").strip("/")
     return f"{inside}/" if plain.endswith(("/", "/.")) or plain in ("", ".") else inside
 
 
-def _line(command: Copy | Add) -> str:
+def line_of(command: Copy | Add) -> str:
     """The line of history that BuildKit writes."""
     words = [type(command).__name__.upper()]
     words += ["--parents"] if isinstance(command, Copy) and command.parents else []

@@ -25,7 +25,8 @@ from multiarch.dockerfile import (
     Workdir,
 )
 from multiarch.engine.embedded import ports, signals, wording
-from multiarch.engine.reading.tree import is_absolute
+from multiarch.engine.reading import drives
+from multiarch.engine.reading.recipe import PATH
 from multiarch.record import replace
 
 _SHELL: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
@@ -49,20 +50,41 @@ def workdir(config: ImageConfig, path: str) -> str:
 
     On Windows it is without drive, with `\`, and always cleaned.
     """
-    here = config.working_dir or "/"
     if config.platform.os == "windows":
-        inside = path if is_absolute(path, "windows") else f"{here}/{path}"
-        return "\\" + windows.normalise(inside).replace("/", "\\")
+        return "\\" + windows.normalise(drives.below(config.working_dir, path)).replace("/", "\\")
+    here = config.working_dir or "/"
     if path.startswith("/"):
         return path
     return "/" + posixpath.normpath(posixpath.join(here, path)).strip("/")
+
+
+def begun(config: ImageConfig) -> ImageConfig:
+    """The config with which a stage over `config` begins: a clean working directory, and a PATH (not on Windows)."""
+    if config.working_dir:
+        config = replace(config, working_dir=workdir(config, config.working_dir))
+    if config.platform.os != "windows" and config.variable("PATH") is None:
+        config = config.with_variable("PATH", PATH)
+    return config
+
+
+def is_root(config: ImageConfig) -> bool:
+    """Whether the working directory is the root of the image, which is never made."""
+    return config.working_dir in ("/", "\\")
+
+
+def executed(command: object, config: ImageConfig, *, cmd_is_set: bool) -> tuple[ImageConfig, str | None]:
+    """As `configured`; an ENTRYPOINT forgets the CMD of what is below, unless its stage has set one."""
+    config, line = configured(command, config)
+    if isinstance(command, Entrypoint) and not cmd_is_set:
+        config = replace(config, cmd=None)
+    return config, line
 
 
 @singledispatch
 def configured(command: object, config: ImageConfig) -> tuple[ImageConfig, str | None]:
     """The config after an instruction (variables replaced) and its line of history; None = it leaves none.
 
-    Raises InvalidDockerfile without place. That ENTRYPOINT forgets the CMD of a base is for who knows the stage.
+    Raises InvalidDockerfile without place. What ENTRYPOINT does to CMD is for `executed`.
     """
     raise TypeError(f"{command!r} is no change of {config!r}")
 

@@ -44,7 +44,7 @@ def _name(each: PlannedStage) -> str:
 
 
 def _reference(name: str, settled: Settled, each: PlannedStage | None = None) -> str:
-    platform = settled.recipe.stages[settled.recipe.target].platform if each is None else each.platform
+    platform = settled.recipe.platform if each is None else each.platform
     reference = settled.images[name, platform].reference
     # Not every engine takes a tag beside a digest.
     return str(reference.bare.with_digest(reference.digest)) if reference.digest is not None else str(reference)

@@ -77,7 +77,7 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
         else:
             variables = {} if planned.platform.os == "windows" else {"PATH": PATH}
             variables |= environment(known.get((planned.base, planned.platform), ()))
-        scopes[number] = Scope(recipe, variables)
+        scopes[number] = Scope(recipe, variables, planned.platform.os)
         for command in recipe.commands(number):
             yield (
                 scopes[number],
@@ -107,10 +107,10 @@ def _wanted(recipe: Recipe, plan: BuildPlan) -> Iterator[str]:
                 if mount.type == "bind" and not mount.from_:
                     yield sources.cleaned(mount.source)
         elif isinstance(command, Add):
-            yield from (sources.cleaned(source) for source in command.sources if not sources.is_remote(source))
+            yield from (sources.cleaned(path) for path in scope.paths(command) if not sources.is_remote(path))
         elif isinstance(command, Copy) and not command.from_:
-            for source in command.sources:
-                yield sources.cleaned(source.replace("/./", "/") if command.parents else source)
+            for path in scope.paths(command):
+                yield sources.cleaned(path.replace("/./", "/") if command.parents else path)
 
 
 def matching(context: Tree, pattern: str) -> tuple[str, ...]:

@@ -16,18 +16,23 @@ from multiarch.dockerfile import (
     Copy,
     Dockerfile,
     Env,
+    Expose,
     InvalidDockerfile,
     Onbuild,
     Run,
     Stage,
     expand,
     expand_heredoc,
+    expand_words,
     expanded,
     parse,
     stages,
 )
 from multiarch.dockerfile.mounts import Mount, parse_mount
+from multiarch.dockerfile.mounts import origin as origin_of_mount
 from multiarch.engine import Base, BuildPlan
+from multiarch.engine.reading.drives import slashed
+from multiarch.engine.reading.sources import is_remote
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
 
@@ -78,10 +83,14 @@ class PlannedStage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The stages of a Dockerfile for one plan. `needed` are the numbers of those that the target needs, in order."""
+    """The stages of a Dockerfile for one plan. `needed` are the numbers of those that the target needs, in order.
+
+    `platform` is the plan's: that of scratch and of the images of `--from=`, whatever a FROM has in `--platform`.
+    """
 
     name: str
     escape: str
+    platform: Platform
     variables: Mapping[str, str]
     build_args: Mapping[str, str]
     stages: tuple[PlannedStage, ...]
@@ -121,7 +130,6 @@ class Recipe:
     def bases(self) -> tuple[BaseWanted, ...]:
         """The images that the target needs, each once, in the order in which they stand there."""
         found: dict[tuple[str, Platform], BaseWanted] = {}
-        platform = self.stages[self.target].platform
         for number in self.needed:
             planned = self.stages[number]
             if planned.on_image:
@@ -131,7 +139,8 @@ class Recipe:
             for command in self.commands(number):
                 for origin in self.origins(command):
                     if isinstance(origin, str) and origin != SCRATCH:
-                        found.setdefault((origin, platform), BaseWanted(origin, platform, command.line))
+                        wanted = BaseWanted(origin, self.platform, command.line)
+                        found.setdefault((origin, self.platform), wanted)
         return tuple(found.values())
 
 
@@ -163,14 +172,15 @@ def _recipe(parsed: Parsed, plan: BuildPlan, here: Platform) -> Recipe:
     target = _target(planned, plan.target, name)
     triggers = _triggers(planned, plan.bases, name)
     needed = _needed(planned, triggers, target, name)
-    return Recipe(name, escape, variables, build_args, planned, target, needed, triggers)
+    return Recipe(name, escape, plan.platform, variables, build_args, planned, target, needed, triggers)
 
 
 class Scope:
-    """The variables of one stage, while its instructions are taken in order."""
+    """The variables of one stage, while its instructions are taken in order; `system` is what it is built for."""
 
-    def __init__(self, recipe: Recipe, variables: Mapping[str, str]) -> None:
+    def __init__(self, recipe: Recipe, variables: Mapping[str, str], system: str) -> None:
         self.variables = dict(variables)
+        self._system = system
         self._recipe = recipe
 
     def take(self, command: Command) -> Command:
@@ -179,6 +189,9 @@ class Scope:
         if isinstance(command, Arg):
             return self._arg(command, where)
         variables, escape = self.variables, self._recipe.escape
+        if isinstance(command, Expose):
+            words = (expand_words(port, variables, escape=escape, where=where) for port in command.ports)
+            return replace(command, ports=tuple(word for found in words for word in found))
         taken = expanded(command, lambda word: _expand(word, variables, escape, where))
         if isinstance(taken, Env):
             for pair in taken.pairs:
@@ -190,6 +203,12 @@ class Scope:
             )
             taken = replace(taken, contents=files)
         return taken
+
+    def paths(self, command: Copy | Add) -> tuple[str, ...]:
+        """The sources of a taken instruction as paths with `/`; raises InvalidWindowsPath."""
+        if self._system != "windows":
+            return command.sources
+        return tuple(source if is_remote(source) else slashed(source) for source in command.sources)
 
     def mounts(self, command: Run) -> tuple[Mount, ...]:
         """The mounts of a RUN, as the variables are now; raises InvalidDockerfile."""
@@ -261,6 +280,8 @@ def _planned(parsed: Parsed, plan: BuildPlan, variables: Mapping[str, str]) -> t
         below = named.get(base)
         if below is not None:
             platform = done[below].platform
+        elif base == SCRATCH:
+            platform = plan.platform
         done.append(PlannedStage(stage, base, platform, below))
         if stage.name:
             named[stage.name.lower()] = number
@@ -281,8 +302,8 @@ def _origins(command: Command, planned: tuple[PlannedStage, ...], where: str) ->
     if isinstance(command, Copy) and command.from_:
         return (_origin(command.from_, "COPY --from=", planned, where),)
     if isinstance(command, Run):
-        mounts = (parse_mount(text, str) for text in command.mounts)  # `from` holds no variable, and is all we ask
-        return tuple(_origin(mount.from_, "RUN --mount=from=", planned, where) for mount in mounts if mount.from_)
+        named = filter(None, map(origin_of_mount, command.mounts))
+        return tuple(_origin(name, "RUN --mount=from=", planned, where) for name in named)
     return ()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from multiarch.engine.reading.tree import Tree, joined, resolve
 from multiarch.wildcard import match_glob
 
-_REMOTE = re.compile(r"(?:https?|git|ssh|ftp)://|[\w.-]+@[\w.-]+:")
+_REMOTE = re.compile(r"(?:https?|git|ssh)://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
 
 
 def is_remote(source: str) -> bool:

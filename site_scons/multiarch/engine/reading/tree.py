@@ -176,6 +176,13 @@ class Overlay:
                 above = parent(above)
         return tuple(sorted(paths.items()))
 
+    def over(self, lower: Tree) -> Overlay:
+        """The same names, written over `lower` as one layer is laid over others: a name replaces what is not alike."""
+        whole = Overlay(lower)
+        for path, node in sorted(self._own.items()):
+            whole.put(path, node)
+        return whole
+
     def make_directories(self, path: str, *, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
         """Make a folder and those above it that are not there; raises CannotCopy where something else stands."""
         here = ""

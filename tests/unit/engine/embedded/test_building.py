@@ -9,6 +9,7 @@ import pytest
 
 from multiarch.engine import UnsupportedInstruction
 from multiarch.errors import MultiarchError
+from multiarch.layer import Entry
 from multiarch.platform import Platform
 from unpacked import Found
 from workshop import Workshop
@@ -110,11 +111,11 @@ def test_a_special_file_is_an_error(shop, monkeypatch):
         )
 
 
-def test_several_sources_need_a_folder(shop):
-    shop.write("a")
-    shop.write("b")
-    assert "several sources need a folder, and '/x' does not end in '/'" in error(shop, "FROM scratch\nCOPY a b /x\n")
-    assert paths(shop, "FROM scratch\nWORKDIR /x\nCOPY a b /x\n") == ["x", "x/a", "x/b"]
+def test_of_several_sources_for_one_file_the_last_stays_as_with_buildkit(shop):
+    shop.write("a", "1")
+    shop.write("b", "2")
+    found = shop.files("FROM scratch\nCOPY a b /x\n")
+    assert {path: each.content for path, each in found.items()} == {"x": hashlib.sha256(b"2").hexdigest()}
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,27 @@ def test_windows_paths_and_layers(shop):
     assert config.cmd == ("cmd", "/S", "/C", "demo")
     assert config.env == ()
     assert config.platform.os_version == "10.0.20348.1"
+
+
+def test_windows_sources_are_found_by_backslashes_and_drive(shop):
+    shop.write("out/app.exe", b"MZ")
+    shop.platform = Platform.parse("windows(10.0.20348.1)/amd64")
+    found = shop.files(
+        "# escape=`\nFROM scratch AS build\nWORKDIR C:\\src\nCOPY out\\*.exe C:\\build\\\nFROM scratch\nWORKDIR app\n"
+        'COPY --from=build C:\\build\\app.exe .\nCOPY --from=build ["C:\\\\build", "C:/q"]\n'
+    )
+    assert [path for path in found if found[path].kind == "f"] == ["Files/app/app.exe", "Files/q/app.exe"]
+
+
+def test_a_linked_layer_does_not_look_at_what_is_below(shop):
+    shop.write("f", "1")
+    shop.base("b", (Entry.directory("usr"), Entry.symlink("bin", "usr"), Entry.directory("tmp", mode=0o1777)))
+    found = shop.files("FROM b\nCOPY --link f /bin/\nCOPY --link f /tmp/\nCOPY --link --chmod=600 f /bin/g\n")
+    assert found["bin"] == found["tmp"] == Found("d", "0o755", "0:0", "")
+    assert sorted(found) == ["bin", "bin/f", "bin/g", "tmp", "tmp/f"]
+    assert found["bin/g"].mode == "0o600"
+    assert sorted(shop.files("FROM b\nCOPY f /bin/\n")) == ["usr", "usr/f"]
+    assert sorted(shop.files("FROM b\nCOPY --link --chmod=600 f /bin/\n")) == ["usr", "usr/f"]
 
 
 def test_a_heredoc_keeps_bytes_that_are_not_utf8(shop):

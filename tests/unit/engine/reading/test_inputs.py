@@ -212,3 +212,13 @@ def test_a_base_on_two_platforms_counts_twice(shop):
 
     one, two = Digest.of(b"1"), Digest.of(b"2")
     assert len({tuple(values(*pair).items()) for pair in ((one, one), (one, two), (two, one), (two, two))}) == 4
+
+
+def test_the_sources_of_a_windows_image_may_have_backslashes_and_a_drive(shop):
+    shop.write("setup/files/a.msi")
+    shop.write("setup/b.txt")
+    shop.platform = Platform.parse("windows/amd64")
+    text = '# escape=`\nFROM scratch\nCOPY ["setup\\\\files\\\\*", "C:\\\\x\\\\"]\nADD C:/setup/b.txt /\nADD https://a.b/c /d\n'
+    found = inputs(shop, text)
+    assert found.wanted == ("setup/files/*", "setup/b.txt")
+    assert [each.path for each in found.files] == ["setup/b.txt", "setup/files/a.msi"]

@@ -54,6 +54,11 @@ def test_a_stage_inherits_the_variables_of_the_one_below(shop):
     assert env(shop, "FROM scratch AS a\nARG A=1\nENV B=2\nFROM a\nENV C=$A$B\n") == {"B": "2", "C": "12"}
 
 
+def test_the_ports_of_expose_may_be_words_of_a_variable(shop):
+    text = 'FROM scratch\nARG PORTS="3000 4000/udp"\nENV P=81\nEXPOSE $PORTS ${P} ${NONE:-90-91}\n'
+    assert shop.build(text).config.exposed_ports == ("3000/tcp", "4000/udp", "81/tcp", "90/tcp", "91/tcp")
+
+
 def test_an_env_counts_for_the_next_instruction_only(shop):
     assert env(shop, "FROM scratch\nENV A=1\nENV A=2 B=$A\n") == {"A": "2", "B": "1"}
 
@@ -112,3 +117,17 @@ def test_an_unknown_target_is_an_error_that_names_the_stages(shop):
 def test_a_bad_platform_is_an_error(shop):
     with pytest.raises(InvalidPlatform):
         shop.build("FROM --platform=linux//x scratch\n")
+
+
+def test_a_mount_may_have_its_type_in_a_variable(shop):
+    text = "FROM scratch AS a\nFROM x\nARG T=cache\nRUN --mount=type=$T,target=/c --mount=from=a,type=$T,target=/d x\n"
+    shop.base("x")
+    assert [each.name for each in bases(shop, text)] == ["x"]
+    assert shop.engine()._reader.recipe(shop.plan(text)).needed == (0, 1)
+
+
+def test_scratch_and_the_images_of_from_flags_are_of_the_platform_that_is_built_for(shop):
+    text = "FROM --platform=linux/arm64 scratch AS a\nFROM --platform=linux/arm64 y\nCOPY --from=x / /\nCOPY --from=a / /\n"
+    arm = Platform.parse("linux/arm64")
+    assert bases(shop, text) == (BaseWanted("y", arm, 2), BaseWanted("x", AMD64, 3))
+    assert [each.platform for each in shop.engine()._reader.recipe(shop.plan(text)).stages] == [AMD64, arm]
