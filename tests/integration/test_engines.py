@@ -301,13 +301,8 @@ def test_an_engine_of_another_system_is_refused(bench: Bench, docker_environment
 
 
 def test_nothing_stays_in_the_engine_under_a_name(bench: Bench, docker_environment: dict[str, str]):
-    import docker
-
     bench.build(DockerEngine(bench.given(docker_environment)), "RUN echo x > /x\n")
-    client = docker.DockerClient(base_url=docker_environment["DOCKER_HOST"])
-    tags = [tag for image in client.images.list() for tag in image.tags]
-    client.close()
-    assert not [tag for tag in tags if "multiarch" in tag]
+    assert not [tag for tag in tags_of(docker_environment) if "multiarch" in tag]
 
 
 def test_buildah_alone_builds_as_podman_does(bench: Bench, podman_environment: dict[str, str], tmp_path: Path):
@@ -334,16 +329,66 @@ def test_an_engine_that_is_not_there_says_so(bench: Bench):
 
 
 def test_a_builder_that_is_not_there_or_hands_nothing_out_is_refused(
-    bench: Bench, buildx_environment: dict[str, str], docker_environment: dict[str, str]
+    bench: Bench, buildx_environment: dict[str, str], docker_environment: dict[str, str], tmp_path: Path
 ):
     plan = bench.plan("")
     missing = BuildxEngine(bench.given(buildx_environment), builder="nobody").refusal(plan)
     assert (missing or "").startswith("buildx has no builder that answers: ")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "docker-buildx").symlink_to(Path(buildx_environment["DOCKER_CONFIG"], "cli-plugins", "docker-buildx"))
     told = buildx_environment | {"DOCKER_HOST": docker_environment["DOCKER_HOST"], "BUILDX_BUILDER": "default"}
-    assert BuildxEngine(bench.given(told)).refusal(plan) == (
-        "buildx's builder is the Docker engine itself, which hands no image out; "
-        "'docker buildx create --use' makes one that can"
+    assert BuildxEngine(bench.given(told | {"PATH": str(alone)})).refusal(plan) == (
+        "buildx's builder is the Docker engine itself, and there is no docker in PATH to take the image out"
     )
+
+
+@pytest.mark.parametrize("builder", ["default", "other"])
+def test_a_builder_that_is_the_docker_engine_itself_builds_and_keeps_nothing(
+    bench: Bench,
+    buildx_environment: dict[str, str],
+    docker_environment: dict[str, str],
+    tmp_path: Path,
+    builder: str,
+):
+    """All that a plain installation of Docker has: no other builder, by DOCKER_HOST or by a context."""
+    told = buildx_environment | {"DOCKER_HOST": docker_environment["DOCKER_HOST"]}
+    if builder == "other":
+        context = docker_context(told.pop("DOCKER_HOST"), tmp_path)
+        (tmp_path / "cli-plugins").symlink_to(Path(buildx_environment["DOCKER_CONFIG"], "cli-plugins"))
+        told |= context | {"DOCKER_HOST": ""}
+    del told["BUILDX_BUILDER"]
+    plain = BuildxEngine(bench.given(told), builder=builder)
+    before = tags_of(docker_environment)
+    text = "RUN --mount=source=src,target=/m cp /m/a.txt /a\n"
+    assert plain.refusal(bench.plan(text)) is None
+    bench.build(plain, text)
+    assert bench.files()["a"].content == digest(b"a")
+    assert tags_of(docker_environment) == before
+    windows = bench.shop.plan("FROM scratch\nCOPY src /\n", platform=Platform.parse("windows/amd64"))
+    assert plain.refusal(windows) == "buildx's builder is a Docker engine that makes no windows images"
+
+
+def test_programs_of_windows_run_on_no_linux(bench: Bench, make: Callable[..., Engine]):
+    plan = bench.shop.plan("FROM scratch\nRUN ver\n", platform=Platform.parse("windows/amd64"))
+    refused = {
+        "buildx": "buildx's builder runs no windows programs",
+        "podman": "podman and buildah make no layers that Windows unpacks",
+    }
+    engine = make()
+    assert (engine.refusal(plan) or "").endswith(refused.get(engine.name, " makes linux images"))
+    with pytest.raises(EngineUnavailable):
+        engine.build(plan, bench.shop.output)
+
+
+def tags_of(environment: dict[str, str]) -> set[str]:
+    """Return the names of all images in an engine."""
+    import docker
+
+    client = docker.DockerClient(base_url=environment["DOCKER_HOST"])
+    tags = {tag for image in client.images.list() for tag in image.tags}
+    client.close()
+    return tags
 
 
 def test_a_docker_command_line_with_the_plugin_builds_in_the_engine_itself(

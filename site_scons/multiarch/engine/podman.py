@@ -21,6 +21,8 @@ from multiarch.engine.harvest.normalising import harvest
 from multiarch.engine.reading import Settled
 from multiarch.store.http.hosts import is_listed
 
+_NO_WINDOWS = "podman and buildah make no layers that Windows unpacks"
+
 
 class PodmanEngine:
     """Implements Engine by the command line of Podman or Buildah."""
@@ -33,7 +35,8 @@ class PodmanEngine:
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says; asks the program whether it works at all."""
-        del plan
+        if plan.platform.os == "windows":
+            return _NO_WINDOWS
         found = self._program()
         if found is None:
             return "there is neither podman nor buildah in PATH"
@@ -45,6 +48,8 @@ class PodmanEngine:
         found = self._program()
         if found is None:
             raise EngineUnavailable("there is neither podman nor buildah in PATH", hint="install one of them")
+        if plan.platform.os == "windows":
+            raise EngineUnavailable(_NO_WINDOWS, where=str(plan.dockerfile), hint="ENGINE=embedded or docker may do it")
         kind, program = found
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
