@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
 from multiarch.errors import MultiarchError
 from multiarch.golang import GoBuild
+from multiarch.golang.words import split
 from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_nodes import declare, track
@@ -20,13 +20,20 @@ class TwoPrograms(MultiarchError, ValueError):
     """One file that two programs of a build claim."""
 
 
+class OpenQuote(MultiarchError, ValueError):
+    """Flags that cannot be split into words."""
+
+
 def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuild:
     """What is declared about one program; `$GOFLAGS` and the like come from the environment, as with `Program`."""
     run: Run = env["MULTIARCH_RUN"]
 
     def words(name: str) -> tuple[str, ...]:
         value = env.get(name, ())
-        return tuple(shlex.split(env.subst(value)) if isinstance(value, str) else map(env.subst, value))
+        try:
+            return split(env.subst(value)) if isinstance(value, str) else tuple(map(env.subst, value))
+        except ValueError:
+            raise OpenQuote(f"a quote is not closed in {value}", where=name) from None
 
     return GoBuild(
         platform=Platform(platform.os, platform.architecture, platform.variant),

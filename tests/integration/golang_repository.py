@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 FILES = {
     "app/go.mod": """\
@@ -55,6 +58,7 @@ func main() {
     "app/plat/os_other.go": '//go:build !linux && !windows\n\npackage plat\n\nfunc init() { names = append(names, "other") }\n',
     "app/plat/extra_linux_arm64.go": 'package plat\n\nfunc init() { names = append(names, "extra") }\n',
     "app/plat/arch_arm64.go": 'package plat\n\nfunc init() { names = append(names, "arm64") }\n',
+    "app/plat/any.go": 'package plat\n\nfunc init() { names = append(names, "any") }\n',
     "app/plat/unix_only.go": '//go:build unix && go1.21\n\npackage plat\n\nfunc init() { names = append(names, "unix") }\n',
     "app/asm/add_amd64.go": "package asm\n\nfunc Add(a, b int64) int64\n",
     "app/asm/add_other.go": "//go:build !amd64\n\npackage asm\n\nfunc Add(a, b int64) int64 { return a + b }\n",
@@ -133,27 +137,49 @@ func All() int {
 
 
 class Repository:
-    """The files on disk, with edits that can be taken back."""
+    """The files on disk, with edits that can be taken back.
+
+    Names and texts may hold `{main}` (the program's folder), `{mainfile}`, `{module}` (its path), `{go}` and `{newer}`
+    (versions that its go.work may name), so that the same edits fit a module of somebody else.
+    """
+
+    words: ClassVar[dict[str, str]] = {
+        "{main}": "app/cmd/a",
+        "{mainfile}": "app/cmd/a/main.go",
+        "{module}": "ex.org/app",
+        "{go}": "1.24",
+        "{newer}": "1.25",
+    }
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name, text in FILES.items():
             self.write(name, text)
 
+    @property
+    def module(self) -> str:
+        return self.words["{module}"]
+
     def path(self, name: str) -> Path:
-        return self.folder / name
+        return self.folder / self._meant(name)
+
+    def read(self, name: str) -> str:
+        return self.path(name).read_bytes().decode()
 
     def write(self, name: str, text: str) -> None:
+        self.write_bytes(name, self._meant(text).encode())
+
+    def write_bytes(self, name: str, content: bytes) -> None:
         self.path(name).parent.mkdir(parents=True, exist_ok=True)
-        self.path(name).write_text(text, encoding="utf-8")
+        self.path(name).write_bytes(content)
 
     def append(self, name: str, text: str) -> None:
-        self.write(name, self.path(name).read_text(encoding="utf-8") + text)
+        self.write(name, (self.read(name) if self.path(name).exists() else "") + text)
 
     def replace(self, name: str, old: str, new: str) -> None:
-        text = self.path(name).read_text(encoding="utf-8")
-        assert old in text
-        self.write(name, text.replace(old, new, 1))
+        text = self.read(name)
+        assert self._meant(old) in text, f"{name} does not hold {old!r}"
+        self.write(name, text.replace(self._meant(old), new, 1))
 
     def remove(self, name: str) -> None:
         self.path(name).unlink()
@@ -163,34 +189,62 @@ class Repository:
 
     def link(self, name: str, target: str) -> None:
         self.path(name).unlink(missing_ok=True)
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
         self.path(name).symlink_to(target)
+
+    def require_go(self, version: str) -> None:
+        """Let go.mod ask for another Go."""
+        self.write("app/go.mod", re.sub(r"(?m)^go .*$", f"go {version}", self.read("app/go.mod"), count=1))
 
     @contextmanager
     def edited(self) -> Iterator[None]:
-        """Take back, afterwards, whatever was done to the files meanwhile."""
-        before = {path: path.read_bytes() for path in self._files()}
+        """Take back, afterwards, whatever was done to the files meanwhile, but for their times."""
+        before = self._state()
         try:
             yield
         finally:
-            for path in self._files():
-                if path not in before or path.is_symlink():
+            for path in [path for path, state in self._state().items() if before.get(path, [])[:1] != state[:1]]:
+                if path.is_symlink() or path.is_file():
                     path.unlink()
-            for path, content in before.items():
-                if not path.exists() or path.read_bytes() != content:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
-            self._drop_empty()
+                elif path.exists():
+                    shutil.rmtree(path)
+            after = self._state()
+            for path, state in before.items():
+                if after.get(path) != state:
+                    _restore(path, state)
 
-    def _files(self) -> list[Path]:
-        found = []
-        for folder, folders, names in os.walk(self.folder):
-            if ".multiarch" in folders:
-                folders.remove(".multiarch")
-            found += [Path(folder) / name for name in names]
-            found += [path for path in (Path(folder) / name for name in folders) if path.is_symlink()]
+    def _meant(self, text: str) -> str:
+        for word, meaning in self.words.items():
+            text = text.replace(word, meaning)
+        return text
+
+    def _state(self) -> dict[Path, list[object]]:
+        """Everything below, as [kind, contents, mode, mtime], folders before what is in them."""
+        found: dict[Path, list[object]] = {}
+        for base, folders, names in os.walk(self.folder):
+            folders[:] = sorted(set(folders) - {".multiarch", "_output", "site_scons"})
+            for path in (Path(base) / name for name in (*folders, *names)):
+                status = path.lstat()
+                if path.is_symlink():
+                    found[path] = ["link", os.readlink(path)]  # noqa: PTH115  # as text
+                elif path.is_dir():
+                    found[path] = ["folder"]
+                else:
+                    found[path] = ["file", path.read_bytes(), status.st_mode, status.st_mtime_ns]
         return found
 
-    def _drop_empty(self) -> None:
-        for folder, _folders, _names in os.walk(self.folder, topdown=False):
-            if not os.listdir(folder):  # noqa: PTH208  # as text
-                Path(folder).rmdir()
+
+def _restore(path: Path, state: list[object]) -> None:
+    """Write what was there; its mtime is now, as an editor's."""
+    if state[0] == "folder":
+        path.mkdir(exist_ok=True)
+        return
+    path.unlink(missing_ok=True)
+    if state[0] == "link":
+        path.symlink_to(str(state[1]))
+    else:
+        _, content, mode, _ = state
+        assert isinstance(content, bytes)
+        assert isinstance(mode, int)
+        path.write_bytes(content)
+        path.chmod(mode & 0o777)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from multiarch.golang import recipe
@@ -17,12 +19,14 @@ from multiarch.golang.listing import Package
 from multiarch.golang.project import Project, overlaid
 from multiarch.golang.recipe import GoBuild
 from multiarch.golang.toolchain import Toolchain
+from multiarch.golang.words import fields
 
+_PACKAGES = ("lib/python3*/site-packages", "lib/python3*/dist-packages", "Lib/site-packages")
 _COMPILERS = {"CC": ("gcc", "clang", "cc"), "CXX": ("g++", "clang++", "c++")}
 
 
-def package_part(package: Package, root: Path, contents: Contents) -> tuple[Part, str]:
-    """The files of a package, and the digest of the headers outside it ("" without any).
+def package_part(package: Package, root: Path, contents: Contents, environment: Mapping[str, str]) -> tuple[Part, str]:
+    """The files of a package, and the digest of the headers that Go does not know ("" without any).
 
     Below the module's root files are named from there, others after their package, so that no name depends on where
     the tree lies. A package of the module cache has no files here: its version stands for them.
@@ -31,9 +35,9 @@ def package_part(package: Package, root: Path, contents: Contents) -> tuple[Part
         return Part.of(package.path, {}), ""
     shown = _shown(package.folder, root, package.path)
     files = {f"{shown}{name}": contents.digest(f"{package.folder}{os.sep}{name}") for name in package.files}
-    headers = outside_headers(package, contents.includes)
+    headers = outside_headers(package, contents.includes, environment)
     listed = {_named(path, root): contents.digest(str(path)) for path in headers}
-    files |= listed | {_named(path, root): contents.digest(str(path)) for path in libraries(package)}
+    files |= listed | {_named(path, root): contents.digest(str(path)) for path in libraries(package, environment)}
     return Part.of(package.path, files), _sum(listed) if listed else ""
 
 
@@ -84,18 +88,32 @@ def compiler_facts(environment: Mapping[str, str], contents: Contents) -> dict[s
         return {}
     found = {}
     for variable, defaults in _COMPILERS.items():
-        named = shlex.split(environment.get(variable, ""), posix=os.name != "nt")[:1]
-        for name in named or defaults:
+        named = fields(environment.get(variable, ""))
+        for name in named[:1] or defaults:
             path = shutil.which(name, path=environment.get("PATH", ""))
             if path is not None:
                 found[f"{variable} program"] = contents.digest(path)
+                found |= _python_package(variable, Path(path), named[1:], contents)
                 break
+    return found
+
+
+def _python_package(variable: str, program: Path, words: Sequence[str], contents: Contents) -> dict[str, str]:
+    """The package behind `python -m NAME` by version and contents: the interpreter says nothing about it."""
+    found = {}
+    if "-m" in words[:-1]:
+        name = words[words.index("-m") + 1].partition(".")[0]
+        for folder in _PACKAGES:
+            for record in sorted(program.parent.parent.glob(f"{folder}/{glob.escape(name)}-*.dist-info/RECORD")):
+                version = record.parent.name.removesuffix(".dist-info")
+                found[f"{variable} package"] = f"{version} {contents.digest(str(record))}"
     return found
 
 
 def package_facts(packages: Sequence[Package], project: Project, build: GoBuild) -> dict[str, str]:
     """The versions of the modules that take part, the lines of go.mod and go.work, and what is wrong."""
-    found = dict(project.facts)
+    taking_part = {package.module for package in packages}
+    found = {key: value for key, value in project.facts.items() if _counts(key, taking_part)}
     sums = project.sums
     for package in packages:
         if package.module:
@@ -109,6 +127,12 @@ def package_facts(packages: Sequence[Package], project: Project, build: GoBuild)
     if errors:
         found["error"] = "\n".join(errors)
     return found
+
+
+def _counts(line: str, modules: AbstractSet[str]) -> bool:
+    """Whether a line of go.mod or go.work can change a program: of other modules' none can, but by a version chosen."""
+    _, verb, *arguments = line.split(" ")
+    return verb not in ("require", "replace") or not arguments or arguments[0] in modules
 
 
 def _shown(folder: str, root: Path, path: str) -> str:

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from multiarch.golang.listing import Package
+from multiarch.golang.words import fields
 
 Includes = tuple[tuple[bool, str], ...]
 """The `#include`s of a file as (quoted, name)."""
 
-_INCLUDE = re.compile(rb'^[ \t]*(?:/[/*][ \t]*)?#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
+_INCLUDE = re.compile(
+    rb"(?:^[ \t]*(?:/[/*][ \t]*)?#[ \t]*(?:include|include_next|import|embed)|__has_include[ \t]*\()[ \t]*"
+    rb'(?:"([^"\n]+)"|<([^>\n]+)>)',
+    re.MULTILINE,
+)
 _INCLUDING = (
     *(".s", ".S", ".sx", ".c", ".cc", ".cpp", ".cxx", ".m", ".h", ".hh", ".hpp", ".hxx", ".swig", ".swigcxx"),
     *(".f", ".F", ".for", ".f90"),
@@ -31,11 +36,15 @@ def includes(content: bytes) -> Includes:
     )
 
 
-def outside_headers(package: Package, read: Callable[[Path], Includes]) -> tuple[Path, ...]:
-    """The existing files outside the package's folder that its C and assembly include, sorted, directly or not.
+def outside_headers(
+    package: Package, read: Callable[[Path], Includes], environment: Mapping[str, str] | None = None
+) -> tuple[Path, ...]:
+    """The existing files unknown to Go that a package's C and assembly include, sorted, directly or not.
 
-    `read` answers with a file's includes. System folders are not searched: a compiler's own headers count as the
-    compiler. Only packages with C or assembly are looked at.
+    Those are the ones of other folders, and the ones of its own whose names Go does not take for sources (`table.inc`).
+    `read` answers with a file's includes; of the environment the variables count that name folders of headers.
+    System folders are not searched: a compiler's own headers count as the compiler. Only packages with C or assembly
+    are looked at.
     """
     names = [name for name in package.files if name.endswith(_INCLUDING)]
     if "C" in package.imports:
@@ -43,10 +52,16 @@ def outside_headers(package: Package, read: Callable[[Path], Includes]) -> tuple
     if package.fixed or not names:
         return ()
     folder = Path(package.folder)
-    searched = tuple(_search_path(package))
+    flags = (*package.c_flags, *(_environment_flags(environment or {}) if "C" in package.imports else ()))
+    searched = tuple(_search_path(folder, flags))
     pending = [folder / name for name in names]
     seen = set(pending)
-    found = set()
+    found: set[Path] = set()
+    for name in _options(flags, ("-include", "-imacros")):
+        header = _resolve(name, (folder, *searched))
+        if header is not None:
+            found.add(header)
+            pending.append(header)
     while pending:
         path = pending.pop()
         for quoted, name in read(path):
@@ -55,28 +70,43 @@ def outside_headers(package: Package, read: Callable[[Path], Includes]) -> tuple
                 continue
             seen.add(header)
             pending.append(header)
-            if header.parent != folder:
+            if header.parent != folder or header.name not in package.files:
                 found.add(header)
     return tuple(sorted(found))
 
 
-def libraries(package: Package) -> tuple[Path, ...]:
-    """The existing library files that a package's `#cgo LDFLAGS` name, by path or as `-Lfolder -lname`, sorted."""
+def libraries(package: Package, environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The existing library files that `#cgo LDFLAGS` and CGO_LDFLAGS name, by path or as `-Lfolder -lname`, sorted."""
     base = Path(package.folder)
-    folders = [base / flag[2:] for flag in package.ld_flags if flag.startswith("-L")]
-    named = [base / flag for flag in package.ld_flags if not flag.startswith("-")]
-    for flag in package.ld_flags:
+    uses_cgo = "C" in package.imports and environment
+    flags = (*package.ld_flags, *(fields(environment.get("CGO_LDFLAGS", "")) if uses_cgo and environment else ()))
+    folders = [base / flag[2:] for flag in flags if flag.startswith("-L")]
+    named = [base / flag for flag in flags if not flag.startswith("-")]
+    for flag in flags:
         if flag.startswith("-l"):
             named += [folder / form.format(flag[2:]) for folder in folders for form in _LIBRARIES]
     return tuple(sorted({path for path in named if path.is_file()}))
 
 
-def _search_path(package: Package) -> Iterator[Path]:
-    flags = iter(package.c_flags)
-    for flag in flags:
-        for option in ("-iquote", "-isystem", "-I"):
+def _environment_flags(environment: Mapping[str, str]) -> Iterator[str]:
+    for variable in ("CGO_CPPFLAGS", "CGO_CFLAGS", "CGO_CXXFLAGS"):
+        yield from fields(environment.get(variable, ""))
+    for variable in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"):
+        yield from (f"-I{folder}" for folder in environment.get(variable, "").split(os.pathsep) if folder)
+
+
+def _search_path(folder: Path, flags: tuple[str, ...]) -> Iterator[Path]:
+    for name in _options(flags, ("-iquote", "-isystem", "-idirafter", "-I")):
+        yield folder / name
+
+
+def _options(flags: tuple[str, ...], options: tuple[str, ...]) -> Iterator[str]:
+    """The values of some options of a C compiler, written as one word or as two."""
+    rest = iter(flags)
+    for flag in rest:
+        for option in options:
             if flag.startswith(option):
-                yield Path(package.folder) / (flag[len(option) :] or next(flags, ""))
+                yield flag[len(option) :] or next(rest, "")
                 break
 
 

@@ -31,6 +31,11 @@ class _Settings:
     affecting: Mapping[str, str]
     counting: tuple[tuple[str, str], ...]
 
+    @property
+    def named(self) -> dict[str, str]:
+        """The environment with what the GOENV file adds to it: where compilers and headers are looked for."""
+        return {**self.environment, **self.affecting}
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -212,7 +217,7 @@ class Lister:
         packages = listing.behind(asked.pattern)
         facts = {
             **compose.declared_facts(build, asked.settings.affecting, self._toolchain),
-            **compose.compiler_facts(environment, self._contents),
+            **compose.compiler_facts(asked.settings.named, self._contents),
             **compose.package_facts(packages, asked.project, build),
         }
         if listing.error or not packages:
@@ -231,7 +236,8 @@ class Lister:
     def _part(self, asked: _Asked, package: Package) -> tuple[Part, str]:
         key = (asked.question.name, package.path)
         if key not in self._parts:
-            self._parts[key] = compose.package_part(package, asked.project.root, self._contents)
+            named = asked.settings.named
+            self._parts[key] = compose.package_part(package, asked.project.root, self._contents, named)
         return self._parts[key]
 
 

@@ -34,11 +34,12 @@ def facts(text: str, name: str) -> dict[str, str]:
     """What of a go.mod or go.work can change a program: `{"go.mod go": "1.24", "go.mod require x.org/y": "v1.2.3"}`.
 
     Neither comments (`// indirect` among them), order, nor the grouping in blocks count; `retract`, `tool` and
-    `ignore` speak to other commands than `go build`.
+    `ignore` speak to other commands than `go build`. `toolchain` is a wish that a local toolchain does not hear, and
+    what `exclude` does is seen in the versions that were chosen.
     """
     found: dict[str, str] = {}
     for verb, *arguments in directives(text):
-        if verb in ("retract", "tool", "ignore"):
+        if verb in ("exclude", "ignore", "retract", "tool", "toolchain"):
             continue
         key, value = f"{name} {verb}", " ".join(arguments)
         if verb in ("require", "use"):

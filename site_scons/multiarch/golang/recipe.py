@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from multiarch.golang.toolchain import Toolchain
+from multiarch.golang.words import fields
 from multiarch.platform import Platform
 from multiarch.record import dataclass
 
@@ -181,11 +181,7 @@ def goenv(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str, str
 
 def goflags(environment: Mapping[str, str]) -> tuple[str, ...]:
     """GOFLAGS as the list of flags that it is (`go help environment`: blanks separate, quotes group)."""
-    text = environment.get("GOFLAGS", "")
-    try:
-        return tuple(shlex.split(text) if "'" in text or '"' in text else text.split())
-    except ValueError:
-        return tuple(text.split())
+    return fields(environment.get("GOFLAGS", ""))
 
 
 def flags_of(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -30,7 +30,6 @@ def test_every_line_that_can_change_a_program_is_a_fact():
     assert facts(MOD, "go.mod") == {
         "go.mod module": "ex.org/r",
         "go.mod go": "1.24",
-        "go.mod toolchain": "go1.27.9",
         "go.mod godebug default": "go1.21",
         "go.mod godebug panicnil": "1",
         "go.mod require ex.org/a": "v1.2.3",
@@ -56,7 +55,7 @@ def test_comments_order_blocks_and_quotes_do_not_count(other: str):
 
 
 def test_a_directive_that_stands_twice_counts_twice():
-    assert facts("exclude a.b/c v1\nexclude a.b/c v2\n", "m") == {"m exclude": "a.b/c v1, a.b/c v2"}
+    assert facts("module a\nmodule b\n", "m") == {"m module": "a, b"}
 
 
 @pytest.mark.parametrize(
