@@ -106,7 +106,6 @@ def facts(run: Run, plan: BuildPlan, engine: str) -> Facts:
 
 def unkept(run: Run, image: Any) -> str | None:
     """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
-    image.attributes.inputs.get_csig()  # asks for the bases; a dependency that is decided earlier may ask us first
     if not run.resolved or not unlocked(run, reached(run, image.attributes.plan).bases):
         return None
     return "its base is not in images.lock"
@@ -209,13 +208,14 @@ def image(
     attributes = nodes[0].attributes
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
     attributes.place = endpoint, builder
+    attributes.generated = lambda: scan(nodes[0], env)
     declare(env, nodes, lambda: facts(run, plan, attributes.engine), str(nodes[0]), lambda: unkept(run, nodes[0]))
     return nodes
 
 
-def scan(node: Any, env: Any, _path: Any) -> list[Any]:
+def scan(node: Any, env: Any) -> list[Any]:
     """The files of the image that something in this build makes, found in what its Dockerfile copies."""
-    if not node.check_attributes("plan") or not node.attributes.plan.dockerfile.exists():
+    if not node.attributes.plan.dockerfile.exists():
         return []
     run = env["MULTIARCH_RUN"]
     try:
@@ -227,8 +227,7 @@ def scan(node: Any, env: Any, _path: Any) -> list[Any]:
 
 def generate(env: Any) -> None:
     """Add `env.Image`."""
-    scanner = env.Scanner(function=scan, name="dockerfile")
-    env["BUILDERS"]["OciImage"] = env.Builder(action=STEP.action(), target_scanner=scanner)
+    env["BUILDERS"]["OciImage"] = env.Builder(action=STEP.action())
     add_method(env, image, "Image")
 
 

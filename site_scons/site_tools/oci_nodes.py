@@ -1,22 +1,20 @@
-"""What the Tools share: tracked files, nodes of inputs, and the decider.
+"""What the Tools share: tracked files, their inputs, and how a target is decided.
 
 Not a Tool. A *tracked* file has a content signature from the stat cache and is made again when its bytes are not those
-that were made. The *inputs* of a target are one node, computed when the target is decided, so after whatever generates
-its sources.
+that were made. The *inputs* of a target are computed when the target is decided, so after whatever generates its
+sources. Of what SCons does for every node on every run, tracked ones leave out what is of no use for them.
 """
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import SCons.Action
-import SCons.Errors
+import SCons.Executor
 import SCons.Node
-import SCons.Node.Alias
 import SCons.Node.FS
-import SCons.Node.Python
-import SCons.Script
+import SCons.Util
 
 from multiarch.why import Facts
 
@@ -25,11 +23,44 @@ Perform = Callable[[Nodes, Nodes, Any], None]
 _MISSING = "absent"
 
 
+class Inputs:
+    """Everything that decides one target's bytes beside its File sources.
+
+    `find` gives the facts, once, when the target is decided. It may fail: a decision that raised would stop SCons for
+    ever under `-j`, so the failure is kept, the target counts as out of date, and its step reports it.
+    """
+
+    __slots__ = ("_find", "_found", "facts", "failure")
+
+    def __init__(self, find: Callable[[], Facts]) -> None:
+        self._find = find
+        self._found = ""
+        self.facts: Facts | None = None
+        self.failure: Exception | None = None
+
+    def decide(self) -> None:
+        """Find the facts; only the first call does."""
+        if self.facts is not None or self.failure is not None:
+            return
+        try:
+            self.facts = self._find()
+            self._found = self.facts.digest()
+        except Exception as error:  # noqa: BLE001  # kept for the step, see the class
+            self.failure = error
+
+    def digest(self) -> str:
+        """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
+        return self._found
+
+
 class Tracked(SCons.Node.FS.File):
     """A file whose signature is the sha256 of its bytes, looked up by what `stat` says of it.
 
     SCons hashes every file again on each run once timestamps are not trusted, and they must not be (they are whole
     seconds there). Existing File nodes change to this class; it adds no slot, so the layout is the same.
+
+    A target is *ours* when `declare` gave it inputs. Ours are decided here, and what is up to date is not recorded
+    again: its records stand. Files of other builders, which images copy, are left to SCons but for their signature.
     """
 
     __slots__ = ()
@@ -47,80 +78,103 @@ class Tracked(SCons.Node.FS.File):
             info.csig = _MISSING
         return str(info.csig)
 
-
-class Inputs(SCons.Node.Python.Value):
-    """Everything that decides one target's bytes beside its File sources, as one node.
-
-    `find` gives the facts, once, when the target is decided. It may fail: a decider that raised would stop SCons for
-    ever under `-j`, so the failure is kept, the target counts as out of date, and its step reports it.
-    """
-
-    def __init__(self, name: str, find: Callable[[], Facts]) -> None:
-        super().__init__(name, name=name)
-        self.attributes.find = find
-        self.attributes.facts = None
-        self.attributes.failure = None
-        self.Decider(decide)
+    def scan(self) -> None:
+        """Find what only the Dockerfile knows of; SCons' scanners (of C, say) have no say in what is made of a file."""
+        if self.implicit is not None:
+            return
+        if self.has_builder() and not is_ours(self):
+            super().scan()
+            return
+        self.implicit, self.implicit_set = [], set()
+        self._memo.pop("_children_get", None)
+        find = self.attributes.__dict__.get("generated")
+        if find is not None:
+            self.add_to_implicit(find())
 
     def make_ready(self) -> None:
-        """Wait: the sources of the target may not be built yet."""
+        """Nothing: what SCons would record of a build is only asked for when there is one."""
 
-    def get_csig(self) -> str:
-        """The digest of the facts, in hexadecimal; empty when they could not be found."""
-        info = self.get_ninfo()
-        try:
-            return str(info.csig)
-        except AttributeError:
-            pass
-        try:
-            self.attributes.facts = self.attributes.find()
-            info.csig = self.attributes.facts.digest()
-        except Exception as error:  # noqa: BLE001  # kept for the step, see the class
-            self.attributes.failure = error
-            info.csig = ""
-        return str(info.csig)
+    def changed(self, node: Any = None, allowcache: bool = False) -> bool:  # noqa: FBT001, FBT002  # as SCons calls it
+        """Whether the target is out of date; decided once a run, never raises. All reasons are noted."""
+        if node is not None or not is_ours(self):
+            return bool(super().changed(node, allowcache))
+        if "changed" not in self._memo:
+            self._memo["changed"] = _decided(self)
+        return bool(self._memo["changed"])
+
+    def visited(self) -> None:
+        """Record what was made. Of anything else no record is needed, but by another builder's targets its times."""
+        if self.get_state() == SCons.Node.executed or (self.has_builder() and not is_ours(self)):
+            super().visited()
+            return
+        status = self.stat()
+        if status is not None:
+            info = self.get_ninfo()
+            info.timestamp, info.size = status[stat.ST_MTIME], status.st_size
+
+    def release_target_info(self) -> None:
+        """Give up the executor, as SCons does; it would decide the target again for this."""
+        if self.has_builder() and not is_ours(self):
+            super().release_target_info()
+        elif not SCons.Node.interactive and not hasattr(self.attributes, "keep_targetinfo"):
+            self.get_build_env()  # is kept, and asked for later
+            self.executor = None
+            self.released_target_info = True
+
+
+class _Executor(SCons.Executor.Executor):
+    """The executor of targets of ours: SCons looks up its targets through a dictionary of eight lazy lists."""
+
+    __slots__ = ()
+
+    def get_all_targets(self) -> list[Any]:
+        """The targets of the one batch."""
+        return list(self.batches[0].targets)
+
+    def get_action_targets(self) -> list[Any]:
+        """All of them."""
+        return list(self.batches[0].targets)
+
+    def get_action_side_effects(self) -> list[Any]:
+        """What SideEffect() said of them."""
+        return [effect for target in self.batches[0].targets for effect in target.side_effects]
+
+
+def is_ours(node: Any) -> bool:
+    """Whether `declare` made this node a target of ours."""
+    return "inputs" in node.attributes.__dict__
 
 
 def track(env: Any, nodes: Nodes) -> Nodes:
     """Turn File nodes into tracked ones; harmless when they are already."""
+    run = env["MULTIARCH_RUN"] if nodes else None
     for node in nodes:
         if type(node) is SCons.Node.FS.Entry:  # what Command makes; tracked too late, it had a signature of SCons first
             node.disambiguate()
         if type(node) is SCons.Node.FS.File:
             node.__class__ = Tracked
-        node.attributes.run = env["MULTIARCH_RUN"]
+        node.attributes.run = run
     return nodes
 
 
 def declare(
     env: Any, targets: Nodes, find: Callable[[], Facts], subject: str, drifted: Callable[[], str | None]
 ) -> None:
-    """Make targets ours: tracked, precious, with a node of inputs; `drifted` says why the world outside differs."""
+    """Make targets ours: tracked, precious, with their inputs; `drifted` says why the world outside differs."""
     track(env, targets)
-    track(env, [source for target in targets for source in target.sources])
-    inputs = Inputs(f"inputs of {targets[0]}", find)
+    track(env, targets[0].sources)
+    targets[0].get_executor().__class__ = _Executor
+    inputs = Inputs(find)
     for target in targets:
-        env.Depends(target, inputs)
-        env.Precious(target)
-        target.attributes.inputs = inputs
-        target.attributes.subject = subject
-        target.attributes.drifted = drifted
+        target.set_precious()
+        attributes = target.attributes
+        attributes.inputs, attributes.subject, attributes.drifted = inputs, subject, drifted
     env["MULTIARCH_RUN"].report.declare(targets[0])
 
 
 def undrifted() -> str | None:
     """Nothing outside the tree can differ."""
     return None
-
-
-def decide(dependency: Any, target: Any, previous: Any, _repository: Any = None) -> bool:
-    """Whether a target is out of date as far as one dependency tells; never raises."""
-    changed = bool(dependency.get_csig() != getattr(previous, "csig", None))
-    if not isinstance(target, Tracked) or not hasattr(target.attributes, "inputs"):
-        return changed
-    if changed and not isinstance(dependency, Inputs):
-        reasons(target).append(f"{dependency} {'changed' if previous is not None else 'is new'}")
-    return changed or _differs(target)
 
 
 def reasons(target: Any) -> list[str]:
@@ -130,26 +184,46 @@ def reasons(target: Any) -> list[str]:
     return found
 
 
+def _decided(target: Any) -> bool:
+    """Whether sources, inputs, the target's own bytes or the world outside are not what the last step left."""
+    made = target.get_stored_info().binfo
+    before = [*made.bsourcesigs, *made.bdependsigs, *made.bimplicitsigs]
+    children = target.children()
+    changed = len(children) != len(before)
+    before += [None] * (len(children) - len(before))
+    for child, previous in zip(children, before):  # noqa: B905  # there may be more before
+        if _is_changed(child, target, previous):
+            reasons(target).append(f"{child} {'changed' if previous is not None else 'is new'}")
+            changed = True
+    target.attributes.inputs.decide()
+    signature = SCons.Util.hash_signature(target.get_executor().get_contents())
+    return _differs(target) or changed or signature != made.bactsig
+
+
+def _is_changed(child: Any, target: Any, previous: Any) -> bool:
+    """Whether a dependency is not what it was; folders, aliases and values have their own ideas of that."""
+    if isinstance(child, Tracked):
+        return bool(child.get_csig() != getattr(previous, "csig", None))
+    decider = SCons.Node._decider_map[child.changed_since_last_build]  # noqa: SLF001  # as Node.changed does
+    return bool(decider(child, target, previous, target))
+
+
 def _differs(target: Any) -> bool:
-    """Whether the target's own bytes, or the world outside, are not what the last step left; asked once a run."""
-    attributes = target.attributes.__dict__
-    if "differs" not in attributes:
-        attributes["differs"] = False
-        try:
-            attributes["differs"] = _look(target)
-        except Exception as error:  # noqa: BLE001  # a decider never raises; the step will meet the same trouble
-            reasons(target).append(f"its state is not known ({type(error).__name__})")
-            attributes["differs"] = True
-    return bool(attributes["differs"])
+    """Whether the target's own bytes, or the world outside, are not what the last step left."""
+    try:
+        return _look(target)
+    except Exception as error:  # noqa: BLE001  # a decision never raises; the step will meet the same trouble
+        reasons(target).append(f"its state is not known ({type(error).__name__})")
+        return True
 
 
 def _look(target: Any) -> bool:
     made = getattr(target.get_stored_info().ninfo, "csig", None)
-    if target.exists() and made is not None and target.get_csig() != made:
-        reasons(target).append("it is not what was built")
-        return True
     if made is None or not target.exists():
         return False  # SCons itself sees that; to ask the world outside would be a request too many
+    if target.get_csig() != made:
+        reasons(target).append("it is not what was built")
+        return True
     told = target.attributes.drifted()
     if told:
         reasons(target).append(told)

@@ -49,7 +49,7 @@ def foresee(targets: Iterable[Any]) -> Iterator[Foreseen]:
 
 
 def _reason(node: Any, before: list[Any]) -> str:
-    failure = node.attributes.inputs.attributes.failure
+    failure = node.attributes.inputs.failure
     if failure is not None and not before:  # what is before it may be what it misses
         return f"it would fail: {str(failure).partition(chr(10))[0]}"
     return why(node) or "not built before"

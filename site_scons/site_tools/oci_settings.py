@@ -19,7 +19,6 @@ from multiarch.plan import Policy
 from multiarch.platform import Platform, declared
 from multiarch.reference import Destination
 from multiarch.version import Version, expand
-from oci_nodes import decide
 from oci_run import PRIVATE, Run
 from oci_steps import fail, told
 
@@ -190,7 +189,7 @@ def generate(env: Any) -> None:
     env.SetOption("num_jobs", os.cpu_count() or 1)
     env.SetOption("diskcheck", "none")  # a folder in a file's place is the step's to tell, in words
     private = run.root / PRIVATE
-    env.Decider(decide)
+    env.Decider("content")
     try:
         private.mkdir(exist_ok=True)
         env.SConsignFile(str(private / "sconsign"))

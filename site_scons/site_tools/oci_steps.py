@@ -35,11 +35,12 @@ class PlainAction(SCons.Action.FunctionAction):
 
 
 class _StepAction(PlainAction):
-    """A function action whose signature is its verb: bytecode differs from Python to Python, what is made does not."""
+    """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons."""
 
-    def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
-        """The verb, and the number to raise when a step makes other bytes of the same facts."""
-        return f"{self.execfunction.verb} 1".encode()
+    def get_contents(self, target: Nodes, _source: Nodes, _env: Any) -> bytes:
+        """The verb, the number to raise when a step makes other bytes of the same facts, and the facts' digest."""
+        inputs = getattr(target[0].attributes, "inputs", None)  # none yet where a builder is called a second time
+        return f"{self.execfunction.verb} 1 {inputs.digest() if inputs is not None else ''}".encode()
 
 
 class Step:
@@ -64,15 +65,16 @@ class Step:
 
         inputs = target[0].attributes.inputs
         try:
-            if inputs.attributes.failure is not None:
-                raise inputs.attributes.failure
+            inputs.decide()  # with AlwaysBuild nobody did
+            if inputs.failure is not None:
+                raise inputs.failure
             for node in target:
                 clear_unfinished(Path(node.get_abspath()))
             if not hasattr(target[0].attributes, "because"):  # under -s nothing is announced
                 target[0].attributes.because = why(target[0])
             self.perform(target, source, env)
             run = target[0].attributes.run
-            run.records.remember(str(target[0]), inputs.attributes.facts, target[0].attributes.because)
+            run.records.remember(str(target[0]), inputs.facts, target[0].attributes.because)
             run.report.add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             words = getattr(target[0].attributes, "spell", str)(told(error))
@@ -88,7 +90,7 @@ def why(target: Any) -> str | None:
         return "it is not there" if known else None
     if not known:
         return "no record of the last build"
-    facts = target.attributes.inputs.attributes.facts
+    facts = target.attributes.inputs.facts
     before = target.attributes.run.records.recall(str(target))
     found = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
