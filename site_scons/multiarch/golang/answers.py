@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from multiarch.golang.heads import Heads
 from multiarch.golang.listing import Listing, Run, list_packages
 from multiarch.golang.toolchain import Toolchain
 from multiarch.golang.tree import Tree, walk
@@ -41,8 +42,16 @@ class Question:
 
     def key(self, tree: Tree) -> str:
         """What the answer holds for: it may be used as long as this is equal."""
+        return self._with(tree.digest)
+
+    def outline(self, tree: Tree, apart: Tree, heads: Heads) -> str:
+        """The same for trees whose files were edited where `go list` does not look; empty when that is not known."""
+        seen = tree.outline, apart.outline, heads.digest(tree), heads.digest(apart)
+        return self._with("outline", *seen) if all(seen) else ""
+
+    def _with(self, *seen: str) -> str:
         toolchain = [str(self.toolchain.go), self.toolchain.version]
-        return _sum([_FORMAT, toolchain, self.name, self.steering, self.roots, tree.digest])
+        return _sum([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
 
 
 class Answers:
@@ -56,6 +65,7 @@ class Answers:
         self._cache = cache
         self._stats = stats
         self._run = run
+        self._heads = Heads(cache)
 
     def find(self, question: Question, patterns: Iterable[str], tree: Tree) -> Listing | None:
         """The answer for a tree, without starting a process; None when it is not known for all patterns."""
@@ -63,14 +73,33 @@ class Answers:
             return None
         try:
             document = json.loads(self._path(question).read_bytes())
-            if document["key"] != question.key(tree):
-                return None
             apart = walk(document["apart"])
-            same = apart.digest == document["apart_digest"] and self._digests(document["moving"]) == document["moving"]
+            same = document["key"] == question.key(tree) and apart.digest == document["apart_digest"]
+            same = same and self._digests(document["moving"]) == document["moving"]
+            same = same or self._still_holds(question, document, (tree, apart))
             listing = Listing.from_json(document["listing"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return listing if same and all(pattern in listing.closures for pattern in patterns) else None
+
+    def save(self) -> None:
+        """Keep what was learnt about files for the next run."""
+        self._heads.save()
+
+    def _still_holds(self, question: Question, document: dict[str, Any], trees: tuple[Tree, Tree]) -> bool:
+        """Whether files were edited only where `go list` does not look; then the answer is kept for them as they are.
+
+        What is read here is what was digested before and after: an edit in between asks `go list`.
+        """
+        tree, apart = trees
+        moving = {*tree.moving, *apart.moving}
+        before = self._digests(moving)
+        outline = question.outline(tree, apart, self._heads)
+        if not outline or outline != document.get("outline") or self._digests(moving) != before:
+            return False
+        document |= {"key": question.key(tree), "apart_digest": apart.digest, "moving": before}
+        replace_text(self._path(question), json.dumps(document, separators=(",", ":")))
+        return True
 
     def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
         """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""
@@ -87,16 +116,26 @@ class Answers:
                 no_index=no_index,
                 run=self._run,
             )
+            apart = walk(_apart(listing, tree))
+            moving |= self._digests(apart.moving)
+            outline = question.outline(tree, apart, self._heads)  # read before the last look: it is what was listed
             after = look()
-            apart = walk(_apart(listing, after))
-            if after.digest == tree.digest and self._digests(tree.moving) == moving and apart.back_dated <= no_index:
+            still = after.digest == tree.digest and walk(_apart(listing, tree)).digest == apart.digest
+            if still and self._digests(moving) == moving and apart.back_dated <= no_index:
                 if listing.sound:
-                    self._keep(question, listing, (tree, apart), {**moving, **self._digests(apart.moving)})
+                    self._keep(question, listing, (tree, apart), moving, outline)
                 break
             tree, no_index = after, after.back_dated or apart.back_dated
         return listing, tree
 
-    def _keep(self, question: Question, listing: Listing, trees: tuple[Tree, Tree], moving: Mapping[str, str]) -> None:
+    def _keep(
+        self,
+        question: Question,
+        listing: Listing,
+        trees: tuple[Tree, Tree],
+        moving: Mapping[str, str],
+        outline: str,
+    ) -> None:
         if self._cache is None:
             return
         tree, apart = trees
@@ -105,6 +144,7 @@ class Answers:
             "apart": list(_apart(listing, tree)),
             "apart_digest": apart.digest,
             "moving": dict(moving),
+            "outline": outline,
             "listing": listing.to_json(),
         }
         replace_text(self._path(question), json.dumps(document, separators=(",", ":")))

@@ -121,6 +121,7 @@ class Lister:
         """Keep what was learnt about contents for the next run; the digests are the caller's to save."""
         with self._lock:
             self._contents.save()
+            self._answers.save()
 
     def _counted(self, line: Sequence[str], directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
         with self._count:

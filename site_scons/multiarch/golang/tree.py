@@ -13,9 +13,9 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from multiarch.record import dataclass
+from multiarch.record import dataclass, field
 
 _STILL_NS = 2_000_000_000
 _BACK_DATED_NS = 2_000_000_000  # Go indexes no file that is younger than this (cmd/go modindex, modTimeCutoff)
@@ -48,13 +48,16 @@ class Tree:
     """The state of some folders and all below them.
 
     `moving` are the files that `go list` reads and that were written less than two seconds before the walk;
-    `back_dated` says that the mtime of such a file is older than its last change.
+    `back_dated` says that the mtime of such a file is older than its last change. `files` are all that it reads, each
+    with the line that says its state; without an `outline` nothing is known but the digest.
     """
 
     digest: str
     folders: frozenset[str]
     moving: tuple[str, ...]
     back_dated: bool
+    outline: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctime: bool = os.name != "nt") -> Tree:
@@ -65,8 +68,9 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
     as back-dated.
     """
     limit = time.time_ns() - _STILL_NS if trust_ctime else 0
-    running = hashlib.sha256()
+    running, outline = hashlib.sha256(), hashlib.sha256()
     folders: set[str] = set()
+    files: dict[str, str] = {}
     moving: list[str] = []
     back_dated = not trust_ctime
     pending = sorted(set(roots), reverse=True)
@@ -86,14 +90,17 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
             line, status = _seen(entry)
             lines.append(line)
             if status is not None and name.endswith(_READ_BY_GO):
+                files[entry.path] = line
                 if max(status.st_mtime_ns, status.st_ctime_ns) >= limit:
                     moving.append(entry.path)
                 if status.st_ctime_ns > status.st_mtime_ns + _BACK_DATED_NS:
                     back_dated = True
         lines.sort()
         running.update("\0".join((folder, *lines, "\0")).encode("utf-8", "surrogateescape"))
+        outline.update("\0".join((folder, *map(_outlined, lines), "\0")).encode("utf-8", "surrogateescape"))
         pending.extend(sorted(below, reverse=True))
-    return Tree(running.hexdigest(), frozenset(folders), tuple(sorted(moving)), back_dated)
+    seen = frozenset(folders), tuple(sorted(moving)), back_dated
+    return Tree(running.hexdigest(), *seen, outline.hexdigest(), files)
 
 
 def look(path: str) -> str:
@@ -133,6 +140,14 @@ def _seen(entry: os.DirEntry[str]) -> tuple[str, os.stat_result | None]:
 def _state(name: str, status: os.stat_result) -> str:
     """What of a file's state can change the answer: its contents only where Go reads them."""
     return _line(name, status) if name.endswith(_READ_BY_GO) else f"{name}\0{stat.S_IFMT(status.st_mode)}"
+
+
+def _outlined(line: str) -> str:
+    """A line without what changes when a file that Go reads is edited."""
+    name, _, state = line.partition("\0")
+    if not name.endswith(_READ_BY_GO):
+        return line
+    return f"{name}\0{state.partition(' ')[0]}{''.join(state.partition(' -> ')[1:])}"
 
 
 def _line(name: str, status: os.stat_result) -> str:

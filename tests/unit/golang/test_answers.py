@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from multiarch.golang import heads
 from multiarch.golang.answers import Answers, Question, run_process
 from multiarch.golang.toolchain import Toolchain
-from multiarch.golang.tree import Tree
+from multiarch.golang.tree import Tree, walk
+from multiarch.record import replace
 from multiarch.statcache import StatCache
 
 STILL = Tree("one", frozenset(["/src"]), (), back_dated=False)
@@ -147,3 +149,86 @@ def test_a_process_that_cannot_start_is_an_answer(tmp_path: Path):
     assert status == 127
     assert complaint.startswith(f"/no/such/go could not be started in {tmp_path}: ")
     assert run_process([sys.executable, "-c", "print('x'); raise SystemExit(3)"], tmp_path, {})[0] == 3
+
+
+PROGRAM = 'package p\n\nimport "fmt"\n\nfunc main() {}\n'
+
+
+def walked(tmp_path: Path) -> Tree:
+    """Return a walk of a folder with one Go file, ten seconds after it was written."""
+    found = walk([str(tmp_path / "src")])
+    return replace(found, moving=())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "src").mkdir()
+    path = tmp_path / "src/p.go"
+    path.write_text(PROGRAM, encoding="utf-8")
+    return path
+
+
+def test_an_edit_below_the_imports_asks_nobody(tmp_path: Path, source: Path):
+    go = GoList()
+    Answers(tmp_path / "kept", StatCache(None), go).ask(question(), ["."], lambda: walked(tmp_path))
+    source.write_text(PROGRAM.replace("{}", "{ fmt.Println() }"), encoding="utf-8")
+    for _ in range(2):
+        kept = Answers(tmp_path / "kept", StatCache(None), go)
+        assert kept.find(question(), ["."], walked(tmp_path)) is not None
+        assert kept.find(question(roots=("/elsewhere",)), ["."], walked(tmp_path)) is None
+        kept.save()
+    assert json.loads((tmp_path / "kept" / f"{question().name}.json").read_bytes())["key"] == question().key(
+        walked(tmp_path)
+    )
+    assert len(go.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda path: path.write_text(PROGRAM.replace('"fmt"', '"os"'), encoding="utf-8"),
+        lambda path: path.write_text("//go:build linux\n\n" + PROGRAM, encoding="utf-8"),
+        lambda path: path.with_name("q.go").write_text("package p\n", encoding="utf-8"),
+        lambda path: path.with_name("embedded.txt").write_text("", encoding="utf-8"),
+        lambda path: path.rename(path.with_name("q.go")),
+        lambda path: path.unlink(),
+    ],
+)
+def test_any_other_edit_asks_go_list(tmp_path: Path, source: Path, edit: Callable[[Path], object]):
+    answers = Answers(tmp_path / "kept", StatCache(None), GoList())
+    answers.ask(question(), ["."], lambda: walked(tmp_path))
+    assert answers.find(question(), ["."], walked(tmp_path)) is not None
+    edit(source)
+    assert answers.find(question(), ["."], walked(tmp_path)) is None
+
+
+def test_an_edit_while_the_heads_are_read_asks_go_list(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch):
+    answers = Answers(tmp_path / "kept", StatCache(None), GoList())
+    answers.ask(question(), ["."], lambda: walked(tmp_path))
+    source.write_text(PROGRAM.replace("{}", "{ fmt.Println() }"), encoding="utf-8")
+    real = heads._digest
+
+    def meanwhile(path: str) -> str:
+        found = real(path)
+        source.write_text(PROGRAM.replace('"fmt"', '"os"'), encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(heads, "_digest", meanwhile)
+    assert answers.find(question(), ["."], walk([str(tmp_path / "src")])) is None
+
+
+def test_an_edit_right_after_go_list_is_not_taken_for_what_was_listed(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+):
+    go = GoList()
+    answers = Answers(tmp_path / "kept", StatCache(None), go)
+    real = heads._digest
+
+    def meanwhile(path: str) -> str:
+        if len(go.asked) == 1:
+            source.write_text(PROGRAM.replace('"fmt"', '"os"'), encoding="utf-8")
+        return real(path)
+
+    monkeypatch.setattr(heads, "_digest", meanwhile)
+    answers.ask(question(), ["."], lambda: walk([str(tmp_path / "src")]))
+    assert len(go.asked) == 2
