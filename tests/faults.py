@@ -31,7 +31,8 @@ class Fault:
     (both ends close after so many bytes of its body; 0: the request never arrives), `cut_answer` (… after so many bytes of the answer's body, once the
     registry has done its work; -1: before its head), `digest` (the answer's Docker-Content-Digest becomes this),
     `expired` (401 with the registry's own challenge), `refuse` (all is closed, and connections refused, for so many
-    seconds), `corrupt` (the answer's body has another first byte), `stall` (seconds of silence before the request goes on).
+    seconds), `corrupt` (the answer's body has another first byte), `stall` (seconds of silence before the request goes on), `hold` (seconds of silence once the registry has done its work).
+    With `path`, only of requests whose path ends so.
     """
 
     kind: str
@@ -45,6 +46,8 @@ class Fault:
     refuse: float = 0.0
     corrupt: bool = False
     stall: float = 0.0
+    hold: float = 0.0
+    path: str = ""
     after: int = 0
     times: int = 1
 
@@ -229,7 +232,7 @@ class FaultProxy:
         seen = Seen(kind_of(method, path), method, path, head.get("Authorization"), head.get("Range"))
         with self._lock:
             self.seen.append(seen)
-            fault = self._take(seen.kind)
+            fault = self._take(seen)
         time.sleep(self.latency + (fault.stall if fault else 0))
         if fault is not None and fault.refuse:
             self.refuse(fault.refuse)
@@ -243,9 +246,9 @@ class FaultProxy:
             return True
         return self._pass_on(client, stream, head, seen, fault)
 
-    def _take(self, kind: str) -> Fault | None:
+    def _take(self, seen: Seen) -> Fault | None:
         for fault in self._faults:
-            if fault.kind == kind and fault.times:
+            if fault.kind == seen.kind and seen.path.endswith(fault.path) and fault.times:
                 if fault.after:
                     fault.after -= 1
                     return None
@@ -292,6 +295,7 @@ class FaultProxy:
         answer = read_head(back)
         if answer is None or (fault is not None and fault.cut_answer == -1):
             return False
+        time.sleep(fault.hold if fault is not None else 0)
         challenge = answer.get("WWW-Authenticate")
         if challenge is not None:
             if self.tokens or self.realm:

@@ -64,7 +64,8 @@ class TagState:
 
     `wanted` is None when only the build will tell. `contents` begins with the manifest; None when nobody knows what
     there will be to send. `also` are the further tags of the same content. `needs` are pins without which nothing is
-    published. `refused` is an error that is certain already. `policed` is False for a tag that no policy protects.
+    published. `refused` is an error that is certain already. What is `unfinished` a push of this tree may have left
+    there that did not end. `policed` is False for a tag that no policy protects.
     """
 
     reference: Reference
@@ -75,6 +76,7 @@ class TagState:
     also: tuple[tuple[Reference, Observed], ...] = ()
     needs: tuple[Reference, ...] = ()
     refused: str | None = None
+    unfinished: frozenset[Digest] = frozenset()
     policed: bool = True
 
 
@@ -211,7 +213,9 @@ def _plan_state(
     state: TagState, policy: Policy, trouble: dict[Reference, PinPlan], sent: set[tuple[Reference, Digest]]
 ) -> Iterator[PlannedTag]:
     """The main tag of a state, then its further tags."""
-    main = _decide(state.reference, state.wanted, state.observed, state.receipted, policy)
+    left = not isinstance(state.observed, MultiarchError) and state.observed in state.unfinished
+    receipted = state.observed if left and not isinstance(state.observed, MultiarchError) else state.receipted
+    main = _decide(state.reference, state.wanted, state.observed, receipted, policy)
     refused = next((_missed(trouble[pin]) for pin in state.needs if pin in trouble), state.refused)
     if main.move is Move.UNKNOWN:
         main = replace(main, upload=None)
@@ -220,15 +224,16 @@ def _plan_state(
     elif main.move is not Move.KEEP and (main.fails is None or state.wanted is None):
         main = _with_upload(main, state, sent)
     yield main
-    new = main.move is not Move.KEEP and (state.wanted is None or state.receipted != state.wanted)
+    new = main.move is not Move.KEEP and (left or state.wanted is None or state.receipted != state.wanted)
     for reference, observed in state.also:
         # As in a push: what a further tag held before was put there on purpose, it moves with each release.
         tag = _decide(
             reference, state.wanted, observed, None if isinstance(observed, MultiarchError) else observed, policy
         )
+        again = new or (not isinstance(observed, MultiarchError) and observed in state.unfinished)
         if main.move is Move.UNKNOWN:
             yield replace(tag, move=Move.UNKNOWN, error=main.error)
-        elif tag.move is Move.UNKNOWN or observed is None or new:
+        elif tag.move is Move.UNKNOWN or observed is None or again:
             yield replace(tag, fails=tag.fails if main.fails is None else main.fails)
         else:
             yield PlannedTag(reference, Move.KEEP, tag.old, tag.old)

@@ -38,13 +38,16 @@ def pin(
     say: Callable[[str], object] = str,
     deep: bool = False,
     again: frozenset[Digest] = frozenset(),
+    unfinished: frozenset[Digest] = frozenset(),
+    intend: Callable[[Digest], object] = str,
 ) -> Receipt:
     """Find the image of `platform` under `reference`, which may be an index, and say what it is.
 
     The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
     the platform that its config names. With `into` (bound to `into_reference`) the image is published there first, with
     the receipt of the last time and the policy as any other tag; what the user must see goes to `say`. `deep` and
-    `again` as `copy` has them. Idempotent. Raises PinMissing, or what `publish` and the places raise.
+    `again` as `copy` has them, `unfinished` as `publish`; `intend` is told what will be published there. Idempotent.
+    Raises PinMissing, or what `publish` and the places raise.
     """
     where = str(reference)
     held = source.resolve(str(reference.digest) if reference.digest is not None else reference.tag or "latest")
@@ -79,6 +82,8 @@ def pin(
             mountable=mountable,
             deep=deep,
             again=again,
+            unfinished=unfinished,
+            intend=lambda: intend(chosen.digest),
         )
         for remark in done.remarks:
             say(remark)

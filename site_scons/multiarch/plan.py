@@ -53,10 +53,12 @@ def plan_tag(
     observed: Digest | None,
     receipted: Digest | None,
     policy: Policy,
+    further: bool = False,
 ) -> TagPlan:
     """Decide what becomes of a tag that holds `observed` now and held `receipted` when this tree last wrote it.
 
-    Raises TagImmutable or TagMoved where the policy forbids to overwrite.
+    A `further` tag is one of those that move with each release. Raises TagImmutable or TagMoved where the policy
+    forbids to overwrite.
     """
     if observed == wanted:
         return TagPlan(reference, wanted, observed, Move.KEEP)
@@ -67,7 +69,9 @@ def plan_tag(
         raise TagImmutable(
             f"exists with other content ({change}), and IMMUTABLE=yes",
             where=str(reference),
-            hint="raise VERSION, or remove the tag by hand",
+            hint=f"this tag moves with each release: leave {reference.tag} out of TAGS, or leave out IMMUTABLE=yes"
+            if further
+            else "raise VERSION, or remove the tag by hand",
         )
     if observed == receipted:
         return TagPlan(reference, wanted, observed, Move.OVERWRITE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from multiarch.descriptor import Descriptor
@@ -41,63 +41,74 @@ def publish(
     mountable: Mapping[Digest, Reference] = _NOTHING,
     deep: bool = False,
     again: frozenset[Digest] = frozenset(),
+    new: bool = False,
+    unfinished: frozenset[Digest] = frozenset(),
+    intend: Callable[[], object] = str,
 ) -> Published:
     """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
-    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep` and `again` as
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new` as
     `copy` has them: a tag that holds `root` already is mended below. When somebody else writes the tag at the same
-    time, it is written again, ATTEMPTS times in all. Raises TagMoved or TagImmutable as the policy says, and TagMoved
-    when the other one does not give in.
+    time, it is written again, ATTEMPTS times in all. What is `unfinished` was left by pushes of this tree that did not
+    end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is written, for the
+    caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable as the policy
+    says, and TagMoved when the other one does not give in.
     """
-    tag = reference.tag or ""
-    observed = store.resolve(tag)
-    receipted = None if previous is None else previous.descriptor.digest
-    decided = plan_tag(
-        reference,
-        wanted=root.digest,
-        observed=None if observed is None else observed.digest,
-        receipted=receipted,
-        policy=policy,
+
+    def observe(name: str) -> Digest | None:
+        held = store.resolve(name)
+        return None if held is None else held.digest
+
+    decided, others = decide(
+        reference, root.digest, observe, previous=previous, policy=policy, also=also, unfinished=unfinished
     )
-    new = decided.move is not Move.KEEP and receipted != root.digest
-    others = _others(store, reference, root, also, policy, new=new)
     copied = Copied(present=(root,))
     # The tag itself comes last: where this push is cut off between two tags, the next one finds it still to be written,
     # and with it those in `also`.
     names = [plan.reference.tag or "" for plan in others]
-    names += [tag] if decided.move is not Move.KEEP else []
+    names += [reference.tag or ""] if decided.move is not Move.KEEP else []
+    if names:
+        intend()
     if names or deep or again:
-        copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again)
+        copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again, new=new)
     remarks = [plan.remark for plan in (decided, *others) if plan.remark]
     if names or deep or again:
         remarks += _settle(store, root, reference, policy)
     return Published(Receipt(reference, root), decided.move, copied, tuple(remarks))
 
 
-def _others(
-    store: Store,
+def decide(
     reference: Reference,
-    root: Descriptor,
-    also: tuple[str, ...],
-    policy: Policy,
+    wanted: Digest,
+    observe: Callable[[str], Digest | None],
     *,
-    new: bool,
-) -> list[TagPlan]:
-    """The further tags that are to be written now."""
-    plans = []
+    previous: Receipt | None,
+    policy: Policy,
+    also: tuple[str, ...] = (),
+    unfinished: frozenset[Digest] = frozenset(),
+) -> tuple[TagPlan, list[TagPlan]]:
+    """What becomes of the tag of `reference`, and those of the further tags that are to be written now.
+
+    `observe` says what a tag of the repository holds. Raises as `publish` for a tag that must not be moved.
+    """
+    observed = observe(reference.tag or "")
+    kept = None if previous is None else previous.descriptor.digest
+    left = observed is not None and observed in unfinished
+    receipted = observed if left else kept
+    main = plan_tag(reference, wanted=wanted, observed=observed, receipted=receipted, policy=policy)
+    new = main.move is not Move.KEEP and (left or kept != wanted)
+    others = []
     for name in also:
-        held = store.resolve(name)
-        if held is not None and not new:
+        held = observe(name)
+        if held is not None and not new and held not in unfinished:
             continue
         # What a further tag held before is what this tree or another put there on purpose: it moves with each release.
-        observed = None if held is None else held.digest
-        plan = plan_tag(
-            reference.with_tag(name), wanted=root.digest, observed=observed, receipted=observed, policy=policy
-        )
+        tag = reference.with_tag(name)
+        plan = plan_tag(tag, wanted=wanted, observed=held, receipted=held, policy=policy, further=True)
         if plan.move is not Move.KEEP:
-            plans.append(plan)
-    return plans
+            others.append(plan)
+    return main, others
 
 
 def _settle(store: Store, root: Descriptor, reference: Reference, policy: Policy) -> list[str]:

@@ -1,8 +1,9 @@
-"""Receipts: what a push, a pin or a load established."""
+"""Receipts: what a push, a pin or a load established; intents: what a push is about to."""
 
 from __future__ import annotations
 
 from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
 from multiarch.document import Document, InvalidDocument, readable
 from multiarch.record import dataclass
 from multiarch.reference import Reference
@@ -28,3 +29,22 @@ class Receipt:
     def to_json(self) -> bytes:
         """The receipt as a readable file."""
         return readable({"reference": str(self.reference), "descriptor": self.descriptor.to_json()})
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What pushes that did not end were about to let a reference hold; any of it may be there."""
+
+    reference: Reference
+    digests: tuple[Digest, ...]
+
+    @classmethod
+    def from_json(cls, content: bytes, *, where: str) -> Intent:
+        """Read an intent; InvalidDocument, InvalidReference or InvalidDigest when it is none."""
+        document = Document.parse(content, where=where)
+        digests = tuple(Digest.parse(text) for text in document.texts("digests"))
+        return cls(Reference.parse(document.required("reference")), digests)
+
+    def to_json(self) -> bytes:
+        """The intent as a readable file."""
+        return readable({"reference": str(self.reference), "digests": [str(digest) for digest in self.digests]})

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_nodes import declare, undrifted
-from oci_places import place
-from oci_push import content_of
+from oci_receipts import content_of, loaded_name
 from oci_steps import Step, add_method
 
 
@@ -18,19 +16,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     from multiarch.store.release import write_release
 
     reference = target[0].attributes.name
-    content, root, _ = content_of(env["MULTIARCH_RUN"], Path(source[0].get_abspath()), reference)
+    content, root, _, _ = content_of(env["MULTIARCH_RUN"], Path(source[0].get_abspath()), reference)
     write_release(Path(target[0].get_abspath()), content, root, reference)
     target[0].attributes.digest = root.digest
-
-
-def loaded_name(env: Any, reference: str) -> Reference:
-    """The name of an image in an engine: the reference itself, or what stands below a folder registry."""
-    text = env.subst(reference)
-    where, folder = place(text)
-    if folder is None:
-        return where
-    registry = env.subst("$REPOSITORY").removesuffix(env.get("IMAGE", ""))
-    return Reference.parse(text.removeprefix(registry) if registry else f"{where.repository}:{where.tag}")
 
 
 STEP = Step("Archive", perform)
@@ -42,7 +30,7 @@ def archive(env: Any, target: str, image: Any, *, reference: str) -> Any:
     nodes = env.OciArchive(env.subst(target), image)
     nodes[0].attributes.name = loaded_name(env, reference)
     env["MULTIARCH_RUN"].hide(nodes)
-    declare(env, nodes, lambda: Facts({"reference": text}, {}), str(nodes[0]), undrifted)
+    declare(env, nodes, lambda: Facts({"reference": text}, {}), str(nodes[0]).replace(os.sep, "/"), undrifted)
     return nodes
 
 

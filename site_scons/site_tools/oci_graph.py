@@ -33,6 +33,11 @@ def is_made(node: Any) -> bool:
     return isinstance(node, SCons.Node.FS.File) and bool(node.has_builder())
 
 
+def is_done(node: Any) -> bool:
+    """Whether a node is what this run leaves: it was made, found up to date, or is made by nothing."""
+    return not is_made(node) or node.get_state() in (SCons.Node.up_to_date, SCons.Node.executed)
+
+
 def reachable() -> list[Any]:
     """Every node with a remote tag that the targets of this run lead to."""
     left = _requested()

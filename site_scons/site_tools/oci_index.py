@@ -8,35 +8,11 @@ from typing import TYPE_CHECKING, Any
 from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_nodes import declare, undrifted
+from oci_receipts import assembled
 from oci_steps import Step, add_method, write
 
 if TYPE_CHECKING:
-    from multiarch.descriptor import Descriptor
     from multiarch.index import Index
-
-
-def descriptor_of(node: Any) -> Descriptor:
-    """What a member is: an image's tarball or a pin's receipt, as its descriptor with the platform."""
-    from multiarch.receipt import Receipt
-
-    path = Path(node.get_abspath())
-    if path.suffix == ".json":
-        return Receipt.from_json(path.read_bytes(), where=str(node)).descriptor
-    from multiarch.store.archive import read_image
-
-    return read_image(path).descriptor
-
-
-def assembled(env: Any, members: list[Any], where: str) -> Index:
-    """The index of members that are there; `env` is that of the step."""
-    from multiarch.index import Index
-
-    return Index.assemble(
-        [descriptor_of(node) for node in members],
-        platforms=env["INDEX_PLATFORMS"],
-        annotations=env["INDEX_ANNOTATIONS"],
-        where=where,
-    )
 
 
 def stand_in(env: Any) -> Index:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch.why import Facts
-from oci_archive import loaded_name
 from oci_nodes import declare
-from oci_push import content_of, receipt_at, receipt_path
+from oci_receipts import content_of, loaded_name, receipt_at, receipt_path
 from oci_run import PRIVATE, Run
 from oci_steps import Step, add_method, write
 
@@ -28,17 +27,15 @@ def engine(run: Run) -> Any:
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Load the image when the engine runs its platform; on the engine's own platform it gets the main tag, too."""
     from multiarch.receipt import Receipt
-    from multiarch.store.archive import read_image
     from multiarch.store.daemon import runnable
     from multiarch.store.release import write_release
 
     node, run = target[0], env["MULTIARCH_RUN"]
     name, main = node.attributes.names
-    content, root, _ = content_of(run, Path(source[0].get_abspath()), name)
+    content, root, _, platform = content_of(run, Path(source[0].get_abspath()), name)
     with run.loading:
         host = engine(run).platform()
-        platform = read_image(Path(source[0].get_abspath())).platform
-        if not runnable(host, [platform]):
+        if platform is None or not runnable(host, [platform]):
             print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
             write(Path(node.get_abspath()), Receipt(name, root).to_json())
             return

@@ -11,7 +11,7 @@ from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_nodes import declare
 from oci_places import place
-from oci_push import TwoPushes, ask_all, receipt_at, receipt_path, spelled
+from oci_receipts import Intention, TwoPushes, ask_all, receipt_at, receipt_path, spelled
 from oci_run import Run
 from oci_steps import Step, add_method, write
 
@@ -25,6 +25,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     copy_to, copy_folder = node.attributes.copy_to
     # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
     copied = Path(env.File("#" + receipt_path(env, copy_to)).get_abspath()) if copy_to is not None else None
+    intention = None if copy_to is None else Intention(run, copy_to)
     receipt = pin(
         run.places.store(reference, folder),
         reference,
@@ -36,9 +37,12 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
         deep=node.attributes.mend is not None,
         again=node.attributes.mend or frozenset(),
+        unfinished=frozenset() if intention is None else intention.digests(),
+        intend=lambda digest: intention.note(digest) if intention is not None else None,
     )
-    if copied is not None:
+    if copied is not None and intention is not None:
         write(copied, Receipt(copy_to, receipt.descriptor).to_json())
+        intention.clear()
     node.attributes.digest = receipt.descriptor.digest
     write(Path(node.get_abspath()), receipt.to_json())
 

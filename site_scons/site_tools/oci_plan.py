@@ -12,9 +12,9 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from oci_graph import is_made, ordered
-from oci_index import assembled, stand_in
+from oci_index import stand_in
 from oci_nodes import Tracked
-from oci_push import receipt_at, spelled, tags_of
+from oci_receipts import Intention, assembled, receipt_at, spelled, tags_of
 from oci_run import Run
 from oci_steps import why, write
 
@@ -154,6 +154,7 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
         None if receipt is None else receipt.descriptor.digest,
         _observed(node, reference, folder),
         also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
+        unfinished=Intention(node.attributes.run, reference).digests(),
         needs=tuple(pin.attributes.remote[0] for pin in pins),
         refused=refused,
     )

@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from multiarch.document import InvalidDocument
+import SCons.Node
+
+from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
-from multiarch.reference import Reference
 from multiarch.why import Facts
-from oci_graph import reachable
-from oci_nodes import declare
+from oci_graph import is_done, reachable
+from oci_nodes import declare, reasons
 from oci_places import place
+from oci_receipts import (
+    Intention,
+    TwoPushes,
+    ask_all,
+    assembled,
+    content_of,
+    descriptor_of,
+    receipt_at,
+    receipt_path,
+    spelled,
+)
 from oci_run import Run
 from oci_steps import Step, add_method, write
-
-if TYPE_CHECKING:
-    from multiarch.descriptor import Descriptor
-    from multiarch.digest import Digest
-    from multiarch.receipt import Receipt
-    from multiarch.store import Source
-
-
-class TwoPushes(MultiarchError, ValueError):
-    """One reference that two things of a build claim."""
-
-
-def receipt_path(env: Any, reference: Reference, kind: str = "receipts") -> str:
-    """Where the receipt of a reference lies; `:` of a port is no character of a file name everywhere."""
-    registry = reference.registry.replace(":", "_").replace("[", "").replace("]", "")
-    return str(env.subst(f"_output/{kind}/{registry}/{reference.repository}/{reference.tag}.json"))
-
-
-def receipt_at(path: Path) -> Receipt | None:
-    """The receipt of the last push; None when there is none that can be read."""
-    from multiarch.receipt import Receipt
-
-    try:
-        return Receipt.from_json(path.read_bytes(), where=str(path))
-    except (OSError, InvalidDocument, ValueError):
-        return None
-
-
-def content_of(run: Run, path: Path, reference: Reference) -> tuple[Source, Descriptor, Mapping[Digest, Reference]]:
-    """Where to read an image or an index from, what it is, and which of its blobs other repositories may hold."""
-    from multiarch.index import Index
-
-    if path.suffix == ".json":
-        from multiarch.store.memory import Memory
-
-        content = path.read_bytes()
-        descriptor = Index.from_json(content, where=str(path)).descriptor()
-        memory = Memory(str(path))
-        memory.put(descriptor, lambda: io.BytesIO(content))
-        return memory, descriptor, {}
-    from multiarch.store.archive import Archive, read_image
-    from multiarch.store.chain import Chain
-
-    image = read_image(path)
-    archive = Archive(path)
-    mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
-    if image.base is None:
-        return archive, image.descriptor.bare(), mountable
-    return Chain((archive, run.places.source(image.base)), base=str(image.base)), image.descriptor.bare(), mountable
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -75,8 +36,11 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     node, run = target[0], env["MULTIARCH_RUN"]
     reference, folder = node.attributes.remote
     path = Path(node.get_abspath())
-    content, root, mountable = content_of(run, Path(source[0].get_abspath()), reference)
+    if run.policy.immutable:
+        run.once("immutable", lambda: refuse_early(run))
+    content, root, mountable, _ = content_of(run, Path(source[0].get_abspath()), reference)
     mend = node.attributes.mend
+    intention = Intention(run, reference)
     run.places.forget(reference)
     done = publish(
         content,
@@ -89,15 +53,64 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         mountable=mountable,
         deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
         again=mend or frozenset(),
+        new=source[0].get_state() == SCons.Node.executed,
+        unfinished=intention.digests(),
+        intend=lambda: intention.note(root.digest),
     )
     for remark in done.remarks:
         print(f"  {spelled(remark, target)}", flush=True)  # noqa: T201  # a line the user must see
     node.attributes.digest = root.digest
     write(path, done.receipt.to_json())
+    intention.clear()
+
+
+def refuse_early(run: Run) -> None:
+    """With IMMUTABLE=yes: find a tag of this run that must not be moved before the first one is written.
+
+    What a tag is to hold is known where its image is made, or all members of its index are; the others' own pushes
+    will tell. Raises TagImmutable.
+    """
+    from multiarch.publish import decide
+
+    ask_all(run)
+    for node in (node for node in reversed(reachable()) if not node.check_attributes("copy_to")):
+        reference, folder = node.attributes.remote
+        wanted = known_digest(node.sources[0])
+        if wanted is None:
+            continue
+        try:
+            observed = {tag: run.places.observed(reference.with_tag(tag), folder) for tag in tags(node)}
+        except MultiarchError:
+            continue  # its own push meets the same trouble
+        decide(
+            reference,
+            wanted,
+            observed.__getitem__,
+            previous=receipt_at(Path(node.get_abspath())),
+            policy=run.policy,
+            also=node.attributes.also,
+            unfinished=Intention(run, reference).digests(),
+        )
+
+
+def tags(node: Any) -> tuple[str, ...]:
+    """The tags that a push writes."""
+    return (node.attributes.remote[0].tag, *node.attributes.also)
+
+
+def known_digest(node: Any) -> Digest | None:
+    """The digest of an image or index as this run leaves it; None when it is not known yet."""
+    if str(node).endswith(".json"):
+        members = node.sources
+        known = all(is_done(member) for member in members)
+        return assembled(node.get_build_env(), members, str(node)).descriptor().digest if known else None
+    return descriptor_of(node).digest if is_done(node) else None
 
 
 def drifted(node: Any) -> str | None:
     """Why the registry is not as this push left it; None when it is."""
+    if reasons(node):
+        return None  # it is pushed in any case, and asks then
     run = node.attributes.run
     reference, folder = node.attributes.remote
     ask_all(run)
@@ -108,30 +121,12 @@ def drifted(node: Any) -> str | None:
     if found != receipt.descriptor.digest:
         # By somebody, or by a run of this tree that was killed before it wrote its receipt.
         return f"it is not as pushed last: {receipt.descriptor.digest} → {found}"
+    if Intention(run, reference).digests():
+        return "its last push did not end"
     for tag in node.attributes.also:
         if run.places.observed(reference.with_tag(tag), folder) is None:
             return f"the tag {tag} is not in the registry"
     return None
-
-
-def ask_all(run: Run) -> None:
-    """Ask for every tag that the targets of this run lead to, all at once; only the first call of a run does."""
-    run.once("asked", lambda: run.places.prefetch(pair for node in reachable() for pair in tags_of(node)))
-
-
-def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
-    """Every tag that a push or pin looks at or writes, and the folder it is in."""
-    reference, folder = node.attributes.remote
-    copied = [node.attributes.copy_to] if node.check_attributes("copy_to") and node.attributes.copy_to[0] else []
-    return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also), *copied]
-
-
-def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:
-    """A text in which folder registries are called as on the command line, not by the host that stands for them."""
-    for reference, folder in (pair for node in nodes for pair in tags_of(node)):
-        if folder is not None:
-            text = text.replace(reference.name, quote(Path(folder).as_posix()))
-    return text
 
 
 STEP = Step("Push", perform)
@@ -159,6 +154,9 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
     declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
     env.Depends(receipt, env.Flatten([children]))
+    if run.policy.immutable:  # nothing is pushed before it is known what the index will be
+        pushes = [child for child in env.Flatten([children]) if not child.check_attributes("copy_to")]
+        env.Requires(pushes, [child.sources[0] for child in pushes])
     env.NoCache(receipt)
     return receipt
 

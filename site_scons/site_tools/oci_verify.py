@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import SCons.Script
 
 from oci_graph import reachable
-from oci_push import receipt_at, spelled
+from oci_receipts import receipt_at, spelled
 from oci_run import Run
 
 if TYPE_CHECKING:

@@ -245,6 +245,29 @@ def test_an_immutable_tag_takes_no_new_content_of_our_own(published: Published) 
     assert published.place.tags() == published.tags
 
 
+HINT = "hint: this tag moves with each release: leave latest out of TAGS, or leave out IMMUTABLE=yes"
+
+
+def test_a_further_tag_of_an_immutable_release_is_an_error_before_anything_is_pushed(published: Published) -> None:
+    release = ("VERSION=v1.1", "IMMUTABLE=yes")
+    ran = published.build(*release, "TAGS=latest", check=False)
+    assert ran.status == 2
+    assert f"demo:latest: exists with other content ({published.tags['latest']} → sha256:" in ran.text
+    assert HINT in ran.text
+    assert ran.text.count("exists with other content") == 1
+    assert published.place.tags() == published.tags
+    published.build(*release)
+    assert sorted(published.place.tags()) == sorted({*published.tags, "v1.1", "v1.1-amd64", "v1.1-arm64"})
+
+
+def test_an_immutable_platform_tag_is_an_error_before_its_sibling_is_pushed(remote: Published) -> None:
+    remote.place.delete(AMD64)
+    there = remote.place.move(ARM64, MAIN)
+    ran = remote.build("IMMUTABLE=yes", check=False)
+    assert f"demo:{ARM64}: exists with other content ({there} → {remote.tags[ARM64]}), and IMMUTABLE=yes" in ran.text
+    assert remote.place.tags() == {tag: remote.tags[tag] for tag in (MAIN, "latest")} | {ARM64: there}
+
+
 @pytest.fixture
 def on_a_base(remote: Published, registry: Registry) -> Published:
     """Return a tree whose amd64 image stands on a base of another repository of the same registry, published."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import signal
 import sys
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,3 +196,38 @@ def test_the_loser_of_two_machines_says_so(
         assert registry.digest("demo", "v1.0") == theirs[0]
         stage.tree.scons(*publish(proxy))
     assert held(registry) == stage.wanted
+
+
+@pytest.mark.parametrize(
+    "tag", ["v1.0-amd64", "latest", "v1.0"], ids=["a platform tag", "a further tag", "the main tag"]
+)
+@pytest.mark.parametrize("then", ["another edit", "the edit taken back"])
+def test_what_a_killed_push_left_under_a_tag_is_not_somebody_elses(
+    tag: str, then: str, tree: Tree, registry: Registry, proxy: FaultProxy
+) -> None:
+    tree.scons(*publish(proxy), "-j1")
+    before = held(registry)
+    tree.append("share/greeting", "more\n")
+    proxy.order("PUT manifest", path=f"/{tag}", hold=600.0)  # done, but whoever asked for it does not learn of it
+    running = tree.start(*publish(proxy), "-j1")
+
+    def moved() -> bool:
+        with contextlib.suppress(urllib.error.HTTPError):  # registry 2.8 while it writes the tag's file
+            return registry.digest("demo", tag) != before[tag]
+        return False
+
+    wait_for(lambda: moved() or running.poll() is not None)
+    assert running.poll() is None, running.communicate()[0]
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    proxy.take_back()
+    if then == "another edit":
+        tree.append("share/greeting", "and more\n")
+    else:
+        tree.edit("share/greeting", "hello\n")
+    ran = tree.scons(*publish(proxy), "DRIFT=fail")
+    assert "somebody" not in ran.text
+    after = held(registry)
+    assert after == (before if then == "the edit taken back" else expected(tree))
+    assert tree.scons(*publish(proxy), "DRIFT=fail").up_to_date
+    assert list((tree.path / ".multiarch/pushes").iterdir()) == []

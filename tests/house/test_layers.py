@@ -129,3 +129,9 @@ def test_only_the_tools_import_scons():
     for path in modules():
         assert not [m for m in imports(path) if m.split(".")[0] == "SCons"], path
     assert all(path.stem.startswith(("go_", "oci_")) for path in TOOLS.glob("*.py")), "see docs/architecture.md, Traps"
+
+
+def test_what_tools_share_is_no_tool():
+    for path in TOOLS.glob("*.py"):
+        tools = {"oci_push", "oci_pin", "oci_archive", "oci_load"} - {path.stem}
+        assert not tools & set(imports(path)), f"{path.stem}: what several Tools use belongs in oci_receipts"

@@ -267,3 +267,11 @@ def test_the_json_leaves_no_key_out():
         "upload": {"bytes": 32_001_500, "bound": True, "complete": False},
     }
     assert plan.to_json() == forecast(IMAGES[:2], [PinState(PIN, WINDOWS, OLD, DOWN)], states, Policy()).to_json()
+
+
+def test_what_our_own_unfinished_push_left_is_nobody_elses():
+    left = {"observed": OTHER, "receipted": OLD, "contents": contents(MANIFEST_, BASE, LAYER, CONFIG)}
+    assert one(STRICT, **left).fails is not None
+    assert one(STRICT, **left, unfinished=frozenset([OTHER])).fails is None
+    state = TagState(TAG, NEW, NEW, NEW, also=((LATEST, OTHER),), unfinished=frozenset([OTHER]))
+    assert [tag.move for tag in forecast([], [], [state], STRICT).tags] == [Move.KEEP, Move.OVERWRITE]

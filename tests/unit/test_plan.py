@@ -62,3 +62,19 @@ def test_an_immutable_tag_is_never_overwritten(receipted):
         f"localhost:5000/demo:v1: exists with other content ({OTHER} → {NEW}), and IMMUTABLE=yes\n"
         "  hint: raise VERSION, or remove the tag by hand"
     )
+
+
+def test_an_immutable_tag_that_moves_with_each_release_is_told_apart():
+    with pytest.raises(TagImmutable) as caught:
+        plan_tag(
+            TAG.with_tag("latest"),
+            wanted=NEW,
+            observed=OLD,
+            receipted=OLD,
+            policy=Policy(immutable=True),
+            further=True,
+        )
+    assert str(caught.value) == (
+        f"localhost:5000/demo:latest: exists with other content ({OLD} → {NEW}), and IMMUTABLE=yes\n"
+        "  hint: this tag moves with each release: leave latest out of TAGS, or leave out IMMUTABLE=yes"
+    )

@@ -261,3 +261,39 @@ def test_an_index_without_the_platform_is_an_error_that_says_what_it_holds():
     assert str(caught.value) == (
         "localhost:5000/demo:all: is an index without linux/arm64\n  hint: it holds linux/amd64"
     )
+
+
+STRICT = Policy(repair=False)
+
+
+def test_what_our_own_unfinished_push_left_is_nobody_elses():
+    source, store = Memory(), Memory()
+    first, left, root = image(source), image(source, text=b"left"), image(source, text=b"root")
+    done = push(source, store, first)
+    push(source, store, left)
+    with pytest.raises(TagMoved):
+        push(source, store, root, previous=done.receipt, policy=STRICT)
+    again = push(source, store, root, previous=done.receipt, policy=STRICT, unfinished=frozenset([left.digest]))
+    assert (store.resolve("v1"), again.move, again.remarks) == (root, Move.OVERWRITE, ())
+
+
+def test_a_further_tag_that_an_unfinished_push_moved_comes_back():
+    source, store = Memory(), Memory()
+    root, left = image(source), image(source, text=b"left")
+    done = push(source, store, root, also=("latest",))
+    store.put(left, lambda: source.open(left))
+    store.tag("latest", left)
+    push(source, store, root, previous=done.receipt, also=("latest",))
+    assert store.resolve("latest") == left  # somebody's: it is left alone
+    push(source, store, root, previous=done.receipt, also=("latest",), unfinished=frozenset([left.digest]))
+    assert store.resolve("latest") == root
+
+
+def test_the_intent_is_told_before_the_first_tag_is_written_and_only_then():
+    source, store = Memory(), Memory()
+    root = image(source)
+    told: list[Descriptor | None] = []
+    push(source, store, root, also=("latest",), intend=lambda: told.append(store.resolve("latest")))
+    assert told == [None]
+    push(source, store, root, also=("latest",), intend=lambda: told.append(store.resolve("latest")))
+    assert told == [None]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest, InvalidDigest
 from multiarch.document import InvalidDocument
 from multiarch.mediatype import MANIFEST
 from multiarch.platform import Platform
-from multiarch.receipt import Receipt
+from multiarch.receipt import Intent, Receipt
 from multiarch.reference import InvalidReference, Reference
 
 DESCRIPTOR = Descriptor.of(MANIFEST, b"abc")
@@ -54,3 +55,17 @@ def test_half_a_receipt_is_refused(content: bytes, text: str):
 def test_a_reference_that_is_none_is_refused():
     with pytest.raises(InvalidReference):
         Receipt.from_json(TEXT.replace("team/demo", "Team/Demo").encode(), where="x")
+
+
+def test_an_intent_names_all_that_a_tag_may_hold():
+    intent = Intent(RECEIPT.reference, (Digest.of(b"one"), Digest.of(b"two")))
+    assert Intent.from_json(intent.to_json(), where="x") == intent
+    assert intent.to_json().decode() == (
+        '{\n  "reference": "registry.example:5000/team/demo:1.0-arm64",\n  "digests": [\n'
+        f'    "{Digest.of(b"one")}",\n    "{Digest.of(b"two")}"\n  ]\n}}\n'
+    )
+
+
+def test_an_intent_of_no_digest_is_refused():
+    with pytest.raises(InvalidDigest):
+        Intent.from_json(b'{"reference":"a.b/c:1","digests":["abc"]}', where="x")

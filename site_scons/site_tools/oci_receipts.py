@@ -1,0 +1,171 @@
+"""What pushes, pins, loads and archives share: receipts, tags, what an image file holds. Not a Tool."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from multiarch.digest import Digest
+from multiarch.document import InvalidDocument
+from multiarch.errors import MultiarchError
+from multiarch.reference import Reference
+from oci_graph import reachable
+from oci_places import place
+from oci_run import PRIVATE, Run
+
+if TYPE_CHECKING:
+    from multiarch.descriptor import Descriptor
+    from multiarch.index import Index
+    from multiarch.platform import Platform
+    from multiarch.receipt import Receipt
+    from multiarch.store import Source
+
+
+class TwoPushes(MultiarchError, ValueError):
+    """One reference that two things of a build claim."""
+
+
+class Content(NamedTuple):
+    """An image or index: where to read it from, what it is, which of its blobs other repositories may hold.
+
+    `platform` is that of an image.
+    """
+
+    source: Source
+    root: Descriptor
+    mountable: Mapping[Digest, Reference]
+    platform: Platform | None
+
+
+class Intention:
+    """What pushes of this tree that did not end may have left under a tag: it was not somebody else who moved it.
+
+    Written before a tag is, removed once the receipt says what it holds. Lost with .multiarch, as any memory.
+    """
+
+    def __init__(self, run: Run, reference: Reference) -> None:
+        self._reference = reference
+        name = hashlib.sha256(str(reference).encode()).hexdigest()
+        self._path = run.root / PRIVATE / "pushes" / f"{name}.json"
+
+    def digests(self) -> frozenset[Digest]:
+        """What the tag may hold by such a push; empty when the last one ended."""
+        try:
+            content = self._path.read_bytes()
+        except OSError:
+            return frozenset()
+        from multiarch.receipt import Intent
+
+        try:
+            return frozenset(Intent.from_json(content, where=str(self._path)).digests)
+        except (InvalidDocument, ValueError):
+            return frozenset()
+
+    def note(self, digest: Digest) -> None:
+        """Remember, on the disk, that the tag is about to hold this."""
+        from multiarch.receipt import Intent
+        from multiarch.store.atomic import replacing
+
+        intent = Intent(self._reference, tuple(sorted(self.digests() | {digest}, key=str)))
+        with replacing(self._path, durable=True) as file:
+            file.write(intent.to_json())
+
+    def clear(self) -> None:
+        """Forget: the receipt says what the tag holds."""
+        self._path.unlink(missing_ok=True)
+
+
+def receipt_path(env: Any, reference: Reference, kind: str = "receipts") -> str:
+    """Where the receipt of a reference lies; `:` of a port is no character of a file name everywhere."""
+    registry = reference.registry.replace(":", "_").replace("[", "").replace("]", "")
+    return str(env.subst(f"_output/{kind}/{registry}/{reference.repository}/{reference.tag}.json"))
+
+
+def receipt_at(path: Path) -> Receipt | None:
+    """The receipt of the last push; None when there is none that can be read."""
+    from multiarch.receipt import Receipt
+
+    try:
+        return Receipt.from_json(path.read_bytes(), where=str(path))
+    except (OSError, InvalidDocument, ValueError):
+        return None
+
+
+def content_of(run: Run, path: Path, reference: Reference) -> Content:
+    """What an image's tarball or an index's JSON holds, to be sent to `reference`; the file is read once."""
+    if path.suffix == ".json":
+        from multiarch.index import Index
+        from multiarch.store.memory import Memory
+
+        content = path.read_bytes()
+        descriptor = Index.from_json(content, where=str(path)).descriptor()
+        memory = Memory(str(path))
+        memory.put(descriptor, lambda: io.BytesIO(content))
+        return Content(memory, descriptor, {}, None)
+    from multiarch.store.archive import Archive
+    from multiarch.store.chain import Chain
+
+    archive = Archive(path)
+    image = archive.image()
+    mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
+    source: Source = archive
+    if image.base is not None:
+        source = Chain((archive, run.places.source(image.base)), base=str(image.base))
+    return Content(source, image.descriptor.bare(), mountable, image.platform)
+
+
+def loaded_name(env: Any, reference: str) -> Reference:
+    """The name of an image in an engine: the reference itself, or what stands below a folder registry."""
+    text = env.subst(reference)
+    where, folder = place(text)
+    if folder is None:
+        return where
+    registry = env.subst("$REPOSITORY").removesuffix(env.get("IMAGE", ""))
+    return Reference.parse(text.removeprefix(registry) if registry else f"{where.repository}:{where.tag}")
+
+
+def descriptor_of(node: Any) -> Descriptor:
+    """What a member of an index is: an image's tarball or a pin's receipt, as its descriptor with the platform."""
+    from multiarch.receipt import Receipt
+
+    path = Path(node.get_abspath())
+    if path.suffix == ".json":
+        return Receipt.from_json(path.read_bytes(), where=str(node)).descriptor
+    from multiarch.store.archive import read_image
+
+    return read_image(path).descriptor
+
+
+def assembled(env: Any, members: list[Any], where: str) -> Index:
+    """The index of members that are there; `env` is that of the step."""
+    from multiarch.index import Index
+
+    return Index.assemble(
+        [descriptor_of(node) for node in members],
+        platforms=env["INDEX_PLATFORMS"],
+        annotations=env["INDEX_ANNOTATIONS"],
+        where=where,
+    )
+
+
+def ask_all(run: Run) -> None:
+    """Ask for every tag that the targets of this run lead to, all at once; only the first call of a run does."""
+    run.once("asked", lambda: run.places.prefetch(pair for node in reachable() for pair in tags_of(node)))
+
+
+def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
+    """Every tag that a push or pin looks at or writes, and the folder it is in."""
+    reference, folder = node.attributes.remote
+    copied = [node.attributes.copy_to] if node.check_attributes("copy_to") and node.attributes.copy_to[0] else []
+    return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also), *copied]
+
+
+def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:
+    """A text in which folder registries are called as on the command line, not by the host that stands for them."""
+    for reference, folder in (pair for node in nodes for pair in tags_of(node)):
+        if folder is not None:
+            text = text.replace(reference.name, quote(Path(folder).as_posix()))
+    return text
