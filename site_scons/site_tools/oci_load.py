@@ -1,4 +1,4 @@
-"""Tool: `env.Load`, an image in the local engine (Docker, or Podman's socket), tracked like a push."""
+"""Tool: `env.Load`, an image in the local engine (Docker, Podman's socket, or containerd), tracked like a push."""
 
 from __future__ import annotations
 
@@ -6,22 +6,41 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch.errors import MultiarchError
 from multiarch.why import Facts
+from oci_image import host_of_engines
 from oci_nodes import declare
 from oci_receipts import content_of, loaded_name, receipt_at, receipt_path
 from oci_run import PRIVATE, Run
-from oci_steps import Step, add_method, write
+from oci_steps import Step, add_method, fail, write
 
 if TYPE_CHECKING:
     from multiarch.digest import Digest
     from multiarch.reference import Reference
 
 
-def engine(run: Run) -> Any:
-    """The engine that DOCKER_HOST names, or the usual socket; asked for nothing yet."""
-    from multiarch.store.daemon import Daemon
+PLACES = {"docker": "receipts/load", "containerd": "receipts/load-containerd"}
+"""What images are loaded into, and where its receipts lie. Podman is Docker's: it answers at a socket like Docker's."""
 
-    return run.once("daemon", lambda: Daemon(run.environment))
+
+class UnknownPlace(MultiarchError, ValueError):
+    """A name that is none of something to load into."""
+
+
+def engine(run: Run, into: str) -> Any:
+    """The engine that DOCKER_HOST names, or the usual socket; or containerd. Asked for nothing yet."""
+
+    def docker() -> Any:
+        from multiarch.store.daemon import Daemon
+
+        return Daemon(run.environment)
+
+    def containerd() -> Any:
+        from multiarch.store.daemon.containerd import Containerd
+
+        return Containerd(run.environment, host_of_engines())
+
+    return run.once(f"load into {into}", containerd if into == "containerd" else docker)
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -33,8 +52,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     node, run = target[0], env["MULTIARCH_RUN"]
     name, main = node.attributes.names
     content, root, _, platform = content_of(run, Path(source[0].get_abspath()), name)
+    held = engine(run, node.attributes.into)
     with run.loading:
-        host = engine(run).platform()
+        host = held.platform()
         if platform is None or not runnable(host, [platform]):
             print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
             write(Path(node.get_abspath()), Receipt(name, root).to_json())
@@ -42,9 +62,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         with tempfile.TemporaryDirectory(dir=run.root / PRIVATE) as folder:
             archive = Path(folder) / "image.tar"
             write_release(archive, content, root, name)
-            identity = engine(run).load(archive, name)
+            identity = held.load(archive, name)
         if platform.matches(host) and host.architecture == platform.architecture and main is not None:
-            engine(run).tag(identity, main)
+            held.tag(identity, main)
     node.attributes.digest = root.digest
     write(Path(node.get_abspath()), Receipt(name.with_digest(identity), root).to_json())
 
@@ -55,23 +75,23 @@ def drifted(node: Any) -> str | None:
     name, main = node.attributes.names
     if receipt is None or receipt.reference.digest is None:
         return None
-    run = node.attributes.run
-    found = engine(run).identity(name)
-    if found is not None and main is not None and _lost(run, node, main, receipt.reference.digest):
+    held = engine(node.attributes.run, node.attributes.into)
+    found = held.identity(name)
+    if found is not None and main is not None and _lost(held, node, main, receipt.reference.digest):
         return f"{main.familiar} does not name it"
     if found is None:
         return "it is not in the engine"
     return None if found == receipt.reference.digest else "the engine has another image of this name"
 
 
-def _lost(run: Run, node: Any, main: Reference, identity: Digest) -> bool:
+def _lost(engine: Any, node: Any, main: Reference, identity: Digest) -> bool:
     """Whether the main tag, which is to name the image of the engine's own platform, names no such image."""
     from multiarch.store.archive import read_image
 
-    host, platform = engine(run).platform(), read_image(Path(node.sources[0].get_abspath())).platform
+    host, platform = engine.platform(), read_image(Path(node.sources[0].get_abspath())).platform
     if not platform.matches(host) or host.architecture != platform.architecture:
         return False
-    held = engine(run).identity(main)
+    held = engine.identity(main)
     # Of several variants that the engine runs, one has the tag; only the engine's own may insist.
     return held is None or (held != identity and platform.variant == host.variant)
 
@@ -79,19 +99,22 @@ def _lost(run: Run, node: Any, main: Reference, identity: Digest) -> bool:
 STEP = Step("Load", perform)
 
 
-def load(env: Any, image: Any, reference: str, *, main: str | None = None) -> Any:
+def load(env: Any, image: Any, reference: str, *, main: str | None = None, into: str = "$LOAD_INTO") -> Any:
     """Declare an image to be in the local engine under `reference`, and under `main` on the engine's own platform.
 
-    `main` is by default the tag $VERSION beside `reference`; an empty text means none.
+    `main` is by default the tag $VERSION beside `reference`; an empty text means none. `into` is `docker` (or Podman
+    at Docker's socket), the default, or `containerd`.
     """
-    name = loaded_name(env, reference)
-    nodes = env.OciLoad(receipt_path(env, name, "receipts/load"), image)
+    name, place = loaded_name(env, reference), env.subst(into) or "docker"
+    if place not in PLACES:
+        fail(UnknownPlace(f"nothing can be loaded into '{place}'", hint=f"into={' or '.join(PLACES)}"))
+    nodes = env.OciLoad(receipt_path(env, name, PLACES[place]), image)
     own = name.with_tag(env.subst("$VERSION")) if main is None else loaded_name(env, main) if main else None
-    nodes[0].attributes.names = (name, own)
+    nodes[0].attributes.names, nodes[0].attributes.into = (name, own), place
     run: Run = env["MULTIARCH_RUN"]
 
     def found() -> Facts:  # the address as the docker command line finds it: a context is another engine, too
-        return Facts({"name": str(name), "engine": engine(run).endpoint.host}, {})
+        return Facts({"name": str(name), "engine": engine(run, place).endpoint.host}, {})
 
     declare(env, nodes, found, name.familiar, lambda: drifted(nodes[0]))
     env.NoCache(nodes)

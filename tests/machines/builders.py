@@ -74,7 +74,7 @@ def docker_environment(folder: Path, more: tuple[str, ...] = ()) -> Iterator[dic
     (folder / "bin").mkdir()
     (folder / "bin" / "docker").symlink_to(_docker_before_plugins())
     environment = {"PATH": str(folder / "bin"), "HOME": str(folder), "DOCKER_HOST": socket}
-    with _serving(
+    with serving(
         [*map(str, command), "--storage-driver", "vfs", *more],
         folder,
         [str(folder / "bin" / "docker"), "version"],
@@ -102,12 +102,12 @@ def buildx_environment(folder: Path, cache: Path) -> Iterator[dict[str, str]]:
     command += ["--oci-worker-snapshotter=native", "--oci-worker-gc=false", "--otel-socket-path", str(folder / "otel")]
     create = ["docker", "buildx", "create", "--name", "tests", "--driver", "remote", socket]
     subprocess.run(create, env=environment, check=True, capture_output=True)
-    with _serving(command, folder, ["docker", "buildx", "inspect", "--bootstrap", "tests"], environment):
+    with serving(command, folder, ["docker", "buildx", "inspect", "--bootstrap", "tests"], environment):
         yield environment
 
 
 @contextmanager
-def _serving(command: list[str], folder: Path, question: list[str], environment: dict[str, str]) -> Iterator[None]:
+def serving(command: list[str], folder: Path, question: list[str], environment: dict[str, str]) -> Iterator[None]:
     """Run a daemon until the block ends; it serves once the question is answered."""
     if os.geteuid() != 0:
         missing(Path(command[0]).name, "it wants root")
