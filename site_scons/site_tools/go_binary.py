@@ -109,7 +109,7 @@ def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sourc
 
 def generate(env: Any) -> None:
     """Add `env.GoBinary`."""
-    env["BUILDERS"]["OciGo"] = env.Builder(action=STEP.action())
+    env["BUILDERS"]["OciGo"] = STEP.builder()
     add_method(env, go_binary, "GoBinary")
 
 

@@ -36,7 +36,7 @@ def archive(env: Any, target: str, image: Any, *, reference: str) -> Any:
 
 def generate(env: Any) -> None:
     """Add `env.Archive`."""
-    env["BUILDERS"]["OciArchive"] = env.Builder(action=STEP.action(), single_source=True)
+    env["BUILDERS"]["OciArchive"] = STEP.builder(single_source=True)
     add_method(env, archive, "Archive")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import SCons.Node
+
 from multiarch.engine import AUTO, BuildPlan, Engine, choose
 from multiarch.engine.glance import Reached
 from multiarch.engine.telling import describe
@@ -18,7 +20,7 @@ from oci_bases import keep, known, unlocked
 from oci_nodes import declare, track
 from oci_run import Run
 from oci_sources import generated
-from oci_steps import Step, add_method, fail
+from oci_steps import Step, add_method, expanded, fail, files
 
 if TYPE_CHECKING:
     from multiarch.engine.handing import Surroundings
@@ -98,10 +100,15 @@ def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
         found = reached(run, plan)
 
 
-def facts(run: Run, plan: BuildPlan, engine: str) -> Facts:
+def facts(run: Run, image: Any) -> Facts:
     """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
-    values, files = describe(*settled(run, plan))
-    return Facts(values | {"engine": engine}, files)
+    attributes = image.attributes
+    seen = attributes.__dict__.pop("seen", None)
+    before = (*image.children(), *(image.prerequisites or ()))
+    if seen is None or any(node.get_state() == SCons.Node.executed for node in before):
+        seen = settled(run, attributes.plan)
+    values, files = describe(*seen)
+    return Facts(values | {"engine": attributes.engine}, files)
 
 
 def unkept(run: Run, image: Any) -> str | None:
@@ -145,7 +152,7 @@ def host_of_engines() -> Platform:
 def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
     """The first Dockerfile that exists or is generated; ends the run when there is none."""
     names = [candidates] if isinstance(candidates, str) or hasattr(candidates, "get_abspath") else list(candidates)
-    nodes = [env.File(env.subst(name) if isinstance(name, str) else name) for name in names]
+    nodes = [env.fs.File(expanded(env, name)) if isinstance(name, str) else name for name in names]
     for node in nodes:
         if node.exists() or node.has_builder():
             return node
@@ -180,7 +187,7 @@ def image(
     (`default`) are for RUN, and no part of what is remembered; `network` (`none`, `host`) is what RUN may reach.
     """
     run: Run = env["MULTIARCH_RUN"]
-    given = track(env, env.arg2nodes(env.Flatten([contents]), env.fs.File))
+    given = track(env, files(env, contents))
     if platform is None:
         platform = next((node.attributes.platform for node in given if node.check_attributes("platform")), "linux")
     wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
@@ -188,7 +195,7 @@ def image(
         if node.has_builder() and not node.check_attributes("platform"):
             node.attributes.platform = wanted  # a program of Program or Command does not say; `run` looks for its own
     recipe = dockerfile_of(env, dockerfile, wanted)
-    nodes = env.OciImage(env.subst(target), [recipe, *given])
+    nodes = env.OciImage(target, [recipe, *given])
     plan = BuildPlan(
         platform=wanted,
         dockerfile=Path(recipe.get_abspath()),
@@ -199,7 +206,7 @@ def image(
         target=stage,
         epoch=run.epoch,
         foreign=tuple(foreign),
-        build_platform=host_of_engines() if wanted.os == "linux" else None,
+        build_platform=run.once("host of engines", host_of_engines) if wanted.os == "linux" else None,
         secrets=tuple(map(str, env.Flatten([secrets]))),
         ssh=tuple(map(str, env.Flatten([ssh]))),
         network=network,
@@ -209,7 +216,7 @@ def image(
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
     attributes.place = endpoint, builder
     attributes.generated = lambda: scan(nodes[0], env)
-    declare(env, nodes, lambda: facts(run, plan, attributes.engine), str(nodes[0]), lambda: unkept(run, nodes[0]))
+    declare(env, nodes, lambda: facts(run, nodes[0]), str(nodes[0]), lambda: unkept(run, nodes[0]))
     return nodes
 
 
@@ -219,7 +226,8 @@ def scan(node: Any, env: Any) -> list[Any]:
         return []
     run = env["MULTIARCH_RUN"]
     try:
-        _, found = settled(run, node.attributes.plan)
+        # Kept for the decision, which comes next, once what this names is known to be as it was.
+        node.attributes.seen = _, found = settled(run, node.attributes.plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile
     return list(track(env, generated(env, found, node)))
@@ -227,7 +235,7 @@ def scan(node: Any, env: Any) -> list[Any]:
 
 def generate(env: Any) -> None:
     """Add `env.Image`."""
-    env["BUILDERS"]["OciImage"] = env.Builder(action=STEP.action())
+    env["BUILDERS"]["OciImage"] = STEP.builder()
     add_method(env, image, "Image")
 
 

@@ -53,7 +53,7 @@ def index(env: Any, target: str, members: Any, *, platforms: Any, annotations: A
 
 def generate(env: Any) -> None:
     """Add `env.Index`."""
-    env["BUILDERS"]["OciIndex"] = env.Builder(action=STEP.action())
+    env["BUILDERS"]["OciIndex"] = STEP.builder()
     add_method(env, index, "Index")
 
 

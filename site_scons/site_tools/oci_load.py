@@ -123,7 +123,7 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None, into:
 
 def generate(env: Any) -> None:
     """Add `env.Load`."""
-    env["BUILDERS"]["OciLoad"] = env.Builder(action=STEP.action(), single_source=True)
+    env["BUILDERS"]["OciLoad"] = STEP.builder(single_source=True)
     add_method(env, load, "Load")
 
 

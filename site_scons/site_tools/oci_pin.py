@@ -104,7 +104,7 @@ def _path(env: Any, reference: Reference, platform: Platform) -> str:
 
 def generate(env: Any) -> None:
     """Add `env.Pin`."""
-    env["BUILDERS"]["OciPin"] = env.Builder(action=STEP.action())
+    env["BUILDERS"]["OciPin"] = STEP.builder()
     add_method(env, external, "Pin")
 
 

@@ -163,8 +163,8 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
 
 def generate(env: Any) -> None:
     """Add `env.Push`."""
-    env["BUILDERS"]["OciPush"] = env.Builder(action=STEP.action(), single_source=True)
-    env["BUILDERS"]["OciPublish"] = env.Builder(action=PUBLISH.action(), single_source=True)
+    env["BUILDERS"]["OciPush"] = STEP.builder(single_source=True)
+    env["BUILDERS"]["OciPublish"] = PUBLISH.builder(single_source=True)
     add_method(env, push, "Push")
 
 

@@ -116,9 +116,11 @@ class Run:
 
     def hide(self, nodes: Iterable[Any]) -> None:
         """Keep what is made of images out of every image, wherever it lies: else two of them would copy each other."""
-        paths = (Path(str(node)).as_posix() for node in nodes)
-        new = [path for path in paths if not any(path.startswith(f"{folder}/") for folder in self.hidden)]
-        self.hidden = tuple(dict.fromkeys((*self.hidden, *new)))
+        paths = (str(node).replace(os.sep, "/") for node in nodes)
+        folders = tuple(f"{folder}/" for folder in self.hidden)
+        new = [path for path in paths if not path.startswith(folders)]
+        if new:
+            self.hidden = tuple(dict.fromkeys((*self.hidden, *new)))
 
     def is_new(self, words: str) -> bool:
         """Whether these words were not told in this run yet; from now on they were."""

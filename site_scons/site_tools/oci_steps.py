@@ -6,12 +6,15 @@ import errno
 import functools
 import sys
 import traceback
+from collections import UserList
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import SCons.Action
+import SCons.Builder
 import SCons.Errors
+import SCons.Node
 import SCons.Script
 
 from multiarch.errors import MultiarchError
@@ -43,6 +46,13 @@ class _StepAction(PlainAction):
         return f"{self.execfunction.verb} 1 {inputs.digest() if inputs is not None else ''}".encode()
 
 
+class _StepBuilder(SCons.Builder.BuilderBase):
+    """A builder whose targets are files, named in full: there is no prefix, suffix or emitter to be looked for."""
+
+    def _create_nodes(self, env: Any, target: Any = None, source: Any = None) -> tuple[list[Any], list[Any]]:
+        return [env.fs.File(expanded(env, name)) for name in target], files(env, source)
+
+
 class Step:
     """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2."""
 
@@ -53,6 +63,10 @@ class Step:
     def action(self) -> Any:
         """As an SCons action."""
         return _StepAction(self, strfunction=self.announce)
+
+    def builder(self, *, single_source: bool = False) -> Any:
+        """As an SCons builder; it takes names of targets, and sources in lists of any depth."""
+        return _StepBuilder(action=self.action(), single_source=single_source)
 
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""
@@ -114,6 +128,20 @@ def told(error: Exception) -> str:
     }
     hint = hints.get(error.errno or 0)
     return f"{where}{error.strerror or error}" + (f"\n  hint: {hint}" if hint else "")
+
+
+def expanded(env: Any, text: str) -> str:
+    """A text with its variables; one without any is not looked through."""
+    return str(env.subst(text)) if "$" in text else text
+
+
+def files(env: Any, given: Any) -> list[Any]:
+    """The nodes of a node, a name, or lists of them; names are those of files."""
+    if isinstance(given, SCons.Node.Node):
+        return [given]
+    if isinstance(given, (list, tuple, UserList)):  # SCons' own lists of nodes are UserLists
+        return [node for one in given for node in files(env, one)]
+    return list(env.arg2nodes(env.Flatten([given]), env.fs.File))
 
 
 def fail(error: Exception | str) -> NoReturn:
