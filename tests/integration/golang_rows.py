@@ -6,6 +6,7 @@ A change acts on a `Repository` (golang_repository); `app/` is the module, which
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -102,7 +103,8 @@ def added(name: str, touched: frozenset[str], head: str = "", words: str = "") -
 
 
 def constrained(constraint: str, touched: frozenset[str]) -> Row:
-    return added("zz.go", touched, f"//go:build {constraint}\n\n", f"new file for {constraint}")
+    name = f"zz_{re.sub(r'[^a-z0-9]+', '_', constraint)}_tag.go"
+    return added(name, touched, f"//go:build {constraint}\n\n", f"new file for {constraint}")
 
 
 def renamed(name: str) -> Row:
