@@ -48,8 +48,8 @@ def publish(
     """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
-    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new` as
-    `copy` has them: a tag that holds `root` already is mended below. When somebody else writes the tag at the same
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new`
+    as `copy` has them: a tag that holds `root` already is mended below. When somebody else writes the tag at the same
     time, it is written again, ATTEMPTS times in all. What is `unfinished` was left by pushes of this tree that did not
     end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is written, for the
     caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable as the policy

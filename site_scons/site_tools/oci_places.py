@@ -33,6 +33,7 @@ class Places:
         self._guard = threading.RLock()
         self._transport: Transport | None = None
         self._cache: Cache | None = None
+        self._there: set[tuple[str, Digest]] = set()  # manifests that this run put or saw
         self._observed: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {}
 
     def transport(self) -> Transport:
@@ -66,7 +67,7 @@ class Places:
             return Layout(self._root / folder, reference=reference.bare)
         from multiarch.store.registry import Registry
 
-        return Registry(self.transport(), reference, action=action)
+        return Registry(self.transport(), reference, action=action, there=self._there if action == "push" else None)
 
     def source(self, reference: Reference) -> Source:
         """A registry's repository to read from, blobs kept in the cache that all trees of this user share."""
@@ -101,6 +102,8 @@ class Places:
             from multiarch.store.registry import resolve_all
 
             answers |= resolve_all(self.transport(), remote)
+            seen = ((reference, answers[reference]) for reference in remote)
+            self._there |= {(ref.bare.name, d.digest) for ref, d in seen if d and not isinstance(d, MultiarchError)}
         return answers
 
     def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:

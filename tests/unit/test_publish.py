@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import BinaryIO
 
 import pytest
 
@@ -127,11 +129,11 @@ class Limited(Memory):
 
     left = 99
 
-    def tag(self, name: str, descriptor: Descriptor) -> None:
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
         if not self.left:
             raise ConnectionError("cut")
         self.left -= 1
-        super().tag(name, descriptor)
+        super().tag(name, descriptor, content)
 
 
 @pytest.mark.parametrize("written", range(3))
@@ -168,8 +170,8 @@ class Rival(Memory):
         self.other = other
         self.left = times
 
-    def tag(self, name: str, descriptor: Descriptor) -> None:
-        super().tag(name, descriptor)
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
+        super().tag(name, descriptor, content)
         if self.left:
             self.left -= 1
             super().tag(name, self.other)

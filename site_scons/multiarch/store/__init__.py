@@ -58,8 +58,11 @@ class Store(Source, Protocol):
         """Take a blob over from another repository of the same registry; False: not possible here, put it."""
         ...
 
-    def tag(self, name: str, descriptor: Descriptor) -> None:
-        """Let a tag name a manifest that is there; the old holder of the tag stays reachable by digest."""
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
+        """Let a tag name a manifest; the old holder of the tag stays reachable by digest.
+
+        It has to be there, unless its `content` is given: then it is put, too, which costs a registry nothing.
+        """
         ...
 
 
@@ -97,11 +100,11 @@ class _Copy:
     deep: bool
     again: frozenset[Digest]
 
-    def tree(self, root: Descriptor) -> Copied:
-        """Everything below `root`, then `root` itself, by digest."""
+    def tree(self, root: Descriptor, tag: str | None = None, *, new: bool = False) -> Copied:
+        """Everything below `root`, then `root` itself, by digest or under a tag; not asked for where it is `new`."""
         if not (is_index(root.media_type) or is_manifest(root.media_type)):
             return self.blob(root)
-        there = root.digest not in self.again and self.store.has(root)
+        there = not new and root.digest not in self.again and self.store.has(root)
         if there and not self.deep:
             # The spec lets a registry hold a manifest only with its blobs; what breaks that promise is verify's work.
             return Copied(present=(root,))
@@ -109,7 +112,10 @@ class _Copy:
         done = self._children(root, content)
         if there:
             return done + Copied(present=(root,))
-        self.store.put(root, lambda: _reader(content))
+        if tag is None:
+            self.store.put(root, lambda: _reader(content))
+        else:
+            self.store.tag(tag, root, lambda: _reader(content))
         return done + Copied(sent=(root,))
 
     def _children(self, root: Descriptor, content: bytes) -> Copied:
@@ -118,13 +124,17 @@ class _Copy:
             entries = Index.from_json(content, where=where, media_type=root.media_type).manifests
             results = [self.tree(entry) for entry in dict.fromkeys(entry.bare() for entry in entries)]
         else:
-            blobs = Manifest.from_json(content, where=where, media_type=root.media_type).blobs()
-            results = list(self.pool.map(self.blob, [blob.bare() for blob in blobs if not is_foreign(blob.media_type)]))
+            manifest = Manifest.from_json(content, where=where, media_type=root.media_type)
+            blobs = [blob.bare() for blob in manifest.blobs() if not is_foreign(blob.media_type)]
+            # Where a manifest is absent, its config is: it is sent in the time of the question, unless it is large.
+            absent = not self.deep and root.digest not in self.again
+            sure = manifest.config.digest if absent and manifest.config.size <= _SMALL else None
+            results = list(self.pool.map(lambda blob: self.blob(blob, new=blob.digest == sure), blobs))
         return sum(results, Copied())
 
-    def blob(self, descriptor: Descriptor) -> Copied:
+    def blob(self, descriptor: Descriptor, *, new: bool = False) -> Copied:
         distrusted = descriptor.digest in self.again
-        if not distrusted and self.store.has(descriptor):
+        if not new and not distrusted and self.store.has(descriptor):
             return Copied(present=(descriptor,))
         origin = self.mountable.get(descriptor.digest)
         if origin is not None and not distrusted and self.store.mount(descriptor, origin):
@@ -148,6 +158,7 @@ def holds(asked: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tup
 
 
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
+_SMALL = 16 << 10
 
 
 def copy(
@@ -160,17 +171,19 @@ def copy(
     workers: int = 4,
     deep: bool = False,
     again: frozenset[Digest] = frozenset(),
+    new: bool = False,
 ) -> Copied:
-    """Make `root` and all below it be in `store`: blobs, then manifests by digest, the tags last.
+    """Make `root` and all below it be in `store`: blobs, then manifests, the tags last.
 
     Idempotent; only what is absent is sent, `workers` blobs at once. A blob in `mountable` is first asked for from that
     repository. Foreign layers are never sent. A manifest that is there is taken to have its blobs; with `deep` these
-    are asked for too, and sent where they miss. What is in `again` is sent although it seems to be there. Raises what
-    the two places raise; then no tag was written, and what was sent stays and is found by the next copy.
+    are asked for too, and sent where they miss. What is in `again` is sent although it seems to be there. `new`: `root`
+    was just made and is not asked for, which is right or costs a few questions. Raises what the two places raise; then
+    no tag was written, and what was sent stays and is found by the next copy.
     """
     with ThreadPoolExecutor(workers) as pool:
-        copied = _Copy(source, store, mountable, pool, deep, again).tree(root)
-    for name in tags:
+        copied = _Copy(source, store, mountable, pool, deep, again).tree(root, *tags[:1], new=new)
+    for name in tags if root in copied.present else tags[1:]:
         store.tag(name, root)
     return copied
 

@@ -237,9 +237,11 @@ class ArchiveWriter:
         with self._lock:
             self._entries = self._entries.listed(descriptor)
 
-    def tag(self, name: str, descriptor: Descriptor) -> None:
-        """List a manifest that is there under a tag; InvalidReference, BlobMissing."""
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
+        """List a manifest under a tag, put first where its content is given; InvalidReference, BlobMissing."""
         check_tag(name)
+        if content is not None:
+            self.put(descriptor, content)
         if not self.has(descriptor):
             raise BlobMissing(f"has no manifest {descriptor.digest} for tag '{name}'", where=str(self.path))
         with self._lock:

@@ -107,9 +107,14 @@ class Layout:
         self._link(sibling, descriptor)
         return True
 
-    def tag(self, name: str, descriptor: Descriptor) -> None:
-        """Let a tag name a manifest that is there; InvalidReference, BlobMissing. The old holder's bytes stay."""
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
+        """Let a tag name a manifest, put first where its content is given; InvalidReference, BlobMissing.
+
+        The old holder's bytes stay.
+        """
         check_tag(name)
+        if content is not None:
+            self.put(descriptor, content)
         if not self.has(descriptor):
             raise BlobMissing(f"has no manifest {descriptor.digest} for tag '{name}'", where=str(self._folder))
         self._establish()

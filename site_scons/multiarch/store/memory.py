@@ -65,9 +65,11 @@ class Memory:
         """False unless the blob is here already: nothing lies beside a repository in memory."""
         return self.has(descriptor)
 
-    def tag(self, name: str, descriptor: Descriptor) -> None:
-        """Let a tag name a manifest that is there; InvalidReference, BlobMissing."""
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
+        """Let a tag name a manifest, put first where its content is given; InvalidReference, BlobMissing."""
         check_tag(name)
+        if content is not None:
+            self.put(descriptor, content)
         with self._lock:
             if descriptor.digest not in self._types:
                 raise BlobMissing(f"has no manifest {descriptor.digest} for tag '{name}'", where=self._name)

@@ -34,24 +34,29 @@ _PAGES = 10_000
 _TOGETHER = 10
 
 Observed: TypeAlias = "Descriptor | MultiarchError | None"
+There: TypeAlias = "tuple[str, Digest]"
 
 
 class Registry:
     """One repository; any number of threads may use it. Every method is patient: it fails only after several tries.
 
     `action` is what it is opened for, `pull` or `push`: the first question then asks for the right that the last one
-    needs, and an error names it.
+    needs, and an error names it. The manifests in `there`, with the name of their repository, were put or seen by this
+    run and are not asked for again; what is put joins them.
 
     Raises, beside what the protocol names: Unreachable, Unauthorized, TooManyRequests, RegistryFailed, RegistryRefused,
     UntrustedHost, Cancelled.
     """
 
-    def __init__(self, transport: Transport, name: Reference, *, action: str = "pull") -> None:
+    def __init__(
+        self, transport: Transport, name: Reference, *, action: str = "pull", there: set[There] | None = None
+    ) -> None:
         self._transport = transport
         self._action = action
         self._name = name.bare
         self._manifests: dict[Digest, bytes] = {}  # as put or read, since a tag is made by putting the bytes again
         self._offered: dict[Digest, str] = {}
+        self._there: set[There] = set() if there is None else there
 
     def resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a tag or digest now; None = absent. One HEAD, unless the registry leaves headers out."""
@@ -89,6 +94,8 @@ class Registry:
     def has(self, descriptor: Descriptor) -> bool:
         """Whether this blob or manifest is there, with this size when the registry tells it."""
         manifest = descriptor.media_type in MANIFESTS
+        if manifest and (self._name.name, descriptor.digest) in self._there:
+            return True
         kind, headers = ("manifests", _ACCEPT) if manifest else ("blobs", ())
         request = self._request("HEAD", f"{kind}/{descriptor.digest}", headers=headers)
         answer = self._transport.request(request)
@@ -137,10 +144,11 @@ class Registry:
             self._offered[descriptor.digest] = answer.location
         return False
 
-    def tag(self, name: str, descriptor: Descriptor) -> None:
-        """Let a tag name a manifest that is there: its bytes are put again under the tag."""
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
+        """Let a tag name a manifest: its bytes, read here unless they are given, are put under the tag."""
         check_tag(name)
-        self._put_manifest(name, descriptor, self._manifest(descriptor))
+        bytes_ = self._manifest(descriptor) if content is None else _bytes(descriptor, content)
+        self._put_manifest(name, descriptor, bytes_)
 
     def tags(self) -> tuple[str, ...]:
         """All tags, sorted; none when the repository is unknown (spec: "Listing Tags")."""
@@ -233,6 +241,7 @@ class Registry:
             raise self._transport.refused(request, answer)
         check_digest(answer, descriptor.digest, where=f"{self._name.name}:{name}")
         self._manifests[descriptor.digest] = content
+        self._there.add((self._name.name, descriptor.digest))
 
     def _request(
         self,
