@@ -96,7 +96,8 @@ def _asked(run: Run, base: Base) -> Words:
 
     config = load(base, run.places.source, where=base.name).config
     content = readable({"env": list(config.env), "on_build": list(config.on_build)})
-    write(_words_file(run, base.digest), content)
+    if run.keeps:
+        write(_words_file(run, base.digest), content)
     return config.env, config.on_build
 
 

@@ -60,7 +60,7 @@ def plan(env: Any, targets: list[Any]) -> int:
     from multiarch.forecast import forecast
 
     run: Run = env["MULTIARCH_RUN"]
-    atexit.unregister(run.finish)  # what this run found out is not kept: nothing but PLAN is written
+    atexit.unregister(run.finish)  # nor is anything else kept that this run found out: nothing but PLAN is written
     asked = targets or [env.Alias("push-manifest")[0]]
     SCons.Script.BUILD_TARGETS[:] = asked
     steps = {step.node: step for step in foresee(asked)}
@@ -153,9 +153,9 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
         wanted,
         None if receipt is None else receipt.descriptor.digest,
         _observed(node, reference, folder),
-        also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
         unfinished=Intention(node.attributes.run, reference).digests(),
         needs=tuple(pin.attributes.remote[0] for pin in pins),
+        also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
         refused=refused,
     )
     return Wish(state, folder, contents, fresh)

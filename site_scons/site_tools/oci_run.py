@@ -26,6 +26,8 @@ from oci_records import Records
 from oci_report import Report
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from multiarch.baselock import BaseLock
     from multiarch.errors import MultiarchError
     from multiarch.golang import GoBuild, Lister, Toolchain
@@ -54,6 +56,7 @@ class Run:
         self.policy = Policy()
         self.report_file: Path | None = None
         self.locked = False
+        self.keeps = True  # False: what this run finds out is not written to the tree
         self.epoch = 0
         self.hidden = HIDDEN
         self.bases: BaseLock | None = None
@@ -153,8 +156,13 @@ class Run:
             minimum_version(self.root),
             directory=self.root,
             environment=self.environment,
-            cache=self.root / PRIVATE / "goroot.json",
+            cache=self._memory() / "goroot.json",
         )
+
+    def _memory(self) -> Path:
+        """Where the answers of Go are kept: a copy that ends with the run, where the run keeps nothing."""
+        private = self.root / PRIVATE
+        return private if self.keeps else Path(self.once("memory", lambda: _copied(private)).name)
 
     def lister(self) -> Lister:
         """What says what Go programs are made of; all programs declared so far are known to it."""
@@ -164,6 +172,20 @@ class Run:
         from multiarch.golang import Lister
 
         skip = (self.root / "_output", self.root / PRIVATE)
-        lister = Lister(self.toolchain(), self.environment, self.root / PRIVATE / "go", self.stat, skip=skip)
+        lister = Lister(self.toolchain(), self.environment, self._memory() / "go", self.stat, skip=skip)
         lister.declare(*self.programs)
         return lister
+
+
+def _copied(private: Path) -> TemporaryDirectory[str]:
+    """A copy of the answers of Go, small files all of them; removed at the end of the process."""
+    import shutil
+    import tempfile
+
+    copy = tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
+    for file in (private / "goroot.json", *private.glob("go/*.json")):
+        target = Path(copy.name) / file.relative_to(private)
+        target.parent.mkdir(exist_ok=True)
+        with suppress(OSError):
+            shutil.copyfile(file, target)
+    return copy

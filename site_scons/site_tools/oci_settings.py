@@ -197,6 +197,7 @@ def generate(env: Any) -> None:
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
         if asking or set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
             run.report_file = None  # nothing is done that could be reported
+        run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"]
         else:
             if not os.access(private, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import SCons.Script
 
+from multiarch.errors import MultiarchError
 from oci_graph import reachable
 from oci_receipts import receipt_at, spelled
 from oci_run import Run
@@ -21,6 +22,10 @@ KEPT = (
 )
 
 
+class NothingPushed(MultiarchError):
+    """Targets that lead to no tag."""
+
+
 def verify(env: Any, targets: list[Any]) -> int | None:
     """`verify [T]`: print what is wrong; status 1, or 2 when nobody knows. With T, None: T is to be built, repaired."""
     from multiarch.verify import Problem
@@ -28,6 +33,12 @@ def verify(env: Any, targets: list[Any]) -> int | None:
     asked = targets or [env.Alias("push-manifest")[0]]
     SCons.Script.BUILD_TARGETS[:] = asked
     nodes = list(reversed(reachable()))
+    if not nodes:
+        raise NothingPushed(
+            f"{', '.join(map(str, asked))} pushes nothing, so there is nothing to verify",
+            where="verify",
+            hint="name a target that pushes: push, push-manifest (the default), or a receipt below _output/receipts",
+        )
     found = look(env, nodes)
     if not found:
         print(f"everything is there: {_counted(len(nodes), 'tag')} checked")  # noqa: T201  # the answer

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from machines import bases
 from machines.registry import PASSWORD, USER, Registry
 from machines.small import Tree
 
@@ -30,12 +31,8 @@ def rebuilt(plan: Any) -> dict[str, tuple[str, str | None]]:
 
 
 def everything(tree: Tree) -> dict[str, str]:
-    """Return every file that a build may write, but for the plan and for caches: Python's own, and the answers of Go."""
-    return {
-        name: digest
-        for name, digest in tree.digests(".").items()
-        if not any(cache in name for cache in ("pycache", ".multiarch/go/")) and name != "plan.json"
-    }
+    """Return every file of a tree, caches and all, but for the plan and for what Python keeps of its modules."""
+    return {name: digest for name, digest in tree.digests(".").items() if "pycache" not in name and name != "plan.json"}
 
 
 def stored(registry: Registry) -> dict[str, int]:
@@ -70,6 +67,19 @@ def test_nothing_is_built_and_nothing_is_written(pushed: Tree, registry: Registr
     assert set(actions(plan).values()) == {"move"}
     assert {request.method for request in registry.requests()} <= {"GET", "HEAD"}
     assert everything(pushed) == before
+
+
+@pytest.mark.parametrize("start", ["a fresh tree", "a built tree"])
+def test_not_even_a_cache_of_the_tree_is_written(start: str, fresh: Tree, tree: Tree, registry: Registry):
+    asked = fresh if start == "a fresh tree" else tree
+    bases.push_image(f"{registry.host}/base/deb:12", "linux/amd64", {"etc/base": b"a file"})
+    asked.replace("Dockerfile.amd64", "FROM scratch", f"FROM {registry.host}/base/deb:12")
+    asked.append("main.go", "// more\n")
+    asked.edit("more.go", "package main\n")
+    before = everything(asked)
+    assert set(actions(planned(asked, f"REGISTRY={registry.host}")).values()) == {"create"}
+    assert "go list" in " ".join(f"go {words}" for words in asked.go_starts())  # there was something to be kept
+    assert everything(asked) == before
 
 
 def test_a_push_to_an_empty_registry_counts_its_bytes_before_it_sends_them(tree: Tree, registry: Registry):

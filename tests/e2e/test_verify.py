@@ -195,3 +195,14 @@ def test_a_value_of_verify_that_there_is_not_is_an_error(tree: Tree):
     ran = tree.scons("verify", "VERIFY=contents", check=False)
     assert ran.status == 2
     assert "'contents' is not a value of VERIFY\n  hint: did you mean content?" in ran.text
+
+
+@pytest.mark.parametrize("words", [("images",), ("bin", "manifest")], ids=" ".join)
+def test_what_pushes_nothing_cannot_be_verified(words: tuple[str, ...], pushed: Tree, registry: Registry):
+    registry.requests()
+    told = verify(pushed, registry, *words, status=2)
+    assert told == (
+        f"\nscons: *** verify: {', '.join(words)} pushes nothing, so there is nothing to verify\n"
+        "  hint: name a target that pushes: push, push-manifest (the default), or a receipt below _output/receipts\n"
+    )
+    assert registry.requests() == []

@@ -171,7 +171,48 @@ def test_a_proxy_is_used_and_its_password_is_not_told(registry: Machine) -> None
         assert {"HEAD manifest"} <= set(proxy.kinds())
         assert any(seen.path.startswith("http://registry.invalid:5000/v2/team/demo/") for seen in proxy.seen)
     text = failure("registry.invalid:5000", settings)
-    assert text == "HOST: the proxy for it cannot be reached (tried 3 times)\n  hint: see HTTPS_PROXY and NO_PROXY"
+    assert (
+        text
+        == "HOST: the proxy for it cannot be reached (tried 3 times)\n  hint: see HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+    )
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy"])
+def test_a_proxy_for_everything_is_used_where_no_other_is_named(registry: Machine, name: str) -> None:
+    with FaultProxy(registry.host) as proxy, FaultProxy(registry.host) as other:
+        everywhere = {name: f"http://{proxy.host}"}
+        settings = replace(QUICK, insecure=(*QUICK.insecure, "registry.invalid"), environment=everywhere)
+        assert resolve("registry.invalid:5000", settings) is None
+        assert "HEAD manifest" in proxy.kinds()
+        proxy.forget()
+        both = {**everywhere, "http_proxy": f"http://{other.host}", "HTTPS_PROXY": f"http://{other.host}"}
+        assert resolve("registry.invalid:5000", replace(settings, environment=both)) is None
+        assert (proxy.connections, "HEAD manifest" in other.kinds()) == (0, True)
+        assert resolve(registry.host, settings) is None  # this machine itself is behind no proxy
+        assert proxy.connections == 0
+
+
+@pytest.mark.parametrize("insecure", [(), ("registry.invalid",)], ids=["HTTPS", "either"])
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "HTTPS_PROXY"])
+def test_a_proxy_that_speaks_socks_is_one_error_and_is_not_passed_by(name: str, insecure: tuple[str, ...]) -> None:
+    with FaultProxy("127.0.0.1:1") as proxy:
+        named = {name: f"socks5h://someone:hunter2@{proxy.host}/"}
+        settings = replace(STRICT, insecure=insecure, environment={**named, "ALL_PROXY": named[name]})
+        assert failure("registry.invalid:5000", settings).replace(proxy.host, "PROXY") == (
+            "HOST: the proxy for it, socks5h://PROXY, does not speak HTTP, and nothing else is spoken here\n"
+            "  hint: name one that does in HTTPS_PROXY, or this host in NO_PROXY"
+        )
+        assert (
+            resolve_directly(settings)
+            == "HOST: no address is known for this name\n  hint: see REGISTRY, and the network"
+        )
+        assert proxy.connections == 0
+
+
+def resolve_directly(settings: Settings) -> str:
+    """Return the failure of a host that NO_PROXY names."""
+    environment = {**settings.environment, "no_proxy": "registry.invalid"}
+    return failure("registry.invalid:5000", replace(settings, attempts=1, environment=environment))
 
 
 def test_a_connection_that_was_opened_ahead_is_the_one_that_is_used(secure: FaultProxy) -> None:

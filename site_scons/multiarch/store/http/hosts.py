@@ -20,6 +20,10 @@ class InvalidCertificates(MultiarchError):
     """A certificate file of the settings that cannot be used."""
 
 
+class UnusableProxy(MultiarchError):
+    """A proxy that speaks something else than HTTP, as SOCKS."""
+
+
 def split_host(netloc: str) -> tuple[str, int | None]:
     """Host (IPv6 without brackets, lower case) and port of `host[:port]`; None when no port is given."""
     if netloc.startswith("["):
@@ -47,9 +51,12 @@ def _names(entry: str, netloc: str) -> bool:
 
 
 def proxy_for(scheme: str, netloc: str, environment: Mapping[str, str]) -> str | None:
-    """The proxy's URL by HTTP(S)_PROXY and NO_PROXY (lower case wins); None: go there directly. Never for loopback."""
+    """The proxy's URL by HTTP(S)_PROXY, else ALL_PROXY, and NO_PROXY; None: go there directly. Never for loopback.
+
+    Lower case wins. Raises UnusableProxy for one that does not speak HTTP, which nobody would want to be passed by.
+    """
     host, _ = split_host(netloc)
-    proxy = _variable(f"{scheme}_proxy", environment)
+    proxy = _variable(f"{scheme}_proxy", environment) or _variable("all_proxy", environment)
     if not proxy or is_listed(netloc, LOOPBACK):
         return None
     for entry in (entry.strip() for entry in _variable("no_proxy", environment).split(",")):
@@ -57,7 +64,16 @@ def proxy_for(scheme: str, netloc: str, environment: Mapping[str, str]) -> str |
             continue
         if entry == "*" or _names(entry, netloc) or host.endswith("." + split_host(entry)[0].lstrip("*.")):
             return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    spoken, _, rest = url.partition("://")
+    if spoken.lower() not in ("http", "https"):
+        address = rest.partition("/")[0].rpartition("@")[2]
+        raise UnusableProxy(
+            f"the proxy for it, {spoken}://{address}, does not speak HTTP, and nothing else is spoken here",
+            where=netloc,
+            hint="name one that does in HTTPS_PROXY, or this host in NO_PROXY",
+        )
+    return url
 
 
 def tls_context(netloc: str, *, insecure: bool, ca_file: Path | None, certs_dirs: tuple[Path, ...]) -> ssl.SSLContext:

@@ -358,7 +358,9 @@ def explain(error: urllib3.exceptions.HTTPError, netloc: str, connect: float, re
     from urllib3 import exceptions
 
     if isinstance(error, exceptions.ProxyError):
-        return Unreachable("the proxy for it cannot be reached", where=netloc, hint="see HTTPS_PROXY and NO_PROXY")
+        return Unreachable(
+            "the proxy for it cannot be reached", where=netloc, hint="see HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+        )
     if isinstance(error, exceptions.SSLError):
         return _untrusted(error, netloc)
     if isinstance(error, exceptions.NameResolutionError):
