@@ -17,12 +17,13 @@ from multiarch.platform import Platform
 from multiarch.record import replace
 from multiarch.why import Facts
 from oci_bases import keep, known, unlocked
-from oci_nodes import declare, track
+from oci_nodes import declare, reasons, track
 from oci_run import Run
 from oci_sources import generated
 from oci_steps import Step, add_method, expanded, fail, files
 
 if TYPE_CHECKING:
+    from multiarch.descriptor import Descriptor
     from multiarch.engine.handing import Surroundings
     from multiarch.engine.reading import Reader
 
@@ -123,9 +124,43 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     run, attributes = env["MULTIARCH_RUN"], target[0].attributes
     plan, _ = settled(run, attributes.plan)
     output = Path(target[0].get_abspath())
-    choice = _choice(run, attributes, plan, output)
-    attributes.digest = choice.build(plan, output).digest
+    made = None if reasons(target[0]) else _rebased(run, attributes, plan, output)
+    if made is None:
+        made = _choice(run, attributes, plan, output).build(plan, output)
+    attributes.digest = made.digest
     keep(run, plan.bases)
+
+
+def _rebased(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Descriptor | None:
+    """The image over a new base without its engine, where nothing else changed; said, or why not."""
+    if not attributes.rebase or not output.exists():
+        return None
+    from multiarch.engine.embedded.rebasing import rebase
+
+    words, found = "", None
+    try:
+        found = rebase(
+            plan, output, reader=reader(run), open_source=run.places.source, warn=_warn, engine=attributes.engine
+        )
+    except MultiarchError as error:
+        words = f"not rebased ({str(error).partition(chr(10))[0]})"
+    if found is not None:
+        words = f"rebased from {found.before} to {found.after} (no engine run)"
+        attributes.because = f"{attributes.because}; rebased, no engine run"
+    if words:
+        print(f"  {words}", flush=True)  # noqa: T201  # for the user
+    return None if found is None else found.descriptor
+
+
+def _prospect(run: Run, attributes: Any, output: Path) -> str:
+    """What `plan` and `why` add for an image whose base alone changed."""
+    if not attributes.rebase or not output.exists():
+        return ""
+    from multiarch.engine.embedded.rebasing import promising
+
+    plan, _ = settled(run, attributes.plan)
+    can = promising(plan, output, reader(run), engine=attributes.engine)
+    return "; to be rebased without an engine, if its files allow" if can else ""
 
 
 def _choice(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Engine:
@@ -178,6 +213,7 @@ def image(
     secrets: Any = (),
     ssh: Any = (),
     network: str = "",
+    rebase: bool | None = None,
 ) -> Any:
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
 
@@ -185,6 +221,7 @@ def image(
     machine; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is the address or the context
     of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets` (`id=token,src=file`) and `ssh`
     (`default`) are for RUN, and no part of what is remembered; `network` (`none`, `host`) is what RUN may reach.
+    `rebase=False`: the engine builds it, too, when nothing but the base changed; by default REBASE says it.
     """
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, files(env, contents))
@@ -215,6 +252,8 @@ def image(
     attributes = nodes[0].attributes
     attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
     attributes.place = endpoint, builder
+    attributes.rebase = env.get("REBASE", True) if rebase is None else rebase
+    attributes.prospect = lambda: _prospect(run, attributes, Path(nodes[0].get_abspath()))
     attributes.generated = lambda: scan(nodes[0], env)
     declare(env, nodes, lambda: facts(run, nodes[0]), str(nodes[0]), lambda: unkept(run, nodes[0]))
     return nodes

@@ -52,7 +52,8 @@ def _reason(node: Any, before: list[Any]) -> str:
     failure = node.attributes.inputs.failure
     if failure is not None and not before:  # what is before it may be what it misses
         return f"it would fail: {str(failure).partition(chr(10))[0]}"
-    return why(node) or "not built before"
+    prospect = node.attributes.prospect() if node.check_attributes("prospect") and not before else ""
+    return (why(node) or "not built before") + prospect
 
 
 def plan(env: Any, targets: list[Any]) -> int:

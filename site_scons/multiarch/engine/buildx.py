@@ -70,7 +70,7 @@ class BuildxEngine:
             command += [*flags(settled), *lending]
             take = self._loaded if found.driver == _ITSELF else self._exported
             made = take(found, command, there, settled)
-            return harvest(made, settled, output, engine=self.name, warn=self._given.warn)
+            return harvest(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
 
     def _exported(self, found: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
         del found

@@ -113,7 +113,7 @@ class DockerEngine:
                 made = self._save(name, saved)
             else:
                 made = self._by_api(settled, name, saved)
-            return harvest(made, settled, output, engine=self.name, warn=self._given.warn)
+            return harvest(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
 
     def _system(self) -> str:
         with self._asking() as api:

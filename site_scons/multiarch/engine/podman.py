@@ -61,7 +61,7 @@ class PodmanEngine:
             archive = there.scratch / "image.tar"
             self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")
             return harvest(
-                of_save(archive), settled, output, engine=self.name, warn=self._given.warn
+                of_save(archive), settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from
             )
 
     def _program(self) -> tuple[str, str] | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from multiarch.engine import Base, BuildPlan
+from multiarch.digest import Digest
+from multiarch.document import keyed
+from multiarch.engine import BuildPlan
 from multiarch.engine.glance import FILE, Reached, Taken
 from multiarch.gzipstream import COMPRESSOR
+from multiarch.platform import Platform
 
 FORMAT = "layers 1"
 """Part of every layer's key: to be raised when equal entries are to give other bytes."""
@@ -28,16 +31,26 @@ def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str
     }
     values |= {f"build argument {name}": value for name, value in plan.build_args}
     values |= {f"label {name}": value for name, value in plan.labels}
-    values |= {_base(plan, base): str(base.digest) for base in plan.bases}
+    values |= {_base(plan, base.name, base.platform): str(base.digest) for base in plan.bases}
     files = {file.path or ".": _told(plan, file) for file in inputs.files}
     recipe = plan.file_digest(plan.dockerfile)
     files[name] = f"{files[name]} {recipe}" if name in files else recipe  # where it is copied, too, its mode counts
     return values, files
 
 
-def _base(plan: BuildPlan, base: Base) -> str:
+def apart_from(plan: BuildPlan, inputs: Reached, name: str, platform: Platform) -> str:
+    """One digest, in hexadecimal, over all of `describe` but the base of this name: equal where nothing else differs.
+
+    An image's tarball keeps it, so that it says itself what it was made from. `plan.bases` say their ENV and ONBUILD.
+    """
+    values, files = describe(plan, inputs)
+    values.pop(_base(plan, name, platform), None)
+    return Digest.of(keyed([sorted(values.items()), sorted(files.items())])).hex
+
+
+def _base(plan: BuildPlan, name: str, platform: Platform) -> str:
     """What a base is called: a Dockerfile that builds on one platform for another has the same base for both."""
-    return f"base {base.name}" + (f" for {base.platform}" if base.platform != plan.platform else "")
+    return f"base {name}" + (f" for {platform}" if platform != plan.platform else "")
 
 
 def _told(plan: BuildPlan, file: Taken) -> str:

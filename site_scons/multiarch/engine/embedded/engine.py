@@ -20,6 +20,19 @@ from multiarch.errors import MultiarchError
 from multiarch.record import replace
 
 
+def refusal(plan: BuildPlan, reader: Reader) -> str | None:
+    """Why the embedded engine cannot build a plan; None = it can, or the Dockerfile is wrong."""
+    try:
+        needed = reader.recipe(plan)
+        for _, command in taken(needed, plan):
+            reason = unsupported(command, needed.where(command.line))
+            if reason is not None:
+                return f"{reason.where}: {reason.what}"
+    except MultiarchError:
+        pass
+    return None
+
+
 class EmbeddedEngine:
     """Builds images of Dockerfiles without RUN; implements Engine.
 
@@ -36,15 +49,7 @@ class EmbeddedEngine:
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says. A Dockerfile that is wrong is not refused: `build` says what is wrong with it."""
-        try:
-            needed = self._reader.recipe(plan)
-            for _, command in taken(needed, plan):
-                reason = unsupported(command, needed.where(command.line))
-                if reason is not None:
-                    return f"{reason.where}: {reason.what}"
-        except MultiarchError:
-            pass
-        return None
+        return refusal(plan, self._reader)
 
     def inputs(self, plan: BuildPlan) -> ContextInputs:
         """What of the context the Dockerfile takes, and the bases that its target needs; `plan.bases` may be empty.

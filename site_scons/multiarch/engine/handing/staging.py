@@ -20,6 +20,7 @@ from multiarch.engine.handing.pinning import pinned
 from multiarch.engine.reading import Reader, Settled
 from multiarch.engine.reading.inputs import matching
 from multiarch.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
+from multiarch.engine.telling import apart_from
 from multiarch.layer import Kind
 from multiarch.record import dataclass
 from multiarch.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
@@ -31,11 +32,15 @@ IGNORE = ".dockerignore"
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A folder of its own with the context in it, and the pinned Dockerfile beside it; `scratch` is for outputs."""
+    """A folder of its own with the context in it, and the pinned Dockerfile beside it; `scratch` is for outputs.
+
+    `made_from` is a digest over all that the image is made from but its base, taken before anything was copied.
+    """
 
     context: Path
     dockerfile: Path
     scratch: Path
+    made_from: str
 
 
 def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
@@ -56,9 +61,11 @@ def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
 @contextmanager
 def staged(settled: Settled, reader: Reader) -> Iterator[Staged]:
     """The context and the Dockerfile on disk, gone when the block ends. Raises CannotCopy, ContentChanged, OSError."""
+    first = settled.recipe.base_stage
+    made_from = apart_from(settled.plan, reader.inputs(settled.plan), first.base, first.platform)
     found = nodes(settled, reader)
     with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as folder:
-        there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"))
+        there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from)
         there.context.mkdir()
         there.scratch.mkdir()
         there.dockerfile.write_bytes(pinned(settled.plan.dockerfile.read_bytes(), settled))

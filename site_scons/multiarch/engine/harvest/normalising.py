@@ -22,6 +22,8 @@ from multiarch.store.archive import Archive, ArchiveWriter
 
 ENGINE = "multiarch.engine"
 """The annotation, in a tarball's index.json, that says which engine made it; the embedded one writes none."""
+MADE_FROM = "multiarch.made.from"
+"""The annotation that says, as one digest, what else than its base an image was made from (`telling.apart_from`)."""
 _FILES = "Files/"  # the folder, in a Windows layer, of what the image's C: holds
 
 
@@ -29,7 +31,9 @@ class WrongBase(MultiarchError):
     """An engine built on something else than the base that it was told."""
 
 
-def harvest(made: Made, settled: Settled, output: Path, *, engine: str, warn: Callable[[str], None]) -> Descriptor:
+def harvest(
+    made: Made, settled: Settled, output: Path, *, engine: str, warn: Callable[[str], None], made_from: str = ""
+) -> Descriptor:
     """Write the tarball of what an engine made; returns the manifest's descriptor with platform and annotations.
 
     The layers of the base, recognised by their diff_ids, stay descriptors as the base's own manifest has them. The
@@ -55,12 +59,12 @@ def harvest(made: Made, settled: Settled, output: Path, *, engine: str, warn: Ca
             with archive.blob() as blob:
                 own.append(repack(opener, diff_id, blob.stream, files, epoch=plan.epoch, where=where))
         final = replace(_normalised(config, base, settled, own), platform=platform)
-        check_programs(_inside(files, platform.os), final, plan.foreign, warn)
+        check_programs(inside(files, platform.os), final, plan.foreign, warn)
         below = () if base is None else base.layers
         manifest = Manifest(final.descriptor(), (*below, *(layer.descriptor for layer in own)))
         archive.put(manifest.config, lambda: io.BytesIO(final.to_json()))
         archive.put(manifest.descriptor(), lambda: io.BytesIO(manifest.to_json()))
-        root = replace(manifest.descriptor(), platform=final.platform, annotations=_annotations(base, engine))
+        root = replace(manifest.descriptor(), platform=final.platform, annotations=description(base, engine, made_from))
         archive.root(root)
     return root
 
@@ -113,14 +117,17 @@ def _told(line: History, moment: str) -> History:
     return replace(line, created=moment, comment=None if below else line.comment)
 
 
-def _annotations(base: BaseImage | None, engine: str) -> tuple[tuple[str, str], ...]:
+def description(base: BaseImage | None, engine: str, made_from: str) -> tuple[tuple[str, str], ...]:
+    """What a tarball says of itself: its engine, its base, what else it was made from."""
     found = [(ENGINE, engine)]
     if base is not None and base.reference.digest is not None:
+        found += [(MADE_FROM, made_from)] if made_from else []
         found += [(BASE_NAME, str(replace(base.reference, digest=None))), (BASE_DIGEST, str(base.reference.digest))]
     return tuple(sorted(found))
 
 
-def _inside(files: Overlay, system: str) -> Mapping[str, Node]:
+def inside(files: Overlay, system: str) -> Mapping[str, Node]:
+    """What the layers of an image for this system leave, by path in the image."""
     if system != "windows":
         return files.changes
     return {path[len(_FILES) :]: node for path, node in files.changes.items() if path.startswith(_FILES)}

@@ -94,7 +94,7 @@ def _entry(each: tarfile.TarInfo, archive: tarfile.TarFile, blocks: BlockWriter,
         ).to_bytes()
     )
     head = _content(archive, each, blocks) if typeflag == FILE else b""
-    _apply(files, path, each, head)
+    apply(files, path, each, head)
 
 
 def _target(each: tarfile.TarInfo) -> str:
@@ -128,7 +128,8 @@ def _content(archive: tarfile.TarFile, each: tarfile.TarInfo, blocks: BlockWrite
     return head
 
 
-def _apply(files: Overlay, path: str, each: tarfile.TarInfo, head: bytes) -> None:
+def apply(files: Overlay, path: str, each: tarfile.TarInfo, head: bytes) -> None:
+    """Do to `files` what a member of a layer does; of a file's content no more than `head` is known."""
     name = path.rpartition("/")[2]
     if name == OPAQUE:
         for gone in files.names(parent(path)):
