@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from buildkit_oracle import Oracle, sent
 from multiarch import dockerfile
 from multiarch.dockerfile import mounts
 from multiarch.dockerfile.instructions import Run
@@ -21,72 +19,12 @@ from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.wildcard import BadPattern, match_glob
 
-SOURCE = Path(__file__).parent.parent / "oracle" / "dockerfile"
 MANY = settings(max_examples=600, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 VARIABLES = {"a": "x/y*z", "b": "", "C": "two  words", "_d": "$a\\n", "n1": "10", "é": "ümlaut"}
 
 
-class Oracle:
-    """The Go program, one question a line."""
-
-    def __init__(self, program: Path) -> None:
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def ask(self, op: str, **question: object) -> dict:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps({"op": op, **question}).encode() + b"\n")
-        self.process.stdin.flush()
-        return _read(json.loads(self.process.stdout.readline()))
-
-    def close(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait(10)
-
-
-def _sent(text: bytes | str) -> str:
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
-    return data.decode("latin-1")
-
-
-def _read(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("latin-1").decode("utf-8", "surrogateescape")
-    if isinstance(value, list):
-        return tuple(map(_read, value))
-    return {key: _read(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: _sent(value) for name, value in variables.items()}
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not shutil.which("go"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("the oracle needs Go")
-    path = tmp_path_factory.mktemp("oracle") / "dockerfile"
-    built = subprocess.run(["go", "build", "-o", path, "."], cwd=SOURCE, capture_output=True, text=True, check=False)
-    if built.returncode:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"the oracle cannot be built: {built.stderr}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def oracle(program: Path) -> Iterator[Oracle]:
-    running = Oracle(program)
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="session")
-def buildkit(program: Path) -> Path:
-    """The folder of BuildKit's Dockerfile packages, in the module that the oracle is built from."""
-    assert program
-    command = ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/moby/buildkit"]
-    listed = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True)
-    return Path(listed.stdout.strip()) / "frontend" / "dockerfile"
+    return {name: sent(value) for name, value in variables.items()}
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +85,7 @@ def _same(ours: dict, theirs: dict) -> None:
 
 
 def _compare(oracle: Oracle, content: bytes) -> dict:
-    theirs = oracle.ask("dockerfile", content=_sent(content), env=_environment(VARIABLES))
+    theirs = oracle.ask("dockerfile", content=sent(content), env=_environment(VARIABLES))
     _same(_ours(content), theirs)
     return theirs
 
@@ -286,7 +224,7 @@ def test_words_expand_as_buildkit_expands_them(oracle: Oracle, word: bytes, esca
 
 def _compare_word(oracle: Oracle, word: str, escape: str, kind: str) -> None:
     escape = "\\" if kind == "heredoc" else escape
-    theirs = oracle.ask(kind, content=_sent(word), escape=_sent(escape), env=_environment(VARIABLES))
+    theirs = oracle.ask(kind, content=sent(word), escape=sent(escape), env=_environment(VARIABLES))
     try:
         if kind == "heredoc":
             ours: dict = {"text": dockerfile.expand_heredoc(word, VARIABLES)}
@@ -348,7 +286,7 @@ MOUNT_BITS = [
 @MANY
 @given(st.lists(st.sampled_from(MOUNT_BITS), max_size=5).map(",".join))
 def test_mounts_read_as_buildkit_reads_them(oracle: Oracle, text: str) -> None:
-    theirs = oracle.ask("mount", content=_sent(text), env=_environment(VARIABLES))
+    theirs = oracle.ask("mount", content=sent(text), env=_environment(VARIABLES))
     try:
         mounts.check_mount(text)
         ours = dataclasses.asdict(mounts.parse_mount(text, lambda word: dockerfile.expand(word, VARIABLES)))
@@ -414,7 +352,7 @@ def _answer(ask: Callable[[], object], key: str) -> dict:
 @MANY
 @given(IGNORES)
 def test_ignore_files_keep_what_buildkits_walk_keeps(oracle: Oracle, content: bytes) -> None:
-    theirs = oracle.ask("walk", content=_sent(content), paths=[_sent(path) for path in PATHS])
+    theirs = oracle.ask("walk", content=sent(content), paths=[sent(path) for path in PATHS])
     _same(_answer(lambda: _kept(content), "kept"), theirs)
 
 
@@ -422,5 +360,5 @@ def test_ignore_files_keep_what_buildkits_walk_keeps(oracle: Oracle, content: by
 @given(PATTERNS, _pieces(["a", "b", "ab", "é", "/", "[", "\\", "-", "1", "\udcc3", "z"], 4))
 def test_globs_match_as_in_go(oracle: Oracle, pattern: str, name: bytes) -> None:
     text = name.decode("utf-8", "surrogateescape")
-    theirs = oracle.ask("glob", content=_sent(pattern), name=_sent(text))
+    theirs = oracle.ask("glob", content=sent(pattern), name=sent(text))
     _same(_answer(lambda: match_glob(pattern, text), "match"), theirs)

@@ -65,6 +65,9 @@ type question struct {
 	Escape  text
 	Name    text
 	Paths   []text
+
+	Platform text
+	Config   map[string]any
 }
 
 type environment map[string]text
@@ -114,6 +117,8 @@ func answer(q question) (reply object) {
 		reply, err = word(q)
 	case "mount":
 		reply, err = mount(q)
+	case "convert":
+		reply, err = convert(q)
 	case "walk":
 		reply, err = walk(q)
 	case "glob":

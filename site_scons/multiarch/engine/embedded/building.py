@@ -21,7 +21,7 @@ from multiarch.engine.reading import drives, sources
 from multiarch.engine.reading.bases import BaseImage, Images, check_platform
 from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.recipe import SCRATCH, PlannedStage, Recipe, Scope, environment
-from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
+from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
@@ -205,8 +205,12 @@ class Builder:
             root, pattern = "", source
         root, pattern = sources.cleaned(root), sources.cleaned(pattern)
         path = joined(root, pattern)
-        if not sources.has_wildcards(path) and tree.lookup(resolve(tree, path)) is None:
+        # What is taken is a link where one stands; the folder in front of the pivot is followed.
+        there = joined(resolve(tree, parent(path)), path.rpartition("/")[2])
+        if not sources.has_wildcards(path) and tree.lookup(there) is None:
             raise self._missing(place, source, path)
+        if not sources.has_wildcards(root) and tree.lookup(resolve(tree, root)) is None:
+            raise self._missing(place, source, root)
         return root, replace(manner, include=IgnoreFile.of((pattern,), name="--parents") if pattern else None)
 
     def _origin(self, command: Copy | Add) -> tuple[Tree, str]:
@@ -239,9 +243,9 @@ class Builder:
 
     def _manner(self, stage: Stage, command: Copy | Add) -> Manner:
         owner = None
+        if command.link and names.by_name(command.chown):
+            raise CannotCopy(f"--chown={command.chown} with --link needs numbers", hint="write uid:gid")
         if command.chown and not _on_windows(stage.config):
-            if command.link and names.by_name(command.chown):
-                raise CannotCopy(f"--chown={command.chown} with --link needs numbers", hint="write uid:gid")
             owner = names.owner(command.chown, stage.tree)
         chmod = Chmod.parse(command.chmod) if command.chmod else None
         exclude = IgnoreFile.of(command.exclude, name="--exclude") if command.exclude else None

@@ -29,9 +29,9 @@ from multiarch.dockerfile import (
     stages,
 )
 from multiarch.dockerfile.mounts import Mount, parse_mount
-from multiarch.dockerfile.mounts import origin as origin_of_mount
 from multiarch.engine import Base, BuildPlan
 from multiarch.engine.reading.drives import slashed
+from multiarch.engine.reading.origins import check_order, named_origin, needed_stages, origins
 from multiarch.engine.reading.sources import is_remote
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
@@ -108,11 +108,11 @@ class Recipe:
 
     def origin(self, command: Copy) -> int | str:
         """The stage that `--from=` names, or else the image; raises InvalidDockerfile."""
-        return _origin(command.from_, "COPY --from=", self.stages, self.where(command.line))
+        return named_origin(command.from_, "COPY --from=", self.stages, self.where(command.line))
 
     def origins(self, command: Command) -> tuple[int | str, ...]:
         """The stages and images that an instruction reads from: `COPY --from=`, `RUN --mount=from=`."""
-        return _origins(command, self.stages, self.where(command.line))
+        return origins(command, self.stages, self.where(command.line))
 
     @property
     def runs(self) -> bool:
@@ -171,7 +171,8 @@ def _recipe(parsed: Parsed, plan: BuildPlan, here: Platform) -> Recipe:
     planned = _planned(parsed, plan, variables)
     target = _target(planned, plan.target, name)
     triggers = _triggers(planned, plan.bases, name)
-    needed = _needed(planned, triggers, target, name)
+    needed = needed_stages(planned, triggers, target, name)
+    check_order(planned, name)
     return Recipe(name, escape, plan.platform, variables, build_args, planned, target, needed, triggers)
 
 
@@ -298,30 +299,6 @@ def _target(planned: tuple[PlannedStage, ...], wanted: str, name: str) -> int:
     return numbers[wanted.lower()]
 
 
-def _origins(command: Command, planned: tuple[PlannedStage, ...], where: str) -> tuple[int | str, ...]:
-    if isinstance(command, Copy) and command.from_:
-        return (_origin(command.from_, "COPY --from=", planned, where),)
-    if isinstance(command, Run):
-        named = filter(None, map(origin_of_mount, command.mounts))
-        return tuple(_origin(name, "RUN --mount=from=", planned, where) for name in named)
-    return ()
-
-
-def _origin(text: str, flag: str, planned: tuple[PlannedStage, ...], where: str) -> int | str:
-    if "$" in text:
-        raise InvalidDockerfile(
-            f"{flag}{text}: variables are not expanded there",
-            where=where,
-            hint="write FROM with the variable and AS name, then --from=name",
-        )
-    if text.lstrip("+-").isdigit():
-        if not 0 <= int(text) < len(planned):
-            raise InvalidDockerfile(f"{flag}{text}: there is no stage {text}", where=where)
-        return int(text)
-    found = [number for number, each in enumerate(planned) if each.stage.name == text.lower()]
-    return found[-1] if found else text
-
-
 def _triggers(planned: tuple[PlannedStage, ...], bases: tuple[Base, ...], name: str) -> dict[int, tuple[Command, ...]]:
     """The ONBUILD instructions that each stage sets off: of the image it stands on, of the stage it stands on."""
     resolved = {(base.name, base.platform): base for base in bases}
@@ -348,34 +325,3 @@ def trigger(text: str, where: str, line: int) -> Command:
         raise InvalidDockerfile(f"ONBUILD {text}: is not one instruction", where=where)
     command: Command = replace(found[0].instructions[0], line=line, end_line=line)
     return command
-
-
-def _needed(
-    planned: tuple[PlannedStage, ...], triggers: Mapping[int, tuple[Command, ...]], target: int, name: str
-) -> tuple[int, ...]:
-    needed: set[int] = set()
-    pending = [target]
-    while pending:
-        number = pending.pop()
-        if number in needed:
-            continue
-        needed.add(number)
-        each = planned[number]
-        if each.below is not None:
-            pending.append(each.below)
-        for command in (*triggers.get(number, ()), *each.stage.instructions):
-            where = f"{name}:{command.line}"
-            for origin in _origins(command, planned, where):
-                if isinstance(origin, int):
-                    if origin >= number:
-                        raise InvalidDockerfile(
-                            f"{_said(command)}: that stage comes later",
-                            where=where,
-                            hint="a stage can copy from the stages above it",
-                        )
-                    pending.append(origin)
-    return tuple(sorted(needed))
-
-
-def _said(command: Command) -> str:
-    return f"COPY --from={command.from_}" if isinstance(command, Copy) else "RUN --mount with from="

@@ -133,6 +133,10 @@ def test_of_several_sources_for_one_file_the_last_stays_as_with_buildkit(shop):
         ("COPY --from=$X f /f", "variables are not expanded there"),
         ("COPY --link --chown=app f /f", "--chown=app with --link needs numbers"),
         ("COPY --from=nowhere/image f /f", "base nowhere/image for linux/amd64 is not resolved to a digest"),
+        ("COPY nodir/* /x/", "'nodir/*' is not in the context"),
+        ("COPY --parents nodir/./x* /x/", "'nodir/./x*' is not in the context"),
+        ("COPY https://a.b/c /x", "COPY: 'https://a.b/c' is not a path\n  hint: ADD fetches, COPY does not"),
+        ("ADD --checksum=sha256:0 f /x", "ADD: --checksum is for what is fetched\n  hint: leave it out"),
         ("EXPOSE 99999", "EXPOSE 99999: '99999' is no port from 0 to 65535"),
         ("STOPSIGNAL SIGX", "STOPSIGNAL SIGX: there is no such signal"),
         ("COPY loop /x", "'loop' leads through more than 255 symbolic links"),
@@ -215,6 +219,16 @@ def test_a_linked_layer_does_not_look_at_what_is_below(shop):
     assert found["bin/g"].mode == "0o600"
     assert sorted(shop.files("FROM b\nCOPY f /bin/\n")) == ["usr", "usr/f"]
     assert sorted(shop.files("FROM b\nCOPY --link --chmod=600 f /bin/\n")) == ["usr", "usr/f"]
+
+
+def test_with_parents_a_link_is_taken_as_a_link(shop):
+    (shop.folder / "d").mkdir()
+    (shop.folder / "d/gone").symlink_to("/nowhere")
+    (shop.folder / "e1").mkdir()
+    shop.write("e1/x/f")
+    found = shop.files("FROM scratch\nCOPY --parents d/gone /x/\nCOPY --parents e*/./x/f /y/\n")
+    assert found["x/d/gone"] == Found("l", "", "0:0", "/nowhere")
+    assert sorted(found) == ["x", "x/d", "x/d/gone", "y", "y/x", "y/x/f"]
 
 
 def test_a_heredoc_keeps_bytes_that_are_not_utf8(shop):

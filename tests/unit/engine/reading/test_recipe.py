@@ -59,6 +59,36 @@ def test_the_ports_of_expose_may_be_words_of_a_variable(shop):
     assert shop.build(text).config.exposed_ports == ("3000/tcp", "4000/udp", "81/tcp", "90/tcp", "91/tcp")
 
 
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            "FROM scratch AS a\nCOPY --from=b /x /\nFROM scratch AS b\nRUN --mount=from=a,target=/y x\nFROM scratch\n",
+            "Dockerfile.test:4: RUN --mount with from=: the stages read from each other in a circle",
+        ),
+        (
+            "FROM scratch AS a\nRUN --mount=from=a,target=/y x\nFROM scratch\n",
+            "Dockerfile.test:2: RUN --mount with from=: the stages read from each other in a circle",
+        ),
+        (
+            "FROM scratch AS a\nCOPY --from=7 /x /\nFROM scratch\n",
+            "Dockerfile.test:2: COPY --from=7: there is no stage 7",
+        ),
+    ],
+)
+def test_a_stage_that_nobody_needs_may_not_read_from_nowhere(shop, text, error):
+    with pytest.raises(InvalidDockerfile) as caught:
+        bases(shop, text)
+    assert str(caught.value).removesuffix("\n  hint: a stage can copy from the stages above it") == error
+
+
+def test_a_mounts_number_is_the_name_of_an_image(shop):
+    assert [each.name for each in bases(shop, "FROM scratch AS a\nFROM x\nRUN --mount=from=0,target=/t x\n")] == [
+        "x",
+        "0",
+    ]
+
+
 def test_an_env_counts_for_the_next_instruction_only(shop):
     assert env(shop, "FROM scratch\nENV A=1\nENV A=2 B=$A\n") == {"A": "2", "B": "1"}
 
