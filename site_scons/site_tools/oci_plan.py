@@ -155,8 +155,8 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
         None if receipt is None else receipt.descriptor.digest,
         _observed(node, reference, folder),
         unfinished=Intention(node.attributes.run, reference).digests(),
-        needs=tuple(pin.attributes.remote[0] for pin in pins),
         also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
+        needs=tuple(pin.attributes.remote[0] for pin in pins),
         refused=refused,
     )
     return Wish(state, folder, contents, fresh)

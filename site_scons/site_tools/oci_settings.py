@@ -196,10 +196,10 @@ def generate(env: Any) -> None:
         private.mkdir(exist_ok=True)
         env.SConsignFile(str(private / "sconsign"))
         read(env)
+        run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"]
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
         if asking or set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
             run.report_file = None  # nothing is done that could be reported
-        run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"]
         else:
             if not os.access(private, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))
