@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.descriptor import Descriptor
 from multiarch.digest import BLOCK, Digest, verifying
+from multiarch.document import LIMIT, Document, InvalidDocument
+from multiarch.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
 from multiarch.store import BlobMissing, Source
 from multiarch.store.atomic import is_unfinished, replacing
+from multiarch.store.entries import parse_digest
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -64,6 +67,21 @@ class Cache:
             path.unlink()
         raise missing
 
+    def manifest(self, digest: Digest) -> Descriptor | None:
+        """The descriptor of a manifest or index that is here, by its own words; None for anything else."""
+        try:
+            size = self.path(digest).stat().st_size
+            if size > LIMIT:
+                return None
+            with self.open(Descriptor(MANIFEST, digest, size)) as stream:
+                document = Document.parse(stream.read(), where=str(digest))
+            # The OCI formats need not say what they are (image spec 1.1, manifest.md).
+            told = document.text("mediaType") or (INDEX if document.objects("manifests") else MANIFEST)
+            fine = bool(document.objects("manifests") if is_index(told) else document.objects("layers"))
+        except (OSError, BlobMissing, InvalidDocument):
+            return None
+        return Descriptor(told, digest, size) if told in MANIFESTS and fine else None
+
     def trim(self) -> None:
         """Delete what goes beyond the limit, the longest unused first, and what dead processes left."""
         blobs = []
@@ -94,8 +112,10 @@ class Cached:
         self._cache = cache
 
     def resolve(self, name: str) -> Descriptor | None:
-        """What the source says."""
-        return self._source.resolve(name)
+        """What the source says of a tag; a digest whose manifest is kept is not asked for again."""
+        digest = parse_digest(name)
+        kept = None if digest is None else self._cache.manifest(digest)
+        return self._source.resolve(name) if kept is None else kept
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The content, verified; BlobMissing when neither cache nor source holds it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from multiarch.descriptor import Descriptor
 from multiarch.digest import DigestMismatch
+from multiarch.mediatype import INDEX, MANIFEST, MANIFESTS
 from multiarch.store import BlobMissing, read
 from multiarch.store.cache import Cache, Cached
 from multiarch.store.memory import Memory
@@ -130,6 +132,36 @@ def test_names_are_the_sources(tmp_path: Path):
     cached = Cached(memory, Cache(tmp_path, 100))
     assert cached.resolve("1.0") == memory.resolve("1.0")
     assert Cache(tmp_path, 100).resolve("1.0") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[{}]}',
+        b'{"schemaVersion":2,"config":{},"layers":[{}]}',
+        b'{"schemaVersion":2,"manifests":[{}]}',
+        b'{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[{}]}',
+    ],
+)
+def test_a_manifest_that_is_kept_is_known_by_its_digest_without_the_source(tmp_path: Path, content: bytes):
+    memory = Memory()
+    kinds = [kind for kind in MANIFESTS if kind.encode() in content]
+    kind = kinds[0] if kinds else (INDEX if b"manifests" in content else MANIFEST)
+    descriptor = Descriptor.of(kind, content)
+    memory.put(descriptor, lambda: io.BytesIO(content))
+    cache = Cache(tmp_path, 1000)
+    assert Cached(Memory(), cache).resolve(str(descriptor.digest)) is None
+    assert read(Cached(memory, cache), descriptor) == content
+    assert Cached(Memory(), cache).resolve(str(descriptor.digest)) == descriptor
+    cache.path(descriptor.digest).write_bytes(content.replace(b"2", b"3"))
+    assert Cached(Memory(), cache).resolve(str(descriptor.digest)) is None  # damaged: not believed
+
+
+@pytest.mark.parametrize("content", [b"layer", b"{}", b"[]", b'{"mediaType":"x/y","layers":[{}]}', b'{"layers":[]}'])
+def test_what_is_kept_and_no_manifest_is_the_sources_to_tell(tmp_path: Path, content: bytes):
+    cached = Cached(source(content), Cache(tmp_path, 100))
+    assert read(cached, blob(content)) == content
+    assert Cached(Memory(), Cache(tmp_path, 100)).resolve(str(blob(content).digest)) is None
 
 
 def test_threads_fill_and_trim_at_once(tmp_path: Path):
