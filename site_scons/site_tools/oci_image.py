@@ -187,7 +187,7 @@ def host_of_engines() -> Platform:
 def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
     """The first Dockerfile that exists or is generated; ends the run when there is none."""
     names = [candidates] if isinstance(candidates, str) or hasattr(candidates, "get_abspath") else list(candidates)
-    nodes = [env.fs.File(expanded(env, name)) if isinstance(name, str) else name for name in names]
+    nodes = [env.fs.File(expanded(env, name) if isinstance(name, str) else name) for name in names]
     for node in nodes:
         if node.exists() or node.has_builder():
             return node

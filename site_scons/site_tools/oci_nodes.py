@@ -92,7 +92,11 @@ class Tracked(SCons.Node.FS.File):
             self.add_to_implicit(find())
 
     def make_ready(self) -> None:
-        """Nothing: what SCons would record of a build is only asked for when there is one."""
+        """Look for a source, which a variant folder gets by that; what is to be recorded is asked for at a build."""
+        if not self.has_builder():
+            self.exists()
+        elif not is_ours(self):
+            super().make_ready()
 
     def changed(self, node: Any = None, allowcache: bool = False) -> bool:  # noqa: FBT001, FBT002  # as SCons calls it
         """Whether the target is out of date; decided once a run, never raises. All reasons are noted."""

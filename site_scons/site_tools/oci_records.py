@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import SCons.dblite
+
 from multiarch.document import InvalidDocument
 from multiarch.why import Facts
 
 _AS_IT_IS = "surrogateescape"  # a reason may name a file whose name is no UTF-8
+
+
+class Signatures(SCons.dblite._Dblite):  # noqa: SLF001  # SCons offers a place for another database, and no base for one
+    """What SCons knows of each target, in its own format; the file is left alone by a run that made nothing.
+
+    SCons writes it at the end of each run. To be given to SConsignFile() as the module that it asks to be `open`ed.
+    """
+
+    @classmethod
+    def open(cls, path: str, mode: str) -> Signatures:
+        """Load the file, or make it."""
+        return cls(path, mode)
+
+    def sync(self) -> None:
+        """Write the file, when anything was put in."""
+        if self._needs_sync:
+            super().sync()
 
 
 class Records:

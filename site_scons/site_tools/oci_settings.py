@@ -19,6 +19,7 @@ from multiarch.plan import Policy
 from multiarch.platform import Platform, declared
 from multiarch.reference import Destination
 from multiarch.version import Version, expand
+from oci_records import Signatures
 from oci_run import PRIVATE, Run
 from oci_steps import fail, told
 
@@ -194,7 +195,7 @@ def generate(env: Any) -> None:
     env.Decider("content")
     try:
         private.mkdir(exist_ok=True)
-        env.SConsignFile(str(private / "sconsign"))
+        env.SConsignFile(str(private / "sconsign"), Signatures)
         read(env)
         run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"]
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
