@@ -38,8 +38,8 @@ VARIABLES = (
     ("DRIFT", "repair", "a tag that somebody moved: repair it, or fail"),
     ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
-    ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REBASE", "yes", "no: an engine builds an image again, too, when nothing but its base changed"),
+    ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REPORT", "", "JSON file of what was done, with digests"),
     ("PLAN", "", "JSON file for what `plan` tells"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
@@ -170,8 +170,8 @@ def read(env: Any) -> None:
             "LABELS": pairs("LABELS", given["LABELS"]),
             "ANNOTATIONS": pairs("ANNOTATIONS", given["ANNOTATIONS"]),
             "BUILD_ARGS": pairs("BUILD_ARGS", given["BUILD_ARGS"]),
-            "TOLD": given,
             "REBASE": one_of("REBASE", given["REBASE"], ("yes", "no")) == "yes",
+            "TOLD": given,
         }
     )
 
