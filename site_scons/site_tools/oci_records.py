@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import SCons.dblite
@@ -20,8 +21,13 @@ class Signatures(SCons.dblite._Dblite):  # noqa: SLF001  # SCons offers a place 
 
     @classmethod
     def open(cls, path: str, mode: str) -> Signatures:
-        """Load the file, or make it."""
+        """Load the file, if there is one."""
         return cls(path, mode)
+
+    def opener(self, path: str, flags: int) -> int:
+        """Open a file to write to; none yet in the place of the one that was not found: this run may make nothing."""
+        absent = path == self._file_name
+        return os.open(os.devnull, os.O_WRONLY) if absent else int(super().opener(path, flags))
 
     def sync(self) -> None:
         """Write the file, when anything was put in."""
