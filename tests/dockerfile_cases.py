@@ -190,6 +190,10 @@ NEWER = {
     "add without unpacking": "ADD --unpack=false pack.tar /p/",
     "add two, an archive among them": "ADD a.txt pack.tar /p/",
     "copy into a folder through dots": "COPY web/. /w/./",
+    "several sources for one file": "COPY a.txt b.txt /x",
+    "parents of a link": "COPY --parents links/to-file links/absolute /p/",
+    "parents with a glob before the pivot": "COPY --parents w*/./*/*.svg /p/",
+    "a here-document and a file": "COPY a.txt <<b /two/\nB\nb",
 }
 BASED = {
     "a folder of one's own": "FROM base\nCOPY demo /app/demo\nCOPY web /srv/\n",
@@ -206,6 +210,9 @@ BASED = {
     "the base's config": 'FROM base\nENV A=$B$OB\nLABEL q=1\nENTRYPOINT ["x"]\nEXPOSE 2\nVOLUME /w\n',
     "a cmd of one's own": "FROM base\nCMD q\n",
     "files of the base replaced": "FROM base\nCOPY a.txt /etc/passwd\nCOPY etc/group /etc/\n",
+    "linked layers over folders and links of the base": "FROM base\nCOPY --link demo /bin/demo\nCOPY --link a.txt /tmp/\n"
+    "COPY --link --chmod=640 b.txt /home/app/\nCOPY --link c.md /opt/a/x/\nWORKDIR /bin/q\n",
+    "a linked layer below the working directory": "FROM base\nWORKDIR w\nCOPY --link --chown=3 a.txt x/\nCOPY b.txt x\n",
     "folders of the base written over": "FROM base\nCOPY web /opt/a\nCOPY empty /home/app\nCOPY etc /etc\n",
 }
 CONFIGURED = {
@@ -225,6 +232,10 @@ CONFIGURED = {
     "ENV Z=$A$B$C$D$E$F$TARGETARCH$TARGETPLATFORM$TARGETSTAGE-$TARGETVARIANT\nENV A=env\nARG A=again\nENV Y=$A\n",
     "working directories": "FROM scratch\nWORKDIR /w/../x/\nWORKDIR y//z/\nWORKDIR /a//b\nCOPY a.txt .\nWORKDIR /\n",
     "shell form under two shells": 'FROM scratch\nCMD ["x"]\nENTRYPOINT y\nSHELL ["q"]\nCMD z\n',
+    "ports that are words of a variable": 'ARG P="3000 4000/udp"\nFROM scratch\nARG P\nENV Q=81-82\n'
+    "EXPOSE $P ${Q}/sctp ${NONE:-7}\nEXPOSE ${NONE}\nEXPOSE 9/TCP\n",
+    "stages on other platforms": "FROM --platform=linux/arm64 scratch AS a\nARG TARGETARCH\nENV A=$TARGETARCH\nCOPY a.txt /a\n"
+    "FROM a\nENV B=$A\nCOPY --from=0 /a /b\n",
     "nothing copied": "FROM scratch\nCOPY nothing* /x/\nWORKDIR /w\nWORKDIR /w\n",
 }
 EVERY = (

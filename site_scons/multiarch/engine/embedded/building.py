@@ -21,7 +21,7 @@ from multiarch.engine.reading import drives, sources
 from multiarch.engine.reading.bases import BaseImage, Images, check_platform
 from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.recipe import SCRATCH, PlannedStage, Recipe, Scope, environment
-from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
+from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
@@ -204,14 +204,17 @@ class Builder:
         if not pivot:
             root, pattern = "", source
         root, pattern = sources.cleaned(root), sources.cleaned(pattern)
-        path = joined(root, pattern)
-        # What is taken is a link where one stands; the folder in front of the pivot is followed.
-        there = joined(resolve(tree, parent(path)), path.rpartition("/")[2])
-        if not sources.has_wildcards(path) and tree.lookup(there) is None:
-            raise self._missing(place, source, path)
-        if not sources.has_wildcards(root) and tree.lookup(resolve(tree, root)) is None:
-            raise self._missing(place, source, root)
-        return root, replace(manner, include=IgnoreFile.of((pattern,), name="--parents") if pattern else None)
+        if not pattern:  # BuildKit does not find it in the context, and takes nothing of a stage or image
+            raise CannotCopy(
+                f"'{source}' names nothing whose path could be kept", hint="write *, or leave out --parents"
+            )
+        # Links are followed in front of the pivot alone.
+        if not sources.has_wildcards(root):
+            folder = resolve(tree, root)
+            named = not sources.has_wildcards(pattern)
+            if tree.lookup(folder) is None or (named and tree.lookup(joined(folder, pattern)) is None):
+                raise self._missing(place, source, joined(root, pattern))
+        return root, replace(manner, include=IgnoreFile.of((pattern,), name="--parents"))
 
     def _origin(self, command: Copy | Add) -> tuple[Tree, str]:
         """The tree that a COPY reads from, and what to call it."""

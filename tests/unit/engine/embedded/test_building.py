@@ -135,6 +135,11 @@ def test_of_several_sources_for_one_file_the_last_stays_as_with_buildkit(shop):
         ("COPY --from=nowhere/image f /f", "base nowhere/image for linux/amd64 is not resolved to a digest"),
         ("COPY nodir/* /x/", "'nodir/*' is not in the context"),
         ("COPY --parents nodir/./x* /x/", "'nodir/./x*' is not in the context"),
+        (
+            "COPY --parents . /x/",
+            "COPY: '.' names nothing whose path could be kept\n  hint: write *, or leave out --parents",
+        ),
+        ("COPY --parents l/f /x/", "'l/f' is not in the context"),
         ("COPY https://a.b/c /x", "COPY: 'https://a.b/c' is not a path\n  hint: ADD fetches, COPY does not"),
         ("ADD --checksum=sha256:0 f /x", "ADD: --checksum is for what is fetched\n  hint: leave it out"),
         ("EXPOSE 99999", "EXPOSE 99999: '99999' is no port from 0 to 65535"),
@@ -146,6 +151,7 @@ def test_an_error_has_its_line(shop, dockerfile, text):
     shop.write("d/f")
     shop.write("f")
     (shop.folder / "loop").symlink_to("loop")
+    (shop.folder / "l").symlink_to("d")
     found = error(shop, f"FROM scratch\n{dockerfile}\n")
     assert text in found
     assert found.startswith("Dockerfile.test:")
