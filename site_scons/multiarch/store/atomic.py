@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _MARK = ".part-"
+_ABANDONED_S = 3600.0
 
 
 @contextmanager
@@ -22,18 +23,32 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     `path` stays as it was. `durable`: the content is on the disk before the name is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name[:100]}{_MARK}{secrets.token_hex(8)}")
+    beside, stream = _begun(path)
     try:
-        with beside.open("x+b") as stream:
+        with stream:
             yield stream
+            stream.flush()
             if durable:
-                stream.flush()
                 os.fsync(stream.fileno())
-        _replace(beside, path)
+            if sys.platform != "win32":  # while it is held: nobody takes it for a killed process's
+                beside.replace(path)
+        if sys.platform == "win32":
+            _replace(beside, path)
     except BaseException:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
+
+
+def _begun(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside `path`, held for as long as it is open."""
+    while True:
+        beside = path.with_name(f".{path.name[:100]}{_MARK}{secrets.token_hex(8)}")
+        stream = beside.open("x+b")
+        if _hold(stream, beside):
+            return beside, stream
+        stream.close()  # somebody cleared it before it was held
+        beside.unlink(missing_ok=True)
 
 
 def is_unfinished(name: str) -> bool:
@@ -47,6 +62,17 @@ def clear_unfinished(path: Path) -> None:
         for entry in path.parent.iterdir():
             if entry.name.startswith(f".{path.name[:100]}{_MARK}"):
                 entry.unlink(missing_ok=True)
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Remove every file in a folder that `replacing` will not finish, as its process is gone; what is being made stays.
+
+    On Windows, where a file that is open cannot be removed anyway, one that is an hour old is gone from.
+    """
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            if is_unfinished(entry.name):
+                _clear_abandoned(entry)
 
 
 @contextmanager
@@ -75,6 +101,14 @@ if sys.platform == "win32":
             time.sleep(0.02)
         new.replace(path)
 
+    def _hold(stream: BinaryIO, path: Path) -> bool:  # noqa: ARG001  # Windows does it
+        return True
+
+    def _clear_abandoned(path: Path) -> None:
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _ABANDONED_S:
+                path.unlink()
+
     def _lock(handle: int) -> None:
         import msvcrt
 
@@ -95,8 +129,27 @@ if sys.platform == "win32":
 
 else:
 
-    def _replace(new: Path, path: Path) -> None:
-        new.replace(path)
+    def _hold(stream: BinaryIO, path: Path) -> bool:
+        """Lock a new file of ours, which the system frees when the process dies; False when it was cleared before."""
+        import fcntl
+
+        try:
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # a file system without locks: there nothing is cleared, either
+        try:
+            return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+        except FileNotFoundError:
+            return False
+
+    def _clear_abandoned(path: Path) -> None:
+        import fcntl
+
+        with suppress(OSError), path.open("r+b") as stream:
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
     def _lock(handle: int) -> None:
         import fcntl

@@ -108,7 +108,10 @@ class Entries:
         return None
 
     def tagged(self, name: str, descriptor: Descriptor) -> Entries:
-        """The entries with this tag on `descriptor` alone, in the tag's old place when there was one."""
+        """The entries with this tag on `descriptor` alone; sorted by tag, so that it is no matter who was tagged first.
+
+        What has no tag stays before the others, in its order.
+        """
         kept = tuple((key, value) for key, value in descriptor.annotations if key != REF_NAME)
         new = replace(descriptor, annotations=(*kept, (REF_NAME, name))).to_json()
         raw = [dict(item.members) for item in self._documents()]
@@ -119,6 +122,7 @@ class Entries:
             raw[places[0]] = new
         else:
             raw.append(new)
+        raw.sort(key=lambda members: _name(Document(members, self.where)) or "")
         return Entries({**self.members, "manifests": raw}, self.where)
 
     def listed(self, descriptor: Descriptor) -> Entries:

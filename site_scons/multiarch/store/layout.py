@@ -18,7 +18,7 @@ from multiarch.document import LIMIT
 from multiarch.mediatype import MANIFESTS
 from multiarch.reference import Reference, check_tag
 from multiarch.store import BlobMissing
-from multiarch.store.atomic import clear_unfinished, locked, replacing
+from multiarch.store.atomic import clear_abandoned, clear_unfinished, locked, replacing
 from multiarch.store.entries import (
     INDEX_FILE,
     MARKER,
@@ -41,6 +41,7 @@ class Layout:
     def __init__(self, folder: Path, *, reference: Reference | None = None) -> None:
         self._folder = folder
         self._reference = reference
+        self._cleared = False
 
     def resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a tag or digest; None when it is absent, its bytes are damaged, or this can be no tag.
@@ -79,9 +80,16 @@ class Layout:
         if self._right(descriptor):
             return
         self._establish()
+        self._clear(self._blob(descriptor.digest).parent)
         with verifying(content(), descriptor.digest, descriptor.size) as stream:  # noqa: SIM117  # read, then written
             with replacing(self._blob(descriptor.digest), durable=True) as sink:
                 shutil.copyfileobj(stream, sink, BLOCK)
+
+    def _clear(self, blobs: Path) -> None:
+        """Once for this object, before it writes: remove the halves of blobs that killed pushes left."""
+        if not self._cleared:
+            self._cleared = True
+            clear_abandoned(blobs)
 
     def _right(self, descriptor: Descriptor) -> bool:
         try:

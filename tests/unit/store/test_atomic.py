@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.store.atomic import clear_unfinished, is_unfinished, locked, replacing
+from multiarch.store.atomic import clear_abandoned, clear_unfinished, is_unfinished, locked, replacing
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path):
@@ -97,3 +97,37 @@ def test_what_a_killed_process_left_is_cleared_for_one_file_alone(tmp_path: Path
     clear_unfinished(path)
     assert sorted(tmp_path.iterdir()) == [other, path]
     clear_unfinished(tmp_path / "nowhere" / "file")
+
+
+def test_what_is_being_made_is_not_taken_for_abandoned(tmp_path: Path):
+    left = tmp_path / ".file.part-0123456789abcdef"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    (tmp_path / "whole").write_bytes(b"whole")
+    with replacing(tmp_path / "other") as stream:
+        stream.write(b"made")
+        clear_abandoned(tmp_path)
+        assert not left.exists()
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"whole": b"whole", "other": b"made"}
+    clear_abandoned(tmp_path / "nowhere")
+
+
+def test_making_and_clearing_at_once_lose_nothing(tmp_path: Path):
+    made = threading.Event()
+
+    def clear() -> None:
+        while not made.is_set():
+            clear_abandoned(tmp_path)
+
+    clearing = [threading.Thread(target=clear) for _ in range(2)]
+    for thread in clearing:
+        thread.start()
+    try:
+        for number in range(200):
+            with replacing(tmp_path / str(number)) as stream:
+                stream.write(b"made")
+    finally:
+        made.set()
+        for thread in clearing:
+            thread.join()
+    assert sorted(int(entry.name) for entry in tmp_path.iterdir()) == list(range(200))

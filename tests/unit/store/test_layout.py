@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -81,8 +82,8 @@ def test_foreign_entries_stay_as_they_are(folder: Path):
     (folder / "index.json").write_text(json.dumps(members), encoding="utf-8")
     layout.tag("ours", image.root)
     after = json.loads((folder / "index.json").read_bytes())
-    assert {**after, "manifests": after["manifests"][:2]} == members
-    assert after["manifests"][2]["annotations"] == {REF_NAME: "ours"}
+    assert {**after, "manifests": [after["manifests"][0], after["manifests"][2]]} == members
+    assert after["manifests"][1]["annotations"] == {REF_NAME: "ours"}
     assert layout.resolve("theirs") is None
 
 
@@ -280,3 +281,48 @@ def test_what_a_killed_process_left_goes_when_the_file_is_written_again(folder: 
     layout.tag("1.0", root)
     assert not left.exists()
     assert layout.resolve("1.0") == root
+
+
+def test_the_order_of_pushes_leaves_no_trace(tmp_path: Path):
+    names = ["v1.0", "v1.0-arm64", "latest", "v1.0-amd64"]
+    for order in (names, names[::-1]):
+        layout = Layout(tmp_path / order[0])
+        root = sample().fill(layout)
+        for name in order:
+            layout.tag(name, root)
+    assert index(tmp_path / names[0]) == index(tmp_path / names[-1])
+    assert [item["annotations"][REF_NAME] for item in index(tmp_path / names[0])] == sorted(names)
+
+
+HALF = """
+import io, sys, time
+from pathlib import Path
+from multiarch.descriptor import Descriptor
+from multiarch.mediatype import LAYER_GZIP
+from multiarch.store.layout import Layout
+class Slow(io.BytesIO):
+    def read(self, size=-1):
+        block = super().read(1)
+        print("writing", flush=True)
+        time.sleep(60)
+        return block
+content = b"a blob that takes its time"
+Layout(Path(sys.argv[1])).put(Descriptor.of(LAYER_GZIP, content), lambda: Slow(content))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
+def test_the_half_of_a_blob_goes_once_its_writer_is_dead_and_not_before(folder: Path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "site_scons")}
+    with subprocess.Popen(
+        [sys.executable, "-c", HALF, str(folder)], env=environment, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        blobs = folder / "blobs" / "sha256"
+        half = next(blobs.glob(".*.part-*"))
+        sample(text=b"beside it").fill(Layout(folder))
+        assert half.exists()
+        process.send_signal(signal.SIGKILL)
+    sample(text=b"after it").fill(Layout(folder))
+    assert list(blobs.glob(".*")) == []
