@@ -80,7 +80,7 @@ def not_executable(node: Any) -> str | None:
     return None if os.access(node.get_abspath(), os.X_OK) else "it is not executable"
 
 
-STEP = Step("Compile", perform)
+STEP = Step("Compile", perform, loads_ahead=True)
 
 
 def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sources: Any = (), **overrides: Any) -> Any:

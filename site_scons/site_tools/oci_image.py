@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform as platform_of_host
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import SCons.Node
 
 from multiarch.engine import AUTO, BuildPlan, Engine, choose
 from multiarch.engine.glance import Reached
@@ -34,6 +33,7 @@ class NoDockerfile(MultiarchError, ValueError):
 
 def reader(run: Run) -> Reader:
     """What reads the Dockerfiles of this run."""
+    run.ahead.wait()
     from multiarch.engine.reading import Reader
 
     return run.once("reader", Reader)
@@ -105,10 +105,7 @@ def facts(run: Run, image: Any) -> Facts:
     """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
     attributes = image.attributes
     seen = attributes.__dict__.pop("seen", None)
-    before = (*image.children(), *(image.prerequisites or ()))
-    if seen is None or any(node.get_state() == SCons.Node.executed for node in before):
-        seen = settled(run, attributes.plan)
-    values, files = describe(*seen)
+    values, files = describe(*(seen or settled(run, attributes.plan)))
     return Facts(values | {"engine": attributes.engine}, files)
 
 
@@ -255,17 +252,20 @@ def image(
     attributes.rebase = env.get("REBASE", True) if rebase is None else rebase
     attributes.prospect = lambda: _prospect(run, attributes, Path(nodes[0].get_abspath()))
     attributes.generated = lambda: scan(nodes[0], env)
-    declare(env, nodes, lambda: facts(run, nodes[0]), str(nodes[0]), lambda: unkept(run, nodes[0]))
+    declare(env, nodes, lambda: facts(run, nodes[0]), str(nodes[0]).replace(os.sep, "/"), lambda: unkept(run, nodes[0]))
     return nodes
 
 
 def scan(node: Any, env: Any) -> list[Any]:
     """The files of the image that something in this build makes, found in what its Dockerfile copies."""
+    for source in node.sources:
+        if not source.has_builder():
+            source.exists()  # a variant folder gets its copy by this question
     if not node.attributes.plan.dockerfile.exists():
         return []
     run = env["MULTIARCH_RUN"]
     try:
-        # Kept for the decision, which comes next, once what this names is known to be as it was.
+        # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
         node.attributes.seen = _, found = settled(run, node.attributes.plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile

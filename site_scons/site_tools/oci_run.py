@@ -21,6 +21,7 @@ from multiarch.plan import Policy
 from multiarch.reference import Reference
 from multiarch.statcache import StatCache
 from multiarch.treelock import TreeLock
+from oci_ahead import Ahead
 from oci_places import Places
 from oci_records import Records
 from oci_report import Report
@@ -72,7 +73,14 @@ class Run:
         self._told: set[str] = set()
         self._claimed: set[Reference] = set()
         self.records = Records(root / PRIVATE / "facts")
-        self.places = Places(root, environment, self.cancelled)
+        self.ahead = Ahead()
+        self._places = Places(root, environment, self.cancelled)
+
+    @property
+    def places(self) -> Places:
+        """Registries and folders; what they need is loaded, or is now."""
+        self.ahead.wait()
+        return self._places
 
     def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """Make something at its first use and keep it for the run; who wants something else does not wait for it."""

@@ -54,11 +54,15 @@ class _StepBuilder(SCons.Builder.BuilderBase):
 
 
 class Step:
-    """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2."""
+    """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2.
 
-    def __init__(self, verb: str, perform: Perform) -> None:
+    A step that `loads_ahead` has others' modules loaded while it goes on; all others wait until that is done.
+    """
+
+    def __init__(self, verb: str, perform: Perform, *, loads_ahead: bool = False) -> None:
         self.verb = verb
         self.perform = perform
+        self._loads_ahead = loads_ahead
 
     def action(self) -> Any:
         """As an SCons action."""
@@ -86,8 +90,12 @@ class Step:
                 clear_unfinished(Path(node.get_abspath()))
             if not hasattr(target[0].attributes, "because"):  # under -s nothing is announced
                 target[0].attributes.because = why(target[0])
-            self.perform(target, source, env)
             run = target[0].attributes.run
+            if self._loads_ahead:
+                run.ahead.load(target[0])
+            else:
+                run.ahead.wait()
+            self.perform(target, source, env)
             run.records.remember(str(target[0]), inputs.facts, target[0].attributes.because)
             run.report.add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
