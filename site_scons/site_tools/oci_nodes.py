@@ -92,10 +92,8 @@ class Tracked(SCons.Node.FS.File):
             self.add_to_implicit(find())
 
     def make_ready(self) -> None:
-        """Look for a source, which a variant folder gets by that; what is to be recorded is asked for at a build."""
-        if not self.has_builder():
-            self.exists()
-        elif not is_ours(self):
+        """Nothing: what a build is to record is asked for when there is one."""
+        if self.has_builder() and not is_ours(self):
             super().make_ready()
 
     def changed(self, node: Any = None, allowcache: bool = False) -> bool:  # noqa: FBT001, FBT002  # as SCons calls it
@@ -111,9 +109,8 @@ class Tracked(SCons.Node.FS.File):
         if self.get_state() == SCons.Node.executed or (self.has_builder() and not is_ours(self)):
             super().visited()
             return
-        status = self.stat()
-        if status is not None:
-            info = self.get_ninfo()
+        if self.exists():  # a variant folder gets its copy by this question
+            info, status = self.get_ninfo(), self.stat()
             info.timestamp, info.size = status[stat.ST_MTIME], status.st_size
 
     def release_target_info(self) -> None:
