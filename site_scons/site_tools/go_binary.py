@@ -47,6 +47,7 @@ def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuil
         env=tuple(sorted((name, env.subst(value)) for name, value in dict(env.get("GOENV", {})).items())),
         cgo=bool(env.get("cgo", False)),
         cc=env.subst("$CC") or None if env.get("cgo") else None,
+        cxx=env.subst("$CXX") or None if env.get("cgo") else None,
         race=bool(env.get("race", False)),
         debug=bool(env.get("debug", False)),
         sources=tuple(run.root / str(node) for node in sources),
@@ -86,7 +87,7 @@ STEP = Step("Compile", perform, loads_ahead=True)
 def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sources: Any = (), **overrides: Any) -> Any:
     """Declare a Go program; `sources` are generated files, built first. `.exe` is added for Windows.
 
-    `GOFLAGS`, `GOLDFLAGS`, `GOTAGS`, `GOENV`, `CC`, `GODIR`, `cgo`, `race` and `debug` may be given as keywords. The
+    `GOFLAGS`, `GOLDFLAGS`, `GOTAGS`, `GOENV`, `CC`, `CXX`, `GODIR`, `cgo`, `race` and `debug` may be given as keywords. The
     same program declared twice (for two versions of Windows) is one target.
     """
     wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)

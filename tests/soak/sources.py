@@ -80,6 +80,30 @@ LINES = (
     "COPY --chmod=0700 conf /{}/",
     'CMD ["{}"]',
 )
+GO_LINES = (
+    "godebug panicnil=1",
+    "toolchain go1.99.9",
+    "exclude example.com/nobody v1.0.0",
+    "retract v0.0.9",
+    "replace example.com/nobody => ../nobody",
+    "// a remark",
+)
+PATTERNS = (
+    "assets/*.txt all:kept",
+    "assets all:kept",
+    "assets/*.txt kept",
+    "assets/first.txt all:kept",
+    '"assets/*.txt" all:kept',
+)
+ROUTINE = """\
+#include "textflag.h"
+#include "../tables/table.inc"
+
+TEXT ·Routine(SB), NOSPLIT, $0-8
+	MOVQ NUMBER, AX
+	MOVQ AX, ret+0(FP)
+	RET
+"""
 GOFLAGS = ("", "-tags=special", "-p=3", "-gcflags=-l", "-tags=special,other")
 
 
@@ -96,7 +120,8 @@ class Sources:
     broken: bool = False
     count: int = 0
     go_line: str = "1.21"
-    godebug: bool = False
+    go_lines: tuple[str, ...] = ()
+    lib_version: str = "v0.0.0"
 
     def plant(self) -> Sources:
         """Write the first state of everything."""
@@ -113,9 +138,10 @@ class Sources:
 
     def write_go_mod(self) -> None:
         """Write go.mod as it is meant now."""
-        text = f"module example.com/demo\n\ngo {self.go_line}\n\nrequire example.com/lib v0.0.0\n"
-        text += "\nreplace example.com/lib => ./lib\n" + ("\ngodebug panicnil=1\n" if self.godebug else "")
-        self.tree.edit("go.mod", text)
+        text = f"module example.com/demo\n\ngo {self.go_line}\n\nrequire example.com/lib {self.lib_version}\n"
+        self.tree.edit(
+            "go.mod", text + "\nreplace example.com/lib => ./lib\n" + "".join(f"\n{line}\n" for line in self.go_lines)
+        )
 
     def write_recipe(self, arch: str) -> None:
         """Write the Dockerfile of one platform as it is meant now."""
@@ -224,7 +250,8 @@ def renamed(s: Sources, random: Random) -> str:
         new = f"{folder}{s.name()}{random.choice(SUFFIXES)}.go"
     else:
         linked = (s.tree.path / old).is_symlink()
-        new = f"{random.choice(COPIED if linked else EMBEDDED + COPIED)}{s.name()}{random.choice(ENDS)}"
+        folders = tuple(set(COPIED) - {"conf/"}) if linked else EMBEDDED + COPIED
+        new = f"{random.choice(sorted(folders))}{s.name()}{random.choice(ENDS)}"
     (s.tree.path / new).parent.mkdir(parents=True, exist_ok=True)
     (s.tree.path / old).rename(s.tree.path / new)
     s.added.append(new)
@@ -258,6 +285,8 @@ def link(s: Sources, random: Random) -> str:
     path = f"{random.choice(COPIED)}{s.name()}{random.choice(ENDS)}"
     (s.tree.path / path).parent.mkdir(parents=True, exist_ok=True)
     to = random.choice(("greeting", "nowhere", "../conf/one.conf", "first.txt"))
+    if path.startswith("conf/"):
+        to = "../share/greeting"  # what a glob matches is followed: a link to nowhere is an error
     (s.tree.path / path).symlink_to(to)
     s.added.append(path)
     return f"{path} → {to}"
@@ -304,9 +333,31 @@ def base(s: Sources, random: Random) -> str:
 
 
 def go_mod(s: Sources, random: Random) -> str:
-    s.go_line, s.godebug = random.choice(("1.21", "1.22", "1.23")), random.random() < 0.3
+    s.go_line, s.lib_version = random.choice(("1.21", "1.22", "1.23")), random.choice(("v0.0.0", "v0.0.0", "v0.0.1"))
+    s.go_lines = tuple(random.sample(GO_LINES, random.choice((0, 0, 1, 2))))
     s.write_go_mod()
-    return f"{s.go_line} {s.godebug}"
+    return f"{s.go_line} {s.lib_version} {', '.join(s.go_lines)}"
+
+
+def patterns(s: Sources, random: Random) -> str:
+    """What main.go embeds: files of added names begin or cease to match, or stay what they were."""
+    text = s.tree.read("main.go")
+    start = text.index("//go:embed ")
+    new = f"//go:embed {random.choice(PATTERNS)}"
+    s.tree.edit("main.go", text[:start] + new + text[text.index("\n", start) :])
+    return new
+
+
+def assembly(s: Sources, random: Random) -> str:
+    """A routine for one architecture, or the file outside its package that it includes; Go's cache knows not of it."""
+    if not (s.tree.path / "inner/zz_amd64.s").exists():
+        s.tree.edit(
+            "inner/zz_amd64.go",
+            "package inner\n\nfunc Routine() int64\n\nvar Kept = Routine\n\nfunc init() { Kept() }\n",
+        )
+        s.tree.edit("inner/zz_amd64.s", ROUTINE)
+    s.tree.edit("tables/table.inc", f"#define NUMBER ${random.randint(0, 9)}\n")
+    return s.tree.read("tables/table.inc").strip()
 
 
 def go_work(s: Sources, _random: Random) -> str:
@@ -384,7 +435,9 @@ WEIGHTED: tuple[tuple[Callable[[Sources, Random], str], int], ...] = (
     (dockerignore, 2),
     (dockerfile, 4),
     (base, 2),
-    (go_mod, 1),
+    (go_mod, 2),
+    (patterns, 2),
+    (assembly, 2),
     (go_work, 1),
     (version, 2),
     (platforms, 3),
