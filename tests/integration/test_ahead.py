@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import pytest
+import pytest  # noqa: TC002  # ours are imported by their bare names, so ruff takes all for third-party
 
 import oci_ahead
 from oci_ahead import OF_IMAGES, OF_PUSHES, Ahead, wanted
