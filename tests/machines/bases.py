@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from multiarch import layer, windows
 from multiarch.config import History, ImageConfig
@@ -44,13 +44,20 @@ def push_image(
     env: tuple[str, ...] = (),
     on_build: tuple[str, ...] = (),
     mode: int = 0o644,
+    folders: bool = False,
 ) -> Digest:
-    """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest."""
+    """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest.
+
+    With `folders` the layer says of those above its files, too, as those of most images do.
+    """
     reference, wanted = Reference.parse(name), Platform.parse(platform)
     store = store_of(reference)
     entries: list[Entry] | tuple[Entry, ...] = [
         Entry.of_bytes(path, content, mode=mode) for path, content in files.items()
     ]
+    if folders:
+        above = {str(each) for path in files for each in PurePosixPath(path).parents if str(each) != "."}
+        entries = [*map(Entry.directory, sorted(above)), *entries]
     if wanted.os == "windows":
         entries = tuple(windows.entries(entries))
     sink = io.BytesIO()

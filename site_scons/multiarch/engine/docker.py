@@ -20,6 +20,7 @@ from multiarch.dockerfile import Add, Command, Copy, Run
 from multiarch.document import Document
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import EngineFailed, Programs, hint_of
+from multiarch.engine.handing.contexts import locked
 from multiarch.engine.handing.lending import lent
 from multiarch.engine.handing.staging import DOCKERFILE, Staged, staged, write_context
 from multiarch.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
@@ -105,6 +106,10 @@ class DockerEngine:
         refusal = self._refusal(plan)
         if refusal is not None:
             raise EngineUnavailable(refusal, where=settled.recipe.name, hint="ENGINE=buildx or podman may do it")
+        if locked(settled) and not self._plugin():
+            name = locked(settled)[1].partition("=")[0]
+            what = f"ONBUILD of the base names {name}, whose tag is followed where there is no buildx"
+            raise EngineUnavailable(what, where=settled.recipe.name, hint="install buildx, or use ENGINE=podman")
         lending = lent(plan, self._asked, where=settled.recipe.name)
         with self._named() as name, staged(settled, self._given.reader) as there:
             saved = there.scratch / "image.tar"
@@ -125,10 +130,15 @@ class DockerEngine:
         docker = programs.find("docker")
         if docker is None or system == "windows":
             return False
-        if programs.ask([docker, "buildx", "version"])[0]:
+        if self._plugin():
             return True
         version = _VERSION.search(programs.ask([docker, "--version"])[1])
         return version is not None and int(version[1]) < _PLUGIN_SINCE
+
+    def _plugin(self) -> bool:
+        """Whether the docker command line builds by buildx."""
+        docker = self._given.programs.find("docker")
+        return docker is not None and self._given.programs.ask([docker, "buildx", "version"])[0]
 
     def _by_command(self, settled: Settled, name: str, there: Staged, lending: list[str]) -> None:
         programs = Programs(self._asked, self._given.programs.tell)
@@ -145,7 +155,7 @@ class DockerEngine:
             *flags(settled),
         ]
         command += lending
-        if programs.ask([docker, "buildx", "version"])[0]:
+        if self._plugin():
             command += ["--provenance=false", "--load"]
         command.append(str(there.context))
         # The builder is the engine itself, whatever builder the user has in use; it is called as its context is.

@@ -13,6 +13,7 @@ from pathlib import Path
 from multiarch.descriptor import Descriptor
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import Programs
+from multiarch.engine.handing.contexts import locked
 from multiarch.engine.handing.lending import lent
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
@@ -56,7 +57,7 @@ class PodmanEngine:
         lending = lent(plan, self._programs.environment, where=settled.recipe.name, typed=True)
         with staged(settled, self._given.reader) as there, self._named(kind, program) as name:
             self._pull(program, settled)
-            command = [program, *_build(kind), *flags(settled), *lending, *_places(there, name)]
+            command = [program, *_build(kind), *flags(settled), *locked(settled), *lending, *_places(there, name)]
             self._run(command, settled, f"{kind} build")
             archive = there.scratch / "image.tar"
             self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")

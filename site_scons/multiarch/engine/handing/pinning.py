@@ -36,14 +36,15 @@ def _empty(each: PlannedStage) -> str:
 
 def _from(each: PlannedStage, settled: Settled) -> str:
     flag = f"--platform={each.platform} " if each.stage.platform else ""
-    return f"FROM {flag}{_reference(each.base, settled, each)}" + _name(each)
+    return f"FROM {flag}{reference_of(each.base, settled, each)}" + _name(each)
 
 
 def _name(each: PlannedStage) -> str:
     return f" AS {each.stage.name}" if each.stage.name else ""
 
 
-def _reference(name: str, settled: Settled, each: PlannedStage | None = None) -> str:
+def reference_of(name: str, settled: Settled, each: PlannedStage | None = None) -> str:
+    """An image that a Dockerfile names, by its digest; one of `--from=` where no stage is given."""
     platform = settled.recipe.platform if each is None else each.platform
     reference = settled.images[name, platform].reference
     # Not every engine takes a tag beside a digest.
@@ -65,7 +66,7 @@ def _pin(lines: list[str], command: Command, settled: Settled) -> None:
         if not isinstance(origin, str) or origin == SCRATCH:
             continue
         wanted = re.compile(f'({before}){re.escape(origin)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
-        found = _reference(origin, settled)
+        found = reference_of(origin, settled)
         for index in range(command.line - 1, min(command.end_line, len(lines))):
             lines[index], count = wanted.subn(rf"\g<1>{found}", lines[index], count=1)
             if count:

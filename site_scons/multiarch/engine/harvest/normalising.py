@@ -107,6 +107,8 @@ def _normalised(config: ImageConfig, base: BaseImage | None, settled: Settled, o
         # Buildah writes what is not set as set to nothing; no runtime tells the two apart.
         entrypoint=config.entrypoint or None,
         cmd=config.cmd or None,
+        # As BuildKit has it over scratch; Buildah and older engines leave it to the runtime, which takes the same.
+        working_dir=config.working_dir or ("/" if base is None and config.platform.os == "linux" else ""),
         labels=tuple((dict(config.labels) | dict(settled.plan.labels)).items()),
     )
 

@@ -1,0 +1,261 @@
+"""The same Dockerfile through every engine: same files, same config. What differs stands here and in docs/howto/engines.md."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import unpacked
+from machines.bases import push_image, store_of
+from machines.builders import busybox
+from machines.registry import Registry
+from multiarch.config import ImageConfig
+from multiarch.engine import Base, Engine, EngineUnavailable
+from multiarch.engine.buildx import BuildxEngine
+from multiarch.engine.docker import DockerEngine
+from multiarch.engine.embedded import EmbeddedEngine
+from multiarch.engine.handing import EngineFailed, Programs
+from multiarch.engine.handing.surroundings import Surroundings
+from multiarch.engine.podman import PodmanEngine
+from multiarch.engine.reading import Reader
+from multiarch.store.archive import Archive
+from workshop import AMD64, Workshop, tar
+
+OTHERS: dict[str, Callable[[Surroundings], Engine]] = {
+    "buildx": BuildxEngine,
+    "podman": PodmanEngine,
+    "docker": DockerEngine,
+}
+
+# {base} has bin/sh, etc/conf and some ENV, {onbuild} ONBUILD instructions, too.
+DOCKERFILES = {
+    "files and folders": """\
+FROM scratch
+COPY web /srv/web
+COPY web/index.html web/a.txt /flat/
+COPY web/*.txt /texts/
+COPY web/a.txt /renamed
+COPY . /all
+""",
+    "stages": """\
+FROM scratch AS one
+COPY web /a/web
+FROM one AS two
+COPY web/a.txt /a/web/b.txt
+FROM scratch
+COPY --from=one /a/web/index.html /by-name
+COPY --from=1 /a /by-number
+""",
+    "variables": """\
+ARG WHO=world
+FROM {base}
+ARG WHO
+ARG DIR=web OTHER
+ENV A=$DIR B="${{A:-none}} ${{C:-two words}} ${{OTHER:+set}}" C='$DIR' D=a\\ b
+ENV E=$A/$B PATH=/own:$PATH
+COPY $DIR /$WHO/${{DIR}}
+LABEL who=$WHO "two words"="$B"
+WORKDIR /$WHO
+WORKDIR below
+COPY web/a.txt .
+""",
+    "owners and modes": """\
+FROM scratch
+COPY --chown=1000:1001 web /owned
+COPY --chmod=750 web/a.txt /moded
+COPY --chown=7 --chmod=0604 web/a.txt /both
+USER 7:8
+COPY web/a.txt /still-roots
+""",
+    "archives": """\
+FROM scratch
+ADD archive.tar /unpacked/
+ADD archive.tar.gz /compressed
+ADD web/a.txt /added
+COPY archive.tar /kept.tar
+""",
+    "over a base": """\
+FROM {base}
+COPY web/a.txt /etc/conf
+COPY web /etc
+COPY --from={base} /etc/conf /taken
+ENV FROM_BASE=changed
+""",
+    "links": """\
+FROM scratch
+COPY linked /l
+COPY linked/to-file /followed
+COPY web /w/
+COPY linked /w
+""",
+    "config": """\
+FROM {base}
+MAINTAINER me
+LABEL one=1 two="2 2"
+EXPOSE 80 53/udp 90-92
+VOLUME /data /more
+VOLUME ["/json"]
+STOPSIGNAL SIGINT
+SHELL ["/bin/sh", "-ec"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=1m --retries=2 CMD ["/bin/sh", "-c", "true"]
+ONBUILD COPY x /
+USER 5:6
+ENTRYPOINT exec /bin/sh
+CMD ["-c", "echo $HOME"]
+""",
+    "resets": """\
+FROM {base} AS first
+ENTRYPOINT ["/bin/sh"]
+CMD ["x"]
+HEALTHCHECK CMD true
+FROM first
+ENTRYPOINT ["/bin/sh", "-e"]
+HEALTHCHECK NONE
+ENV FROM_BASE=
+WORKDIR /
+""",
+    "onbuild of the base": """\
+FROM {onbuild}
+COPY web/index.html /
+""",
+    "here-documents": """\
+FROM scratch
+COPY <<ONE <<"TWO" /here/
+one
+ONE
+$NOT_EXPANDED
+TWO
+""",
+    "linked layers": """\
+FROM {base}
+COPY --link web /linked
+COPY --link --chown=3 web/a.txt /linked/
+""",
+}
+NOT_KNOWN = {
+    ("podman", "here-documents"),  # Buildah knows them from 1.33 on
+    ("podman", "linked layers"),
+    ("docker", "here-documents"),  # the engine's own BuildKit knows them from 23.0 on
+    ("docker", "linked layers"),
+    ("docker", "onbuild of the base"),  # no named contexts, by which an image of ONBUILD is locked: refused
+}
+# Buildah's own ways; what it means is the same but for SHELL, which it takes for RUN only.
+BUILDAH = {
+    "config": {"exposed_ports": ("53/udp", "80/tcp", "90-92/tcp"), "entrypoint": ("/bin/sh", "-c", "exec /bin/sh")},
+}
+SAME = (
+    "platform", "created", "author", "env", "entrypoint", "cmd", "labels", "user", "working_dir", "exposed_ports",
+    "volumes", "stop_signal", "healthcheck", "shell", "on_build",
+)  # fmt: skip
+
+
+@pytest.fixture
+def shop(tmp_path: Path, registry: Registry) -> Workshop:
+    """Return a context with one of everything, and two bases."""
+    (tmp_path / "context").mkdir()
+    made = Workshop(tmp_path / "context")
+    for path in ("web/index.html", "web/a.txt", "web/deep/b.txt", "web/left.tmp", "linked/file"):
+        made.write(path, path)
+    made.write("web/program", "#!/bin/sh\n", mode=0o755)
+    made.write(".dockerignore", "**/*.tmp\n!web/kept.tmp\nDockerfile.test\n.dockerignore\n")
+    made.write("web/kept.tmp", "kept")
+    (made.folder / "web" / "empty").mkdir()
+    (made.folder / "linked" / "to-file").symlink_to("file")
+    (made.folder / "linked" / "to-nowhere").symlink_to("/nowhere")
+    content = tar(
+        ("d", {"type": tarfile.DIRTYPE, "mode": 0o750}, b""),
+        ("d/f", {"uid": 7, "gid": 8, "mode": 0o640}, b"f"),
+        ("d/l", {"type": tarfile.SYMTYPE, "linkname": "f"}, b""),
+        ("d/h", {"type": tarfile.LNKTYPE, "linkname": "d/f", "uid": 7, "gid": 8, "mode": 0o640}, b""),
+    )
+    made.write("archive.tar", content)
+    made.write("archive.tar.gz", gzip.compress(content, mtime=0))
+    held = {"bin/sh": busybox(), "etc/conf": b"conf"}
+    env = ("PATH=/bin", "FROM_BASE=1")
+    base, onbuild = f"{registry.host}/base:v1", f"{registry.host}/onbuild:v1"
+    orders = ("COPY web/a.txt /triggered", "ENV TRIGGERED=1", f"COPY --from={base} /etc/conf /from-image")
+    made.bases = (
+        Base(base, AMD64, push_image(base, "linux/amd64", held, mode=0o755, env=env, folders=True), env),
+        Base(
+            onbuild,
+            AMD64,
+            push_image(onbuild, "linux/amd64", held, env=env, on_build=orders, folders=True),
+            env,
+            orders,
+        ),
+    )
+    # The tag moves; nobody is to follow it.
+    push_image(base, "linux/amd64", {"etc/conf": b"moved"}, env=env, folders=True)
+    return made
+
+
+def text_of(text: str, shop: Workshop) -> str:
+    return text.format(base=shop.bases[0].name, onbuild=shop.bases[1].name)
+
+
+def given(shop: Workshop, environment: dict[str, str]) -> Surroundings:
+    programs = Programs(environment, lambda _: None)
+    return Surroundings(store_of, shop.warnings.append, programs, Reader(), ("127.0.0.0/8",))
+
+
+def config_of(path: Path) -> dict[str, object]:
+    config: ImageConfig = Archive(path).image().config
+    # Which variable stands first is nobody's concern; Buildah moves one that is set again to the end.
+    return {name: getattr(config, name) for name in SAME} | {"env": set(config.env)}
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+@pytest.mark.parametrize("other", OTHERS)
+def test_files_and_config_are_those_of_the_embedded_engine(
+    shop: Workshop, other: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
+):
+    plan = shop.plan(text_of(DOCKERFILES[name], shop), epoch=1_700_000_000)
+    engine = OTHERS[other](given(shop, request.getfixturevalue(f"{other}_environment")))
+    if (other, name) in NOT_KNOWN:
+        with pytest.raises((EngineFailed, EngineUnavailable)):
+            engine.build(plan, shop.output)
+        return
+    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
+    engine.build(plan, shop.output)
+    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
+    own = BUILDAH.get(name, {}) if other == "podman" else {}
+    assert config_of(shop.output) == config_of(tmp_path / "ours.tar") | own
+
+
+# With BUILDAH_ISOLATION=chroot, which needs no runtime, the places of its mounts stay where the base has none.
+MOUNTED = {"dev", "etc", "etc/hostname", "etc/hosts", "etc/resolv.conf", "proc", "run", "run/secrets", "sys"}
+RUNNING = """\
+FROM {base} AS build
+WORKDIR /work
+COPY web ./web
+RUN --mount=type=bind,source=linked,target=/m cat web/a.txt /m/file > joined && chmod 640 joined
+RUN mkdir -p out/d && echo one > out/d/one && ln -s one out/d/link && ln out/d/one out/hard && chown 7:8 out/d
+FROM {base}
+ENV X=1
+COPY --from=build /work/out /out
+COPY --from=build /work/joined /joined
+RUN echo "$X" > /x; rm /etc/conf; mkdir /empty; echo "$PATH" >> /x
+USER 9
+CMD ["/bin/sh"]
+"""
+
+
+def test_a_dockerfile_with_run_is_the_same_image_by_every_engine_that_can(
+    shop: Workshop, request: pytest.FixtureRequest, tmp_path: Path
+):
+    found = {}
+    for name, make in OTHERS.items():
+        network = "" if name == "podman" else "none"
+        plan = shop.plan(text_of(RUNNING, shop), epoch=1_700_000_000, network=network)
+        output = tmp_path / f"{name}.tar"
+        make(given(shop, request.getfixturevalue(f"{name}_environment"))).build(plan, output)
+        found[name] = (set(unpacked.of_archive(output).items()), config_of(output))
+    files, config = found["buildx"]
+    assert dict(files)["out/d"].owner == "7:8"
+    assert found["docker"][0] ^ files == set()
+    assert {path for path, _ in found["podman"][0] ^ files} <= MOUNTED
+    assert found["podman"][1] == found["docker"][1] == config
