@@ -193,6 +193,8 @@ NEWER = {
     "several sources for one file": "COPY a.txt b.txt /x",
     "parents of a link": "COPY --parents links/to-file links/absolute /p/",
     "parents with a glob before the pivot": "COPY --parents w*/./*/*.svg /p/",
+    "parents in folders that are there": "COPY --chmod=0700 --chown=7 web /p/web\nCOPY --parents --chmod=o= web/img/*.svg /p/\n"
+    "COPY --parents --chmod=o= web/sub/*.md **/x.txt /q/",
     "a here-document and a file": "COPY a.txt <<b /two/\nB\nb",
 }
 BASED = {

@@ -109,9 +109,16 @@ class _Copier:
 
     def _make_parents(self) -> None:
         for pending in self.parents:
-            if not pending.copied:
+            if pending.copied:
+                continue
+            there = self.image.lookup(pending.target)
+            if (
+                there is not None and there.is_directory
+            ):  # as BuildKit: the mode is the source's, no --chmod, the owner stays
+                self.image.put(pending.target, replace(there, mode=pending.source.mode))
+            else:
                 self._make(pending.source, pending.target, overwrite=False)
-                pending.copied = True
+            pending.copied = True
 
     def _finished(self, node: Node) -> Node:
         uid, gid = self.manner.owner or (node.uid, node.gid)
