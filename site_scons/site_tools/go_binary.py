@@ -91,6 +91,7 @@ def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sourc
     same program declared twice (for two versions of Windows) is one target.
     """
     wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    wanted.check_known(str(platform))
     own = env.Override(overrides) if overrides else env
     generated = track(env, env.arg2nodes(env.Flatten([sources]), env.fs.File))
     name = own.subst(target) + (".exe" if wanted.os == "windows" and not target.endswith(".exe") else "")

@@ -160,6 +160,15 @@ def test_one_name_for_two_programs_is_an_error(tree: Project) -> None:
     assert f"SConstruct:{lines}: program: is declared twice, and not as the same program\n" in ran.text
 
 
+def test_a_platform_of_a_program_that_go_does_not_know_is_our_error(tree: Project) -> None:
+    tree.edit("SConstruct", f"{SCONSTRUCT}env.GoBinary('program', platform='linux/amd65')\n")
+    ran = tree.scons("images", check=False)
+    assert ran.status == 2
+    line = len(SCONSTRUCT.splitlines()) + 1
+    told = f"SConstruct:{line}: platform 'linux/amd65' is not known\n  hint: did you mean linux/amd64?\n"
+    assert told in ran.text
+
+
 def test_two_environments_of_one_build_share_its_run(tree: Project) -> None:
     second = """
 other = Environment(tools=["oci_settings", "oci_image", "oci_push"], DEFAULTS={"PLATFORMS": "linux/amd64"})

@@ -14,6 +14,12 @@ import pytest
 from multiarch.store.atomic import clear_abandoned, clear_unfinished, is_unfinished, locked, replacing
 
 
+def test_what_go_is_writing_is_unfinished_too():
+    assert is_unfinished(".demo.4711.part")
+    assert not is_unfinished(".demo.part")
+    assert not is_unfinished("demo.4711.part")
+
+
 def test_the_file_appears_when_the_block_ends(tmp_path: Path):
     path = tmp_path / "new" / "file"
     with replacing(path, durable=True) as stream:
