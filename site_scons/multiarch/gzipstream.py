@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 BLOCK = 1 << 20
 """Bytes of input in one gzip member."""
@@ -41,6 +43,8 @@ class BlockWriter:
 
     def __init__(self, sink: BinaryIO, pack: Callable[[bytes], bytes] | None = member, *, workers: int = 2) -> None:
         """Write to `sink`; `pack` None = blocks go out as they come in."""
+        from concurrent.futures import ThreadPoolExecutor  # start-up: COMPRESSOR is asked for by a no-op, too
+
         self._sink = sink
         self._pack = pack
         self._workers = workers

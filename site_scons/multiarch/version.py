@@ -14,6 +14,7 @@ from multiarch.reference import InvalidReference, check_tag
 
 _SEMVER = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?")
 # Two numbers at least: an abbreviated commit such as 12a3 is a valid PEP 440 pre-release, but nobody means it.
+_PLAIN = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
 _NUMBERS = re.compile(r"v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAMES = ("major", "minor", "patch")
@@ -46,7 +47,9 @@ class Version:
         numbers = _NUMBERS.match(text)
         if numbers is None:
             return cls(text, (), is_prerelease=False)
-        # Imported here, as most versions are semver and packaging takes longer than this whole module.
+        if _PLAIN.fullmatch(text):
+            return cls(text, tuple(number for number in numbers.groups() if number), is_prerelease=False)
+        # Imported here, as most versions are plain numbers and packaging takes longer than this whole module.
         from packaging import version as pep440
 
         try:

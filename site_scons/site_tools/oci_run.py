@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
@@ -68,7 +67,6 @@ class Run:
         self.guard = threading.RLock()  # never held while something is asked for: the other steps go on
         self.cancelled = threading.Event()
         self._made: Once[Any] = Once()
-        self._wakeup: socket.socket | None = None
         self.report = Report()
         self._told: set[str] = set()
         self._claimed: set[Reference] = set()
@@ -89,18 +87,16 @@ class Run:
     def watch_interrupts(self) -> None:
         """Set `cancelled` at Ctrl-C and its like, so that a long transfer stops; SCons itself waits for running steps.
 
-        SCons installs its own signal handlers later; the interpreter's wake-up socket is told of a signal whoever
+        SCons installs its own signal handlers later; the interpreter's wake-up pipe is told of a signal whoever
         handles it. Call in the main thread.
         """
-        heard, wakeup = socket.socketpair()
-        wakeup.settimeout(0)
-        signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        receive, wakeup = _wakeup()
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
         def listen() -> None:
-            while heard.recv(1):
+            while receive():
                 self.cancelled.set()
 
-        self._wakeup = wakeup  # kept open as long as the run
         threading.Thread(target=listen, daemon=True, name="interrupts").start()
 
     def finish(self) -> None:
@@ -197,3 +193,19 @@ def _copied(private: Path) -> TemporaryDirectory[str]:
         with suppress(OSError):
             shutil.copyfile(file, target)
     return copy
+
+
+def _wakeup() -> tuple[Callable[[], bytes], int]:
+    """How to wait for a byte, and the descriptor to write it to, both open as long as the process.
+
+    A pipe where that will do: sockets cost 2 ms to load.
+    """
+    if os.name != "nt":
+        heard, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        return lambda: os.read(heard, 1), wakeup
+    import socket  # Windows wakes up by sockets alone
+
+    receiver, sender = socket.socketpair()
+    sender.settimeout(0)
+    return lambda: receiver.recv(1), sender.detach()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import difflib
 import errno
 import os
 import platform
@@ -54,6 +53,8 @@ class UnknownWord(MultiarchError, ValueError):
 
 def nearest(word: str, known: list[str]) -> str:
     """A hint: the nearest known word, else all of them."""
+    import difflib  # start-up
+
     near = difflib.get_close_matches(word, known, 1, 0.5) or difflib.get_close_matches(word.upper(), known, 1, 0.5)
     return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
 

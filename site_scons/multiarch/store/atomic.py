@@ -45,7 +45,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
 def _begun(path: Path) -> tuple[Path, BinaryIO]:
     """A new file beside `path`, held for as long as it is open."""
     while True:
-        beside = path.with_name(f".{path.name[:100]}{_MARK}{secrets.token_hex(8)}")
+        beside = path.with_name(f".{path.name[:100]}{_MARK}{os.urandom(8).hex()}")
         stream = beside.open("x+b")
         if _hold(stream, beside):
             return beside, stream
