@@ -127,7 +127,8 @@ def is_known(ours: str, theirs: str, case: Case) -> bool:
     # a wildcard finds nothing, and then misses it.
     filtered = "--parents" in case.dockerfile or "--exclude" in case.dockerfile
     dangling = filtered and re.search(r'"/[^"]*": not found', theirs) is not None
-    return dangling or re.search(r"lstat /\S+: no such file", theirs) is not None
+    nameless = "invalid user index" in theirs  # WORKDIR for a USER by name over scratch
+    return dangling or nameless or re.search(r"lstat /\S+: no such file", theirs) is not None
 
 
 KNOWN = (

@@ -244,8 +244,8 @@ class _Writer:
         return flags, parents
 
     def _target(self) -> str:
-        # BuildKit's `x/` of one letter is a file on Windows (`cleanPath` of util/system).
-        pool = tuple(each for each in _TARGETS if each != "x/") if self.windows else _TARGETS
+        # BuildKit's `x/` of one letter and `x/.` are files on Windows (`cleanPath` of util/system).
+        pool = tuple(each for each in _TARGETS if each not in ("x/", "/x/.")) if self.windows else _TARGETS
         self.targets.append(self.random.choice(_WINDOWS_TARGETS if self.windows and self.chance(0.7) else pool))
         return self.targets[-1]
 
