@@ -32,12 +32,17 @@ class Rebuild(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """What becomes of one image, and why; `digest` is its manifest's, None when only the build will tell."""
+    """What becomes of one image, and why; `digest` is its manifest's, None when only the build will tell.
+
+    `engine` is who would build it, None when nobody is asked or nobody can; `because` is why others would not.
+    """
 
     target: str
     rebuild: Rebuild
     why: str | None = None
     digest: Digest | None = None
+    engine: str | None = None
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,14 @@ class Plan:
         return readable(
             {
                 "images": [
-                    {"target": i.target, "rebuild": i.rebuild.value, "why": i.why, "digest": _text(i.digest)}
+                    {
+                        "target": i.target,
+                        "rebuild": i.rebuild.value,
+                        "why": i.why,
+                        "digest": _text(i.digest),
+                        "engine": i.engine,
+                        "because": i.because,
+                    }
                     for i in self.images
                 ],
                 "pins": [
@@ -288,7 +300,14 @@ def _told_image(image: ImagePlan) -> str:
     if image.rebuild is Rebuild.NO:
         return f"image {image.target}: unchanged"
     words = "made again" if image.rebuild is Rebuild.YES else "perhaps made again"
-    return f"image {image.target}: {words}" + (f", {image.why}" if image.why else "")
+    return f"image {image.target}: {words}" + (f", {image.why}" if image.why else "") + _told_engine(image)
+
+
+def _told_engine(image: ImagePlan) -> str:
+    """The engine, where it is not the embedded one, which is what nobody wonders about."""
+    if not image.because:
+        return ""
+    return f"; engine: {image.engine} ({image.because})" if image.engine else f"; no engine can: {image.because}"
 
 
 def _told_pin(pin: PinPlan) -> str:

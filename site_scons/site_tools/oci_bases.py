@@ -126,7 +126,7 @@ def keep(run: Run, bases: Iterable[Any]) -> None:
 def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Digest | None, Digest]]:
     """Every base of the plans as it is now: name, platform, the locked digest, the digest its registry has."""
     from multiarch.baselock import choose
-    from oci_image import reader
+    from oci_engines import reader
 
     seen = set()
     for plan in plans:

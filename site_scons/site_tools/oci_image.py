@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import platform as platform_of_host
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.engine import AUTO, BuildPlan, Engine, choose
+from multiarch.engine import AUTO, BuildPlan, Engine
 from multiarch.engine.glance import Reached
 from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
@@ -16,6 +15,7 @@ from multiarch.platform import Platform
 from multiarch.record import replace
 from multiarch.why import Facts
 from oci_bases import keep, known, unlocked
+from oci_engines import chosen, foreseen, reader, warn
 from oci_nodes import declare, reasons, track
 from oci_run import Run
 from oci_sources import generated
@@ -23,58 +23,10 @@ from oci_steps import Step, add_method, expanded, fail, files
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
-    from multiarch.engine.handing import Surroundings
-    from multiarch.engine.reading import Reader
 
 
 class NoDockerfile(MultiarchError, ValueError):
     """A platform for which no Dockerfile is there."""
-
-
-def reader(run: Run) -> Reader:
-    """What reads the Dockerfiles of this run."""
-    run.ahead.wait()
-    from multiarch.engine.reading import Reader
-
-    return run.once("reader", Reader)
-
-
-def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Engine]]:
-    """Every engine, in the order in which `auto` asks them; none is loaded before it is asked."""
-
-    def embedded() -> Engine:
-        from multiarch.engine.embedded import EmbeddedEngine
-
-        return EmbeddedEngine(run.places.source, _warn, reader=reader(run))
-
-    def buildx() -> Engine:
-        from multiarch.engine.buildx import BuildxEngine
-
-        return BuildxEngine(_surroundings(run), builder=builder)
-
-    def podman() -> Engine:
-        from multiarch.engine.podman import PodmanEngine
-
-        return PodmanEngine(_surroundings(run))
-
-    def docker() -> Engine:
-        from multiarch.engine.docker import DockerEngine
-
-        return DockerEngine(_surroundings(run), endpoint=endpoint)
-
-    return {"embedded": embedded, "buildx": buildx, "podman": podman, "docker": docker}
-
-
-def _surroundings(run: Run) -> Surroundings:
-    from multiarch.engine.handing import Programs, Surroundings
-    from multiarch.store.http.hosts import LOOPBACK
-
-    programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
-    return Surroundings(run.places.source, _warn, programs, reader(run), (*LOOPBACK, *run.places.insecure))
-
-
-def _warn(line: str) -> None:
-    print(f"  warning: {line}", flush=True)  # noqa: T201  # for the user
 
 
 def reached(run: Run, plan: BuildPlan) -> Reached:
@@ -137,7 +89,7 @@ def _rebased(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Descri
     words, found = "", None
     try:
         found = rebase(
-            plan, output, reader=reader(run), open_source=run.places.source, warn=_warn, engine=attributes.engine
+            plan, output, reader=reader(run), open_source=run.places.source, warn=warn, engine=attributes.engine
         )
     except MultiarchError as error:
         words = f"not rebased ({str(error).partition(chr(10))[0]})"
@@ -162,12 +114,7 @@ def _prospect(run: Run, attributes: Any, output: Path) -> str:
 
 def _choice(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Engine:
     """The engine for this image; said when it is not the embedded one, which is what nobody wonders about."""
-    before = None
-    if attributes.engine == AUTO and output.exists():
-        from multiarch.engine.harvest.normalising import engine_of
-
-        before = engine_of(output)
-    found = choose(engines(run, *attributes.place), attributes.engine, plan, before=before)
+    found = chosen(run, attributes, plan, output)
     if found.because:
         print(f"  engine: {found.engine.name} ({found.because})", flush=True)  # noqa: T201  # for the user
     return found.engine
@@ -251,6 +198,8 @@ def image(
     attributes.place = endpoint, builder
     attributes.rebase = env.get("REBASE", True) if rebase is None else rebase
     attributes.prospect = lambda: _prospect(run, attributes, Path(nodes[0].get_abspath()))
+    attributes.foreseen = lambda: foreseen(run, attributes, settled(run, plan)[0], Path(nodes[0].get_abspath()))
+    run.once("images", list).extend(nodes)
     attributes.generated = lambda: scan(nodes[0], env)
     declare(env, nodes, lambda: facts(run, nodes[0]), str(nodes[0]).replace(os.sep, "/"), lambda: unkept(run, nodes[0]))
     return nodes

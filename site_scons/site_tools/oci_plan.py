@@ -89,12 +89,17 @@ def _image(step: Foreseen) -> ImagePlan:
     from multiarch.forecast import ImagePlan, Rebuild
 
     target = Path(str(step.node)).as_posix()
+    if step.why is None and not step.before:
+        image = _present(step.node)
+        return ImagePlan(target, Rebuild.NO, None, None if image is None else image.descriptor.digest)
+    try:
+        engine, because = step.node.attributes.foreseen()
+    except (MultiarchError, OSError):  # `why` says it
+        engine, because = None, ""
     if step.why is not None:
-        return ImagePlan(target, Rebuild.YES, step.why)
-    if step.before:
-        return ImagePlan(target, Rebuild.PERHAPS, f"if {', '.join(map(str, step.before))} changes")
-    image = _present(step.node)
-    return ImagePlan(target, Rebuild.NO, None, None if image is None else image.descriptor.digest)
+        return ImagePlan(target, Rebuild.YES, step.why, engine=engine, because=because)
+    why = f"if {', '.join(map(str, step.before))} changes"
+    return ImagePlan(target, Rebuild.PERHAPS, why, engine=engine, because=because)
 
 
 def _present(node: Any) -> Image | None:

@@ -78,6 +78,10 @@ def targets(env: Any, **nodes: list[Any]) -> None:
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
         env.Default("clean")
         env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
+    if SCons.Script.GetOption("help"):
+        from oci_engines import help_text as engines_text
+
+        env.Help(engines_text(env["MULTIARCH_RUN"], env["MULTIARCH_RUN"].once("images", list)), append=True)
     declare_run(env, nodes.get("bin", []))
     env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -199,3 +200,43 @@ def test_each_platform_is_built_by_an_engine_of_its_own_one_of_them_behind_ssh(
         "DOCKER_HOST": "unix:///nowhere",
     }
     assert running.scons("push-manifest", f"REGISTRY={registry.host}", env=nobody).up_to_date
+
+
+def test_help_and_plan_say_which_engine_each_image_gets_and_why(
+    running: Tree, podman_environment: dict[str, str], tmp_path: Path
+):
+    why = "embedded: Dockerfile.amd64:3: the embedded engine cannot execute RUN"
+    alone = told_of(podman_environment, tmp_path)
+    asked = alone | {"PATH": watched(tmp_path / "watched", alone["PATH"], "podman", "buildah")}
+    told_by_help = running.scons("-h", env=asked).text
+    assert f"  podman ({why}; buildx: there is no docker in PATH)\n    demo-linux-amd64.tar\n" in told_by_help
+    assert "  embedded\n    demo-linux-arm64.tar\n" in told_by_help
+    assert not (tmp_path / "watched" / "log").exists(), "help starts no engine"
+
+    planned = running.scons("plan", "images", "PLAN=plan.json", env=alone)
+    line = f"image {IMAGE}: made again, not built before; engine: podman ({why}; buildx: there is no docker in PATH)"
+    assert line in planned.text.splitlines()
+    kept = json.loads((running.path / "plan.json").read_bytes())["images"]
+    assert [(image["engine"], image["because"].startswith(why)) for image in kept] == [
+        ("podman", True),
+        ("embedded", False),
+    ]
+    nothing = {
+        "PATH": without(tmp_path / "none", "podman", "buildah", "docker", "buildx", "docker-buildx"),
+        "DOCKER_HOST": "unix:///nowhere",
+    }
+    lost = next(line for line in running.scons("plan", "images", env=nothing).text.splitlines() if IMAGE in line)
+    assert f"; no engine can: {why}; buildx: " in lost
+    running.scons("images", env=alone)
+    assert f"image {IMAGE}: unchanged" in running.scons("plan", "images", env=nothing).text
+    named = running.scons("-h", "ENGINE=docker", env=nothing).text
+    assert "  docker, as ENGINE or the SConstruct has it\n    demo-linux-amd64.tar, demo-linux-arm64.tar\n" in named
+
+
+def watched(folder: Path, path: str, *names: str) -> str:
+    """Return a PATH on which these programs note in `log` that they were started."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(f"#!/bin/sh\necho {name} >> {folder / 'log'}\nexit 1\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return os.pathsep.join((str(folder), path))

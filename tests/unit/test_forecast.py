@@ -205,7 +205,7 @@ def test_pins_and_what_waits_for_them(seen, observed, line, fails):
 
 IMAGES = [
     ImagePlan("a.tar", Rebuild.NO, None, NEW),
-    ImagePlan("b.tar", Rebuild.YES, "main.go changed"),
+    ImagePlan("b.tar", Rebuild.YES, "main.go changed", engine="podman", because="embedded: it has RUN"),
     ImagePlan("c.tar", Rebuild.PERHAPS, "if bin/demo changes"),
 ]
 
@@ -214,7 +214,7 @@ def test_images_are_told_with_their_reasons_and_the_sum_comes_last():
     tags = [TagState(TAG, NEW, None, DOWN), TagState(LATEST, NEW, None, OTHER, contents(unknown=(BASE,)))]
     assert forecast(IMAGES, [], tags, Policy()).lines()[:3] == (
         "image a.tar: unchanged",
-        "image b.tar: made again, main.go changed",
+        "image b.tar: made again, main.go changed; engine: podman (embedded: it has RUN)",
         "image c.tar: perhaps made again, if bin/demo changes",
     )
     last = forecast(IMAGES, [], tags, Policy()).lines()[-1]
@@ -226,13 +226,26 @@ def test_images_are_told_with_their_reasons_and_the_sum_comes_last():
     )
 
 
+def test_an_image_that_no_engine_can_build_says_why():
+    image = ImagePlan("b.tar", Rebuild.YES, "new", because="embedded: it has RUN; podman: is not there")
+    told = forecast([image], [], [], Policy()).lines()[0]
+    assert told == "image b.tar: made again, new; no engine can: embedded: it has RUN; podman: is not there"
+
+
 def test_the_json_leaves_no_key_out():
     states = [TagState(TAG, None, OLD, OLD, contents()), TagState(LATEST, NEW, None, DOWN)]
     plan = forecast(IMAGES[:2], [PinState(PIN, WINDOWS, OLD, DOWN)], states, Policy())
     assert json.loads(plan.to_json()) == {
         "images": [
-            {"target": "a.tar", "rebuild": "no", "why": None, "digest": str(NEW)},
-            {"target": "b.tar", "rebuild": "yes", "why": "main.go changed", "digest": None},
+            {"target": "a.tar", "rebuild": "no", "why": None, "digest": str(NEW), "engine": None, "because": ""},
+            {
+                "target": "b.tar",
+                "rebuild": "yes",
+                "why": "main.go changed",
+                "digest": None,
+                "engine": "podman",
+                "because": "embedded: it has RUN",
+            },
         ],
         "pins": [
             {

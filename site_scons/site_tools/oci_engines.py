@@ -1,0 +1,124 @@
+"""Which engine builds an image, and why: asked by the step and by `plan`, looked up for `scons -h`. Not a Tool."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch.engine import AUTO, NAMES, BuildPlan, Choice, Engine, choose
+from multiarch.errors import MultiarchError
+from oci_run import Run
+
+if TYPE_CHECKING:
+    from multiarch.engine.handing import Surroundings
+    from multiarch.engine.reading import Reader
+
+_RUN = re.compile(rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b")
+"""What a Dockerfile must hold for the embedded engine to refuse it; a look that spares most of them the reading."""
+
+
+def reader(run: Run) -> Reader:
+    """What reads the Dockerfiles of this run."""
+    from multiarch.engine.reading import Reader
+
+    return run.once("reader", Reader)
+
+
+def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Engine]]:
+    """Every engine, in the order in which `auto` asks them; none is loaded before it is asked."""
+
+    def embedded() -> Engine:
+        from multiarch.engine.embedded import EmbeddedEngine
+
+        return EmbeddedEngine(run.places.source, warn, reader=reader(run))
+
+    def buildx() -> Engine:
+        from multiarch.engine.buildx import BuildxEngine
+
+        return BuildxEngine(_surroundings(run), builder=builder)
+
+    def podman() -> Engine:
+        from multiarch.engine.podman import PodmanEngine
+
+        return PodmanEngine(_surroundings(run))
+
+    def docker() -> Engine:
+        from multiarch.engine.docker import DockerEngine
+
+        return DockerEngine(_surroundings(run), endpoint=endpoint)
+
+    return {"embedded": embedded, "buildx": buildx, "podman": podman, "docker": docker}
+
+
+def _surroundings(run: Run) -> Surroundings:
+    from multiarch.engine.handing import Programs, Surroundings
+    from multiarch.store.http.hosts import LOOPBACK
+
+    programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
+    return Surroundings(run.places.source, warn, programs, reader(run), (*LOOPBACK, *run.places.insecure))
+
+
+def warn(line: str) -> None:
+    """Say what is suspicious and no error."""
+    print(f"  warning: {line}", flush=True)  # noqa: T201  # for the user
+
+
+def chosen(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Choice:
+    """The engine for this image. EngineUnavailable when none can build it."""
+    before = None
+    if attributes.engine == AUTO and output.exists():
+        from multiarch.engine.harvest.normalising import engine_of
+
+        before = engine_of(output)
+    return choose(engines(run, *attributes.place), attributes.engine, plan, before=before)
+
+
+def foreseen(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> tuple[str | None, str]:
+    """The name of the engine that would build an image, and why those before it would not; None: nobody can."""
+    try:
+        found = chosen(run, attributes, plan, output)
+    except MultiarchError as error:
+        return None, error.hint or error.what
+    return found.engine.name, found.because
+
+
+def help_text(run: Run, images: Iterable[Any]) -> str:
+    """For `scons -h`: who would build the images, as far as a look at files tells; nothing is started or asked."""
+    told: dict[str, list[str]] = {}
+    for node in images:
+        told.setdefault(_seen(run, node.attributes), []).append(Path(str(node)).name)
+    if not told:
+        return ""
+    lines = ["", "Engines, by a look at what is installed:"]
+    for words, names in told.items():
+        lines += [f"  {words}", f"    {', '.join(names)}"]
+    return "\n".join((*lines, ""))
+
+
+def _seen(run: Run, attributes: Any) -> str:
+    from multiarch.engine.presence import absent
+
+    if attributes.engine != AUTO:
+        return f"{attributes.engine}, as ENGINE or the SConstruct has it"
+    because = []
+    for name in NAMES:
+        reason = _embedded_refusal(run, attributes.plan) if name == NAMES[0] else None
+        reason = reason or absent(name, run.environment, attributes.place[0])
+        if reason is None:
+            return f"{name} ({'; '.join(because)})" if because else name
+        because.append(f"{name}: {reason}")
+    return f"no engine can build these ({'; '.join(because)})"
+
+
+def _embedded_refusal(run: Run, plan: BuildPlan) -> str | None:
+    try:
+        content = plan.dockerfile.read_bytes()
+    except OSError:
+        return None  # it is made by this build, or the step says what is wrong
+    if not _RUN.search(content):
+        return None
+    from multiarch.engine.embedded.engine import refusal
+
+    return refusal(plan, reader(run))
