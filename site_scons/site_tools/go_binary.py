@@ -87,8 +87,8 @@ STEP = Step("Compile", perform, loads_ahead=True)
 def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sources: Any = (), **overrides: Any) -> Any:
     """Declare a Go program; `sources` are generated files, built first. `.exe` is added for Windows.
 
-    `GOFLAGS`, `GOLDFLAGS`, `GOTAGS`, `GOENV`, `CC`, `CXX`, `GODIR`, `cgo`, `race` and `debug` may be given as keywords. The
-    same program declared twice (for two versions of Windows) is one target.
+    `GOFLAGS`, `GOLDFLAGS`, `GOTAGS`, `GOENV`, `CC`, `CXX`, `GODIR`, `cgo`, `race` and `debug` may be given as keywords.
+    The same program declared twice (for two versions of Windows) is one target.
     """
     wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
     wanted.check_known(str(platform))

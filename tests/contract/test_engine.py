@@ -184,7 +184,7 @@ def test_a_program_of_another_machine_never_becomes_an_image(shop, engine):
     shop.write("demo", elf("amd64"), mode=0o755)
     with pytest.raises(WrongMachine) as caught:
         engine.build(shop.plan(TEXT), shop.output)
-    assert str(caught.value).startswith("/demo: is an x86-64 ELF, but the image is linux/arm64")
+    assert str(caught.value).startswith("Dockerfile.test:9: /demo: is an x86-64 ELF, but the image is linux/arm64")
     assert not shop.output.exists()
 
 

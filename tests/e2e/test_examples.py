@@ -278,7 +278,8 @@ def test_an_amd64_program_in_the_arm64_image_is_an_error(plant: Callable[..., Pr
     run = project.scons("-k", check=False)
     assert run.status == 2
     assert (
-        "scons: *** [_output/images/hello-c-linux-arm64.tar] /hello: is an x86-64 ELF, but the image is linux/arm64\n"
+        "scons: *** [_output/images/hello-c-linux-arm64.tar] Dockerfile:6: /hello: is an x86-64 ELF, but the image is "
+        "linux/arm64\n"
         "  hint: copy the file that was built for linux/arm64, or build it for that platform\n"
     ) in run.text
     assert sorted(project.digests("_output/images")) == ["hello-c-linux-amd64.tar"]

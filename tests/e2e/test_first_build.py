@@ -574,7 +574,7 @@ def test_a_bad_epoch_is_an_error(fresh: Tree):
             "bin/arm64/",
             "bin/amd64/",
             (
-                "/demo: is an x86-64 ELF, but the image is linux/arm64\n"
+                "Dockerfile.arm64:6: /demo: is an x86-64 ELF, but the image is linux/arm64\n"
                 "  hint: copy the file that was built for linux/arm64, or build it for that platform\n"
             ),
         ),

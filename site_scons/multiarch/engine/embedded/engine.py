@@ -12,7 +12,7 @@ from multiarch.digest import Digest
 from multiarch.engine import BuildPlan
 from multiarch.engine.embedded.assembling import assemble
 from multiarch.engine.embedded.building import Builder, unsupported
-from multiarch.engine.harvest.programs import check_programs
+from multiarch.engine.harvest.programs import check_programs, starter
 from multiarch.engine.reading import ContextInputs, OpenSource, Reader
 from multiarch.engine.reading.inputs import taken
 from multiarch.engine.telling import describe
@@ -79,5 +79,6 @@ class EmbeddedEngine:
         stage = Builder(plan, settled.recipe, self._reader.context(plan), settled.images).target()
         labels = tuple((dict(stage.config.labels) | dict(plan.labels)).items())
         stage.config = replace(stage.config, platform=settled.platform(), created=instant(plan.epoch), labels=labels)
-        check_programs(stage.own(), stage.config, plan.foreign, self._warn)
+        told_in = starter(settled.recipe, stage.config)
+        check_programs(stage.own(), stage.config, plan.foreign, self._warn, told_in=told_in)
         return assemble(stage, output, epoch=plan.epoch)

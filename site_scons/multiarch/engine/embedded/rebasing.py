@@ -24,7 +24,7 @@ from multiarch.engine.embedded.configuring import begun, executed, is_root, reco
 from multiarch.engine.embedded.engine import refusal
 from multiarch.engine.embedded.independence import Comparison, Dependent, OwnLayers, Write
 from multiarch.engine.harvest.normalising import ENGINE, MADE_FROM, description, inside
-from multiarch.engine.harvest.programs import check_programs
+from multiarch.engine.harvest.programs import check_programs, starter
 from multiarch.engine.reading import BaseImage, BaseWanted, OpenSource, Reader, Settled, sources
 from multiarch.engine.reading.bases import load, resolved
 from multiarch.engine.reading.recipe import Recipe, Scope, environment
@@ -41,6 +41,8 @@ _NOP = "/bin/sh -c #(nop) "
 """What Buildah writes before an instruction as it stands in the Dockerfile."""
 _INHERITED = ("user", "exposed_ports", "env", "entrypoint", "cmd", "volumes", "working_dir", "labels", "stop_signal")
 _EVALUATED = (*_INHERITED, "shell", "healthcheck", "on_build", "author")
+_OWN_WAY = ("shell", "author")
+"""What Buildah and the legacy builder do not take from a base as BuildKit does."""
 _KEPT = ("args_escaped", "others", "config_others")
 _DATED = ("diff_ids", "history", "created", "platform")
 
@@ -110,7 +112,7 @@ def rebase(
     files, own = _own(move)
     _check_layers(move, own, reader)
     config = replace(_moved(move), platform=platform)
-    check_programs(inside(files, platform.os), config, plan.foreign, warn)
+    check_programs(inside(files, platform.os), config, plan.foreign, warn, told_in=starter(settled.recipe, config))
     return Rebased(_written(move, config, output), before, _planned_base(settled.plan, settled.recipe).digest)
 
 
@@ -268,7 +270,7 @@ def _moved(move: _Move) -> ImageConfig:
     where = f"{move.settled.recipe.name} ({move.engine})"
     found: dict[str, object] = {}
     alike = _alike(old.config, new.config)
-    for name in _KEPT:
+    for name in (*_KEPT, *(() if move.engine == _BUILDKIT else _OWN_WAY)):
         if getattr(old.config, name) != getattr(new.config, name):
             raise Dependent(f"the configs of the bases differ in '{name}'", where=where)
     for name in _EVALUATED:

@@ -9,7 +9,7 @@ from pathlib import Path
 from multiarch.config import History, ImageConfig, instant
 from multiarch.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch.engine.harvest.made import InvalidOutput, Made
-from multiarch.engine.harvest.programs import check_programs
+from multiarch.engine.harvest.programs import check_programs, starter
 from multiarch.engine.harvest.repacking import repack
 from multiarch.engine.reading import BaseImage, Settled
 from multiarch.engine.reading.tree import Node, Overlay
@@ -59,7 +59,7 @@ def harvest(
             with archive.blob() as blob:
                 own.append(repack(opener, diff_id, blob.stream, files, epoch=plan.epoch, where=where))
         final = replace(_normalised(config, base, settled, own), platform=platform)
-        check_programs(inside(files, platform.os), final, plan.foreign, warn)
+        check_programs(inside(files, platform.os), final, plan.foreign, warn, told_in=starter(settled.recipe, final))
         below = () if base is None else base.layers
         manifest = Manifest(final.descriptor(), (*below, *(layer.descriptor for layer in own)))
         archive.put(manifest.config, lambda: io.BytesIO(final.to_json()))

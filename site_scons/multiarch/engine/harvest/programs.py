@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from multiarch import windows
 from multiarch.config import ImageConfig
+from multiarch.dockerfile import Cmd, Entrypoint
+from multiarch.engine.reading.recipe import Recipe
 from multiarch.engine.reading.tree import LinkLoop, Node, is_absolute, resolve
 from multiarch.executable import Machine, agrees, check, identify, read_head
 from multiarch.layer import Kind
@@ -19,12 +21,30 @@ _SIMPLE = re.compile(r"\s*(?:exec\s+)?([\w./+:\\-]+)")
 _MENTIONED = 5
 
 
+def starter(recipe: Recipe, config: ImageConfig) -> str:
+    """File and line of the ENTRYPOINT, or else CMD, that says what the image starts; empty when its base says it."""
+    kind = Entrypoint if config.entrypoint else Cmd
+    number: int | None = recipe.target
+    while number is not None:
+        for command in reversed(recipe.commands(number)):
+            if isinstance(command, kind):
+                return recipe.where(command.line)
+        number = recipe.stages[number].below
+    return ""
+
+
 def check_programs(
-    own: Mapping[str, Node], config: ImageConfig, foreign: tuple[str, ...], warn: Callable[[str], None]
+    own: Mapping[str, Node],
+    config: ImageConfig,
+    foreign: tuple[str, ...],
+    warn: Callable[[str], None],
+    *,
+    told_in: str = "",
 ) -> None:
     """Raise WrongMachine when the program of ENTRYPOINT or CMD is in `own` and of another machine than the config's.
 
-    `own` is what the image's own layers leave, by path; of a content no more than its head is read.
+    `own` is what the image's own layers leave, by path; of a content no more than its head is read. `told_in` is where
+    the Dockerfile says what is started.
     Every other executable of another machine is told to `warn`, unless a glob of `foreign` matches its path.
     """
     platform = config.platform
@@ -36,7 +56,7 @@ def check_programs(
         if machine is None or agrees(machine, platform):
             continue
         if path in started:
-            check(machine, platform, where=f"/{path}")
+            check(machine, platform, where=f"{told_in}: /{path}" if told_in else f"/{path}")
         if not any(glob.matches(path) for glob in silenced):
             mentioned.append(f"/{path} ({machine})")
     if mentioned:

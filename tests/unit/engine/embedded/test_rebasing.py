@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from multiarch.config import History, ImageConfig
 from multiarch.engine.embedded.independence import Dependent
@@ -13,6 +15,7 @@ from multiarch.engine.harvest.made import Made
 from multiarch.engine.harvest.normalising import harvest
 from multiarch.engine.reading import Reader
 from multiarch.engine.telling import apart_from
+from multiarch.errors import MultiarchError
 from multiarch.executable import WrongMachine
 from multiarch.layer import Entry
 from multiarch.platform import Platform
@@ -408,3 +411,72 @@ def test_what_is_fetched_is_the_engines(shop, tmp_path):
     with pytest.raises(Dependent) as caught:
         rebased(shop, text)
     assert str(caught.value) == "Dockerfile.test:2: ADD: fetches something from elsewhere"
+
+
+ENTRIES = (
+    LINK,
+    Entry.directory("bin"),
+    Entry.directory("srv", mode=0o700),
+    Entry.directory("srv/in"),
+    Entry.symlink("srv/in", "/etc"),
+    Entry.symlink("usr/l", "../etc"),
+    file("etc/passwd", PASSWD),
+    file("etc/passwd", PASSWD.replace(b"1000", b"1001")),
+    file("srv/a.conf", b"a"),
+    file("srv/a.conf", b"other"),
+    file("usr/bin/demo", b"old demo"),
+    file("usr/more", b"1"),
+    Entry.whiteout("etc/age"),
+    Entry.whiteout("srv"),
+)
+INSTRUCTIONS = (
+    "COPY demo /bin/demo",
+    "COPY demo /bin/",
+    "COPY conf /srv",
+    "COPY conf /srv/in",
+    "COPY conf/*.conf /usr/l/",
+    "COPY --from=build /out /srv/in",
+    "COPY --from=build /out/a.conf /srv/a.conf",
+    "COPY --from=build /out/a.conf /srv",
+    "COPY --from=build /out/a.conf /new/",
+    "COPY --from=build /links /srv",
+    "COPY --chown=me demo /opt/demo",
+    "COPY demo relative/demo",
+    "WORKDIR /srv/in/deep",
+    "WORKDIR sub",
+    "USER me",
+    "ENV AGE=mine PATH=/x:$PATH",
+    "LABEL age=$AGE",
+    "CMD run $AGE",
+    'ENTRYPOINT ["/x"]',
+    "COPY demo /$AGE",
+)
+CONFIGS = (OLD, NEW, replace(OLD, working_dir="/srv"), replace(NEW, user="me", stop_signal="SIGQUIT"))
+LAYERS = st.lists(st.sampled_from(ENTRIES), max_size=4, unique_by=lambda each: each.path).map(tuple)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.lists(st.sampled_from(INSTRUCTIONS), min_size=1, max_size=5),
+    old=st.tuples(LAYERS, st.sampled_from(CONFIGS)),
+    new=st.tuples(LAYERS, st.sampled_from(CONFIGS)),
+    epoch=st.sampled_from([0, 1_700_000_000]),
+)
+def test_whatever_is_rebased_is_what_a_clean_build_makes(shop, text, old, new, epoch):
+    shop.bases = ()
+    whole = "FROM scratch AS build\nCOPY conf /out\nCOPY conf /links/in\n" + HEAD + "\n".join(text)
+    always = (*FOLDERS[:2], Entry.directory("usr"), Entry.directory("usr/bin"), file("etc/age", b"1"))
+    based(shop, always, old[0], config=old[1])
+    try:
+        engine_made(shop, whole, shop.output, epoch=epoch)
+    except MultiarchError:
+        return  # not every one of these can be built
+    based(shop, always, new[0], config=new[1])
+    try:
+        found = rebased(shop, whole, epoch=epoch)
+    except Dependent:
+        return
+    if found is not None:
+        clean = shop.folder.parent / "clean.tar"
+        engine_made(shop, whole, clean, epoch=epoch)
+        assert shop.output.read_bytes() == clean.read_bytes()

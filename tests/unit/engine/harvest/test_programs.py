@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from multiarch.config import ImageConfig
+from multiarch.engine.harvest.programs import starter
+from multiarch.engine.reading import Reader
 from multiarch.executable import WrongMachine
 from multiarch.platform import Platform
-from workshop import elf
+from workshop import AMD64, elf
 
 WRONG = "/app/demo: is an ARM64 ELF, but the image is linux/amd64"
 
@@ -34,7 +39,7 @@ def test_a_program_of_another_machine_is_an_error(shop, start):
     (shop.folder / "l/demo").symlink_to("../app/demo")
     with pytest.raises(WrongMachine) as caught:
         shop.build(f"FROM scratch\nCOPY arm /app/demo\n{start}\n")
-    assert str(caught.value).startswith(WRONG)
+    assert re.match(rf"Dockerfile\.test:\d+: {WRONG}\n", str(caught.value))
     assert not shop.output.exists()
 
 
@@ -71,3 +76,24 @@ def test_windows_finds_its_program_as_windows_does(shop):
     for start in ('["C:\\\\App\\\\DEMO"]', '["c:/app/demo.exe"]'):
         with pytest.raises(WrongMachine, match=r"/app/demo\.exe: is an ARM64 PE, but the image is windows/amd64"):
             shop.build(f"FROM scratch\nCOPY demo.exe C:/app/demo.exe\nENTRYPOINT {start}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "config", "line"),
+    [
+        ("FROM scratch\nENTRYPOINT /old\nENTRYPOINT /demo\nCMD x\n", {"entrypoint": ("/demo",)}, "3"),
+        ("FROM scratch AS a\nENTRYPOINT /demo\nFROM a\nCMD x\n", {"entrypoint": ("/demo",)}, "2"),
+        ("FROM scratch\nCMD /demo\n", {"cmd": ("/demo",)}, "2"),
+        ("FROM scratch\nCMD x\n", {"entrypoint": ("/of-the-base",), "cmd": ("x",)}, ""),
+    ],
+    ids=["the last ENTRYPOINT", "a stage below", "CMD alone", "the base"],
+)
+def test_the_line_that_says_what_is_started_is_known(shop, text, config, line):
+    found = starter(Reader().recipe(shop.plan(text)), ImageConfig(AMD64, **config))
+    assert found == (f"Dockerfile.test:{line}" if line else "")
+
+
+def test_an_error_names_the_line_and_the_file(shop):
+    shop.write("demo", elf("arm64"), mode=0o755)
+    with pytest.raises(WrongMachine, match=r"^Dockerfile.test:3: /demo: is an ARM64 ELF, but the image is linux/amd64"):
+        shop.build('FROM scratch\nCOPY demo /\nENTRYPOINT ["/demo"]\n')
