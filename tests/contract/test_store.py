@@ -1,4 +1,7 @@
-"""What every place promises, held against each of them."""
+"""What every place promises, held against each of them.
+
+OCI distribution spec 1.1: "Pull", "Push"; image spec 1.1, descriptor.md, "Verification".
+"""
 
 from __future__ import annotations
 

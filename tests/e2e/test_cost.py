@@ -1,4 +1,7 @@
-"""What a push target costs: round trips when there is nothing to do, memory when there is much."""
+"""What a push target costs: round trips when there is nothing to do, memory when there is much.
+
+OCI distribution spec 1.1: "Checking if content exists in the registry"; the token specification of the distribution project.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The registry is part of the graph: every row of that table, in a real registry and in a folder registry."""
+"""The registry is part of the graph: every row of that table, in a real registry and in a folder registry.
+
+OCI distribution spec 1.1: "Checking if content exists in the registry", "Pushing Manifests", "Deleting tags"; image spec 1.1, image-layout.md,
+"index.json".
+"""
 
 from __future__ import annotations
 

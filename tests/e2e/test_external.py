@@ -1,4 +1,7 @@
-"""What somebody else pushed joins the index: by tag, reference, digest or out of an index; and what it may not do."""
+"""What somebody else pushed joins the index: by tag, reference, digest or out of an index; and what it may not do.
+
+OCI distribution spec 1.1: "Pulling manifests"; image spec 1.1, image-index.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ended in the middle, by others or by itself: the next run ends in the digests of an undisturbed one."""
+"""Ended in the middle, by others or by itself: the next run ends in the digests of an undisturbed one.
+
+OCI distribution spec 1.1: "Pushing blobs", "Pushing Manifests".
+"""
 
 from __future__ import annotations
 

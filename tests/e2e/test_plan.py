@@ -1,4 +1,7 @@
-"""`scons plan`: what a build would do, told without building or writing anything."""
+"""`scons plan`: what a build would do, told without building or writing anything.
+
+OCI distribution spec 1.1: "Checking if content exists in the registry".
+"""
 
 from __future__ import annotations
 
@@ -242,3 +245,14 @@ def test_no_secret_gets_into_a_plan(tree: Tree, basic_registry: Registry, clean_
     for text in (ran.text, refused.text, tree.read("plan.json"), tree.read("refused.json")):
         assert secret not in text
         assert PASSWORD not in text
+
+
+def test_a_file_beside_the_index_that_was_damaged_or_deleted_is_the_reason(tree: Tree):
+    index, beside = "_output/manifest/demo-v1.0.json", "_output/manifest/demo-v1.0.digest"
+    tree.edit(beside, "damaged\n")
+    told = f"Index {index}: {beside} is not what was built"
+    assert told in tree.scons("why", "manifest").text
+    assert told in tree.scons("manifest").text
+    tree.remove(beside)
+    assert f"Index {index}: {beside} is not there" in tree.scons("manifest").text
+    assert tree.scons("manifest").up_to_date

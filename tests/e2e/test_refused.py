@@ -1,4 +1,7 @@
-"""A registry that fails or says no: bounded patience, one clear error, no secret, and nothing lost."""
+"""A registry that fails or says no: bounded patience, one clear error, no secret, and nothing lost.
+
+OCI distribution spec 1.1: "Error Codes"; RFC 6750 (Bearer), RFC 7617 (Basic), RFC 9110 §10.2.3 (Retry-After).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`scons verify`: what a registry lost or that somebody changed is told, and repaired when asked."""
+"""`scons verify`: what a registry lost or that somebody changed is told, and repaired when asked.
+
+OCI distribution spec 1.1: "Pulling manifests", "Checking if content exists in the registry"; image spec 1.1, descriptor.md, "Verification".
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 """Every fault at every kind of request: it succeeds after a retry, or ends in one clear error and a clean resume.
 
 The registry is a real one that wants tokens; the proxy before it is `faults.py`.
+
+OCI distribution spec 1.1: "Pulling blobs", "Pulling manifests", "Pushing blobs", "Pushing Manifests", "Mounting a blob from another
+repository", "Error Codes"; RFC 9110 §10.2.3 (Retry-After), §15.4 (redirects), §14 (ranges); RFC 6750 (Bearer).
 """
 
 from __future__ import annotations

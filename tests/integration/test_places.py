@@ -1,4 +1,7 @@
-"""What the tags of a run hold is asked for once, and nobody waits for an answer that is not its own."""
+"""What the tags of a run hold is asked for once, and nobody waits for an answer that is not its own.
+
+OCI distribution spec 1.1: "Checking if content exists in the registry".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How hosts are reached: TLS first, plain HTTP for insecure hosts only, custom authorities, client certificates, proxies."""
+"""How hosts are reached: TLS first, plain HTTP for insecure hosts only, custom authorities, client certificates, proxies.
+
+RFC 9110 §7.3.2 (proxies), RFC 8446 §4.6.1 (tickets); OCI distribution spec 1.1, "Checking if content exists in the registry".
+"""
 
 from __future__ import annotations
 

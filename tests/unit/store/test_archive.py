@@ -1,4 +1,7 @@
-"""An OCI image layout in one tar file."""
+"""An OCI image layout in one tar file.
+
+OCI image spec 1.1, image-layout.md; POSIX.1-2017, pax ("ustar Interchange Format").
+"""
 
 from __future__ import annotations
 

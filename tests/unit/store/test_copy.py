@@ -1,4 +1,7 @@
-"""The one verb between places."""
+"""The one verb between places.
+
+OCI distribution spec 1.1: "Pushing Manifests" (blobs first); image spec 1.1, image-index.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`index.json` as a list of entries; what a layout does with it is in test_layout."""
+"""`index.json` as a list of entries; what a layout does with it is in test_layout.
+
+OCI image spec 1.1, image-layout.md, "index.json file".
+"""
 
 from __future__ import annotations
 

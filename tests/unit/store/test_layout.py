@@ -1,4 +1,7 @@
-"""An OCI image layout in a folder."""
+"""An OCI image layout in a folder.
+
+OCI image spec 1.1, image-layout.md.
+"""
 
 from __future__ import annotations
 

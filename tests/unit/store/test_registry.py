@@ -1,4 +1,7 @@
-"""The pure parts of a registry's repository; the rest is asked of real ones in tests/integration."""
+"""The pure parts of a registry's repository; the rest is asked of real ones in tests/integration.
+
+OCI distribution spec 1.1: "Listing Tags" (Link, RFC 8288).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What registries call content in headers."""
+"""What registries call content in headers.
+
+OCI distribution spec 1.1: "Pulling manifests" (Docker-Content-Digest).
+"""
 
 from __future__ import annotations
 

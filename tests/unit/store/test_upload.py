@@ -1,4 +1,7 @@
-"""What is sent of a blob, and what a registry says it has."""
+"""What is sent of a blob, and what a registry says it has.
+
+OCI distribution spec 1.1: "Pushing a blob in chunks" (Range of a session).
+"""
 
 from __future__ import annotations
 

@@ -359,6 +359,8 @@ class Transport:
             body = Outgoing(request.body, request.length, self.check)
             headers = (*headers, ("Content-Length", str(request.length)))
         try:
+            if body is not None:
+                body.open()
             return self._wire.send(
                 request.method, url, headers, body, stream=request.stream, read_timeout=request.read_timeout
             )

@@ -43,13 +43,24 @@ class UnreadableContent(MultiarchError):
 
 
 class Outgoing:
-    """A request's body of exactly `length` bytes, opened at the first read, stopped between blocks by `check`."""
+    """A request's body of exactly `length` bytes, stopped between blocks by `check`."""
 
     def __init__(self, content: Callable[[], BinaryIO], length: int, check: Callable[[], None]) -> None:
         self._content = content
         self._check = check
         self._left = length
         self._stream: BinaryIO | None = None
+
+    def open(self) -> None:
+        """Open the content before the request begins; UnreadableContent.
+
+        It may come from the very registry it goes to; some are locked from the first byte of an upload to the last.
+        """
+        try:
+            if self._stream is None:
+                self._stream = self._content()
+        except OSError as error:
+            raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
 
     def read(self, size: int = -1) -> bytes:
         """The next block; UnreadableContent when the content fails or ends too early."""

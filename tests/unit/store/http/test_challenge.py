@@ -1,4 +1,7 @@
-"""WWW-Authenticate by its grammar, and the algebra of scopes."""
+"""WWW-Authenticate by its grammar, and the algebra of scopes.
+
+RFC 9110 §11 (challenges), RFC 6750 §3 (Bearer).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is said when something goes wrong, word for word."""
+"""What is said when something goes wrong, word for word.
+
+OCI distribution spec 1.1: "Error Codes"; RFC 9110 §10.2.3 (Retry-After).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which hosts may be insecure, which are behind a proxy, whose certificates count."""
+"""Which hosts may be insecure, which are behind a proxy, whose certificates count.
+
+RFC 4632 (CIDR ranges); Docker's certs.d.
+"""
 
 from __future__ import annotations
 

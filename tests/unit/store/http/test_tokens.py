@@ -1,4 +1,7 @@
-"""One challenge a host, one exchange a scope; credentials go to no place where they do not belong."""
+"""One challenge a host, one exchange a scope; credentials go to no place where they do not belong.
+
+The token specification of the distribution project (token.md, oauth.md); RFC 6750, RFC 7617.
+"""
 
 from __future__ import annotations
 

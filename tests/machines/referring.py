@@ -1,0 +1,45 @@
+"""A registry in memory that has the referrers API (OCI distribution spec 1.1), made of go-containerregistry's."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .required import locked, missing, required
+
+SOURCES = Path(__file__).with_name("referrers")
+
+
+def program(cache: Path) -> Path:
+    """Return the program, built at first use into `cache` and then kept there."""
+    files = sorted(SOURCES.iterdir())
+    kept = cache / f"referrers-{hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()[:12]}"
+    with locked(cache / ".referrers.lock"):
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                for file in files:
+                    shutil.copy(file, folder)
+                environment = os.environ | {"GOFLAGS": "-buildvcs=false -mod=mod", "CGO_ENABLED": "0"}
+                command = [required("go"), "build", "-o", "built", "."]
+                ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+                if ran.returncode:
+                    missing("go-containerregistry", f"`go build` failed:\n{ran.stderr}")
+                Path(folder, "built").replace(kept)
+    return kept
+
+
+@contextlib.contextmanager
+def referring(cache: Path) -> Iterator[str]:
+    """Serve an empty registry; give its `127.0.0.1:PORT`."""
+    with subprocess.Popen([program(cache)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
