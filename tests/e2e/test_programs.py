@@ -1,0 +1,91 @@
+"""Programs as files that somebody else handles, and variants of one architecture side by side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from machines.small import Tree
+
+AMD64, ARM64 = "_output/bin/amd64/linux/demo", "_output/bin/arm64/linux/demo"
+
+
+def test_a_program_replaced_by_that_of_another_architecture_is_made_again_and_no_image(tree: Tree):
+    before = tree.digests()
+    shutil.copy2(tree.path / AMD64, tree.path / ARM64)
+    assert tree.scons("images").steps == [f"Compile {ARM64}"]
+    assert tree.digests() == before
+    assert tree.scons("images").up_to_date
+
+
+def test_two_programs_that_changed_places_are_both_made_again(tree: Tree):
+    before = tree.digests()
+    one, other, aside = tree.path / AMD64, tree.path / ARM64, tree.path / "aside"
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+    assert sorted(tree.scons("images").steps) == [f"Compile {AMD64}", f"Compile {ARM64}"]
+    assert tree.digests() == before
+
+
+def test_a_program_of_two_names_is_replaced_and_not_written_to(tree: Tree, tmp_path: Path):
+    kept = tmp_path / "kept"
+    os.link(tree.path / ARM64, kept)
+    content = kept.read_bytes()
+    tree.replace("place_linux_arm64.go", '"arm64"', '"ARM64"')
+    assert tree.scons("bin").steps == [f"Compile {ARM64}"]
+    assert kept.read_bytes() == content
+    tree.replace("place_linux_arm64.go", '"ARM64"', '"arm64"')
+    tree.scons("bin")
+    assert (tree.path / ARM64).read_bytes() == content
+
+
+def test_a_program_damaged_through_another_name_of_it_is_made_again(tree: Tree, tmp_path: Path):
+    before = tree.digests()
+    other = tmp_path / "other"
+    os.link(tree.path / ARM64, other)
+    status = other.stat()
+    with other.open("r+b") as stream:
+        stream.seek(status.st_size // 2)
+        stream.write(b"damage")
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert tree.scons("images").steps == [f"Compile {ARM64}"]
+    assert tree.digests() == before
+
+
+def test_a_program_that_became_a_link_is_made_again(tree: Tree):
+    before = tree.digests()
+    (tree.path / ARM64).unlink()
+    (tree.path / ARM64).symlink_to("../../amd64/linux/demo")
+    assert tree.scons("images").steps == [f"Compile {ARM64}"]
+    assert not (tree.path / ARM64).is_symlink()
+    assert tree.digests() == before
+
+
+def test_a_file_for_a_variant_touches_that_variant_alone(fresh: Tree):
+    arguments = ("bin", "PLATFORMS=linux/amd64,linux/amd64/v2,linux/amd64/v3,linux/arm/v6,linux/arm/v7")
+    fresh.edit("Dockerfile", "FROM scratch\n")
+    made = fresh.scons(*arguments)
+    assert len(made.steps) == 5
+    fresh.edit("fast.go", '//go:build amd64.v3\n\npackage main\n\nfunc init() { version += "fast" }\n')
+    assert fresh.scons(*arguments).steps == ["Compile _output/bin/amd64-v3/linux/demo"]
+    fresh.edit("fast.go", '//go:build arm.7\n\npackage main\n\nfunc init() { version += "fast" }\n')
+    assert sorted(fresh.scons(*arguments).steps) == [
+        "Compile _output/bin/amd64-v3/linux/demo",
+        "Compile _output/bin/arm-v7/linux/demo",
+    ]
+    fresh.remove("fast.go")
+    assert fresh.scons(*arguments).steps == ["Compile _output/bin/arm-v7/linux/demo"]
+    assert fresh.scons(*arguments).up_to_date
+
+
+def test_a_build_that_failed_leaves_the_program_and_the_way_back_costs_nothing(tree: Tree):
+    before = tree.digests()
+    for path, text in (("main.go", "\nfunc {\n"), ("go.mod", "\nnonsense\n")):
+        kept = tree.read(path)
+        tree.append(path, text)
+        failed = tree.scons("images", check=False)
+        assert (failed.status, tree.digests()) == (2, before)
+        tree.edit(path, kept)
+        assert tree.scons("images").up_to_date
