@@ -87,7 +87,7 @@ def test_images_with_nothing_to_do_ask_nobody(counted: Counted):
     assert counted.proxy.connections == 0
 
 
-def test_a_source_change_builds_each_program_once_and_sends_what_is_new_once(counted: Counted):
+def test_a_source_change_builds_each_program_once_and_sends_what_is_new_once(counted: Counted, registry: Registry):
     counted.tree.replace("main.go", '"demo ', '"Demo ')
     run = counted.publish()
     assert counted.verbs(run) == {"Compile": 2, "Image": 2, "Push": 2, "Index": 1, "Publish": 1}
@@ -96,6 +96,10 @@ def test_a_source_change_builds_each_program_once_and_sends_what_is_new_once(cou
     assert kinds["PUT blob"] == 4  # a layer and a config of each image; the files they share are there
     assert kinds["POST"] == 4
     assert kinds["PATCH"] == 0
+    # A tag is asked for before it is written and after. Of each image the layers are asked for; a manifest is put under
+    # its tag alone, and neither it nor its config, nor what this run put, is asked for before.
+    layers = sum(len(registry.json("demo", f"v1.0-{arch}")["layers"]) for arch in ("amd64", "arm64"))
+    assert kinds == {"HEAD manifest": 6, "HEAD blob": layers, "POST": 4, "PUT blob": 4, "PUT manifest": 3}
     assert counted.proxy.uploaded() < 1.1 * sum(map(len, new_blobs(counted)))
 
 
