@@ -21,6 +21,7 @@ from multiarch.why import Facts
 Nodes = Sequence[Any]
 Perform = Callable[[Nodes, Nodes, Any], None]
 _MISSING = "absent"
+DAMAGED = "it is not what was built"
 
 
 class Inputs:
@@ -223,7 +224,7 @@ def _look(target: Any) -> bool:
     if made is None or not target.exists():
         return False  # SCons itself sees that; to ask the world outside would be a request too many
     if target.get_csig() != made:
-        reasons(target).append("it is not what was built")
+        reasons(target).append(DAMAGED)
         return True
     told = target.attributes.drifted()
     if told:

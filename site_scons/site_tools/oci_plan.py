@@ -41,7 +41,8 @@ def foresee(targets: Iterable[Any]) -> Iterator[Foreseen]:
         if not is_made(node):
             continue
         before = list(dict.fromkeys(child for child in node.children() if child in waiting))
-        fresh = node.is_up_to_date()
+        decided = [each.is_up_to_date() for each in node.get_executor().get_all_targets()]  # the reasons of each count
+        fresh = all(decided)
         if before or not fresh:
             waiting.add(node)
         if isinstance(node, Tracked) and hasattr(node.attributes, "inputs"):  # else another's, as of Program or Command

@@ -7,7 +7,7 @@ import functools
 import sys
 import traceback
 from collections import UserList
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from multiarch.why import brief, changes
-from oci_nodes import Nodes, reasons
+from oci_nodes import DAMAGED, Nodes, reasons
 
 Perform = Callable[[Nodes, Nodes, Any], None]
 
@@ -116,7 +116,16 @@ def why(target: Any) -> str | None:
     before = target.attributes.run.records.recall(str(target))
     found = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
-    return brief([*found, *(reason for reason in reasons(target) if reason not in found)])
+    return brief([*found, *(reason for reason in reasons(target) if reason not in found), *_beside(target)])
+
+
+def _beside(target: Any) -> Iterator[str]:
+    """What is wrong with the other files that a step makes."""
+    for other in target.get_executor().get_all_targets():
+        if other is not target and not other.exists():
+            yield f"{other} is not there"
+        elif other is not target and DAMAGED in reasons(other):
+            yield f"{other} is not what was built"
 
 
 def told(error: Exception) -> str:
