@@ -142,7 +142,10 @@ class Layout:
             check_marker((self._folder / MARKER).read_bytes(), where=where)
             content = (self._folder / INDEX_FILE).read_bytes()
         except FileNotFoundError:
-            return Entries.empty(where=where)
+            # Windows says the same of a file that stands where a folder should.
+            if not self._folder.is_file():
+                return Entries.empty(where=where)
+            raise InvalidLayout("is no folder of an OCI image layout", where=where) from None
         except (NotADirectoryError, IsADirectoryError):
             raise InvalidLayout("is no folder of an OCI image layout", where=where) from None
         return Entries.parse(content, where=f"{where}: {INDEX_FILE}")

@@ -5,6 +5,7 @@ docker-py, which is slow to import, is imported at the first use.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -82,6 +83,8 @@ class Client:
 
         host, settings = self._endpoint.host, self._tls()
         by_ssh = host.startswith("ssh://")
+        if host.startswith("unix://") and not hasattr(socket, "AF_UNIX"):  # Python for Windows has none
+            raise OSError(f"this system has no Unix sockets: {host}")
         # Of an address with ssh docker-py wants its own ssh library: it is told another one.
         base = "tcp://ssh.invalid:2375" if by_ssh else host or None
         api = docker.APIClient(base_url=base, version=version, timeout=self._seconds, **settings)  # type: ignore[arg-type]
