@@ -4,7 +4,8 @@
     recipe      what is declared about a program: its environment and its command line
     lister      the inputs of all programs of a run; below it, in the order in which they build on each other:
                 modfile (go.mod's lines)  project (where sources lie)  tree (the walk)  listing (`go list`)
-                answers (kept between runs)  includes (headers elsewhere)  contents  compose  inputs (the record)
+                heads (what `go list` reads of a file)  answers (kept between runs)
+                includes (headers elsewhere)  contents  compose  inputs (the record)
     compiler    `go build`, and what its failures mean
 
 Cold builds: one `go build` with empty caches already uses all cores, and two at once are slower than one after the
