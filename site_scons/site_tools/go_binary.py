@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,12 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     run: Run = env["MULTIARCH_RUN"]
     wanted = target[0].attributes.build
     lister = run.lister()
+    output = Path(target[0].get_abspath())
+    if not os.access(output.parent, os.W_OK):  # before a minute of compiling, and in words
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
     build(
         wanted,
-        Path(target[0].get_abspath()),
+        output,
         run.toolchain(),
         lister.environment(wanted),
         hints=lister.inputs(wanted).hints,

@@ -198,7 +198,8 @@ def generate(env: Any) -> None:
         private.mkdir(exist_ok=True)
         env.SConsignFile(str(private / "sconsign"), Signatures)
         read(env)
-        run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"]
+        # A question is answered in a tree that cannot be written, too; what it found is not kept there then.
+        run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"] and os.access(private, os.W_OK)
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
         if asking or set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
             run.report_file = None  # nothing is done that could be reported

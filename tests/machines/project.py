@@ -95,6 +95,7 @@ class Project:
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
         timeout: float = 600,
+        before: tuple[str, ...] = (),
     ) -> Run:
         """Run SCons here to its end.
 
@@ -104,9 +105,10 @@ class Project:
             env: added to the environment of the test.
             cwd: another folder to start in.
             timeout: in seconds.
+            before: a command that starts the command given to it.
         """
         ran = subprocess.run(
-            [sys.executable, "-m", "SCons", *arguments],
+            [*before, sys.executable, "-m", "SCons", *arguments],
             cwd=cwd or self.path,
             env=os.environ | (env or {}),
             stdin=subprocess.DEVNULL,
