@@ -15,7 +15,7 @@ from multiarch.store.archive import Archive
 
 @dataclass(frozen=True)
 class Found:
-    """One name: `d`, `f` or `l`; mode; owner; a link's target or the sha256 of a file."""
+    """One name: `d`, `f`, `l`, `c`, `b` or `p`; mode; owner; a link's target, a file's sha256, a device's numbers."""
 
     kind: str
     mode: str
@@ -38,6 +38,10 @@ def of_tar(stream: io.BufferedIOBase) -> dict[str, Found]:
                 found[path] = Found("l", "", owner, member.linkname)
             elif member.islnk():
                 found[path] = found[member.linkname.strip("/").removeprefix("./")]
+            elif member.ischr() or member.isblk() or member.isfifo():
+                kind = "c" if member.ischr() else "b" if member.isblk() else "p"
+                numbers = "" if member.isfifo() else f"{member.devmajor}:{member.devminor}"
+                found[path] = Found(kind, oct(member.mode & 0o7777), owner, numbers)
             else:
                 content = archive.extractfile(member)
                 assert content is not None, path

@@ -18,7 +18,7 @@ from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
 from multiarch.gzipstream import BlockWriter, member
 from multiarch.record import dataclass, replace
-from multiarch.tarheader import DIRECTORY, END, FILE, HARDLINK, SYMLINK, Header, padding
+from multiarch.tarheader import BLOCK, CHARACTER, DIRECTORY, END, FIFO, FILE, HARDLINK, SYMLINK, Header, padding
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -39,6 +39,9 @@ class Kind(enum.Enum):
     DIRECTORY = "directory"
     SYMLINK = "symbolic link"
     HARDLINK = "hard link"
+    CHARACTER = "character device"
+    BLOCK = "block device"
+    FIFO = "pipe"
     WHITEOUT = "whiteout"
     """`path` of the layers below is gone (layer.md, "Whiteouts"); stands in the archive as `.wh.<name>`."""
     OPAQUE = "opaque whiteout"
@@ -59,7 +62,8 @@ class Entry:
     `path` is relative, with `/`, without `.`, `..` and a slash at either end. `mode` are the twelve permission bits.
     `target` is a symbolic link's text, or the `path` of the entry that a hard link shares. `size` and `open` are for
     files alone; `open` gives the content from its beginning at each call. `records` are PAX records (extended
-    attributes: `SCHILY.xattr.<name>`), by name. `origin` is the file it came from, for messages. Raises InvalidEntry.
+    attributes: `SCHILY.xattr.<name>`), by name. `origin` is the file it came from, for messages. `device` are the major
+    and minor number of a device. Raises InvalidEntry.
     """
 
     path: str
@@ -72,6 +76,7 @@ class Entry:
     open: Callable[[], BinaryIO] | None = None
     records: tuple[tuple[str, bytes], ...] = ()
     origin: str = ""
+    device: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         parts = self.path.split("/")
@@ -231,13 +236,16 @@ def _where(*entries: Entry) -> str | None:
 
 
 _TYPES = {Kind.DIRECTORY: DIRECTORY, Kind.SYMLINK: SYMLINK, Kind.HARDLINK: HARDLINK}
+_TYPES |= {Kind.CHARACTER: CHARACTER, Kind.BLOCK: BLOCK, Kind.FIFO: FIFO}
 
 
 def _header(entry: Entry, epoch: int) -> Header:
     name = _name(entry) + ("/" if entry.kind is Kind.DIRECTORY else "")
     size = entry.size if entry.kind is Kind.FILE else 0
     typeflag = _TYPES.get(entry.kind, FILE)
-    return Header(name, typeflag, entry.mode, entry.uid, entry.gid, size, epoch, entry.target, entry.records)
+    return Header(
+        name, typeflag, entry.mode, entry.uid, entry.gid, size, epoch, entry.target, entry.records, entry.device
+    )
 
 
 def _content(entry: Entry, blocks: BlockWriter) -> None:

@@ -109,6 +109,8 @@ class _Tree:
             raise InvalidEntry(
                 f"'{entry.path}' cannot be emptied: Windows layers remove files one by one", where=entry.origin or None
             )
+        if entry.kind in (Kind.CHARACTER, Kind.BLOCK, Kind.FIFO):
+            raise InvalidEntry(f"'{entry.path}' is a {entry.kind.value}, which Windows does not have")
         folder = self._folder(entry.path.rpartition("/")[0], entry)
         path = f"{folder}{entry.path.rpartition('/')[2]}"
         self._put(replace(entry, path=path))

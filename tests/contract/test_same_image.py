@@ -6,6 +6,7 @@ import gzip
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,10 @@ ADD archive.tar /unpacked/
 ADD archive.tar.gz /compressed
 ADD web/a.txt /added
 COPY archive.tar /kept.tar
+""",
+    "devices and hard links in archives": """\
+FROM scratch
+ADD special.tar /all/
 """,
     "over a base": """\
 FROM {base}
@@ -174,6 +179,7 @@ def shop(tmp_path: Path, registry: Registry) -> Workshop:
     )
     made.write("archive.tar", content)
     made.write("archive.tar.gz", gzip.compress(content, mtime=0))
+    made.write("special.tar", _special())
     held = {"bin/sh": busybox(), "etc/conf": b"conf"}
     env = ("PATH=/bin", "FROM_BASE=1")
     base, onbuild = f"{registry.host}/base:v1", f"{registry.host}/onbuild:v1"
@@ -191,6 +197,21 @@ def shop(tmp_path: Path, registry: Registry) -> Workshop:
     # The tag moves; nobody is to follow it.
     push_image(base, "linux/amd64", {"etc/conf": b"moved"}, env=env, folders=True)
     return made
+
+
+def _special(*more: tuple[str, dict[str, Any], bytes]) -> bytes:
+    link = {"type": tarfile.LNKTYPE, "linkname": "d/f"}
+    return tar(
+        ("d/", {"type": tarfile.DIRTYPE, "mode": 0o755}, b""),
+        ("d/null", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3, "mode": 0o666}, b""),
+        ("d/disk", {"type": tarfile.BLKTYPE, "devmajor": 8, "devminor": 300, "mode": 0o660, "gid": 6}, b""),
+        ("d/pipe", {"type": tarfile.FIFOTYPE, "mode": 0o600, "uid": 5}, b""),
+        ("d/f", {"uid": 7, "gid": 8, "mode": 0o640}, b"f"),
+        ("d/g", link | {"uid": 7, "gid": 8, "mode": 0o600}, b""),
+        ("d/h", link | {"uid": 9, "gid": 8, "mode": 0o4755}, b""),
+        ("d/l", {"type": tarfile.SYMTYPE, "linkname": "nowhere"}, b""),
+        *more,
+    )
 
 
 def text_of(text: str, shop: Workshop) -> str:
@@ -224,6 +245,19 @@ def test_files_and_config_are_those_of_the_embedded_engine(
     assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
     own = BUILDAH.get(name, {}) if other == "podman" else {}
     assert config_of(shop.output) == config_of(tmp_path / "ours.tar") | own
+
+
+def test_buildkit_copies_devices_and_links_links_as_the_embedded_engine(
+    shop: Workshop, buildx_environment: dict[str, str], tmp_path: Path
+):
+    """Buildah links no link that leads nowhere; older BuildKits copy devices as files, and know no owner of archives."""
+    shop.write("special.tar", _special(("d/m", {"type": tarfile.LNKTYPE, "linkname": "d/l", "uid": 4}, b"")))
+    text = "FROM scratch AS one\nADD special.tar /\nFROM scratch\nCOPY --from=one /d/null /d/pipe /c/\n"
+    text += "ADD special.tar /\nADD --chown=3:4 special.tar /owned/\n"
+    plan = shop.plan(text, epoch=1_700_000_000)
+    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
+    BuildxEngine(given(shop, buildx_environment)).build(plan, shop.output)
+    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
 
 
 # With BUILDAH_ISOLATION=chroot, which needs no runtime, the places of its mounts stay where the base has none.

@@ -22,6 +22,7 @@ from multiarch.engine.reading.tree import CannotCopy, Content, Node
 from multiarch.layer import Kind
 
 _XATTR = "SCHILY.xattr."
+_SPECIAL = {tarfile.CHRTYPE: Kind.CHARACTER, tarfile.BLKTYPE: Kind.BLOCK, tarfile.FIFOTYPE: Kind.FIFO}
 _DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError)
 
 
@@ -58,17 +59,16 @@ class TarContents:
             return False
 
     def node(self, path: str, member: tarfile.TarInfo) -> Node | None:
-        """A member that is a file, folder or symbolic link, with its extended attributes; None for anything else."""
+        """A member as it stands there, with its extended attributes; None for a hard link, and what no system knows."""
         mode = member.mode & 0o7777
-        records = tuple(
-            (name, value.encode("utf-8", "surrogateescape"))
-            for name, value in sorted(member.pax_headers.items())
-            if name.startswith(_XATTR)
-        )
+        records = attributes(member)
         if member.isdir():
             return Node(Kind.DIRECTORY, mode, member.uid, member.gid, records=records)
         if member.issym():
             return Node(Kind.SYMLINK, 0o777, member.uid, member.gid, member.linkname, records=records)
+        if member.type in _SPECIAL:
+            device = (0, 0) if member.isfifo() else (member.devmajor, member.devminor)
+            return Node(_SPECIAL[member.type], mode, member.uid, member.gid, records=records, device=device)
         if not member.isreg():
             return None
         if member.issparse():
@@ -94,6 +94,15 @@ class TarContents:
                 shutil.copyfileobj(stream, plain, BLOCK)
             self._plain = plain
         return io.BufferedReader(_Window(self._plain, offset, size), BLOCK)
+
+
+def attributes(member: tarfile.TarInfo) -> tuple[tuple[str, bytes], ...]:
+    """The extended attributes of a member, as PAX records, by name."""
+    return tuple(
+        (name, value.encode("utf-8", "surrogateescape"))
+        for name, value in sorted(member.pax_headers.items())
+        if name.startswith(_XATTR)
+    )
 
 
 class _Window(io.RawIOBase):

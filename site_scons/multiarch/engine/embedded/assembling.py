@@ -105,7 +105,7 @@ def _key(names: Names, epoch: int, *, on_windows: bool) -> str:
             node.mode,
             node.uid,
             node.gid,
-            node.target,
+            node.target if node.device == (0, 0) else list(node.device),
             "" if node.content is None else node.content.key(),
             [(name, value.hex()) for name, value in node.records],
         )

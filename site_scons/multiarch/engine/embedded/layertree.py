@@ -95,7 +95,7 @@ class BaseTree:
 
 
 def _keep(added: dict[str, Node], path: str, node: Node | None) -> None:
-    if node is not None:  # devices and pipes: nothing that COPY could take
+    if node is not None:  # what no system knows is nothing that COPY could take
         added.pop(path, None)
         added[path] = node
 

@@ -36,9 +36,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What stands under a name: a file (with content), a folder or a symbolic link (with target).
+    """What stands under a name: a file (with content), a folder, a symbolic link (with target), a device or a pipe.
 
-    `records` are the PAX records that an archive or base layer had for it (extended attributes).
+    `records` are the PAX records that an archive or base layer had for it (extended attributes). `device` are the
+    major and minor number of a device.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ class Node:
     target: str = ""
     content: Content | None = None
     records: tuple[tuple[str, bytes], ...] = ()
+    device: tuple[int, int] = (0, 0)
 
     @property
     def is_directory(self) -> bool:
@@ -59,7 +61,7 @@ class Node:
         content = self.content
         size, opener, origin = (0, None, "") if content is None else (content.size, content.open, content.origin)
         return Entry(
-            path, self.kind, self.mode, self.uid, self.gid, size, self.target, opener, self.records, origin
+            path, self.kind, self.mode, self.uid, self.gid, size, self.target, opener, self.records, origin, self.device
         )  # fmt: skip
 
 
