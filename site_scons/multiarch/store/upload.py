@@ -26,6 +26,7 @@ from multiarch.store.served import check_digest
 
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})\Z")
 _NOT_FOUND, _RANGE_WRONG = 404, 416
+_MISCOUNTED = (400, _NOT_FOUND, _RANGE_WRONG)
 _COMMIT_S = 300.0  # a registry hashes or copies the whole blob before it answers the last PUT
 _KEPT_S = 7 * 86_400.0
 _TOO_OFTEN = 3
@@ -107,6 +108,7 @@ class Upload:
         self._offset = 0
         self._doubtful = False
         self._restarts = 0
+        self._odd = False  # whether the registry's Range contradicts what it took
         self._kept = None if self._whole else self._session_file(transport.settings.sessions)
 
     def run(self) -> None:
@@ -167,17 +169,18 @@ class Upload:
         answer = self._transport.ask(request)
         if not answer.fine:
             # Some take no chunks, or not of this size; the way in one piece is open with every registry.
-            self._whole = answer.status not in (_NOT_FOUND, _RANGE_WRONG)
+            expired = answer.status == _NOT_FOUND or (answer.status == _RANGE_WRONG and offset > 0)
+            self._whole = self._odd or not expired
             raise self._lost()
         self._take_location(answer, request)
         held = _held(answer)
-        self._offset = offset + length if held is None else held
-        if self._offset <= offset or self._offset > offset + length:
-            raise self._lost()
+        self._odd = self._odd or held not in (None, offset + length)
+        # It took the chunk; a Range that says nothing of the kind is an old one, or counts otherwise.
+        self._offset = held if held is not None and offset < held < offset + length else offset + length
 
     def _commit(self) -> None:
         location = self._location or ""
-        glue = "&" if urllib.parse.urlsplit(location).query else "?"
+        glue = "&" if "?" in location else "?"
         url = f"{location}{glue}{urllib.parse.urlencode({'digest': str(self._descriptor.digest)})}"
         headers = (("Content-Type", _BYTES),)
         if self._whole:
@@ -186,6 +189,9 @@ class Upload:
         else:
             request = self._request("PUT", url, headers=headers, body=io.BytesIO, length=0)
         answer = self._transport.ask(request)
+        if self._odd and not self._whole and answer.status in _MISCOUNTED:
+            self._whole = True
+            raise self._lost()
         self._check_session(answer, request)
         check_digest(answer, self._descriptor.digest, where=request.name)
         self._forget()
@@ -197,7 +203,8 @@ class Upload:
             return
         request = self._request("GET", self._location)
         answer = self._transport.ask(request)
-        self._check_session(answer, request)
+        if not answer.fine:  # not every registry can tell
+            raise self._lost()
         self._take_location(answer, request)
         self._offset = _held(answer) or 0
         if self._offset > self._descriptor.size:

@@ -2,6 +2,7 @@
 
 It knows requests, not images. The rooms, from the bottom up; urllib3 is imported by `wire`, at the first request:
 
+    complaint  what a server says in the body of a refusal
     failures   what goes wrong, in words
     hosts      who may be insecure, who is behind a proxy, whose certificates count
     challenge  what a 401 demands; scopes
@@ -17,6 +18,7 @@ from multiarch.store.http.exchange import Answer, Request, Settings
 from multiarch.store.http.failures import (
     AnswerTooLarge,
     Cancelled,
+    Forbidden,
     RegistryFailed,
     RegistryRefused,
     TooManyRequests,
@@ -31,6 +33,7 @@ __all__ = [
     "Answer",
     "AnswerTooLarge",
     "Cancelled",
+    "Forbidden",
     "RegistryFailed",
     "RegistryRefused",
     "Request",

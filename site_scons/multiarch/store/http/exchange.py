@@ -117,6 +117,24 @@ class Answer:
         return url if port != 0 else None
 
     @property
+    def length(self) -> int | None:
+        """Content-Length as the size of the content; None where it is absent or that of a compressed form."""
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isdecimal() and "Content-Encoding" not in self.headers else None
+
+    @property
     def location(self) -> str | None:
         """The Location header, made absolute; None when there is none or it is no URL."""
         return self.linked(self.headers.get("Location"))
+
+
+def decoded(headers: Mapping[str, str], content: bytes, bound: int) -> bytes:
+    """A short body without the compression that some servers add unasked; at most one byte above `bound`."""
+    if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip"):
+        return content
+    import zlib
+
+    try:
+        return zlib.decompressobj(31).decompress(content, bound + 1)
+    except zlib.error:
+        return content

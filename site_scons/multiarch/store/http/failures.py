@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from multiarch.errors import MultiarchError
+from multiarch.store.http.complaint import hint_for
 
 
 class Cancelled(MultiarchError):
@@ -74,6 +75,10 @@ class Unauthorized(MultiarchError):
     """401 or 403: nobody knows us there, or we may not do this."""
 
 
+class Forbidden(Unauthorized):
+    """403: a HEAD is answered so by some for what a GET is not, or for what is not there."""
+
+
 class RegistryRefused(MultiarchError):
     """Another 4xx answer: the registry does not want what it was asked for."""
 
@@ -92,22 +97,31 @@ def unauthorized(
     source: str | None,
     trouble: str | None,
     area: str = "",
+    forbidden: bool = False,
 ) -> Unauthorized:
-    """The error for a 401 or 403 in words: who may not do what, who said so, and as whom we asked.
+    """The error for a 401 or, when `forbidden`, a 403 in words: who may not do what, who said so, as whom we asked.
 
     `realm` is where a registry's tokens come from; `area` is the name that one with Basic gives itself.
     """
+    kind = Forbidden if forbidden else Unauthorized
     asked = f"; its tokens come from {realm}" if realm else f"; its realm is '{area}'" if area else ""
     if source is not None:
         who = f"the credentials are those of {source}"
-        hint = f"they may be wrong, expired or not allowed to {action}; log in anew with: docker login {registry}"
+        if forbidden and action == "push":
+            absent = ", or the repository (or its project) has to be made there first"
+        else:
+            absent = ""
+        hint = (
+            f"they may be wrong, expired or not allowed to {action}{absent}; log in anew with: docker login {registry}"
+        )
     elif trouble is not None:
         who = f"no credentials, as {trouble}"
         hint = f"mend or remove that helper, or log in with: docker login {registry}"
     else:
         who = f"no credentials for {registry} were found"
         hint = f"log in with: docker login {registry}"
-    return Unauthorized(f"not allowed to {action} ({complaint}{asked}); {who}", where=name, hint=hint)
+    hint = hint_for(0, complaint, "") or hint
+    return kind(f"not allowed to {action} ({complaint}{asked}); {who}", where=name, hint=hint)
 
 
 def retry_after(header: str | None) -> float | None:

@@ -17,6 +17,7 @@ from multiarch.errors import MultiarchError
 from multiarch.record import dataclass
 from multiarch.store.auth import Credential, Credentials
 from multiarch.store.http.challenge import Challenge, Wish, covers, join_scopes
+from multiarch.store.http.complaint import complaint
 
 Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, bytes]]
 """Method, URL, headers, body to status and bounded content; raises what the transport raises."""
@@ -24,6 +25,7 @@ Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, byte
 _LIFETIME_S = 60.0  # of a token that does not say (token.md, "expires_in")
 _MARGIN_S = 10.0
 _REFUSED = 400
+_SHOWN = 400
 _SAFE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -50,6 +52,7 @@ class Authorizations:
         self._challenges: dict[str, Challenge] = {}
         self._tokens: defaultdict[str, list[_Token]] = defaultdict(list)
         self._secrets: set[str] = set()
+        self._refusals: dict[str, str] = {}
 
     def held(self, wish: Wish) -> str | None:
         """The header to send with the first try; None while the host has not said that it wants one."""
@@ -81,6 +84,9 @@ class Authorizations:
         """For error texts: the realm, where the credential came from, why a helper failed; each None when not so."""
         challenge = self._challenges.get(wish.registry)
         realm = None if challenge is None or challenge.scheme == "basic" else public_url(challenge.parameter("realm"))
+        said = self._refusals.get(wish.registry)
+        if realm and said:
+            realm += f", which says {said}"
         credential = self._credentials.find(wish.registry, wish.repository)
         return realm, None if credential is None else credential.source, self._credentials.trouble(wish.registry)
 
@@ -91,6 +97,13 @@ class Authorizations:
         for secret in secrets:
             text = text.replace(secret, "***")
         return text
+
+    def complaint(self, status: int, content: bytes) -> str:
+        """What a refusal says, without secrets, fit to be shown."""
+        # Secrets go first: one that is cut in two would not be found.
+        raw = self.conceal(content.decode("utf-8", "replace"))
+        text = self.conceal(complaint(status, raw.encode()))[:_SHOWN]  # again, as JSON may have escaped one
+        return "".join(character if character.isprintable() else " " for character in text).strip()
 
     def _find(self, wish: Wish) -> Credential | None:
         credential = self._credentials.find(wish.registry, wish.repository)
@@ -125,10 +138,11 @@ class Authorizations:
         if credential is not None and credential.registry_token and _SAFE.fullmatch(credential.registry_token):
             return f"Bearer {credential.registry_token}"
         asked = join_scopes((*needs, *wish.likes))
-        token = self._fetch_token(challenge, asked, credential)
+        self._refusals.pop(wish.registry, None)
+        token = self._fetch_token(wish, challenge, asked, credential)
         if token is None and asked != needs:  # some services refuse everything for one scope that they refuse
             asked = needs
-            token = self._fetch_token(challenge, asked, credential)
+            token = self._fetch_token(wish, challenge, asked, credential)
         if token is None:
             return None
         text, lifetime = token
@@ -140,7 +154,7 @@ class Authorizations:
         return made.authorization
 
     def _fetch_token(
-        self, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
+        self, wish: Wish, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
     ) -> tuple[str, float] | None:
         """Token and lifetime in seconds; None when the service refuses."""
         realm = self._realm(challenge)
@@ -158,14 +172,16 @@ class Authorizations:
             glue = "&" if "?" in realm else "?"
             status, content = self._fetch("GET", f"{realm}{glue}{query}", headers, b"")
         if status >= _REFUSED:
+            said = self.complaint(status, content)
+            if said != str(status):
+                self._refusals[wish.registry] = said
             return None
         where = public_url(realm)
         document = Document.parse(content, where=where)
         text = document.text("token") or document.required("access_token")
         if not _SAFE.fullmatch(text):
             raise InvalidDocument("the token holds characters that no header may hold", where=where)
-        lifetime = document.integer("expires_in")
-        return text, _LIFETIME_S if lifetime is None else float(lifetime)
+        return text, _lifetime(document)
 
     def _realm(self, challenge: Challenge) -> str:
         realm = challenge.parameter("realm")
@@ -182,6 +198,15 @@ class Authorizations:
                 hint=f"if that is meant: INSECURE={parts.netloc}",
             )
         return realm
+
+
+def _lifetime(document: Document) -> float:
+    """Seconds, which some services write as a text."""
+    value = document.members.get("expires_in")
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return float(value[:9])
+    seconds = document.integer("expires_in")
+    return _LIFETIME_S if seconds is None else float(seconds)
 
 
 def public_url(url: str) -> str:

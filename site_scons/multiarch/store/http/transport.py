@@ -13,11 +13,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
-from multiarch.document import Document, InvalidDocument
 from multiarch.errors import MultiarchError
 from multiarch.record import dataclass, field
 from multiarch.store.auth import Credentials
 from multiarch.store.http.challenge import parse_challenges
+from multiarch.store.http.complaint import hint_for
 from multiarch.store.http.exchange import Answer, Request, Settings
 from multiarch.store.http.failures import (
     Cancelled,
@@ -31,15 +31,15 @@ from multiarch.store.http.failures import (
     retry_after,
     unauthorized,
 )
+from multiarch.store.http.hosts import split_host
 from multiarch.store.http.tokens import Authorizations, public_url
 from multiarch.store.http.wire import Outgoing, Wire
 
 _T = TypeVar("_T")
 _REDIRECTS = 5
 _POLL_S = 0.2
-_SHOWN = 400
 _GIVEN_UP_S = 60.0
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_LARGE, _TOO_MANY = 400, 401, 403, 408, 413, 429
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 400, 401, 403, 408, 429
 _FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
 _READS = ("GET", "HEAD")
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
@@ -122,13 +122,9 @@ class Transport:
         if _origin(answer.url) != _origin(self._absolute(self._host(request.registry), request.url)):
             what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
             return RegistryRefused(what, where=request.name)
-        hint = (
-            "a proxy before it limits what it takes (nginx: client_max_body_size)"
-            if answer.status == _TOO_LARGE
-            else None
-        )
-        what = f"the registry refused to {request.action}: {self._complaint(answer)}"
-        return RegistryRefused(what, where=request.name, hint=hint)
+        said = self._complaint(answer)
+        hint = hint_for(answer.status, said, request.action)
+        return RegistryRefused(f"the registry refused to {request.action}: {said}", where=request.name, hint=hint)
 
     @contextlib.contextmanager
     def uploading(self, registry: str) -> Iterator[None]:
@@ -233,6 +229,7 @@ class Transport:
                 source=source,
                 trouble=trouble,
                 area=_area(answer),
+                forbidden=answer.status == _FORBIDDEN,
             )
 
     def _transient(self, answer: Answer, who: str, where: str) -> Transient:
@@ -240,23 +237,14 @@ class Transport:
         if answer.status == _TOO_MANY:
             wait = f" and to wait {pause:.0f} s" if pause else ""
             hint = f"wait, or log in: docker login {where.partition('/')[0]}"
-            return TooManyRequests(
-                f"{who} says there are too many requests (429){wait}", where=where, hint=hint, pause=pause
-            )
+            said = self._complaint(answer).removeprefix(str(_TOO_MANY)).strip()
+            what = f"{who} says there are too many requests (429){wait}{said and f': {said}'}"
+            return TooManyRequests(what, where=where, hint=hint, pause=pause)
         return RegistryFailed(f"{who} failed: {self._complaint(answer)}", where=where, pause=pause)
 
     def _complaint(self, answer: Answer) -> str:
-        """Status, code and message of an error answer (distribution spec 1.1, "Error Codes"), made fit to be shown."""
-        text = str(answer.status)
-        try:
-            errors = Document.parse(answer.content, where="").objects("errors")
-            if errors:
-                text += " " + ": ".join(part for key in ("code", "message") if (part := errors[0].text(key)))
-        except InvalidDocument:
-            pass
-        # Secrets go first: one that is cut in two would not be found.
-        text = self._authorizations.conceal(text)[:_SHOWN]
-        return "".join(character if character.isprintable() else " " for character in text).strip()
+        """What an error answer says, made fit to be shown."""
+        return self._authorizations.complaint(answer.status, answer.content)
 
     def _pause(self, count: int, error: Transient) -> float | None:
         longest = self.settings.longest_pause
@@ -301,7 +289,8 @@ class Transport:
                 answer = self._send(request, url, headers)
             if not _redirected(request, answer):
                 return answer
-            url = self._checked(request, answer.location, shown=answer.headers["Location"])
+            target = answer.location
+            url = self._checked(request, target and self._absolute(host, target), shown=answer.headers["Location"])
             answer = None
         raise RegistryRefused(f"the registry redirects more than {_REDIRECTS} times", where=request.name)
 
@@ -312,7 +301,10 @@ class Transport:
             raise RegistryRefused(f"the registry sends us to no usable URL: {public_url(shown)}", where=request.name)
         if parts.scheme == "http" and not self.settings.may_be_plain(parts.netloc):
             what = f"the registry sends us over plain HTTP: {public_url(shown)}"
-            raise RegistryRefused(what, where=request.name, hint=f"if that is meant: INSECURE={parts.netloc}")
+            hint = f"if that is meant: INSECURE={parts.netloc}"
+            if parts.hostname == split_host(self._host(request.registry).netloc)[0]:
+                hint = "the proxy before it has to pass on the headers Host and X-Forwarded-Proto as it got them"
+            raise RegistryRefused(what, where=request.name, hint=hint)
         return url
 
     def _speculate(self, host: _Host, request: Request) -> Answer | None:

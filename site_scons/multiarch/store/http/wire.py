@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from multiarch.document import LIMIT
 from multiarch.errors import MultiarchError
-from multiarch.store.http.exchange import Answer, Settings
+from multiarch.store.http.exchange import Answer, Settings, decoded
 from multiarch.store.http.failures import AnswerTooLarge, Cancelled, Interrupted, Unreachable, UntrustedHost
 from multiarch.store.http.hosts import proxy_for, tls_context
 
@@ -358,6 +358,7 @@ def _receive(response: urllib3.BaseHTTPResponse, url: str, body: Incoming, *, st
         # Until nothing comes: only then does urllib3 tell a body that was cut from one that ended.
         while len(content) <= bound and (block := body.read(bound + 1 - len(content))):
             content += block
+    content = decoded(response.headers, content, bound)
     if fine and len(content) > bound:
         where = urllib.parse.urlsplit(url).netloc
         raise AnswerTooLarge(f"answered with more than {bound} bytes where a manifest was asked for", where=where)

@@ -1,0 +1,42 @@
+"""Answers: their length, their addresses, and bodies that come compressed.
+
+RFC 9110 §8.4 (Content-Encoding), §8.6 (Content-Length), §10.2.2 (Location).
+"""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from multiarch.store.http.exchange import Answer, decoded
+
+
+@pytest.mark.parametrize(
+    ("headers", "length"),
+    [
+        ({"Content-Length": "12"}, 12),
+        ({"Content-Length": "0"}, 0),
+        ({"Content-Length": "-1"}, None),
+        ({}, None),
+        ({"Content-Length": "12", "Content-Encoding": "gzip"}, None),
+    ],
+)
+def test_the_length_is_that_of_the_content(headers: dict[str, str], length: int | None) -> None:
+    assert Answer(200, headers, b"", "https://r.example/").length == length
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", " GZIP "])
+def test_a_compressed_body_is_taken_apart(coding: str) -> None:
+    assert decoded({"Content-Encoding": coding}, gzip.compress(b"{}"), 100) == b"{}"
+
+
+def test_a_compressed_body_is_bounded() -> None:
+    bomb = gzip.compress(bytes(10_000_000))
+    assert len(decoded({"Content-Encoding": "gzip"}, bomb, 1000)) == 1001
+
+
+def test_what_only_says_that_it_is_compressed_is_left_as_it_is() -> None:
+    assert decoded({"Content-Encoding": "gzip"}, b"{}", 100) == b"{}"
+    assert decoded({"Content-Encoding": "br"}, gzip.compress(b"{}"), 100) == gzip.compress(b"{}")
+    assert decoded({}, gzip.compress(b"{}"), 100) == gzip.compress(b"{}")
