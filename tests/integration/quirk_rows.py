@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.parse
 from dataclasses import replace
 
 from integration.quirk_scene import (
@@ -21,6 +22,7 @@ from integration.quirk_scene import (
     located,
     mount,
     nothing_to_strangers,
+    nothing_to_strangers_at_all,
     on,
     one_piece,
     pull,
@@ -31,6 +33,7 @@ from integration.quirk_scene import (
     retag,
     scope_of_the_token,
     sent,
+    sent_to,
     untyped,
 )
 from machines.odd import BASIC, TOKEN, Reply, refusal
@@ -118,6 +121,23 @@ LOCATIONS = (
         error="HOST/team/demo: the registry sends us over plain HTTP: http://127.0.0.1/v2/team/demo/blobs/uploads/session-0\n"
         "  hint: the proxy before it has to pass on the headers Host and X-Forwarded-Proto as it got them",
         tls=True,
+    ),
+    Quirk(
+        "plain HTTP is redirected to HTTPS at another port, for reading and writing",
+        "https://github.com/distribution/distribution/issues/2862",
+        lambda call, _: Reply(308, {"Location": f"{{beside}}{call.path}?{urllib.parse.urlencode(call.query)}"}),
+        beside_tls=True,
+        after=lambda scene: sent_to(scene.beside) == [CHUNK, CHUNK, CHUNK, SIZE - 3 * CHUNK],
+    ),
+    Quirk(
+        "plain HTTP is redirected to HTTPS at another port, which wants a login",
+        "https://github.com/distribution/distribution/issues/2862",
+        lambda call, _: Reply(308, {"Location": f"{{beside}}{call.path}?{urllib.parse.urlencode(call.query)}"}),
+        error="HOST/team/demo: BESIDE, where the registry sent us, answered 401\n"
+        "  hint: if the registry itself has moved there, name that host",
+        beside_tls=True,
+        beside_challenges=ASK_BASIC,
+        after=nothing_to_strangers_at_all,
     ),
     Quirk(
         "Location is missing",
@@ -208,6 +228,16 @@ UPLOADS = (
             instead("GET upload", refusal(404, "BLOB_UPLOAD_INVALID", "blob upload invalid")),
         ),
         after=lambda scene: sent(scene) == [CHUNK, CHUNK, CHUNK, CHUNK, CHUNK, SIZE - 3 * CHUNK],
+    ),
+    Quirk(
+        "ECR: the same, and a session whose Range is old is asked after a cut",
+        "https://github.com/aws/containers-roadmap/issues/2831",
+        both(
+            instead("PATCH", Reply(cut=True), times=1, after=2),
+            on("GET upload", lambda _, reply: reply.but(Range=f"0-{CHUNK - 1}")),
+            ranged(lambda _, __: f"0-{CHUNK - 1}"),
+        ),
+        after=one_piece,
     ),
     Quirk(
         "Artifact Keeper, Pulp: how much a session holds cannot be asked",

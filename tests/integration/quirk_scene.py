@@ -152,6 +152,8 @@ class Quirk:
     challenges: tuple[str, ...] = ()
     login: dict[str, str] | None = None
     tls: bool = False
+    beside_tls: bool = False
+    beside_challenges: tuple[str, ...] = ()
 
 
 def located(shape: str) -> Callable[[Call, Reply], Reply]:
@@ -183,7 +185,11 @@ def labelled(call: Call, reply: Reply) -> Reply:
 
 def sent(scene: Scene) -> list[int]:
     """The sizes of all bodies of the layer's upload."""
-    calls = [call for call in scene.registry.calls if call.kind in ("PATCH", "PUT blob")]
+    return sent_to(scene.registry)
+
+
+def sent_to(registry: OddRegistry) -> list[int]:
+    calls = [call for call in registry.calls if call.kind in ("PATCH", "PUT blob")]
     return [len(call.body) for call in calls if call.body not in (b"", CONFIG_BYTES)]
 
 
@@ -198,6 +204,10 @@ def one_piece(scene: Scene) -> bool:
 def nothing_to_strangers(scene: Scene) -> bool:
     ours = {call.authorization for call in scene.registry.calls}
     return {call.authorization for call in scene.beside.calls} == {None} and BASIC in ours
+
+
+def nothing_to_strangers_at_all(scene: Scene) -> bool:
+    return {call.authorization for call in scene.beside.calls} == {None}
 
 
 def scope_of_the_token(scene: Scene) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,15 +40,10 @@ def context(authority: Path) -> ssl.SSLContext:
     return made
 
 
-@pytest.fixture
-def beside() -> Iterator[OddRegistry]:
-    with OddRegistry() as made:
-        made.bend = lambda call, usual: Reply(403) if call.query.get("signed", call.method) != call.method else usual()
-        yield made
-
-
 def scene_of(quirk: Quirk, registry: OddRegistry, beside: OddRegistry, authority: Path) -> Scene:
     beside.state = registry.state
+    beside.challenges = quirk.beside_challenges
+    beside.bend = lambda call, usual: Reply(403) if call.query.get("signed", call.method) != call.method else usual()
     registry.challenges = quirk.challenges
 
     def bend(call: Call, usual: Callable[[], Reply]) -> Reply:
@@ -64,10 +59,9 @@ def scene_of(quirk: Quirk, registry: OddRegistry, beside: OddRegistry, authority
 
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=[quirk.name for quirk in QUIRKS])
-def test_a_registry_with_a_quirk_is_used_or_refused_in_one_error(
-    quirk: Quirk, beside: OddRegistry, authority: Path
-) -> None:
-    with OddRegistry(tls=context(authority) if quirk.tls else None) as registry:
+def test_a_registry_with_a_quirk_is_used_or_refused_in_one_error(quirk: Quirk, authority: Path) -> None:
+    other = OddRegistry(tls=context(authority) if quirk.beside_tls else None)
+    with OddRegistry(tls=context(authority) if quirk.tls else None) as registry, other as beside:
         scene = scene_of(quirk, registry, beside, authority)
         if quirk.error is None:
             quirk.act(scene)

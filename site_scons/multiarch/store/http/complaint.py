@@ -12,7 +12,7 @@ _PLAIN = 200
 
 def complaint(status: int, content: bytes) -> str:
     """Status, code, message and detail. Markup is left out; what is no JSON is shown to the end of its first line."""
-    said = _said(content)
+    said = _said(content).removeprefix(str(status)).strip()
     return f"{status} {said}" if said else str(status)
 
 

@@ -121,7 +121,8 @@ class Transport:
         """The error for an answer that is no success, in the registry's own words."""
         if _origin(answer.url) != _origin(self._absolute(self._host(request.registry), request.url)):
             what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
-            return RegistryRefused(what, where=request.name)
+            hint = "if the registry itself has moved there, name that host" if answer.status == _UNAUTHORIZED else None
+            return RegistryRefused(what, where=request.name, hint=hint)
         said = self._complaint(answer)
         hint = hint_for(answer.status, said, request.action)
         return RegistryRefused(f"the registry refused to {request.action}: {said}", where=request.name, hint=hint)

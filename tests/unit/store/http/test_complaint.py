@@ -45,6 +45,7 @@ def test_markup_and_bytes_that_are_no_text_are_left_out() -> None:
     assert complaint(502, b"  <!DOCTYPE html><html>") == "502"
     assert complaint(502, bytes(range(128, 200))) == "502"
     assert complaint(502, b"bad gateway\nmore") == "502 bad gateway"
+    assert complaint(502, b"502 Bad Gateway\r\n") == "502 Bad Gateway"
     assert complaint(502, b"a" * 9000) == "502 " + "a" * 200
 
 
