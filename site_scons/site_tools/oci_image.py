@@ -7,7 +7,7 @@ import platform as platform_of_host
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.engine import AUTO, BuildPlan, Engine
+from multiarch.engine import AUTO, BuildPlan, Engine, NamedContext
 from multiarch.engine.glance import Reached
 from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
@@ -158,6 +158,7 @@ def image(
     ssh: Any = (),
     network: str = "",
     rebase: bool | None = None,
+    contexts: Any = (),
 ) -> Any:
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
 
@@ -165,7 +166,8 @@ def image(
     machine; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is the address or the context
     of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets` (`id=token,src=file`) and `ssh`
     (`default`) are for RUN, and no part of what is remembered; `network` (`none`, `host`) is what RUN may reach.
-    `rebase=False`: the engine builds it, too, when nothing but the base changed; by default REBASE says it.
+    `rebase=False`: the engine builds it, too, when nothing but the base changed; by default REBASE says it. `contexts`
+    say what names in the Dockerfile mean: folders, from the SConstruct's, or images (`docker-image://ref`).
     """
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, files(env, contents))
@@ -191,6 +193,7 @@ def image(
         secrets=tuple(map(str, env.Flatten([secrets]))),
         ssh=tuple(map(str, env.Flatten([ssh]))),
         network=network,
+        contexts=_contexts(env, run, dict(contexts)),
     )
     run.hide(nodes)
     attributes = nodes[0].attributes
@@ -203,6 +206,19 @@ def image(
     attributes.generated = lambda: scan(nodes[0], env)
     declare(env, nodes, lambda: facts(run, nodes[0]), str(nodes[0]).replace(os.sep, "/"), lambda: unkept(run, nodes[0]))
     return nodes
+
+
+def _contexts(env: Any, run: Run, given: dict[str, Any]) -> tuple[NamedContext, ...]:
+    """The named contexts, as they are given: texts with variables, or nodes of folders. Raises InvalidContext."""
+    if not given:
+        return ()
+    from multiarch.engine.reading.named import named_contexts
+
+    texts = {
+        name: each.get_abspath() if hasattr(each, "get_abspath") else expanded(env, str(each)).removeprefix("#/")
+        for name, each in given.items()
+    }
+    return named_contexts(texts, run.root)
 
 
 def scan(node: Any, env: Any) -> list[Any]:

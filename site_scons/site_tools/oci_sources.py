@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import SCons.Node.FS
 
+from multiarch.record import replace
+
+if TYPE_CHECKING:
+    from multiarch.engine import BuildPlan
+
 
 def generated(env: Any, reached: Any, target: Any) -> list[Any]:
-    """The nodes of generated files that a COPY or ADD takes, sorted by path; `reached` is the Dockerfile's inputs."""
-    paths, nodes = env["MULTIARCH_RUN"].once("generated", lambda: _all(env))
+    """The nodes of generated files that a COPY or ADD takes, by path; `reached` is the Dockerfile's inputs."""
+    run = env["MULTIARCH_RUN"]
+    found = _taken(run.once("generated", lambda: _all(env.Dir("#"), run.hidden)), reached, target)
+    for named in reached.named:
+        there = run.once(("generated", named.folder), partial(_named, env, named.folder, target.attributes.plan))
+        found += [node for node in _taken(there, named.inputs, target) if node not in found]
+    return found
+
+
+def _named(env: Any, folder: Path, plan: BuildPlan) -> tuple[list[str], dict[str, Any]]:
+    from multiarch.engine.reading.named import hidden_in
+
+    return _all(env.fs.Dir(str(folder)), hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].hidden)))
+
+
+def _taken(there: tuple[list[str], dict[str, Any]], reached: Any, target: Any) -> list[Any]:
+    paths, nodes = there
     found = {}
     for pattern in reached.wanted:
         prefix = _fixed(pattern)
@@ -29,9 +51,9 @@ def _fixed(pattern: str) -> str:
     return next((pattern[:i] for i, letter in enumerate(pattern) if letter in "*?[\\"), pattern)
 
 
-def _all(env: Any) -> tuple[list[str], dict[str, Any]]:
-    """Every file of the tree that has a builder, by its path; taken once, when the whole SConstruct has been read."""
-    nodes = dict(_below(env.Dir("#"), "", env["MULTIARCH_RUN"].hidden))
+def _all(folder: Any, hidden: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
+    """Every file below a folder that has a builder, by its path; taken once, when the SConstruct has been read."""
+    nodes = dict(_below(folder, "", hidden))
     return sorted(nodes), nodes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from machines.bases import push_image, store_of
 from machines.builders import busybox
 from machines.registry import Registry
 from multiarch.config import ImageConfig
-from multiarch.engine import Base, Engine, EngineUnavailable
+from multiarch.engine import Base, Engine, EngineUnavailable, NamedContext
 from multiarch.engine.buildx import BuildxEngine
 from multiarch.engine.docker import DockerEngine
 from multiarch.engine.embedded import EmbeddedEngine
@@ -23,6 +24,7 @@ from multiarch.engine.handing import EngineFailed, Programs
 from multiarch.engine.handing.surroundings import Surroundings
 from multiarch.engine.podman import PodmanEngine
 from multiarch.engine.reading import Reader
+from multiarch.engine.reading.named import named_contexts
 from multiarch.store.archive import Archive
 from workshop import AMD64, Workshop, tar
 
@@ -258,6 +260,128 @@ def test_buildkit_copies_devices_and_links_links_as_the_embedded_engine(
     EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
     BuildxEngine(given(shop, buildx_environment)).build(plan, shop.output)
     assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
+
+
+# {base} again; `lib` is a folder, `mirror` is {base}, and so is the image `nowhere.invalid/x`; `replaced` is `lib`, too.
+NAMED = {
+    "copies": """\
+FROM nowhere.invalid/x AS replaced
+RUN boom
+FROM mirror AS two
+COPY --from=lib /deep /deep
+COPY --from=replaced /a.txt /replaced.txt
+COPY --from=0 /deep/b* /by-number/
+FROM none AS from-nothing
+COPY web /web
+FROM mirror:latest
+COPY --from=from-nothing /web /web
+COPY --from=lib . /all/
+COPY --from=nowhere.invalid/x:latest /etc/conf /conf
+COPY --from=two /deep /two
+""",
+    "onbuild": """\
+FROM {onbuild}
+COPY --from=lib a.txt /
+""",
+    "a folder as a base": """\
+FROM lib AS one
+COPY web/a.txt /deep/
+ENV A=1
+FROM one
+COPY --from=one /deep/a.txt /b
+""",
+    "over a replaced stage": """\
+FROM {base} AS replaced
+ENV GONE=1
+FROM replaced
+COPY web/a.txt /deep/
+WORKDIR below
+ENV A=1
+""",
+    "over a stage replaced by an image": """\
+FROM scratch AS mirror
+ENV GONE=1
+FROM mirror
+COPY web/a.txt /deep/
+""",
+    "a replaced target": """\
+FROM {base} AS replaced
+ENV GONE=1
+""",
+    "a target replaced by an image": """\
+FROM scratch AS mirror
+ENV GONE=1
+""",
+}
+NOT_NAMED = {
+    ("docker", "copies"),  # no buildx, no named contexts: refused
+    ("docker", "onbuild"),
+    *((other, name) for other in ("podman", "docker") for name in ("a folder as a base", "over a replaced stage")),
+    *((other, "a replaced target") for other in ("podman", "docker")),
+}
+
+
+@pytest.fixture
+def named(shop: Workshop) -> tuple[NamedContext, ...]:
+    """Return named contexts, of which one has an .dockerignore of its own."""
+    lib = Workshop(shop.folder.parent / "lib")
+    lib.folder.mkdir()
+    for path in ("a.txt", "left.txt", "deep/b.txt", "deep/left.txt", "deep/below/c"):
+        lib.write(path, f"lib {path}")
+    lib.write("run", "#!/bin/sh\n", mode=0o755)
+    lib.write(".dockerignore", "**/left.txt\n")
+    (lib.folder / "link").symlink_to("a.txt")
+    given = dict.fromkeys(("lib", "replaced"), "../lib")
+    given |= dict.fromkeys(("mirror", "nowhere.invalid/x"), f"docker-image://{shop.bases[0].name}")
+    return named_contexts(given | {"none": "docker-image://scratch"}, shop.folder)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("other", OTHERS)
+def test_named_contexts_mean_the_same_to_every_engine(  # noqa: PLR0917  # fixtures
+    shop: Workshop,
+    named: tuple[NamedContext, ...],
+    other: str,
+    name: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+):
+    plan = shop.plan(text_of(NAMED[name], shop), epoch=1_700_000_000, contexts=named)
+    engine = OTHERS[other](given(shop, request.getfixturevalue(f"{other}_environment")))
+    if (other, name) in NOT_NAMED:
+        assert engine.refusal(plan) is not None
+        with pytest.raises(EngineUnavailable):
+            engine.build(plan, shop.output)
+        return
+    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
+    engine.build(plan, shop.output)
+    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
+    assert config_of(shop.output) == config_of(tmp_path / "ours.tar")
+
+
+SEEN = b"/m:\na.txt\ndeep\nlink\nrun\n\n/n:\nb.txt\nbelow\n"
+RUNNING_NAMED = """\
+FROM nowhere.invalid/x AS replaced
+FROM mirror
+RUN --mount=from=lib,target=/m --mount=from=replaced,source=deep,target=/n cat /m/a.txt /n/b.txt > /joined; ls /m /n > /seen
+RUN --mount=from=nowhere.invalid/x,target=/m cat /m/etc/conf > /of-image
+"""
+
+
+def test_run_mounts_named_contexts_by_every_engine_that_can(
+    shop: Workshop, named: tuple[NamedContext, ...], request: pytest.FixtureRequest, tmp_path: Path
+):
+    found = {}
+    for name in ("buildx", "podman"):
+        network = "" if name == "podman" else "none"
+        plan = shop.plan(RUNNING_NAMED, epoch=1_700_000_000, network=network, contexts=named)
+        output = tmp_path / f"{name}.tar"
+        OTHERS[name](given(shop, request.getfixturevalue(f"{name}_environment"))).build(plan, output)
+        found[name] = {path: each for path, each in unpacked.of_archive(output).items() if each.kind == "f"}
+    for path in ("joined", "seen", "of-image"):
+        assert found["buildx"][path] == found["podman"][path]
+    assert found["buildx"]["joined"].content == hashlib.sha256(b"lib a.txtlib deep/b.txt").hexdigest()
+    assert found["buildx"]["seen"].content == hashlib.sha256(SEEN).hexdigest()
 
 
 # With BUILDAH_ISOLATION=chroot, which needs no runtime, the places of its mounts stay where the base has none.

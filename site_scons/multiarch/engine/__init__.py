@@ -46,6 +46,19 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedContext:
+    """What a name in a Dockerfile means: the files of a folder (absolute, there or not yet), or an image.
+
+    `name` is as `reading.named` compares names; of `folder` and `image` one is given. An image is a reference, or
+    `scratch`.
+    """
+
+    name: str
+    folder: Path | None = None
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildPlan:
     """Everything that decides the bytes of an image, but for the contents of the files it copies.
 
@@ -56,7 +69,8 @@ class BuildPlan:
     BUILDPLATFORM says to a Dockerfile whose RUNs an engine executes; None: the platform that is built for. `secrets`
     and `ssh` are as the docker CLI writes them (`id=token,src=/run/token`, `id=token,env=TOKEN`; `default`): where
     they are, never what they are, and no part of any signature. `network` is what RUN may reach (`none`, `host`);
-    empty: what the engine gives.
+    empty: what the engine gives. `contexts` are what names mean that a FROM or `--from=` may have; one that the
+    Dockerfile does not name counts for nothing.
     """
 
     platform: Platform
@@ -74,6 +88,7 @@ class BuildPlan:
     secrets: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     network: str = ""
+    contexts: tuple[NamedContext, ...] = ()
 
 
 class Engine(Protocol):

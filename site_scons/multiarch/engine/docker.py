@@ -20,7 +20,7 @@ from multiarch.dockerfile import Add, Command, Copy, Run
 from multiarch.document import Document
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import EngineFailed, Programs, hint_of
-from multiarch.engine.handing.contexts import locked
+from multiarch.engine.handing.contexts import given, locked
 from multiarch.engine.handing.lending import lent
 from multiarch.engine.handing.staging import DOCKERFILE, Staged, staged, write_context
 from multiarch.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
@@ -85,9 +85,13 @@ class DockerEngine:
         if system != plan.platform.os:
             return f"the Docker engine at {self._endpoint.where} makes {system} images"
         try:
-            needed = _needs_buildkit(self._given.reader.recipe(plan), plan)
+            recipe = self._given.reader.recipe(plan)
+            needed = _needs_buildkit(recipe, plan)
         except MultiarchError:
             return None  # `build` says what is wrong with the Dockerfile
+        folder = next((each.name for each in recipe.used if each.folder), None)
+        if folder is not None and not self._plugin():
+            return f"docker without buildx takes no named context ('{folder}')"
         if needed is not None and not self._buildkit(system):
             return f"{needed} needs BuildKit, which neither a docker command line nor docker-py has here"
         return None
@@ -154,7 +158,7 @@ class DockerEngine:
             str(there.dockerfile),
             *flags(settled),
         ]
-        command += lending
+        command += [*given(settled, there), *lending]
         if self._plugin():
             command += ["--provenance=false", "--load"]
         command.append(str(there.context))

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from multiarch.digest import Digest
 from multiarch.document import keyed
-from multiarch.engine import BuildPlan
+from multiarch.engine import BuildPlan, NamedContext
 from multiarch.platform import Platform
 from multiarch.record import dataclass
 
@@ -49,6 +49,17 @@ class Wanted(Protocol):
     def line(self) -> int: ...  # noqa: D102
 
 
+class TakenOf(Protocol):
+    """What a Dockerfile takes of a named context (`reading.NamedInputs`)."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # the class says it
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
+    @property
+    def inputs(self) -> Reached: ...  # noqa: D102
+
+
 class Reached(Protocol):
     """What a Dockerfile takes of its context, and the bases that its target needs (`reading.ContextInputs`)."""
 
@@ -60,6 +71,10 @@ class Reached(Protocol):
     def missing(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def bases(self) -> Sequence[Wanted]: ...  # noqa: D102
+    @property
+    def contexts(self) -> tuple[NamedContext, ...]: ...  # noqa: D102
+    @property
+    def named(self) -> Sequence[TakenOf]: ...  # noqa: D102
 
     def reaches(self, path: str) -> bool:
         """Whether a COPY or ADD would take a file of this path."""
@@ -92,6 +107,8 @@ class Glance:
     files: tuple[Seen, ...]
     bases: tuple[Named, ...]
     missing: tuple[str, ...] = ()
+    contexts: tuple[NamedContext, ...] = ()
+    named: tuple[TakenOf, ...] = ()
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -183,7 +200,12 @@ def _plain(reached: Reached) -> bool:
 
 
 def _key(plan: BuildPlan) -> str | None:
-    """Everything that decides what a Dockerfile takes, but for the files themselves; None for what cannot be read."""
+    """Everything that decides what a Dockerfile takes, but for the files themselves; None for what is asked in full.
+
+    That is what cannot be read, and a Dockerfile with named contexts.
+    """
+    if plan.contexts:
+        return None
     own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
     try:
         read = [plan.file_digest(plan.dockerfile)]

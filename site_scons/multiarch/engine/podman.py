@@ -13,13 +13,14 @@ from pathlib import Path
 from multiarch.descriptor import Descriptor
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import Programs
-from multiarch.engine.handing.contexts import locked
+from multiarch.engine.handing.contexts import given
 from multiarch.engine.handing.lending import lent
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch.engine.harvest.made import of_save
 from multiarch.engine.harvest.normalising import harvest
 from multiarch.engine.reading import Settled
+from multiarch.errors import MultiarchError
 from multiarch.store.http.hosts import is_listed
 
 _NO_WINDOWS = "podman and buildah make no layers that Windows unpacks"
@@ -36,8 +37,9 @@ class PodmanEngine:
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says; asks the program whether it works at all."""
-        if plan.platform.os == "windows":
-            return _NO_WINDOWS
+        refusal = self._lacking(plan)
+        if refusal is not None:
+            return refusal
         found = self._program()
         if found is None:
             return "there is neither podman nor buildah in PATH"
@@ -49,21 +51,35 @@ class PodmanEngine:
         found = self._program()
         if found is None:
             raise EngineUnavailable("there is neither podman nor buildah in PATH", hint="install one of them")
-        if plan.platform.os == "windows":
-            raise EngineUnavailable(_NO_WINDOWS, where=str(plan.dockerfile), hint="ENGINE=embedded or docker may do it")
+        refusal = self._lacking(plan)
+        if refusal is not None:
+            raise EngineUnavailable(refusal, where=str(plan.dockerfile), hint="another ENGINE may do it")
         kind, program = found
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
         lending = lent(plan, self._programs.environment, where=settled.recipe.name, typed=True)
         with staged(settled, self._given.reader) as there, self._named(kind, program) as name:
             self._pull(program, settled)
-            command = [program, *_build(kind), *flags(settled), *locked(settled), *lending, *_places(there, name)]
+            contexts = given(settled, there)
+            command = [program, *_build(kind), *flags(settled), *contexts, *lending, *_places(there, name)]
             self._run(command, settled, f"{kind} build")
             archive = there.scratch / "image.tar"
             self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")
             return harvest(
                 of_save(archive), settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from
             )
+
+    def _lacking(self, plan: BuildPlan) -> str | None:
+        """What of a plan neither Podman nor Buildah can do."""
+        if plan.platform.os == "windows":
+            return _NO_WINDOWS
+        try:
+            recipe = self._given.reader.recipe(plan)
+        except MultiarchError:
+            return None  # `build` says what is wrong with the Dockerfile
+        stages = (recipe.stages[number] for number in recipe.whole)
+        line = next((each.stage.line for each in stages if each.folder is not None), None)
+        return None if line is None else f"{recipe.where(line)}: podman and buildah take no folder for a base"
 
     def _program(self) -> tuple[str, str] | None:
         for kind in ("podman", "buildah"):

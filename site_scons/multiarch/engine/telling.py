@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from multiarch.digest import Digest
 from multiarch.document import keyed
 from multiarch.engine import BuildPlan
@@ -26,13 +28,19 @@ def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str
         "stage": plan.target,
         "SOURCE_DATE_EPOCH": str(plan.epoch),
         "compressor": f"{COMPRESSOR}, {FORMAT}",
-        "missing": ", ".join(inputs.missing),
         "foreign": ", ".join(plan.foreign),
+    }
+    missing = [*inputs.missing, *(f"{each.name}//{path}" for each in inputs.named for path in each.inputs.missing)]
+    values |= {"missing": ", ".join(missing)}
+    values |= {
+        f"context {each.name}": f"docker-image://{each.image}" if each.image else "a folder" for each in inputs.contexts
     }
     values |= {f"build argument {name}": value for name, value in plan.build_args}
     values |= {f"label {name}": value for name, value in plan.labels}
     values |= {_base(plan, base.name, base.platform): str(base.digest) for base in plan.bases}
-    files = {file.path or ".": _told(plan, file) for file in inputs.files}
+    files = {file.path or ".": _told(plan, plan.context, file) for file in inputs.files}
+    for each in inputs.named:  # no path of the context holds two slashes
+        files |= {f"{each.name}//{file.path}": _told(plan, each.folder, file) for file in each.inputs.files}
     recipe = plan.file_digest(plan.dockerfile)
     files[name] = f"{files[name]} {recipe}" if name in files else recipe  # where it is copied, too, its mode counts
     return values, files
@@ -53,11 +61,11 @@ def _base(plan: BuildPlan, name: str, platform: Platform) -> str:
     return f"base {name}" + (f" for {platform}" if platform != plan.platform else "")
 
 
-def _told(plan: BuildPlan, file: Taken) -> str:
+def _told(plan: BuildPlan, folder: Path, file: Taken) -> str:
     content = ""
     if file.what == FILE:
         try:
-            content = plan.file_digest(plan.context / file.path)
+            content = plan.file_digest(folder / file.path)
         except OSError:
             content = "unreadable"  # the build says so
     return " ".join((file.what, "executable" if file.executable else "plain", file.target, content))

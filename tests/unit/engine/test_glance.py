@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.engine import BuildPlan
+from multiarch.engine import BuildPlan, NamedContext
 from multiarch.engine.glance import Glances
 from multiarch.engine.reading import Reader
 from multiarch.platform import Platform
@@ -117,3 +117,10 @@ def test_a_damaged_memory_is_an_empty_one(tree):
     (tree.folder / ".glances").write_text('{"format": "glances 1", "glances": {"x": 3', encoding="utf-8")
     tree.run()
     assert tree.full == 1
+
+
+def test_named_contexts_are_asked_in_full(tree):
+    contexts = (NamedContext("lib", folder=tree.folder),)
+    for _ in range(2):
+        tree.run(replace(tree.plan(), contexts=contexts))
+    assert tree.full == 2

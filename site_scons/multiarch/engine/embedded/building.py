@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from multiarch import windows
 from multiarch.config import ImageConfig
 from multiarch.dockerfile import Add, Cmd, Command, Copy, Run, Workdir
-from multiarch.engine import BuildPlan, UnsupportedInstruction
+from multiarch.engine import NamedContext, UnsupportedInstruction
 from multiarch.engine.embedded import names
 from multiarch.engine.embedded.configuring import begun, executed, is_root, recorded
 from multiarch.engine.embedded.copying import Manner, copy
@@ -18,15 +18,17 @@ from multiarch.engine.embedded.layertree import BaseTree
 from multiarch.engine.embedded.modes import Chmod
 from multiarch.engine.embedded.unpacking import unpack
 from multiarch.engine.reading import drives, sources
-from multiarch.engine.reading.bases import BaseImage, Images, check_platform
+from multiarch.engine.reading.bases import BaseImage, check_platform
 from multiarch.engine.reading.context import Context
-from multiarch.engine.reading.recipe import SCRATCH, PlannedStage, Recipe, Scope, environment
+from multiarch.engine.reading.reader import Settled
+from multiarch.engine.reading.recipe import SCRATCH, PlannedStage, Scope, environment
 from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
 
+OpenContext = Callable[["NamedContext | None"], Context]
 OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
 
 
@@ -71,17 +73,19 @@ def unsupported(command: Command, where: str) -> UnsupportedInstruction | None:
 class Builder:
     """Executes the stages that the target of a recipe needs."""
 
-    def __init__(self, plan: BuildPlan, recipe: Recipe, context: Context, images: Images) -> None:
-        self._plan = plan
-        self._recipe = recipe
-        self._context = context
-        self._images = images
+    def __init__(self, settled: Settled, context: OpenContext) -> None:
+        self._plan = settled.plan
+        self._recipe = settled.recipe
+        self._open = context
+        self._context = context(None)
+        self._folders: dict[str, Context] = {}
+        self._images = settled.images
         self._stages: dict[int, Stage] = {}
         self._trees: dict[tuple[str, Platform], BaseTree] = {}
 
     def target(self) -> Stage:
         """Execute; raises MultiarchError with the line at fault."""
-        for number in self._recipe.needed:
+        for number in self._recipe.whole:
             self._stages[number] = self._executed(number)
         return self._stages[self._recipe.target]
 
@@ -104,10 +108,12 @@ class Builder:
             stage = Stage(replace(below.config, on_build=()), below.tree, below.scope, below.base, below.layers)
         elif planned.on_image:
             stage = self._on_image(planned)
+        elif planned.folder is not None:
+            stage = self._on_folder(planned.folder, planned)
         else:
             config = ImageConfig(self._plan.platform, working_dir="/")
             stage = Stage(config, Overlay(), Scope(self._recipe, {}, config.platform.os), None)
-        config = begun(stage.config)
+        config = stage.config if planned.replaced else begun(stage.config)  # as BuildKit: it is what the context is
         scope = Scope(self._recipe, stage.scope.variables | environment(config.env), config.platform.os)
         return replace(stage, config=config, scope=scope)
 
@@ -120,6 +126,23 @@ class Builder:
         return Stage(
             config, Overlay(self._files(planned.base, planned.platform)), Scope(self._recipe, {}, system), image
         )
+
+    def _on_folder(self, context: NamedContext, planned: PlannedStage) -> Stage:
+        """The files of a folder as one layer, over nothing."""
+        layer = Overlay()
+        with _placed(self._recipe.where(planned.stage.line), "FROM"):
+            copy(self._folder(context), "", layer, "/", Manner())
+        config = recorded(
+            ImageConfig(planned.platform, working_dir="/"), f"FROM {context.name}", self._plan.epoch, layer=True
+        )
+        stage = Stage(config, Overlay(), Scope(self._recipe, {}, config.platform.os), None)
+        _keep(stage, layer)
+        return stage
+
+    def _folder(self, context: NamedContext) -> Context:
+        if context.name not in self._folders:
+            self._folders[context.name] = self._open(context)
+        return self._folders[context.name]
 
     def _execute(self, stage: Stage, command: Command) -> None:
         if isinstance(command, Copy | Add):
@@ -183,7 +206,7 @@ class Builder:
         for path in self._matches(tree, place, source):
             node = tree.lookup(resolve(tree, path))
             if node is None:
-                raise self._missing(place, source, path)
+                raise _missing(tree, place, source, path)
             if isinstance(command, Add) and command.unpack is not False and unpack(node, layer, destination, manner):
                 continue
             copy(tree, path, layer, destination, manner)
@@ -192,7 +215,7 @@ class Builder:
         """The paths that a source means; what stands in front of its wildcards must be there."""
         fixed, pattern = sources.split(sources.cleaned(source))
         if pattern and tree.lookup(resolve(tree, fixed)) is None:
-            raise self._missing(place, source, fixed)
+            raise _missing(tree, place, source, fixed)
         try:
             return sources.matches(tree, source)
         except ValueError:
@@ -213,14 +236,16 @@ class Builder:
             folder = resolve(tree, root)
             named = not sources.has_wildcards(pattern)
             if tree.lookup(folder) is None or (named and tree.lookup(joined(folder, pattern)) is None):
-                raise self._missing(place, source, joined(root, pattern))
+                raise _missing(tree, place, source, joined(root, pattern))
         return root, replace(manner, include=IgnoreFile.of((pattern,), name="--parents"))
 
     def _origin(self, command: Copy | Add) -> tuple[Tree, str]:
         """The tree that a COPY reads from, and what to call it."""
         if isinstance(command, Add) or not command.from_:
             return self._context, "the context"
-        origin = self._recipe.origin(command)
+        origin = self._recipe.origin(command.from_, command)
+        if isinstance(origin, NamedContext):
+            return self._folder(origin), f"context '{origin.name}'"
         if isinstance(origin, int):
             tree = self._stages[origin].tree
             _settle(tree)
@@ -238,12 +263,6 @@ class Builder:
         """The files of a base: one tree an image, so that its layers are read once."""
         return self._trees.setdefault((name, platform), BaseTree(self._images[name, platform]))
 
-    def _missing(self, place: str, source: str, path: str) -> CannotCopy:
-        hint = "is it built? paths are relative to the project" if place == "the context" else None
-        if place == "the context" and self._context.hides(path):
-            hint = ".dockerignore leaves it out"
-        return CannotCopy(f"'{source}' is not in {place}", hint=hint)
-
     def _manner(self, stage: Stage, command: Copy | Add) -> Manner:
         owner = None
         if command.link and names.by_name(command.chown):
@@ -253,6 +272,13 @@ class Builder:
         chmod = Chmod.parse(command.chmod) if command.chmod else None
         exclude = IgnoreFile.of(command.exclude, name="--exclude") if command.exclude else None
         return Manner(owner, chmod, None, exclude)
+
+
+def _missing(tree: Tree, place: str, source: str, path: str) -> CannotCopy:
+    hint = "is it built? paths are relative to the project" if place == "the context" else None
+    if isinstance(tree, Context):
+        hint = ".dockerignore leaves it out" if tree.hides(path) else hint or f"paths are relative to '{tree.folder}'"
+    return CannotCopy(f"'{source}' is not in {place}", hint=hint)
 
 
 def _check(command: Copy | Add) -> None:

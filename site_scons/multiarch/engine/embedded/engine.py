@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from multiarch.config import instant
@@ -76,7 +77,7 @@ class EmbeddedEngine:
         """As Engine says; beside it BlobMissing and what a registry raises for a base."""
         settled = self._reader.settled(plan, self._open_source)
         plan = settled.plan
-        stage = Builder(plan, settled.recipe, self._reader.context(plan), settled.images).target()
+        stage = Builder(settled, partial(self._reader.context, plan)).target()
         labels = tuple((dict(stage.config.labels) | dict(plan.labels)).items())
         stage.config = replace(stage.config, platform=settled.platform(), created=instant(plan.epoch), labels=labels)
         told_in = starter(settled.recipe, stage.config)

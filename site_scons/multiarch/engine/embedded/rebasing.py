@@ -156,7 +156,7 @@ def _check_stages(recipe: Recipe) -> None:
             where = recipe.where(command.line)
             if isinstance(command, Run) and number in chain:
                 raise Dependent("RUN may use anything of the base", where=where)
-            if any(origin in chain or origin == first.base for origin in recipe.origins(command)):
+            if any(origin in chain or origin == first.base for _, origin in recipe.origins(command)):
                 raise Dependent("copies from the base", where=where)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from multiarch.dockerfile import Command, Copy, Run
+from multiarch.engine import NamedContext
 from multiarch.engine.reading import Settled
+from multiarch.engine.reading.origins import Origin
 from multiarch.engine.reading.recipe import SCRATCH, PlannedStage
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
@@ -15,7 +17,8 @@ def pinned(content: bytes, settled: Settled) -> bytes:
     """The Dockerfile with `FROM name@digest`, and so `COPY --from=` and `RUN --mount=from=` of images.
 
     Stages that the target does not need are emptied, for some engines build them all the same; names and numbers of
-    stages, and so `--from=`, are as before.
+    stages, and so `--from=`, are as before. So are those that a named context replaces; what is copied from a folder is
+    called by its context's name.
     """
     lines = _LINE.findall(content.decode("utf-8", "surrogateescape"))
     ends = [*(each.stage.line for each in settled.recipe.stages[1:]), len(lines) + 1]
@@ -23,8 +26,13 @@ def pinned(content: bytes, settled: Settled) -> bytes:
         if number not in settled.recipe.needed:
             _replace(lines, (each.stage.line, ends[number] - 1), _empty(each))
             continue
-        if each.on_image:
-            _replace(lines, (each.stage.line, each.stage.end_line), _from(each, settled))
+        if each.replaced:
+            text = _from(each, settled) if each.on_image else _empty(each)
+            _replace(lines, (each.stage.line, ends[number] - 1), text)
+            continue
+        if each.on_image or (each.context is not None and each.folder is None):
+            text = _from(each, settled) if each.on_image else _empty(each)
+            _replace(lines, (each.stage.line, each.stage.end_line), text)
         for command in each.stage.instructions:
             _pin(lines, command, settled)
     return "".join(lines).encode("utf-8", "surrogateescape")
@@ -51,6 +59,15 @@ def reference_of(name: str, settled: Settled, each: PlannedStage | None = None) 
     return str(reference.bare.with_digest(reference.digest)) if reference.digest is not None else str(reference)
 
 
+def _named(origin: Origin, settled: Settled) -> str:
+    """What an origin is to be called; "" for a stage."""
+    if isinstance(origin, NamedContext):
+        return origin.name
+    if isinstance(origin, str):
+        return origin if origin == SCRATCH else reference_of(origin, settled)
+    return ""
+
+
 def _replace(lines: list[str], span: tuple[int, int], text: str) -> None:
     """Put one line in the place of several, the rest of them empty; lines are counted from 1."""
     first, last = span
@@ -62,11 +79,11 @@ def _pin(lines: list[str], command: Command, settled: Settled) -> None:
     if not isinstance(command, Copy | Run):
         return
     before = r"--from=" if isinstance(command, Copy) else r"\bfrom="
-    for origin in settled.recipe.origins(command):
-        if not isinstance(origin, str) or origin == SCRATCH:
+    for name, origin in settled.recipe.origins(command):
+        found = _named(origin, settled)
+        if found in ("", name):
             continue
-        wanted = re.compile(f'({before}){re.escape(origin)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
-        found = reference_of(origin, settled)
+        wanted = re.compile(f'({before}){re.escape(name)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
         for index in range(command.line - 1, min(command.end_line, len(lines))):
             lines[index], count = wanted.subn(rf"\g<1>{found}", lines[index], count=1)
             if count:

@@ -17,7 +17,8 @@ from typing import BinaryIO
 from multiarch.digest import BLOCK
 from multiarch.engine import BuildPlan
 from multiarch.engine.handing.pinning import pinned
-from multiarch.engine.reading import Reader, Settled
+from multiarch.engine.reading import ContextInputs, Reader, Settled
+from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.inputs import matching
 from multiarch.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
 from multiarch.engine.telling import apart_from
@@ -34,24 +35,28 @@ IGNORE = ".dockerignore"
 class Staged:
     """A folder of its own with the context in it, and the pinned Dockerfile beside it; `scratch` is for outputs.
 
-    `made_from` is a digest over all that the image is made from but its base, taken before anything was copied.
+    `made_from` is a digest over all that the image is made from but its base, taken before anything was copied. `named`
+    are the folders of named contexts, by name.
     """
 
     context: Path
     dockerfile: Path
     scratch: Path
     made_from: str
+    named: Mapping[str, Path]
 
 
 def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
     """Everything that the Dockerfile takes, by path, folders before what is in them; CannotCopy for what is missing."""
-    plan = settled.plan
-    noted = _Noted(reader.context(plan))
-    reached = reader.inputs(plan)
+    return _nodes(settled, reader.context(settled.plan), reader.inputs(settled.plan), "the context")
+
+
+def _nodes(settled: Settled, context: Context, reached: ContextInputs, place: str) -> Mapping[str, Node]:
+    noted = _Noted(context)
     if reached.missing:
         path = reached.missing[0]
-        hint = ".dockerignore leaves it out" if reader.context(plan).hides(path) else "is it built?"
-        raise CannotCopy(f"'{path}' is not in the context", where=settled.recipe.name, hint=hint)
+        hint = ".dockerignore leaves it out" if context.hides(path) else "is it built?"
+        raise CannotCopy(f"'{path}' is not in {place}", where=settled.recipe.name, hint=hint)
     for pattern in reached.wanted:
         for path in matching(noted, pattern):
             _walk(noted, resolve(noted, path))
@@ -61,20 +66,33 @@ def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
 @contextmanager
 def staged(settled: Settled, reader: Reader) -> Iterator[Staged]:
     """The context and the Dockerfile on disk, gone when the block ends. Raises CannotCopy, ContentChanged, OSError."""
-    first = settled.recipe.base_stage
-    made_from = apart_from(settled.plan, reader.inputs(settled.plan), first.base, first.platform)
+    first, plan = settled.recipe.base_stage, settled.plan
+    reached = reader.inputs(plan)
+    made_from = apart_from(plan, reached, first.base, first.platform)
     found = nodes(settled, reader)
+    used = {each.name: each for each in reached.contexts}
+    named = {
+        each.name: _nodes(settled, reader.context(plan, used[each.name]), each.inputs, f"context '{each.name}'")
+        for each in reached.named
+    }
     with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as folder:
-        there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from)
-        there.context.mkdir()
+        folders = {name: Path(folder, f"context-{number}") for number, name in enumerate(named, 1)}
+        there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from, folders)
         there.scratch.mkdir()
-        there.dockerfile.write_bytes(pinned(settled.plan.dockerfile.read_bytes(), settled))
-        for path, node in found.items():
-            _place(there.context / path, node, settled.plan)
-        for path, node in reversed(list(found.items())):
-            if node.is_directory:
-                os.utime(there.context / path, (settled.plan.epoch, settled.plan.epoch))
+        there.dockerfile.write_bytes(pinned(plan.dockerfile.read_bytes(), settled))
+        _fill(there.context, found, plan)
+        for name, place in folders.items():
+            _fill(place, named[name], plan)
         yield there
+
+
+def _fill(place: Path, found: Mapping[str, Node], plan: BuildPlan) -> None:
+    place.mkdir()
+    for path, node in found.items():
+        _place(place / path, node, plan)
+    for path, node in reversed(list(found.items())):
+        if node.is_directory:
+            os.utime(place / path, (plan.epoch, plan.epoch))
 
 
 def write_context(settled: Settled, reader: Reader, sink: BinaryIO) -> None:

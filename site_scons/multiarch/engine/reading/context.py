@@ -57,6 +57,11 @@ class Context:
         self._states: dict[str, tuple[bool, State]] = {"": (False, ())}
         self._nodes: dict[str, Node | None] = {"": _FOLDER}
 
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
     def lookup(self, path: str) -> Node | None:
         """As Tree says; raises CannotCopy for what no layer can hold (pipes, sockets, devices)."""
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from multiarch.dockerfile import Add, Arg, Command, Copy, Env, Run
-from multiarch.engine import BuildPlan
+from multiarch.engine import BuildPlan, NamedContext
 from multiarch.engine.reading import sources
 from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.recipe import PATH, BaseWanted, Recipe, Scope, environment
@@ -13,7 +14,7 @@ from multiarch.engine.reading.tree import Tree, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile, State
 from multiarch.layer import Kind
-from multiarch.record import dataclass
+from multiarch.record import dataclass, replace
 from multiarch.wildcard import BadPattern, match_glob
 
 
@@ -40,7 +41,8 @@ class ContextInputs:
     """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
 
     `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
-    the whole context); `missing` are those without wildcard that are not there.
+    the whole context); `missing` are those without wildcard that are not there. `contexts` are the named contexts that
+    the target needs, and `named` what it takes of those that are folders.
     """
 
     files: tuple[ContextFile, ...]
@@ -48,6 +50,8 @@ class ContextInputs:
     missing: tuple[str, ...]
     bases: tuple[BaseWanted, ...]
     ignore: IgnoreFile | None = None
+    contexts: tuple[NamedContext, ...] = ()
+    named: tuple[NamedInputs, ...] = ()
 
     def reaches(self, path: str) -> bool:
         """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
@@ -61,6 +65,15 @@ class ContextInputs:
             here = joined(here, name)
             excluded, state = self.ignore.excludes(here, state)
         return not excluded
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInputs:
+    """What a Dockerfile takes of a named context, whose `folder` it is."""
+
+    name: str
+    folder: Path
+    inputs: ContextInputs
 
 
 def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
@@ -85,9 +98,27 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
             )
 
 
-def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: IgnoreFile | None) -> ContextInputs:
-    """What the recipe takes of the context; raises MultiarchError for a Dockerfile that is wrong."""
-    wanted = dict.fromkeys(_wanted(recipe, plan))
+Opened = tuple[Context, IgnoreFile | None]
+
+
+def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> ContextInputs:
+    """What the recipe takes of its contexts, of which None is the one without a name.
+
+    Raises MultiarchError for a Dockerfile that is wrong.
+    """
+    wanted: dict[NamedContext | None, dict[str, None]] = {None: {}}
+    for context, pattern in _wanted(recipe, plan):
+        wanted.setdefault(context, {})[pattern] = None
+    named = tuple(
+        NamedInputs(each.name, each.folder, _inputs(wanted[each], *opened(each)))
+        for each in recipe.used
+        if each.folder is not None and each in wanted
+    )
+    found = _inputs(wanted[None], *opened(None))
+    return replace(found, bases=recipe.bases(), contexts=recipe.used, named=named)
+
+
+def _inputs(wanted: Iterable[str], context: Context, ignore: IgnoreFile | None) -> ContextInputs:
     files: dict[str, ContextFile] = {}
     missing = []
     for pattern in wanted:
@@ -97,20 +128,32 @@ def context_inputs(recipe: Recipe, plan: BuildPlan, context: Context, ignore: Ig
         if not found and not sources.has_wildcards(pattern):
             missing.append(pattern)
     ordered = tuple(files[path] for path in sorted(files))
-    return ContextInputs(ordered, tuple(wanted), tuple(missing), recipe.bases(), ignore)
+    return ContextInputs(ordered, tuple(wanted), tuple(missing), (), ignore)
 
 
-def _wanted(recipe: Recipe, plan: BuildPlan) -> Iterator[str]:
+def _wanted(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[NamedContext | None, str]]:
+    for number in recipe.whole:
+        folder = recipe.stages[number].folder
+        if folder is not None:
+            yield folder, ""
     for scope, command in taken(recipe, plan):
-        if isinstance(command, Run):
-            for mount in scope.mounts(command):
-                if mount.type == "bind" and not mount.from_:
-                    yield sources.cleaned(mount.source)
-        elif isinstance(command, Add):
-            yield from (sources.cleaned(path) for path in scope.paths(command) if not sources.is_remote(path))
-        elif isinstance(command, Copy) and not command.from_:
-            for path in scope.paths(command):
-                yield sources.cleaned(path.replace("/./", "/") if command.parents else path)
+        for name, path in _sources(scope, command):
+            folder = recipe.folder(recipe.origin(name, command)) if name else None
+            if folder is not None or not name:
+                yield folder, sources.cleaned(path)
+
+
+def _sources(scope: Scope, command: Command) -> Iterator[tuple[str, str]]:
+    """What an instruction takes, and from where; "" is the context."""
+    if isinstance(command, Run):
+        for mount in scope.mounts(command):
+            if mount.from_ or mount.type == "bind":
+                yield mount.from_, mount.source
+    elif isinstance(command, Add):
+        yield from (("", path) for path in scope.paths(command) if not sources.is_remote(path))
+    elif isinstance(command, Copy):
+        for path in scope.paths(command):
+            yield command.from_, path.replace("/./", "/") if command.parents else path
 
 
 def matching(context: Tree, pattern: str) -> tuple[str, ...]:

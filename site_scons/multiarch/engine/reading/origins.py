@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from multiarch.dockerfile import Command, Copy, InvalidDockerfile, Run, mounts
+from multiarch.engine import NamedContext
+from multiarch.engine.reading.named import find
 
 if TYPE_CHECKING:
     from multiarch.engine.reading.recipe import PlannedStage
 
+Contexts = tuple[NamedContext, ...]
+Origin: TypeAlias = "int | str | NamedContext"
+"""What is read from: the number of a stage, an image, or a context that is a folder."""
 
-def origins(command: Command, planned: tuple[PlannedStage, ...], where: str) -> tuple[int | str, ...]:
-    """The stages and images that an instruction reads from: `COPY --from=`, `RUN --mount=from=`."""
+
+def origins(
+    command: Command, planned: tuple[PlannedStage, ...], where: str, contexts: Contexts = ()
+) -> tuple[tuple[str, Origin], ...]:
+    """What an instruction reads from, beside the name that stands there: `COPY --from=`, `RUN --mount=from=`."""
     if isinstance(command, Copy) and command.from_:
-        return (named_origin(command.from_, "COPY --from=", planned, where),)
+        return ((command.from_, named_origin(command.from_, "COPY --from=", planned, where, contexts)),)
     if isinstance(command, Run):
         named = filter(None, map(mounts.origin, command.mounts))
-        return tuple(named_origin(name, "RUN --mount=from=", planned, where) for name in named)
+        return tuple((name, named_origin(name, "RUN --mount=from=", planned, where, contexts)) for name in named)
     return ()
 
 
-def named_origin(text: str, flag: str, planned: tuple[PlannedStage, ...], where: str) -> int | str:
-    """The stage that `text` names, by number or name, or else the image; raises InvalidDockerfile."""
+def named_origin(
+    text: str, flag: str, planned: tuple[PlannedStage, ...], where: str, contexts: Contexts = ()
+) -> Origin:
+    """The stage that `text` names, by number or name, or else the context or the image; raises InvalidDockerfile."""
     if "$" in text:
         raise InvalidDockerfile(
             f"{flag}{text}: variables are not expanded there",
@@ -34,7 +44,10 @@ def named_origin(text: str, flag: str, planned: tuple[PlannedStage, ...], where:
             raise InvalidDockerfile(f"{flag}{text}: there is no stage {text}", where=where)
         return int(text)
     found = [number for number, each in enumerate(planned) if each.stage.name == text.lower()]
-    return found[-1] if found else text
+    if found:
+        return found[-1]
+    context = find(contexts, text)
+    return text if context is None else context if context.folder else context.image
 
 
 def check_order(planned: tuple[PlannedStage, ...], name: str) -> None:
@@ -44,7 +57,7 @@ def check_order(planned: tuple[PlannedStage, ...], name: str) -> None:
         after[number] = {
             found: command
             for command in each.stage.instructions
-            for found in origins(command, planned, f"{name}:{command.line}")
+            for _, found in origins(command, planned, f"{name}:{command.line}")
             if isinstance(found, int)
         }
     for number in after:
@@ -78,7 +91,7 @@ def needed_stages(
             pending.append(each.below)
         for command in (*triggers.get(number, ()), *each.stage.instructions):
             where = f"{name}:{command.line}"
-            for found in origins(command, planned, where):
+            for _, found in origins(command, planned, where):
                 if isinstance(found, int):
                     if found >= number:
                         raise InvalidDockerfile(

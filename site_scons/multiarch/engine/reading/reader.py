@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from multiarch.dockerfile import InvalidDockerfile
-from multiarch.engine import Base, BuildPlan
+from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.reading.bases import BaseImage, OpenSource, check_platform, load, resolved
 from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.inputs import ContextInputs, context_inputs
+from multiarch.engine.reading.named import hidden_in
 from multiarch.engine.reading.recipe import Parsed, Recipe, recipe
+from multiarch.engine.reading.tree import CannotCopy
 from multiarch.ignorefile import IgnoreFile
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
+
+IGNORE = ".dockerignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,16 @@ class Reader:
         Asks no network and reads no file of the context. Raises MultiarchError for a Dockerfile or .dockerignore that
         is absent or wrong; a missing source is none.
         """
-        ignore = self._ignore(plan)
-        return context_inputs(self.recipe(plan), plan, self._context(plan, ignore), ignore)
+        return context_inputs(self.recipe(plan), plan, lambda named: self._opened(plan, named))
 
-    def context(self, plan: BuildPlan) -> Context:
-        """The context folder as the Dockerfile sees it."""
-        return self._context(plan, self._ignore(plan))
+    def context(self, plan: BuildPlan, named: NamedContext | None = None) -> Context:
+        """The context folder, or that of a named context, as the Dockerfile sees it.
+
+        Raises CannotCopy for a named one that is not there.
+        """
+        if named is not None and not (named.folder and named.folder.is_dir()):
+            raise CannotCopy(f"context '{named.name}': there is no folder '{named.folder}'", hint="is it built?")
+        return self._opened(plan, named)[0]
 
     def settled(self, plan: BuildPlan, open_source: OpenSource) -> Settled:
         """Read the bases, whose ONBUILD instructions may need further ones, until nothing is wanted any more.
@@ -89,17 +97,23 @@ class Reader:
                 images[wanted.name, wanted.platform] = image
                 plan = replace(plan, bases=tuple(_told(each, base, image) for each in plan.bases))
 
-    @staticmethod
-    def _context(plan: BuildPlan, ignore: IgnoreFile | None) -> Context:
-        return Context(plan.context, plan.file_digest, ignore, hidden=plan.hidden)
+    def _opened(self, plan: BuildPlan, named: NamedContext | None) -> tuple[Context, IgnoreFile | None]:
+        """A context, and its ignore file that counts: the Dockerfile's own, else the context's; a named one has its."""
+        if named is None or named.folder is None:
+            folder, hidden = plan.context, plan.hidden
+            own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
+            ignore = self._ignore(plan, own, folder / IGNORE)
+        else:
+            folder, hidden = named.folder, hidden_in(named.folder, plan)
+            ignore = self._ignore(plan, folder / IGNORE)
+        return Context(folder, plan.file_digest, ignore, hidden=hidden), ignore
 
-    def _ignore(self, plan: BuildPlan) -> IgnoreFile | None:
-        """The ignore file that counts: the Dockerfile's own, else the context's."""
-        own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
-        for path in (own, plan.context / ".dockerignore"):
+    def _ignore(self, plan: BuildPlan, *places: Path) -> IgnoreFile | None:
+        """The first of these ignore files that is there."""
+        for path in places:
             try:
                 content = path.read_bytes()
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
                 raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=_name(path, plan)) from None

@@ -29,9 +29,10 @@ from multiarch.dockerfile import (
     stages,
 )
 from multiarch.dockerfile.mounts import Mount, parse_mount
-from multiarch.engine import Base, BuildPlan
+from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.reading.drives import slashed
-from multiarch.engine.reading.origins import check_order, named_origin, needed_stages, origins
+from multiarch.engine.reading.named import find
+from multiarch.engine.reading.origins import Origin, check_order, named_origin, needed_stages, origins
 from multiarch.engine.reading.sources import is_remote
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
@@ -68,17 +69,28 @@ class BaseWanted:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
-    """One FROM with its arguments expanded. `below` is the stage that it stands on, None over an image or scratch."""
+    """One FROM with its arguments expanded. `below` is the stage that it stands on, None over anything else.
+
+    `context` is the named context that it stands on, whose image is then the base. One of the stage's own name has
+    `replaced` it: the stage has no instructions any more, and is what the context is.
+    """
 
     stage: Stage
     base: str
     platform: Platform
     below: int | None
+    context: NamedContext | None = None
+    replaced: bool = False
+
+    @property
+    def folder(self) -> NamedContext | None:
+        """The named context that it stands on, where that is a folder."""
+        return self.context if self.context is not None and self.context.folder else None
 
     @property
     def on_image(self) -> bool:
         """Whether it stands on an image of a registry."""
-        return self.below is None and self.base != SCRATCH
+        return self.below is None and self.base != SCRATCH and self.folder is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,7 @@ class Recipe:
     target: int
     needed: tuple[int, ...]
     triggers: Mapping[int, tuple[Command, ...]]
+    contexts: tuple[NamedContext, ...] = ()
 
     def where(self, line: int) -> str:
         """File and line, for messages."""
@@ -106,13 +119,38 @@ class Recipe:
         """What is to be done in a stage: the ONBUILD triggers of what it stands on, then its instructions."""
         return (*self.triggers.get(number, ()), *self.stages[number].stage.instructions)
 
-    def origin(self, command: Copy) -> int | str:
-        """The stage that `--from=` names, or else the image; raises InvalidDockerfile."""
-        return named_origin(command.from_, "COPY --from=", self.stages, self.where(command.line))
+    def origin(self, name: str, command: Command) -> Origin:
+        """What a `from=` of an instruction names; a stage that a folder replaced is the folder. InvalidDockerfile."""
+        flag = "COPY --from=" if isinstance(command, Copy) else "RUN --mount=from="
+        found = named_origin(name, flag, self.stages, self.where(command.line), self.contexts)
+        return self.folder(found) or found
 
-    def origins(self, command: Command) -> tuple[int | str, ...]:
-        """The stages and images that an instruction reads from: `COPY --from=`, `RUN --mount=from=`."""
-        return origins(command, self.stages, self.where(command.line))
+    def origins(self, command: Command) -> tuple[tuple[str, Origin], ...]:
+        """What an instruction reads from, beside the name that stands there: `COPY --from=`, `RUN --mount=from=`."""
+        found = origins(command, self.stages, self.where(command.line), self.contexts)
+        return tuple((name, self.folder(origin) or origin) for name, origin in found)
+
+    def folder(self, origin: Origin) -> NamedContext | None:
+        """The folder that an origin is: a context, or a stage that was replaced by one."""
+        if isinstance(origin, int):
+            return self.stages[origin].folder if self.stages[origin].replaced else None
+        return origin if isinstance(origin, NamedContext) else None
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The numbers of the needed stages that are not merely folders to copy from."""
+        below = {self.stages[number].below for number in self.needed} | {self.target}
+        return tuple(number for number in self.needed if number in below or self.folder(number) is None)
+
+    @property
+    def used(self) -> tuple[NamedContext, ...]:
+        """The named contexts that the target needs, sorted."""
+        found = {each for number in self.needed if (each := self.stages[number].context) is not None}
+        for number in self.needed:
+            for command in self.commands(number):
+                named = (name for name, each in self.origins(command) if not isinstance(each, int))
+                found |= {each for name in named if (each := find(self.contexts, name)) is not None}
+        return tuple(sorted(found, key=lambda each: each.name))
 
     @property
     def runs(self) -> bool:
@@ -137,7 +175,7 @@ class Recipe:
                     (planned.base, planned.platform), BaseWanted(planned.base, planned.platform, planned.stage.line)
                 )
             for command in self.commands(number):
-                for origin in self.origins(command):
+                for _, origin in self.origins(command):
                     if isinstance(origin, str) and origin != SCRATCH:
                         wanted = BaseWanted(origin, self.platform, command.line)
                         found.setdefault((origin, self.platform), wanted)
@@ -173,7 +211,7 @@ def _recipe(parsed: Parsed, plan: BuildPlan, here: Platform) -> Recipe:
     triggers = _triggers(planned, plan.bases, name)
     needed = needed_stages(planned, triggers, target, name)
     check_order(planned, name)
-    return Recipe(name, escape, plan.platform, variables, build_args, planned, target, needed, triggers)
+    return Recipe(name, escape, plan.platform, variables, build_args, planned, target, needed, triggers, plan.contexts)
 
 
 class Scope:
@@ -278,12 +316,17 @@ def _planned(parsed: Parsed, plan: BuildPlan, variables: Mapping[str, str]) -> t
             if not text:
                 raise InvalidDockerfile(f"--platform={stage.platform} is empty", where=where)
             platform = Platform.parse(text)
-        below = named.get(base)
+        own = find(plan.contexts, stage.name) if stage.name else None
+        below = named.get(base) if own is None else None
+        context = own or (find(plan.contexts, base) if below is None else None)
+        if context is not None and context.image:
+            base = context.image
         if below is not None:
             platform = done[below].platform
         elif base == SCRATCH:
             platform = plan.platform
-        done.append(PlannedStage(stage, base, platform, below))
+        left = stage if own is None else replace(stage, instructions=())
+        done.append(PlannedStage(left, base, platform, below, context, replaced=own is not None))
         if stage.name:
             named[stage.name.lower()] = number
     return tuple(done)
@@ -308,7 +351,7 @@ def _triggers(planned: tuple[PlannedStage, ...], bases: tuple[Base, ...], name: 
         if each.below is not None:
             below = planned[each.below].stage.instructions
             texts = tuple(command.expression for command in below if isinstance(command, Onbuild))
-        elif each.on_image and (each.base, each.platform) in resolved:
+        elif each.on_image and not each.replaced and (each.base, each.platform) in resolved:
             texts = resolved[each.base, each.platform].on_build
         if texts:
             found[number] = tuple(trigger(text, f"{name}:{each.stage.line}", each.stage.line) for text in texts)

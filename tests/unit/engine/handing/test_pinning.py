@@ -6,6 +6,7 @@ import pytest
 
 from multiarch.engine.handing import pinned
 from multiarch.engine.reading import Reader
+from multiarch.engine.reading.named import named_contexts
 from multiarch.layer import Entry
 from multiarch.platform import Platform
 
@@ -83,3 +84,28 @@ def test_each_platform_of_one_name_has_its_digest(shop, base):
 def test_without_images_nothing_changes(shop):
     text = "FROM scratch AS a\nCOPY Dockerfile.test /\n\nFROM a\nCOPY --from=a / /b\n"
     assert pin(shop, text) == text
+
+
+def test_what_named_contexts_mean_is_written_in_their_place(shop, base):
+    lib = shop.folder.parent / "lib"
+    lib.mkdir()
+    image = "docker-image://example.com/team/base:v1"
+    given = {"lib": "../lib", "mirror": image, "golang:1": image, "gone": "../lib", "none": "docker-image://scratch"}
+    text = (
+        "FROM golang:1 AS one\nCOPY --from=docker.io/library/lib:latest / /\nFROM nowhere.invalid/x \\\n  AS mirror\n"
+        "RUN boom\nFROM nowhere.invalid/x AS gone\nRUN boom\nFROM none AS two\nFROM mirror\n"
+        "COPY --from=gone / /\nCOPY --from=2 / /\nCOPY --from=two / /\nCOPY --from=one / /\nCOPY --from=none / /\n"
+        "RUN --mount=from=gone,target=/m --mount=from=golang:1,target=/n true\n"
+    )
+    by_digest = f"example.com/team/base@{base.digest}"
+    assert pin(shop, text, contexts=named_contexts(given, shop.folder)).splitlines() == [
+        f"FROM {by_digest} AS one",
+        "COPY --from=lib / /",
+        *[f"FROM {by_digest} AS mirror", "", ""],
+        *["FROM scratch AS gone", ""],
+        "FROM scratch AS two",
+        "FROM mirror",
+        *["COPY --from=gone / /", "COPY --from=gone / /", "COPY --from=two / /", "COPY --from=one / /"],
+        "COPY --from=scratch / /",
+        f"RUN --mount=from=gone,target=/m --mount=from={by_digest},target=/n true",
+    ]

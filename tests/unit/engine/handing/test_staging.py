@@ -6,8 +6,10 @@ import tarfile
 import pytest
 
 from multiarch.engine.handing import staged, write_context
+from multiarch.engine.handing.contexts import given
 from multiarch.engine.handing.staging import DOCKERFILE
 from multiarch.engine.reading import Reader
+from multiarch.engine.reading.named import named_contexts
 from multiarch.engine.reading.tree import CannotCopy
 
 TEXT = "FROM scratch\nCOPY src/*.c through/real.txt /x/\nRUN --mount=source=mounted,target=/m true\n"
@@ -92,3 +94,30 @@ def test_a_missing_file_is_an_error_before_the_engine_is_asked(filled):
 def test_what_is_fetched_from_elsewhere_is_not_missing(filled):
     with staged(settled(filled, "FROM scratch\nADD https://example.com/x /\n"), Reader()) as there:
         assert not list(there.context.iterdir())
+
+
+def test_named_folders_are_staged_beside_the_context(filled):
+    for path in ("a/one", "a/left", "b"):
+        filled.write(f"../lib/{path}", path)
+    filled.write("../lib/.dockerignore", "**/left\n")
+    text = "FROM scratch\nCOPY --from=lib a /\nRUN --mount=from=lib,source=b,target=/b true\nCOPY src/a.c /\n"
+    contexts = named_contexts({"lib": "../lib", "unused": "../lib", "x": "docker-image://example.com/x"}, filled.folder)
+    plan = settled(filled, text, contexts=contexts, epoch=1000)
+    with staged(plan, Reader()) as there:
+        ((name, folder),) = there.named.items()
+        assert name == "lib"
+        assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == ["a", "a/one", "b"]
+        assert (folder / "a").stat().st_mtime == 1000
+        assert given(plan, there) == ["--build-context", f"lib={folder}"]
+        assert not folder.is_relative_to(there.context)
+    assert not folder.exists()
+
+
+def test_what_a_named_folder_does_not_have_is_an_error(filled):
+    filled.write("../lib/left", "x")
+    filled.write("../lib/.dockerignore", "left\n")
+    contexts = named_contexts({"lib": "../lib"}, filled.folder)
+    plan = settled(filled, "FROM scratch\nCOPY --from=lib left /\n", contexts=contexts)
+    with pytest.raises(CannotCopy) as caught, staged(plan, Reader()):
+        pass
+    assert str(caught.value) == "Dockerfile.test: 'left' is not in context 'lib'\n  hint: .dockerignore leaves it out"
