@@ -10,17 +10,22 @@ from dataclasses import replace
 from integration.quirk_scene import (
     CHUNK,
     HTML,
+    LAYER,
+    SCOPED,
     SIZE,
     Quirk,
     both,
     chunks_once,
     compressed,
     everywhere,
+    grants_one,
     instead,
     labelled,
     listing,
     located,
+    look_at_many,
     mount,
+    mount_and_put,
     nothing_to_strangers,
     nothing_to_strangers_at_all,
     on,
@@ -39,7 +44,6 @@ from integration.quirk_scene import (
 from machines.odd import BASIC, TOKEN, Reply, refusal
 from machines.registry import PASSWORD
 
-SCOPED = 'Bearer realm="{url}/token",service="tests"'
 ASK_BASIC = ('Basic realm="tests"',)
 ACR = "https://github.com/Azure/acr/issues/98"
 TOKENS = "https://distribution.github.io/distribution/spec/auth/token/"
@@ -197,6 +201,22 @@ UPLOADS = (
             after=chunks_once,
         )  # type: ignore[misc]
         for status in (200, 201, 204)
+    ),
+    Quirk(
+        "Artifactory: nothing is taken in one piece",
+        "https://github.com/docker/buildx/issues/196",
+        lambda call, usual: (
+            refusal(404, "BLOB_UNKNOWN", "blob unknown to registry")
+            if call.kind == "PUT blob" and call.body
+            else usual()
+        ),
+    ),
+    Quirk(
+        "nothing is taken at all",
+        "https://github.com/moby/buildkit/issues/1130",
+        instead("PUT blob", refusal(404, "BLOB_UNKNOWN", "blob unknown to registry")),
+        error=f"HOST/team/demo: the registry lost the upload of {LAYER.digest} 3 times\n"
+        "  hint: is its storage full, or shared badly by several?",
     ),
     Quirk(
         "chunks are not taken",
@@ -614,6 +634,27 @@ LOGINS = (
                 "issued_at is a number",
                 "https://github.com/moby/moby/pull/20970",
                 {"token": TOKEN, "issued_at": 1457510670},
+            ),
+        )
+    ),
+    *(
+        Quirk(name, source, grants_one(answer), act)
+        for act, how in ((look_at_many, "many repositories"), (mount_and_put, "a mount"))
+        for name, source, answer in (
+            (
+                f"GitLab: of several scopes the last is granted, {how}",
+                "https://github.com/estesp/manifest-tool/issues/53",
+                Reply(401, challenges=(SCOPED,)),
+            ),
+            (
+                f"GCR: a token that does not do is refused without a challenge, {how}",
+                "https://github.com/regclient/regclient/issues/149",
+                refusal(401, "UNAUTHORIZED", "no"),
+            ),
+            (
+                f"GCR: a token that does not do is refused by 403, {how}",
+                "https://github.com/regclient/regclient/issues/149",
+                refusal(403, "DENIED", "no"),
             ),
         )
     ),

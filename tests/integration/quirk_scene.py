@@ -17,7 +17,7 @@ from multiarch.manifest import Manifest
 from multiarch.mediatype import CONFIG, INDEX, LAYER_GZIP, MANIFEST
 from multiarch.reference import Reference
 from multiarch.store.http import Settings, Transport
-from multiarch.store.registry import Registry
+from multiarch.store.registry import Registry, resolve_all
 
 CHUNK = 64 << 10
 SIZE = 4 * CHUNK - 7
@@ -28,6 +28,7 @@ LAYER, CONF = Descriptor.of(LAYER_GZIP, LAYER_BYTES), Descriptor.of(CONFIG, CONF
 MANIFEST_BYTES = Manifest(CONF, (LAYER,)).to_json()
 IMAGE = Manifest(CONF, (LAYER,)).descriptor()
 NAME = "team/demo"
+SCOPED = 'Bearer realm="{url}/token",service="tests"'
 HTML = b"<html>\r\n<head><title>500</title></head>\r\n<body><center>nginx</center></body>\r\n</html>\r\n"
 
 
@@ -87,7 +88,7 @@ def pull(scene: Scene) -> None:
 def mount(scene: Scene) -> None:
     """Take the layer over from a repository beside it, or send it."""
     scene.fill()
-    store = Registry(scene.transport, Reference(scene.registry.host, "team/other"), action="push")
+    store = Registry(scene.transport, Reference(scene.registry.host, "team/another"), action="push")
     if not store.mount(LAYER, Reference(scene.registry.host, NAME)):
         store.put(LAYER, lambda: io.BytesIO(LAYER_BYTES))
     assert scene.registry.state.blobs[str(LAYER.digest)] == LAYER_BYTES
@@ -105,6 +106,36 @@ def referrers(scene: Scene) -> None:
     state.manifests[str(index.descriptor().digest)] = (index.to_json(), INDEX)
     state.tags[f"sha256-{IMAGE.digest.hex}"] = str(index.descriptor().digest)
     assert scene.store.referrers(IMAGE) == (IMAGE,)
+
+
+def look_at_many(scene: Scene) -> None:
+    """Ask for one tag in several repositories at once."""
+    scene.fill()
+    wanted = [Reference(scene.registry.host, f"team/{name}", "v1") for name in ("d", "b", "a", "c")]
+    assert resolve_all(scene.transport, wanted) == dict.fromkeys(wanted, IMAGE)
+
+
+def mount_and_put(scene: Scene) -> None:
+    """Be refused a mount, and send what was not mounted."""
+    mount(scene)
+    assert scene.registry.of("PUT blob")
+
+
+def grants_one(answer: Reply) -> Bend:
+    """A token service that grants the last of several scopes; `answer` is what the registry says where it does not do."""
+
+    def bend(call: Call, usual: Callable[[], Reply]) -> Reply:
+        if call.kind == "token":
+            granted = call.query["scope"].split(":")[1]
+            return Reply(200, {}, json.dumps({"token": f"for-{granted}", "expires_in": 300}).encode())
+        repository = "/".join(call.path.split("/")[2:4])
+        if call.authorization is None:
+            return Reply(401, challenges=(SCOPED,))
+        if call.authorization != f"Bearer for-{repository}" or call.kind == "mount":
+            return answer
+        return usual()
+
+    return bend
 
 
 def push_index(scene: Scene) -> None:

@@ -192,6 +192,9 @@ class Upload:
         if self._odd and not self._whole and answer.status in _MISCOUNTED:
             self._whole = True
             raise self._lost()
+        if self._whole and answer.status == _NOT_FOUND and self._restarts == 0:
+            self._whole = False  # some take nothing in one piece
+            raise self._lost()
         self._check_session(answer, request)
         check_digest(answer, self._descriptor.digest, where=request.name)
         self._forget()

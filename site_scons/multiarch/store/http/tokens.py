@@ -64,8 +64,13 @@ class Authorizations:
         return self._token(wish, challenge, wish.needs, refused=None)
 
     def answer(self, wish: Wish, challenges: Sequence[Challenge], refused: str | None) -> str | None:
-        """The header that answers these challenges, never again the one just refused; None: there is none."""
+        """The header that answers these challenges, never again the one just refused; None: there is none.
+
+        Some refuse a token and leave the challenge out: then the one of before counts.
+        """
         challenge = _best(challenges)
+        if challenge is None and refused is not None:
+            challenge = self._challenges.get(wish.registry)
         if challenge is None:
             return None
         with self._lock:
@@ -75,6 +80,15 @@ class Authorizations:
             return None if header == refused else header
         needs = join_scopes((*wish.needs, *challenge.parameter("scope").split()))
         return self._token(wish, challenge, needs, refused=refused)
+
+    def is_wider(self, wish: Wish, authorization: str) -> bool:
+        """Whether this is a token that was asked for with more scopes than the wish needs.
+
+        Some services grant only one of several scopes: such a token, refused, says nothing of a narrower one.
+        """
+        with self._lock:
+            held = self._tokens[wish.registry]
+            return any(t.authorization == authorization and t.scopes != join_scopes(wish.needs) for t in held)
 
     def expects_login(self, registry: str) -> bool:
         """Whether this host is likely to want a login, so that one request should find out before many are sent."""
@@ -124,7 +138,7 @@ class Authorizations:
             held = self._usable(wish.registry, needs, refused)
             if held is not None:
                 return held
-            return self._exchange(wish, challenge, needs)
+            return self._exchange(wish, challenge, needs, narrow=refused is not None)
 
     def _usable(self, registry: str, needs: tuple[str, ...], refused: str | None) -> str | None:
         now = time.monotonic()
@@ -133,11 +147,11 @@ class Authorizations:
             self._tokens[registry] = kept
             return next((token.authorization for token in kept if covers(token.scopes, needs)), None)
 
-    def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...]) -> str | None:
+    def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, narrow: bool) -> str | None:
         credential = self._find(wish)
         if credential is not None and credential.registry_token and _SAFE.fullmatch(credential.registry_token):
             return f"Bearer {credential.registry_token}"
-        asked = join_scopes((*needs, *wish.likes))
+        asked = needs if narrow else join_scopes((*needs, *wish.likes))
         self._refusals.pop(wish.registry, None)
         token = self._fetch_token(wish, challenge, asked, credential)
         if token is None and asked != needs:  # some services refuse everything for one scope that they refuse

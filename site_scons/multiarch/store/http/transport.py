@@ -198,11 +198,17 @@ class Transport:
         wish = request.wish()
         used = self._authorizations.held(wish)
         answer = self._follow(host, request, used)
-        if answer.status == _UNAUTHORIZED and self._is_own(host, answer):
+        for refusals in ((_UNAUTHORIZED,), ()):
+            wider = used is not None and self._authorizations.is_wider(wish, used)
+            if answer.status not in ((_UNAUTHORIZED, _FORBIDDEN) if wider else refusals) or not self._is_own(
+                host, answer
+            ):
+                break
             fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used)
-            if fresh is not None:
-                host.known.set()  # whoever waits for the scout has what it needs: they all ask at once now
-                answer = self._follow(host, request, fresh)
+            if fresh is None:
+                break
+            host.known.set()  # whoever waits for the scout has what it needs: they all ask at once now
+            used, answer = fresh, self._follow(host, request, fresh)
         return answer
 
     def _is_own(self, host: _Host, answer: Answer) -> bool:
