@@ -223,7 +223,7 @@ class Repository:
         found: dict[Path, list[object]] = {}
         for base, folders, names in os.walk(self.folder):
             folders[:] = sorted(set(folders) - {".multiarch", "site_scons"})
-            if Path(base) == self.folder / "_output":  # what is built there is nobody's edit
+            if Path(base).name == "_output":  # what is built there is nobody's edit
                 folders[:], names[:] = [], [name for name in names if name.endswith(".go")]
             for path in (Path(base) / name for name in (*folders, *names)):
                 status = path.lstat()
