@@ -81,7 +81,7 @@ LOCATIONS = (
         "POST is redirected, and the other host's Location is relative to that host",
         "https://github.com/containerd/containerd/issues/11949",
         instead("POST", Reply(307, {"Location": "{beside}/v2/team/demo/blobs/uploads/"})),
-        after=nothing_to_strangers,
+        after=lambda scene: nothing_to_strangers(scene) and sent_to(scene.beside)[:1] == [CHUNK],
         challenges=ASK_BASIC,
     ),
     Quirk(
