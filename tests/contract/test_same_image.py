@@ -262,6 +262,23 @@ def test_buildkit_copies_devices_and_links_links_as_the_embedded_engine(
     assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
 
 
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_ignore_file_of_the_dockerfile_counts_alone(
+    shop: Workshop, other: str, request: pytest.FixtureRequest, tmp_path: Path
+):
+    shop.write("Dockerfile.test.dockerignore", "web/a.txt\nDockerfile.test*\n*.tar*\n.dockerignore\n")
+    plan = shop.plan("FROM scratch\nCOPY . /\n", epoch=1_700_000_000)
+    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
+    OTHERS[other](given(shop, request.getfixturevalue(f"{other}_environment"))).build(plan, shop.output)
+    shop.write("Dockerfile.test.dockerignore", "web/a.txt\nDockerfile.test*\n*.tar*\n")
+    with_file = tmp_path / "with.tar"
+    OTHERS[other](given(shop, request.getfixturevalue(f"{other}_environment"))).build(plan, with_file)
+    found = unpacked.of_archive(shop.output)
+    assert found == unpacked.of_archive(tmp_path / "ours.tar")
+    assert "web/left.tmp" in found
+    assert unpacked.of_archive(with_file).keys() - found.keys() == {".dockerignore"}
+
+
 # {base} again; `lib` is a folder, `mirror` is {base}, and so is the image `nowhere.invalid/x`; `replaced` is `lib`, too.
 NAMED = {
     "copies": """\

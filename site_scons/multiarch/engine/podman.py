@@ -126,7 +126,7 @@ def _build(kind: str) -> list[str]:
 
 
 def _places(there: Staged, name: str) -> list[str]:
-    return ["--tag", name, "--file", str(there.dockerfile), str(there.context)]
+    return ["--tag", name, "--file", str(there.dockerfile), "--ignorefile", str(there.ignore), str(there.context)]
 
 
 def _export(kind: str, name: str, archive: Path) -> list[str]:

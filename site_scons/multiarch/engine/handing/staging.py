@@ -45,6 +45,11 @@ class Staged:
     made_from: str
     named: Mapping[str, Path]
 
+    @property
+    def ignore(self) -> Path:
+        """An ignore file that leaves nothing out, where BuildKit looks before it takes the context's own."""
+        return self.dockerfile.with_name(f"{self.dockerfile.name}{IGNORE}")
+
 
 def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
     """Everything that the Dockerfile takes, by path, folders before what is in them; CannotCopy for what is missing."""
@@ -80,6 +85,7 @@ def staged(settled: Settled, reader: Reader) -> Iterator[Staged]:
         there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from, folders)
         there.scratch.mkdir()
         there.dockerfile.write_bytes(pinned(plan.dockerfile.read_bytes(), settled))
+        there.ignore.write_text("# nothing: what is left out is not here\n", encoding="utf-8")
         _fill(there.context, found, plan)
         for name, place in folders.items():
             _fill(place, named[name], plan)
