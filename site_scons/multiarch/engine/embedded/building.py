@@ -20,8 +20,9 @@ from multiarch.engine.embedded.unpacking import unpack
 from multiarch.engine.reading import drives, sources
 from multiarch.engine.reading.bases import BaseImage, check_platform
 from multiarch.engine.reading.context import Context
+from multiarch.engine.reading.planned import SCRATCH, PlannedStage
 from multiarch.engine.reading.reader import Settled
-from multiarch.engine.reading.recipe import SCRATCH, PlannedStage, Scope, environment
+from multiarch.engine.reading.recipe import Scope, environment
 from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile

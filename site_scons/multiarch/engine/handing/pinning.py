@@ -8,7 +8,7 @@ from multiarch.dockerfile import Command, Copy, Run
 from multiarch.engine import NamedContext
 from multiarch.engine.reading import Settled
 from multiarch.engine.reading.origins import Origin
-from multiarch.engine.reading.recipe import SCRATCH, PlannedStage
+from multiarch.engine.reading.planned import SCRATCH, PlannedStage
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
 

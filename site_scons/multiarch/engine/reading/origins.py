@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from multiarch.dockerfile import Command, Copy, InvalidDockerfile, Run, mounts
 from multiarch.engine import NamedContext
 from multiarch.engine.reading.named import find
-
-if TYPE_CHECKING:
-    from multiarch.engine.reading.recipe import PlannedStage
+from multiarch.engine.reading.planned import PlannedStage
 
 Contexts = tuple[NamedContext, ...]
 Origin: TypeAlias = "int | str | NamedContext"

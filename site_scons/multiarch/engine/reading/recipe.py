@@ -33,11 +33,11 @@ from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.reading.drives import slashed
 from multiarch.engine.reading.named import find
 from multiarch.engine.reading.origins import Origin, check_order, named_origin, needed_stages, origins
+from multiarch.engine.reading.planned import SCRATCH, PlannedStage
 from multiarch.engine.reading.sources import is_remote
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
 
-SCRATCH = "scratch"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The PATH that BuildKit gives to an image without one (not on Windows)."""
 _NOT_VARIABLES = frozenset(["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"])
@@ -65,32 +65,6 @@ class BaseWanted:
     name: str
     platform: Platform
     line: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStage:
-    """One FROM with its arguments expanded. `below` is the stage that it stands on, None over anything else.
-
-    `context` is the named context that it stands on, whose image is then the base. One of the stage's own name has
-    `replaced` it: the stage has no instructions any more, and is what the context is.
-    """
-
-    stage: Stage
-    base: str
-    platform: Platform
-    below: int | None
-    context: NamedContext | None = None
-    replaced: bool = False
-
-    @property
-    def folder(self) -> NamedContext | None:
-        """The named context that it stands on, where that is a folder."""
-        return self.context if self.context is not None and self.context.folder else None
-
-    @property
-    def on_image(self) -> bool:
-        """Whether it stands on an image of a registry."""
-        return self.below is None and self.base != SCRATCH and self.folder is None
 
 
 @dataclass(frozen=True, slots=True)
