@@ -202,3 +202,16 @@ def test_no_more_modules_are_loaded_than_the_last_time_somebody_counted(tree: Pr
     names = {line.rpartition("|")[2].strip() for line in listed.splitlines() if line.startswith("import time:")}
     assert not {name for name in names if name.startswith(("urllib3", "docker", "deflate", "http.", "email", "ssl"))}
     assert len({name for name in names if name.startswith(("multiarch", "oci_"))}) <= 45
+
+
+LOOP = """\
+class Loop:
+    def __init__(self): self.me = self
+    def __del__(self): os.write(1, b"looked through once more\\n")
+Loop()
+"""
+
+
+def test_what_is_left_at_the_end_is_not_looked_through_for_garbage(tree: Project) -> None:
+    declare(tree, LOOP)
+    assert "looked through" not in tree.scons().text
