@@ -9,6 +9,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ class Ours:
         try:
             plan = _with_bases(plan, reader, store)
             settled = reader.settled(plan, lambda _: store)
-            stage = Configs(settled.plan, settled.recipe, reader.context(plan), settled.images).target()
+            stage = Configs(settled, partial(reader.context, plan)).target()
             platform = settled.platform()
             document = json.loads(stage.config.to_json()) | platform.to_json()
             taken = {f"/{path}" for path in reader.inputs(settled.plan).wanted}

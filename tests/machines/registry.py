@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import re
@@ -108,9 +109,27 @@ class Registry:
 
     def requests(self) -> list[Request]:
         """Return what was asked since the last call of `requests`, the oldest first, our own questions included."""
+        settled = self._settle()
         text = self.log.read_text(encoding="utf-8", errors="replace")
         fresh, self._seen = text[self._seen :], len(text)
-        return [Request(m[1], m[2], int(m[3])) for m in LOGGED.finditer(fresh)]
+        return [Request(m[1], m[2], int(m[3])) for m in LOGGED.finditer(fresh) if m[2] != settled]
+
+    def _settle(self) -> str:
+        """Wait until a question of our own stands in the log: what was answered before it is written there by then."""
+        path = f"/v2/?settled={secrets.token_hex(8)}"
+        if self._process is None:
+            return path
+        connection = http.client.HTTPConnection(self.host, timeout=10)
+        try:
+            connection.request("GET", path)
+            connection.getresponse().read()
+        finally:
+            connection.close()
+        end = time.monotonic() + 10
+        while path not in self.log.read_text(encoding="utf-8", errors="replace")[self._seen :]:
+            assert time.monotonic() < end, f"{self.log} lacks a request that was answered"
+            time.sleep(0.002)
+        return path
 
     def repository(self, name: str) -> Path:
         """Return the folder that the registry keeps for a repository."""
