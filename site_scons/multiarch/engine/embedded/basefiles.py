@@ -17,9 +17,9 @@ from multiarch.digest import BLOCK, Digest
 from multiarch.engine.harvest.repacking import apply
 from multiarch.engine.reading.bases import BaseImage
 from multiarch.engine.reading.packing import decompressed
-from multiarch.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, joined, parent
+from multiarch.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, parent
 from multiarch.executable import HEAD
-from multiarch.layer import OPAQUE, WHITEOUT, Kind
+from multiarch.layer import OPAQUE, Kind
 from multiarch.record import replace
 
 _XATTR = "SCHILY.xattr."
@@ -80,13 +80,9 @@ def _apply(files: Overlay, opener: Callable[[], BinaryIO], digest: str) -> None:
     added: dict[str, Node] = {}
     links: list[tuple[str, str]] = []
     for path, member, content in _members(opener, digest):
-        name = path.rpartition("/")[2]
-        if name == OPAQUE:
-            for gone in files.names(parent(path)):
-                files.remove(joined(parent(path), gone))
-        elif name.startswith(WHITEOUT):
-            files.remove(joined(parent(path), name.removeprefix(WHITEOUT)))
-            _touch(files, parent(path))
+        if files.whiteout(path):
+            if path.rpartition("/")[2] != OPAQUE:
+                _touch(files, parent(path))
         elif member.islnk():
             links.append((path, _plain(member.linkname)))
         elif path:

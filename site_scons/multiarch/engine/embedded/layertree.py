@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from multiarch.engine.embedded.archives import TarContents
 from multiarch.engine.reading.bases import BaseImage
-from multiarch.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, joined, parent
-from multiarch.layer import OPAQUE, WHITEOUT
+from multiarch.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, parent
 
 _USUAL = frozenset(
     # The root of the Filesystem Hierarchy Standard, and what Linux distributions have beside it.
@@ -67,13 +66,9 @@ class BaseTree:
             inside = self._inside(path)
             if not inside:
                 continue
-            name = inside.rpartition("/")[2]
-            if name == OPAQUE:
-                for gone in files.names(parent(inside)):
-                    files.remove(joined(parent(inside), gone))
-            elif name.startswith(WHITEOUT):
-                files.remove(joined(parent(inside), name.removeprefix(WHITEOUT)))
-            elif member.islnk():
+            if files.whiteout(inside):
+                continue
+            if member.islnk():
                 links.append(
                     (inside, self._inside("/".join(p for p in member.linkname.split("/") if p not in ("", "."))))
                 )

@@ -16,10 +16,10 @@ from typing import BinaryIO, cast
 from multiarch.descriptor import Descriptor
 from multiarch.digest import BLOCK, Digest, DigestMismatch
 from multiarch.engine.reading.packing import decompressed
-from multiarch.engine.reading.tree import Content, Node, Overlay, joined, parent
+from multiarch.engine.reading.tree import Content, Node, Overlay
 from multiarch.executable import HEAD, identify
 from multiarch.gzipstream import BlockWriter, member
-from multiarch.layer import OPAQUE, WHITEOUT, Compression, Kind, Written
+from multiarch.layer import Compression, Kind, Written
 from multiarch.tarheader import DIRECTORY, END, FILE, HARDLINK, SYMLINK, Header, padding
 
 _TYPES = {tarfile.DIRTYPE: DIRECTORY, tarfile.LNKTYPE: HARDLINK, tarfile.SYMTYPE: SYMLINK}
@@ -130,13 +130,9 @@ def _content(archive: tarfile.TarFile, each: tarfile.TarInfo, blocks: BlockWrite
 
 def apply(files: Overlay, path: str, each: tarfile.TarInfo, head: bytes) -> None:
     """Do to `files` what a member of a layer does; of a file's content no more than `head` is known."""
-    name = path.rpartition("/")[2]
-    if name == OPAQUE:
-        for gone in files.names(parent(path)):
-            files.remove(joined(parent(path), gone))
-    elif name.startswith(WHITEOUT):
-        files.remove(joined(parent(path), name.removeprefix(WHITEOUT)))
-    elif each.islnk():
+    if files.whiteout(path):
+        return
+    if each.islnk():
         linked = files.lookup(_target(each))
         if linked is not None:
             files.put(path, linked)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO, Protocol
 
 from multiarch.errors import MultiarchError
-from multiarch.layer import Entry, Kind
+from multiarch.layer import OPAQUE, WHITEOUT, Entry, Kind
 from multiarch.record import dataclass
 
 _LINKS = 255  # as many as BuildKit follows (containerd/continuity, fs.RootPath)
@@ -201,6 +201,18 @@ class Overlay:
         self._drop(path)
         self._own.pop(path, None)
         self._names.get(parent(path), set()).discard(path.rpartition("/")[2])
+
+    def whiteout(self, path: str) -> bool:
+        """Take away what the member of a layer at `path` says is gone; False when it is no whiteout (layer.md)."""
+        folder, name = parent(path), path.rpartition("/")[2]
+        if name == OPAQUE:
+            for gone in self.names(folder):
+                self.remove(joined(folder, gone))
+        elif name.startswith(WHITEOUT):
+            self.remove(joined(folder, name.removeprefix(WHITEOUT)))
+        else:
+            return False
+        return True
 
     def _drop(self, path: str) -> None:
         if self._lower is not None:
