@@ -1,9 +1,10 @@
 """The one place that speaks HTTP: kept connections, time limits, retries, redirects, authorization.
 
-It knows requests, not images. The rooms, from the bottom up; urllib3 is imported by `wire`, at the first request:
+It knows requests, not images. The rooms, from the bottom up; `wire` and `causes` import urllib3, at the first request:
 
     complaint  what a server says in the body of a refusal
     failures   what goes wrong, in words
+    causes     what a failure of a connection means
     hosts      who may be insecure, who is behind a proxy, whose certificates count
     challenge  what a 401 demands; scopes
     exchange   settings, a request, an answer
