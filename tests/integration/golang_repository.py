@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
+
+import pytest
+
+from multiarch.golang import Toolchain, find_go
 
 FILES = {
     "app/go.mod": """\
@@ -250,3 +254,36 @@ def _restore(path: Path, state: list[object]) -> None:
         assert isinstance(mode, int)
         path.write_bytes(content)
         path.chmod(mode & 0o777)
+
+
+Change: TypeAlias = "Callable[[Repository], object]"
+
+
+def edit(name: str, old: str, new: str) -> Change:
+    return lambda repository: repository.replace(name, old, new)
+
+
+def append(name: str, text: str) -> Change:
+    return lambda repository: repository.append(name, text)
+
+
+def remove(name: str) -> Change:
+    return lambda repository: repository.remove(name)
+
+
+def rename(name: str, other: str) -> Change:
+    return lambda repository: repository.rename(name, other)
+
+
+def link(name: str, target: str) -> Change:
+    return lambda repository: repository.link(name, target)
+
+
+def toolchain_of(minimum: str) -> Toolchain:
+    """Return Go from PATH; without one the test is skipped, and fails in CI."""
+    try:
+        return find_go(os.environ["PATH"], minimum=minimum)
+    except Exception:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("no Go on PATH")

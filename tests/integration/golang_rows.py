@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from integration.golang_repository import Repository
+from integration.golang_repository import Change, Repository, append, edit, link, remove, rename
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "windows/amd64", "windows/arm64")
 ALL = frozenset(PLATFORMS)
@@ -26,8 +26,6 @@ ARM = frozenset(("linux/arm/v7",))
 I386 = frozenset(("linux/386",))
 P05 = "app/p05/p.go"
 INIT = "package plat\n\nfunc init() {{ names = append(names, `{0}`) }}\n"
-
-Change = Callable[[Repository], object]
 
 
 def nothing(_: Repository) -> None:
@@ -58,26 +56,6 @@ def all_of(*changes: Change) -> Change:
 
 def write(name: str, text: str = "new\n") -> Change:
     return lambda r: r.write(name, text)
-
-
-def edit(name: str, old: str, new: str) -> Change:
-    return lambda r: r.replace(name, old, new)
-
-
-def append(name: str, text: str) -> Change:
-    return lambda r: r.append(name, text)
-
-
-def remove(name: str) -> Change:
-    return lambda r: r.remove(name)
-
-
-def rename(name: str, other: str) -> Change:
-    return lambda r: r.rename(name, other)
-
-
-def link(name: str, target: str) -> Change:
-    return lambda r: r.link(name, target)
 
 
 def folder(name: str) -> Change:

@@ -7,12 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from integration.golang_repository import Repository
+from integration.golang_repository import Change, Repository, append, edit, link, remove, rename, toolchain_of
 from multiarch.golang import (
     CompileFailed,
     GoBuild,
@@ -22,7 +21,6 @@ from multiarch.golang import (
     Toolchain,
     build,
     explain,
-    find_go,
 )
 from multiarch.platform import Platform
 from multiarch.statcache import StatCache
@@ -37,17 +35,10 @@ AMD64 = {"linux/amd64", "windows/amd64"}
 ARM64 = {"linux/arm64", "darwin/arm64"}
 P05 = "app/p05/p.go"
 
-Change = Callable[[Repository], None]
-
 
 @pytest.fixture(scope="session")
 def toolchain() -> Toolchain:
-    try:
-        return find_go(os.environ["PATH"], minimum="1.24")
-    except Exception:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("no Go on PATH")
+    return toolchain_of("1.24")
 
 
 @pytest.fixture(scope="module")
@@ -122,28 +113,8 @@ def same_size_same_mtime(name: str, old: str, new: str) -> Change:
     return change
 
 
-def edit(name: str, old: str, new: str) -> Change:
-    return lambda repository: repository.replace(name, old, new)
-
-
-def append(name: str, text: str) -> Change:
-    return lambda repository: repository.append(name, text)
-
-
 def write(name: str, text: str = "new") -> Change:
     return lambda repository: repository.write(name, text)
-
-
-def remove(name: str) -> Change:
-    return lambda repository: repository.remove(name)
-
-
-def rename(name: str, other: str) -> Change:
-    return lambda repository: repository.rename(name, other)
-
-
-def link(name: str, target: str) -> Change:
-    return lambda repository: repository.link(name, target)
 
 
 INIT = "package plat\n\nfunc init() { names = append(names, version) }\nconst version = `z`\n"
