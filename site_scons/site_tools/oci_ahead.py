@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 OF_IMAGES = ("multiarch.engine.embedded", "multiarch.engine.harvest.normalising", "deflate")
-OF_PUSHES = ("multiarch.store.registry", "multiarch.publish", "multiarch.store.chain", "urllib3")
+OF_PUSHES = ("multiarch.store.registry", "multiarch.publish", "multiarch.store.chain", "multiarch.store.http.pool")
 
 
 class Ahead:

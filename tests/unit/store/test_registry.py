@@ -48,7 +48,7 @@ def test_no_references_are_no_questions() -> None:
 
 
 def test_a_no_op_does_not_pay_for_http() -> None:
-    code = "import sys, multiarch.store.registry; print([m for m in ('urllib3', 'docker', 'ssl', 'email') if m in sys.modules])"
+    code = "import sys, multiarch.store.registry; print([m for m in ('http.client', 'urllib3', 'docker', 'ssl', 'email') if m in sys.modules])"
     root = Path(__file__).resolve().parents[3] / "site_scons"
     ran = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,14 +1,20 @@
 """The one place that speaks HTTP: kept connections, time limits, retries, redirects, authorization.
 
-It knows requests, not images. The rooms, from the bottom up; `wire` and `causes` import urllib3, at the first request:
+It knows requests, not images. The rooms, from the bottom up; `causes`, `dial` and `pool` stand on `http.client` and
+`ssl`, and are imported at the first request:
 
     complaint  what a server says in the body of a refusal
     failures   what goes wrong, in words
-    causes     what a failure of a connection means
+    address    a URL as where a request goes and what it asks for
     hosts      who may be insecure, who is behind a proxy, whose certificates count
     challenge  what a 401 demands; scopes
     exchange   settings, a request, an answer
-    wire       one HTTP exchange with one host; bodies on their way
+    live       the open connections, which end with the run
+    causes     what a failure of a connection means
+    dial       a connection to a host: TCP, through a proxy, TLS
+    pool       the kept connections to one host, and an exchange over one of them
+    wire       one HTTP exchange with any host; bodies on their way out
+    endpoint   what is learnt about a registry, and which URLs are its own
     tokens     who we are to each registry
     transport  a request to a repository: scheme, login, redirects, retries
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -87,6 +87,26 @@ class Request:
     def name(self) -> str:
         """`registry/repository`, as errors call it."""
         return f"{self.registry}/{self.repository}"
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an answer; the case of a name is nothing, and several of one name are a list (RFC 9110 §5.3)."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            key = name.lower()
+            held = self._values.get(key)
+            self._values[key] = value if held is None else f"{held}, {value}"
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def tls_context(netloc: str, *, insecure: bool, ca_file: Path | None, certs_dirs
         context.verify_mode = ssl.CERT_NONE
     else:
         context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None:
         _load(context, ca_file)
     # Docker on Windows leaves the colon out, which no folder there can hold.

@@ -7,17 +7,17 @@ import itertools
 import random
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
 from multiarch.errors import MultiarchError
-from multiarch.record import dataclass, field
 from multiarch.store.auth import Credentials
+from multiarch.store.http.address import UnusableUrl, origin_of, split_url
 from multiarch.store.http.challenge import parse_challenges
 from multiarch.store.http.complaint import hint_for
+from multiarch.store.http.endpoint import Endpoint, same_origin
 from multiarch.store.http.exchange import Answer, Request, Settings
 from multiarch.store.http.failures import (
     Cancelled,
@@ -45,20 +45,6 @@ _READS = ("GET", "HEAD")
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 
 
-@dataclass(slots=True)
-class _Host:
-    """What a run has learnt about one registry."""
-
-    netloc: str
-    insecure: bool
-    uploads: threading.BoundedSemaphore
-    scheme: str | None
-    probe: Future[str] | None = None
-    scouted: bool = False
-    known: threading.Event = field(default_factory=threading.Event)
-    reached: threading.Event = field(default_factory=threading.Event)
-
-
 class Transport:
     """The connections, tokens and limits of one run; thread-safe. Setting `cancelled` ends all transfers: Cancelled.
 
@@ -72,7 +58,7 @@ class Transport:
         self._cancelled = threading.Event() if cancelled is None else cancelled
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str], threading.Semaphore] = {}
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Endpoint] = {}
         self._given_up: dict[str, tuple[GivenUp, float]] = {}  # by host:port; until when
         self._wire = Wire(settings, self._cancelled)
         self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
@@ -119,7 +105,7 @@ class Transport:
 
     def refused(self, request: Request, answer: Answer) -> MultiarchError:
         """The error for an answer that is no success, in the registry's own words."""
-        if _origin(answer.url) != _origin(self._absolute(self._host(request.registry), request.url)):
+        if not same_origin(answer.url, self._host(request.registry).absolute(request.url)):
             what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
             hint = "if the registry itself has moved there, name that host" if answer.status == _UNAUTHORIZED else None
             return RegistryRefused(what, where=request.name, hint=hint)
@@ -167,15 +153,17 @@ class Transport:
                 self._given_up[error.where] = (given_up, time.monotonic() + _GIVEN_UP_S)
         return error
 
-    def _check_given_up(self, netloc: str) -> None:
+    def _check_given_up(self, url: str) -> None:
+        if not self._given_up:
+            return
         with self._lock:
-            error, until = self._given_up.get(netloc, (None, 0.0))
+            error, until = self._given_up.get(_netloc(url), (None, 0.0))
         if error is not None and time.monotonic() < until:
             raise error
 
     # -- authorization ---------------------------------------------------------------------------------------------
 
-    def _is_scout(self, host: _Host, request: Request) -> bool:
+    def _is_scout(self, host: Endpoint, request: Request) -> bool:
         """Whether this request finds out for the others how the host wants to be asked; the others wait for it here.
 
         They connect meanwhile, so that they lose no round trip when they know.
@@ -190,19 +178,18 @@ class Transport:
             patience = self.settings.connect_timeout + self.settings.read_timeout
             if host.reached.wait(patience) and not host.known.is_set():
                 with contextlib.suppress(MultiarchError):  # the request itself will meet it
-                    self._wire.connect(self._absolute(host, "/"))
+                    self._wire.connect(host.root)
             host.known.wait(patience)
         return first
 
-    def _authorized(self, host: _Host, request: Request) -> Answer:
+    def _authorized(self, host: Endpoint, request: Request) -> Answer:
         wish = request.wish()
         used = self._authorizations.held(wish)
         answer = self._follow(host, request, used)
         for refusals in ((_UNAUTHORIZED,), ()):
             wider = used is not None and self._authorizations.is_wider(wish, used)
-            if answer.status not in ((_UNAUTHORIZED, _FORBIDDEN) if wider else refusals) or not self._is_own(
-                host, answer
-            ):
+            wanting = (_UNAUTHORIZED, _FORBIDDEN) if wider else refusals
+            if answer.status not in wanting or not host.owns(answer.url):
                 break
             fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used)
             if fresh is None:
@@ -211,12 +198,9 @@ class Transport:
             used, answer = fresh, self._follow(host, request, fresh)
         return answer
 
-    def _is_own(self, host: _Host, answer: Answer) -> bool:
-        return _origin(answer.url) == _origin(self._absolute(host, "/"))
-
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
-        self._check_given_up(_netloc(url))
+        self._check_given_up(url)
         answer = self._wire.send(method, url, headers, body or None)
         if answer.status in _FAILED:
             raise self._transient(answer, f"the token service {public_url(url)}", _netloc(url))
@@ -225,7 +209,7 @@ class Transport:
     def _refuse(self, request: Request, answer: Answer) -> None:
         if answer.status in _FAILED:
             raise self._transient(answer, "the registry", request.name)
-        if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and self._is_own(self._host(request.registry), answer):
+        if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and self._host(request.registry).owns(answer.url):
             realm, source, trouble = self._authorizations.origin(request.wish())
             raise unauthorized(
                 request.name,
@@ -264,59 +248,57 @@ class Transport:
 
     # -- the way to a host -----------------------------------------------------------------------------------------
 
-    def _host(self, registry: str) -> _Host:
+    def _host(self, registry: str) -> Endpoint:
         with self._lock:
             host = self._hosts.get(registry)
             if host is None:
                 netloc = _HUB_API if registry == _HUB else registry
                 insecure = self.settings.may_be_plain(netloc)
                 slots = threading.BoundedSemaphore(self.settings.uploads)
-                host = self._hosts[registry] = _Host(netloc, insecure, slots, None if insecure else "https")
+                host = self._hosts[registry] = Endpoint(netloc, insecure, slots, None if insecure else "https")
                 if not insecure:
                     host.reached.set()
             return host
 
-    def _absolute(self, host: _Host, url: str) -> str:
-        root = f"{host.scheme or 'https'}://{host.netloc}"
-        # A registry behind a proxy that ends TLS often calls its own uploads by http.
-        own = f"http://{host.netloc}/"
-        return root + "/" + url.removeprefix(own) if url.startswith(own) else urllib.parse.urljoin(root + "/", url)
-
-    def _follow(self, host: _Host, request: Request, authorization: str | None) -> Answer:
+    def _follow(self, host: Endpoint, request: Request, authorization: str | None) -> Answer:
         """Send to the registry and wherever it redirects to; the authorization goes to the registry alone."""
         answer = self._speculate(host, request) if host.scheme is None else None
-        root = self._absolute(host, "/")
-        own = _origin(root)
-        url = self._checked(request, self._absolute(host, request.url), shown=request.url)
+        url = self._checked(host, request, host.absolute(request.url), shown=request.url)
         for _ in range(_REDIRECTS + 1):
             if answer is None:
                 headers = request.headers
-                if authorization is not None and _origin(url) == own:
+                if authorization is not None and host.owns(url):
                     headers = (*headers, ("Authorization", authorization))
                 answer = self._send(request, url, headers)
             if not _redirected(request, answer):
                 return answer
             target = answer.location
-            url = self._checked(request, target and self._absolute(host, target), shown=answer.headers["Location"])
+            absolute = target and host.absolute(target)
+            url = self._checked(host, request, absolute, shown=answer.headers["Location"])
             answer = None
         raise RegistryRefused(f"the registry redirects more than {_REDIRECTS} times", where=request.name)
 
-    def _checked(self, request: Request, url: str | None, *, shown: str) -> str:
+    def _checked(self, host: Endpoint, request: Request, url: str | None, *, shown: str) -> str:
         """Where a registry sends us; RegistryRefused for what is no URL or plain HTTP."""
-        parts = urllib.parse.urlsplit(url or "")
-        if url is None or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise RegistryRefused(f"the registry sends us to no usable URL: {public_url(shown)}", where=request.name)
-        if parts.scheme == "http" and not self.settings.may_be_plain(parts.netloc):
+        if url is not None and url.startswith(host.root):
+            return url
+        try:
+            scheme, netloc, _ = split_url(url or "")
+            origin = origin_of(scheme, netloc)
+        except UnusableUrl:
+            what = f"the registry sends us to no usable URL: {public_url(shown)}"
+            raise RegistryRefused(what, where=request.name) from None
+        if scheme == "http" and not self.settings.may_be_plain(netloc):
             what = f"the registry sends us over plain HTTP: {public_url(shown)}"
-            hint = f"if that is meant: INSECURE={parts.netloc}"
-            if parts.hostname == split_host(self._host(request.registry).netloc)[0]:
+            hint = f"if that is meant: INSECURE={netloc}"
+            if origin.host == split_host(host.netloc)[0]:
                 hint = "the proxy before it has to pass on the headers Host and X-Forwarded-Proto as it got them"
             raise RegistryRefused(what, where=request.name, hint=hint)
-        return url
+        return url or ""
 
-    def _speculate(self, host: _Host, request: Request) -> Answer | None:
+    def _speculate(self, host: Endpoint, request: Request) -> Answer | None:
         """Find out whether an insecure host speaks TLS; None when the request has to be sent now that it is known."""
-        self._check_given_up(host.netloc)
+        self._check_given_up(host.root)
         probe = self._probe(host)
         answer: Answer | None = None
         failure: Transient | None = None
@@ -338,7 +320,7 @@ class Transport:
             raise failure
         return answer if host.scheme == "http" else None
 
-    def _probe(self, host: _Host) -> Future[str]:
+    def _probe(self, host: Endpoint) -> Future[str]:
         with self._lock:
             if host.probe is None:
                 host.probe = Future()
@@ -352,7 +334,7 @@ class Transport:
             probe.set_exception(error)
 
     def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
-        self._check_given_up(_netloc(url))
+        self._check_given_up(url)
         body: Outgoing | None = None
         if request.body is not None:
             body = Outgoing(request.body, request.length, self.check)
@@ -378,15 +360,10 @@ def _redirected(request: Request, answer: Answer) -> bool:
 
 
 def _netloc(url: str) -> str:
-    return urllib.parse.urlsplit(url).netloc
+    return split_url(url)[1]
 
 
 def _area(answer: Answer) -> str:
     """The realm of a Basic challenge (RFC 7617 §2), which is a name and no address; empty without one."""
     basic = (each for each in parse_challenges(answer.challenges) if each.scheme == "basic")
     return next((each.parameter("realm") for each in basic), "")
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

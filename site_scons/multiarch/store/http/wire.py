@@ -1,38 +1,32 @@
 """One exchange with one host, over kept connections: bodies in blocks, stoppable, errors in our words.
 
-The only room that knows urllib3, which is imported at the first exchange.
+What it is made with (`pool`, `dial`, and with them `http.client` and `ssl`) is imported at the first exchange.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-import socket
+import re
 import threading
-import urllib.parse
-import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch.document import LIMIT
 from multiarch.errors import MultiarchError
-from multiarch.store.http.causes import explain
-from multiarch.store.http.exchange import Answer, Settings, decoded
-from multiarch.store.http.failures import AnswerTooLarge, Cancelled, Interrupted, UntrustedHost
+from multiarch.store.http.address import origin_of, split_url
+from multiarch.store.http.exchange import Answer, Headers, Settings, decoded
+from multiarch.store.http.failures import AnswerTooLarge, Interrupted, UntrustedHost
 from multiarch.store.http.hosts import proxy_for, tls_context
+from multiarch.store.http.live import Live
 
 if TYPE_CHECKING:
     import ssl
 
-    import urllib3
-    import urllib3.connection
-    import urllib3.exceptions
+    from multiarch.store.http.pool import Exchange, Pool
 
-
-_BLOCK = 1 << 18
 _ERROR_BYTES = 1 << 16
-_AGENT = "multiarch/1"
-_POLL_S = 0.25
+_FOLDED = re.compile(r"[ \t]*\r?\n[ \t]+")
+_WITH_BODY = ("PATCH", "POST", "PUT")
 
 
 class UnreadableContent(MultiarchError):
@@ -70,7 +64,7 @@ class Outgoing:
                 self._stream = self._content()
             block = self._stream.read(wanted)
         except OSError as error:
-            # Not handed on as it is: urllib3 would take it for a failure of the connection.
+            # Not handed on as it is: it would be taken for a failure of the connection.
             raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
         if not block:
             raise UnreadableContent(f"the content ended {self._left} bytes too early")
@@ -84,146 +78,14 @@ class Outgoing:
             self._stream = None
 
 
-class Incoming(io.RawIOBase):
-    """A response's body; raises Unreachable when the connection is cut before its end. Closing frees the connection."""
-
-    def __init__(
-        self,
-        response: urllib3.BaseHTTPResponse,
-        check: Callable[[], None],
-        explained: Callable[[urllib3.exceptions.HTTPError], MultiarchError],
-    ) -> None:
-        super().__init__()
-        self._response = response
-        self._check = check
-        self._explained = explained
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes, fewer only at the end; all of them for -1 or None."""
-        import urllib3.exceptions
-
-        self._check()
-        try:
-            return self._response.read(None if size is None or size < 0 else size)
-        except urllib3.exceptions.HTTPError as error:
-            self._check()
-            raise self._explained(error) from None
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
-        """As io.RawIOBase says, over `read`."""
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-    def close(self) -> None:
-        """Give the connection back when the body was read to its end, else end it."""
-        if not self.closed:
-            if self._response.closed:
-                self._response.release_conn()
-            else:
-                self._response.close()
-        super().close()
-
-
-class Live:
-    """The open connections, so that `cancelled` can end them: a thread that waits for a server sees no event."""
-
-    def __init__(self, cancelled: threading.Event) -> None:
-        self._cancelled = cancelled
-        self._lock = threading.Lock()
-        self._connections: weakref.WeakSet[urllib3.connection.HTTPConnection] = weakref.WeakSet()
-        self._watched = False
-
-    def pools(self) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-        """Pool classes whose connections are known here from the moment they stand."""
-        import urllib3
-
-        live = self
-
-        class Plain(urllib3.connection.HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                live.add(self)
-
-        class Secure(urllib3.connection.HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                self.is_verified = True  # or the user wants it so (INSECURE): urllib3 would warn on stderr
-                live.add(self)
-
-            @property
-            def is_connected(self) -> bool:
-                return super().is_connected or (self.sock is not None and _only_tickets(self.sock))
-
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        return {"http": PlainPool, "https": SecurePool}
-
-    def add(self, connection: urllib3.connection.HTTPConnection) -> None:
-        """Watch one more connection for as long as it exists."""
-        with self._lock:
-            self._connections.add(connection)
-            begin, self._watched = not self._watched, True
-        if begin:
-            threading.Thread(target=_watch, args=(weakref.ref(self), self._cancelled), daemon=True).start()
-
-    def end(self) -> None:
-        """Shut every connection; whoever waits on one meets an error."""
-        with self._lock:
-            connections = list(self._connections)
-        for connection in connections:
-            if connection.sock is not None:
-                with contextlib.suppress(OSError):
-                    # The plain socket's own shutdown: that of TLS would pull the session from under its reader.
-                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-
-
-def _only_tickets(sock: socket.socket) -> bool:
-    """Whether what waits in an idle TLS connection is no more than the tickets that TLS 1.3 sends after its handshake.
-
-    urllib3 takes any bytes there for the end of the connection; one that was opened ahead of its request would be lost.
-    """
-    import ssl
-
-    before = sock.gettimeout()
-    sock.settimeout(0)
-    try:
-        sock.recv(1)
-    except ssl.SSLWantReadError:
-        return True
-    except OSError:
-        return False
-    finally:
-        sock.settimeout(before)
-    return False
-
-
-def _watch(live: weakref.ref[Live], cancelled: threading.Event) -> None:
-    while not cancelled.wait(_POLL_S):
-        if live() is None:
-            return
-    remaining = live()
-    if remaining is not None:
-        remaining.end()
-
-
 class Wire:
-    """The connection pools of a run, one a host and scheme; thread-safe. `cancelled` ends what is under way."""
+    """The connections of a run, a pool for each host and scheme; thread-safe. `cancelled` ends what is under way."""
 
     def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
         self._settings = settings
-        self._cancelled = cancelled
         self._live = Live(cancelled)
         self._lock = threading.Lock()
-        self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, str], Pool] = {}
 
     def send(
         self,
@@ -238,66 +100,31 @@ class Wire:
         """One request, one answer of any status; nothing is followed, repeated or decoded.
 
         A successful answer is read whole up to the size of a manifest (AnswerTooLarge), or handed on as `stream`; of
-        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection.
+        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl.
         """
-        import urllib3.exceptions
-
-        self._check()
-        patience = read_timeout or self._settings.read_timeout
-        netloc = urllib.parse.urlsplit(url).netloc
-
-        def explained(error: urllib3.exceptions.HTTPError) -> MultiarchError:
-            return explain(error, netloc, self._settings.connect_timeout, patience)
-
-        try:
-            response = self._pool(url).urlopen(
-                method,
-                url,
-                body=body,
-                headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"} | dict(headers),
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(connect=self._settings.connect_timeout, read=patience),
-            )
-        except urllib3.exceptions.HTTPError as error:
-            self._check()
-            raise explained(error) from None
-        return _receive(response, url, Incoming(response, self._check, explained), stream=stream)
-
-    def _check(self) -> None:
-        if self._cancelled.is_set():
-            raise Cancelled
+        self._live.check()
+        scheme, netloc, target = split_url(url)
+        pool = self._pool(scheme, netloc)
+        fields = dict(headers)
+        if isinstance(body, Outgoing):
+            content: Outgoing | io.BytesIO = body
+        else:
+            content = io.BytesIO(body or b"")
+            if body is not None or method in _WITH_BODY:
+                fields["Content-Length"] = str(len(body or b""))
+        limits = (self._settings.connect_timeout, read_timeout or self._settings.read_timeout)
+        return _receive(pool.ask(method, target, fields, content, limits), url, netloc, stream=stream)
 
     def connect(self, url: str) -> None:
         """Open one more connection to the host of `url`, which the next request that finds no other one takes.
 
         Nothing is done for a host behind a proxy. Raises as `send`.
         """
-        import urllib3
-
-        self._check()
-        netloc = urllib.parse.urlsplit(url).netloc
-        manager = self._pool(url)
-        if isinstance(manager, urllib3.ProxyManager):
-            return
-        pool: Any = manager.connection_from_url(url)  # there is no public way to connect ahead of a request
-        idle = []
-        while not (connection := pool._get_conn()).is_closed:  # noqa: SLF001
-            idle.append(connection)
-        for each in idle:
-            pool._put_conn(each)  # noqa: SLF001
-        connection.timeout = self._settings.connect_timeout
-        try:
-            connection.connect()
-        except (urllib3.exceptions.HTTPError, OSError) as error:  # what `urlopen` makes one kind of
-            connection.close()
-            self._check()
-            known = error if isinstance(error, urllib3.exceptions.HTTPError) else urllib3.exceptions.ProtocolError()
-            raise explain(known, netloc, self._settings.connect_timeout, self._settings.connect_timeout) from None
-        finally:
-            pool._put_conn(connection)  # noqa: SLF001
+        self._live.check()
+        scheme, netloc, _ = split_url(url)
+        pool = self._pool(scheme, netloc)
+        if pool.way.proxy is None:
+            pool.open(self._settings.connect_timeout)
 
     def speaks_tls(self, netloc: str) -> bool:
         """Whether TLS is spoken at `host[:port]`; Unreachable when nobody is there. The connection is kept."""
@@ -307,56 +134,45 @@ class Wire:
             return False
         return True
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        parts = urllib.parse.urlsplit(url)
+    def _pool(self, scheme: str, netloc: str) -> Pool:
         with self._lock:
-            pool = self._pools.get((parts.scheme, parts.netloc))
+            pool = self._pools.get((scheme, netloc))
             if pool is None:
-                pool = self._pools[(parts.scheme, parts.netloc)] = self._connect(parts.scheme, parts.netloc)
+                pool = self._pools[scheme, netloc] = self._make_pool(scheme, netloc)
             return pool
 
-    def _connect(self, scheme: str, netloc: str) -> urllib3.PoolManager:
-        import urllib3
+    def _make_pool(self, scheme: str, netloc: str) -> Pool:
+        from multiarch.store.http.dial import Way, proxy_at
+        from multiarch.store.http.pool import Pool
 
         settings = self._settings
-        context: ssl.SSLContext | None = None
-        if scheme == "https":
-            context = tls_context(
-                netloc,
-                insecure=settings.may_be_plain(netloc),
-                ca_file=settings.authorities(),
-                certs_dirs=settings.certs_dirs,
-            )
+        origin = origin_of(scheme, netloc)
+        named = proxy_for(scheme, netloc, settings.environment)
+        context = self._context(netloc) if scheme == "https" else None
+        proxy = None if named is None else proxy_at(named, netloc, self._context)
         size = 4 * (settings.heads + settings.uploads)  # kept, not opened: beyond, connections are made and thrown away
-        proxy = proxy_for(scheme, netloc, settings.environment)
-        if proxy is None:
-            manager = urllib3.PoolManager(maxsize=size, ssl_context=context, blocksize=_BLOCK)
-            manager.pool_classes_by_scheme = self._live.pools()
-            return manager
-        parts = urllib.parse.urlsplit(proxy)
-        login = urllib.parse.unquote(f"{parts.username}:{parts.password or ''}") if parts.username else None
-        headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
-        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        manager = urllib3.ProxyManager(
-            plain, proxy_headers=headers, maxsize=size, ssl_context=context, blocksize=_BLOCK
-        )
-        manager.pool_classes_by_scheme = self._live.pools()
-        return manager
+        return Pool(Way(netloc, origin, context, proxy), size, self._live)
+
+    def _context(self, netloc: str) -> ssl.SSLContext:
+        settings = self._settings
+        insecure = settings.may_be_plain(netloc)
+        return tls_context(netloc, insecure=insecure, ca_file=settings.authorities(), certs_dirs=settings.certs_dirs)
 
 
-def _receive(response: urllib3.BaseHTTPResponse, url: str, body: Incoming, *, stream: bool) -> Answer:
-    fine = 200 <= response.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
-    challenges = tuple(response.headers.getlist("WWW-Authenticate"))
+def _receive(body: Exchange, url: str, netloc: str, *, stream: bool) -> Answer:
+    fine = 200 <= body.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
+    pairs = [(name, _FOLDED.sub(" ", value) if "\n" in value else value) for name, value in body.headers]
+    challenges = tuple(value for name, value in pairs if name.lower() == "www-authenticate")
+    headers = Headers(pairs)
     if stream and fine:
-        return Answer(response.status, response.headers, b"", url, challenges, body)  # type: ignore[arg-type]
+        return Answer(body.status, headers, b"", url, challenges, body)  # type: ignore[arg-type]  # a RawIOBase
     bound = LIMIT if fine else _ERROR_BYTES
     content = b""
     with body:
-        # Until nothing comes: only then does urllib3 tell a body that was cut from one that ended.
+        # Until nothing comes: only then is a body that was cut told from one that ended.
         while len(content) <= bound and (block := body.read(bound + 1 - len(content))):
             content += block
-    content = decoded(response.headers, content, bound)
+    content = decoded(headers, content, bound)
     if fine and len(content) > bound:
-        where = urllib.parse.urlsplit(url).netloc
-        raise AnswerTooLarge(f"answered with more than {bound} bytes where a manifest was asked for", where=where)
-    return Answer(response.status, response.headers, content[:bound], url, challenges)
+        raise AnswerTooLarge(f"answered with more than {bound} bytes where a manifest was asked for", where=netloc)
+    return Answer(body.status, headers, content[:bound], url, challenges)
