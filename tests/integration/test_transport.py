@@ -5,18 +5,17 @@ RFC 9110 §7.3.2 (proxies), RFC 8446 §4.6.1 (tickets); OCI distribution spec 1.
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from certificates import Certificate, certify
 from faults import FaultProxy
 from machines.registry import Registry as Machine
 from multiarch.errors import MultiarchError
@@ -38,42 +37,6 @@ def failure(host: str, settings: Settings) -> str:
     with pytest.raises(MultiarchError) as raised:
         resolve(host, settings)
     return str(raised.value).replace(host, "HOST")
-
-
-@dataclass
-class Certificate:
-    """A self-signed certificate of 127.0.0.1 and its key, as files."""
-
-    certificate: Path
-    key: Path
-
-
-def certify(folder: Path) -> Certificate:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")])
-    now = dt.datetime.now(dt.timezone.utc)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    made = Certificate(folder / "tests.pem", folder / "tests.key")
-    made.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    made.key.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return made
 
 
 @pytest.fixture(scope="module")

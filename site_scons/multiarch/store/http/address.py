@@ -11,7 +11,7 @@ from multiarch.record import dataclass
 
 _PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_NETLOC = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(?::0*([0-9]{0,5}))?")
+_NETLOC = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(?::([0-9]{0,9}))?")
 _NAME = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+")
 _ZONE = re.compile(r"[A-Za-z0-9._~-]+")
 _SETTLED = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*")
@@ -71,7 +71,7 @@ def origin_of(scheme: str, netloc: str) -> Origin:
     host = _host(match[1]) if match else None
     if host is None or not 0 < port < 1 << 16:
         shown = "".join(character if character.isprintable() else "?" for character in netloc.rpartition("@")[2])
-        raise UnusableUrl("no request can be sent there: that is no host", where=shown[:200])
+        raise UnusableUrl("no request can be sent there: that is no host", where=shown[:200] or None)
     return Origin(scheme, host, port)
 
 

@@ -47,7 +47,7 @@ def _untrusted(error: ssl.SSLError, netloc: str) -> MultiarchError:
         folder = f"/etc/docker/certs.d/{netloc}"
         hint = f"put its authority into {folder}/ca.crt, or name it by MULTIARCH_CA; or trust it: INSECURE={netloc}"
         return UntrustedHost(f"its certificate is not trusted: {error.verify_message}", where=netloc, hint=hint)
-    reason = error.reason or ""
+    reason = getattr(error, "reason", None) or ""  # absent from some that Python itself raises
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         hint = f"if that is meant: INSECURE={netloc}"
         return UntrustedHost("speaks no TLS; plain HTTP is for hosts in INSECURE only", where=netloc, hint=hint)

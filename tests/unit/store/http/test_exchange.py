@@ -9,7 +9,7 @@ import gzip
 
 import pytest
 
-from multiarch.store.http.exchange import Answer, decoded
+from multiarch.store.http.exchange import Answer, Headers, decoded
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,9 @@ def test_what_only_says_that_it_is_compressed_is_left_as_it_is() -> None:
     assert decoded({"Content-Encoding": "gzip"}, b"{}", 100) == b"{}"
     assert decoded({"Content-Encoding": "br"}, gzip.compress(b"{}"), 100) == gzip.compress(b"{}")
     assert decoded({}, gzip.compress(b"{}"), 100) == gzip.compress(b"{}")
+
+
+def test_headers_are_found_in_any_case_and_several_of_one_name_are_a_list() -> None:
+    headers = Headers([("Link", "<a>"), ("Content-Type", "text/plain"), ("LINK", "<b>")])
+    assert (headers["link"], headers.get("CONTENT-TYPE"), headers.get("Location")) == ("<a>, <b>", "text/plain", None)
+    assert (list(headers), len(headers), "Content-type" in headers) == (["link", "content-type"], 2, True)
