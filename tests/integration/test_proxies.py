@@ -9,9 +9,12 @@ import base64
 import contextlib
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +38,7 @@ class Peer:
     refusal: bytes = b""
     heads: list[Head] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    protocols: list[str | None] = field(default_factory=list)
     listener: socket.socket = field(default_factory=socket.socket)
 
     def __enter__(self) -> Peer:  # noqa: PYI034  # Self is not in Python 3.10
@@ -64,7 +68,8 @@ class Peer:
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             stack.callback(client.close)
             if self.tls is not None:
-                client = stack.enter_context(self.tls.wrap_socket(client, server_side=True))
+                client = secured = stack.enter_context(self.tls.wrap_socket(client, server_side=True))
+                self.protocols.append(secured.selected_alpn_protocol())
             stream = stack.enter_context(client.makefile("rb", buffering=0))
             while (head := read_head(stream)) is not None:
                 self.heads.append(head)
@@ -111,6 +116,7 @@ def registry(certificate: Certificate) -> Iterator[Peer]:
     """A server with TLS, which keeps the names it is called by."""
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own.load_cert_chain(certificate.certificate, certificate.key)
+    own.set_alpn_protocols(["h2", "http/1.1"])
     with Peer(own) as peer:
         own.sni_callback = lambda _, name, __: peer.names.append(name or "")
         yield peer
@@ -158,7 +164,7 @@ def test_a_request_over_tls_goes_through_the_proxy_unseen(
         assert proxy.firsts == ["CONNECT registry.invalid:5000 HTTP/1.1"]
         assert dict(proxy.heads[0].headers) == {"Host": "registry.invalid:5000", "Proxy-Authorization": LOGIN}
         assert registry.firsts == ["PUT /v2/ HTTP/1.1"] * 2
-        assert registry.names == ["registry.invalid"]
+        assert (registry.names, registry.protocols) == (["registry.invalid"], ["http/1.1"])
         assert [head.get("Proxy-Authorization") for head in registry.heads] == [None, None]
 
 
@@ -211,6 +217,23 @@ def test_nothing_is_opened_ahead_behind_a_proxy(registry: Peer) -> None:
     with Peer(upstream=registry.host) as proxy:
         wire(SETTINGS, proxy).connect("https://registry.invalid:5000/")
         assert proxy.heads == []
+
+
+def test_tls_loads_nothing_to_find_out_how_a_host_is_written(registry: Peer) -> None:
+    program = """\
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from multiarch.store.http import Settings
+from multiarch.store.http.wire import Wire
+print(Wire(Settings(), threading.Event()).send("GET", sys.argv[2], ()).content)
+print([name for name in ("urllib3", "idna", "encodings.idna") if name in sys.modules])
+"""
+    root = Path(__file__).resolve().parents[2] / "site_scons"
+    url = f"https://{registry.host}/v2/".replace("127.0.0.1", "localhost")
+    command = [sys.executable, "-X", "dev", "-W", "always", "-c", program, str(root), url]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("b'hello'\n[]\n", "")
+    assert registry.names == ["localhost"]
 
 
 def test_who_waits_for_a_server_behind_two_layers_of_tls_is_free_when_the_run_is_cancelled(

@@ -192,6 +192,17 @@ def test_a_connection_whose_answer_was_not_read_is_not_used_again() -> None:
         assert [asked.connection for asked in server.asked] == [1, 2]
 
 
+def test_a_connection_whose_answer_did_not_come_whole_is_not_used_again() -> None:
+    with Scripted([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", NOTHING], end=False) as server:
+        used = wire()
+        stream = used.send("GET", server.url, (), stream=True).stream
+        assert stream is not None
+        assert stream.read(5) == b"hello"
+        stream.close()
+        assert used.send("GET", server.url, ()).status == 200
+        assert [asked.connection for asked in server.asked] == [1, 2]
+
+
 def test_a_stream_that_was_read_to_its_end_leaves_its_connection() -> None:
     with Scripted([b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", NOTHING]) as server:
         used = wire()
@@ -426,10 +437,10 @@ def test_the_first_address_that_takes_a_connection_is_used(monkeypatch: pytest.M
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
         assert wire().send("GET", "http://r.example/", ()).status == 200
         assert server.asked[0].head.get("Host") == "r.example"
-        found.pop()
+        found[1] = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 1))  # no way there
         with pytest.raises(Unreachable) as raised:
             wire().send("GET", "http://r.example/", ())
-        assert str(raised.value).startswith("r.example: no connection: ")
+        assert str(raised.value).startswith("r.example: no connection: Connection refused")
 
 
 def test_an_exchange_warns_of_nothing_and_loads_nothing_that_it_does_not_need() -> None:

@@ -54,7 +54,7 @@ class Pool:
         connection = self._take(connect)
         try:
             connection.sock.settimeout(patience)
-            complete = _send(connection, method, self._prefix + target, self._fields | headers, body)
+            _send(connection, method, self._prefix + target, self._fields | headers, body)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -62,7 +62,7 @@ class Pool:
         except BaseException:
             connection.close()
             raise
-        return Exchange(self, connection, response, patience, reusable=complete)
+        return Exchange(self, connection, response, patience)
 
     def open(self, seconds: float) -> None:
         """Open one more connection, for the next request that takes one. Raises as `ask`."""
@@ -106,20 +106,13 @@ class Exchange(io.RawIOBase):
     """The answer to one request, and its body; closing it frees the connection, to be used again or for good."""
 
     def __init__(
-        self,
-        pool: Pool,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
-        patience: float,
-        *,
-        reusable: bool,
+        self, pool: Pool, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, patience: float
     ) -> None:
         super().__init__()
         self._pool = pool
         self._connection = connection
         self._response = response
         self._patience = patience
-        self._reusable = reusable
         self.status = response.status
         self.headers = response.getheaders()
 
@@ -150,7 +143,7 @@ class Exchange(io.RawIOBase):
         if not self.closed:
             read = self._response.isclosed() and not self._response.length
             self._response.close()
-            if read and self._reusable and self._connection.sock is not None:
+            if read and self._connection.sock is not None:
                 self._pool.keep(self._connection)
             else:
                 self._connection.close()
@@ -163,8 +156,8 @@ def _send(
     target: str,
     headers: dict[str, str],
     body: Body,
-) -> bool:
-    """Send a request; False when the server would not have all of it, which an answer may explain."""
+) -> None:
+    """Send a request, or as much of it as the server takes: its answer may explain why that was not all."""
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in headers.items():
         connection.putheader(name, value)
@@ -173,12 +166,10 @@ def _send(
         while block := body.read(_BLOCK):
             connection.send(block)
     except _HUNG_UP:
-        return False
+        return
     except OSError as error:
         if error.errno != errno.EPROTOTYPE:  # macOS, of a connection that is being closed
             raise
-        return False
-    return True
 
 
 def _is_quiet(sock: socket.socket) -> bool:
