@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from machines.registry import hold_port
+
 TLS_HANDSHAKE = 0x16
 BLOCK = 1 << 16
 WRONG_DIGEST = "sha256:" + "f" * 64
@@ -118,6 +120,7 @@ class FaultProxy:
     _open: set[socket.socket] = field(default_factory=set)
     _challenge: str = 'Basic realm="faults"'
     _listener: socket.socket | None = None
+    _held: socket.socket | None = None
     _port: int = 0
 
     def __enter__(self) -> FaultProxy:  # noqa: PYI034  # Self is not in Python 3.10
@@ -126,6 +129,8 @@ class FaultProxy:
 
     def __exit__(self, *_: object) -> None:
         self.refuse()
+        if self._held is not None:
+            self._held.close()
 
     @property
     def host(self) -> str:
@@ -162,21 +167,20 @@ class FaultProxy:
 
     def listen(self) -> None:
         """Accept connections, on the same port as before."""
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
+        listener, self._held = self._held or hold_port(), None
         listener.listen(64)
         self._port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def refuse(self, seconds: float | None = None) -> None:
-        """Close everything; new connections are refused, for so long or until `listen`."""
+        """Close everything; new connections are refused, for so long or until `listen`. The port stays ours."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+            self._held = hold_port(self._port)
         with self._lock:
             held = list(self._open)
         for connection in held:

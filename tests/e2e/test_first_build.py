@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from machines.project import ROOT, Project
-from machines.registry import PASSWORD, USER, Registry, free_port
+from machines.registry import PASSWORD, USER, Registry, hold_port
 from machines.small import Tree
 from multiarch.config import ImageConfig
 from multiarch.document import canonical
@@ -163,7 +163,8 @@ def tags(tree: Tree, layout: str = "_output/registry/demo") -> list[str]:
 
 
 def test_the_manifest_needs_no_registry(fresh: Tree):
-    fresh.scons("manifest", f"REGISTRY=127.0.0.1:{free_port()}")
+    with hold_port() as held:
+        fresh.scons("manifest", f"REGISTRY=127.0.0.1:{held.getsockname()[1]}")
     assert set(fresh.digests()) == BUILT
 
 
@@ -644,8 +645,9 @@ def test_go_code_that_does_not_compile_is_told_by_go(tree: Tree):
 
 
 def test_a_refused_connection_is_a_clear_error(tree: Tree):
-    host = f"127.0.0.1:{free_port()}"
-    text = fails(tree, "push-manifest", f"REGISTRY={host}", "-j1")
+    with hold_port() as held:
+        host = f"127.0.0.1:{held.getsockname()[1]}"
+        text = fails(tree, "push-manifest", f"REGISTRY={host}", "-j1")
     assert text.count("***") == 1
     assert f"{host}: no connection: Connection refused (tried 4 times)\n  hint: does the registry run there?\n" in text
     assert [path for path in tree.digests() if "127.0.0.1" in path] == []

@@ -52,7 +52,7 @@ def test_what_stays_is_one_error_and_the_next_run_goes_on_from_there(
     assert ran.status == 2
     assert f"{proxy.host}/demo: the registry failed: 500 (tried 5 times)" in ran.text
     assert "Traceback" not in ran.text
-    assert registry.tags("demo") == []
+    assert registry.tags("demo") == [], (registry.requests(), proxy.kinds())
     proxy.forget()
     tree.scons("push-manifest", f"REGISTRY={proxy.host}")
     assert proxy.uploaded() < 5000  # manifests alone: the blobs were there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -56,9 +57,19 @@ def registry_program(cache: Path, flavour: str) -> list[str]:
 
 def free_port() -> int:
     """Return a loopback port that was free a moment ago; another process may take it, so callers retry."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with hold_port() as probe:
         return int(probe.getsockname()[1])
+
+
+def hold_port(port: int = 0) -> socket.socket:
+    """Keep a loopback port, by default any free one, as one that refuses: nobody else's server can come up there.
+
+    Else what asks a server that was stopped could meet that of a test beside it.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", port))  # and does not listen
+    return held
 
 
 class Registry:
@@ -72,6 +83,7 @@ class Registry:
         self._program = program
         self._auth = auth
         self._process: subprocess.Popen[bytes] | None = None
+        self._held: socket.socket | None = None
         self._seen = 0
         self._port = 0
         self._instance = secrets.token_hex(8)
@@ -89,6 +101,9 @@ class Registry:
 
     def start(self) -> None:
         """Serve again, on the same port and storage; nothing happens when it runs already."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
         if self._process is None and not self._serve():
             raise RuntimeError(f"the registry did not come back on {self.host}:\n{self._tail()}")
 
@@ -102,10 +117,14 @@ class Registry:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            self._held = hold_port(self._port)
 
     def empty(self) -> None:
-        """Throw away every repository and blob, while it runs."""
-        shutil.rmtree(self.storage / "docker", ignore_errors=True)
+        """Throw away every repository and blob, while it runs: all at once, also where it is just being written to."""
+        aside = self.folder / f"thrown-away-{secrets.token_hex(4)}"
+        with contextlib.suppress(FileNotFoundError):
+            (self.storage / "docker").rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)  # what is still being written there is in nobody's way
 
     def requests(self) -> list[Request]:
         """Return what was asked since the last call of `requests`, the oldest first, our own questions included."""
