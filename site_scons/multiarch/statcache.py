@@ -73,18 +73,13 @@ class StatCache:
                 return entry[:_HEX]
         return self._hash(key)
 
-    def record(self, path: FilePath, digest: str) -> None:
-        """Remember the sha256 (hexadecimal) of a file that the caller has just written and hashed while writing.
+    def finished(self, path: FilePath) -> str:
+        """As `digest`, for a file that a step of this run has just made: it is read once, and then known.
 
         The caller promises that nobody else is writing the file at this moment. On a file system whose clock is
         coarse (whole seconds) the file is nevertheless read once more by the next run.
         """
-        if self._loaded is None:
-            self._load()
-        key = _key(path)
-        status = os.stat(key)  # noqa: PTH116  # as in digest
-        fine = self._trust_ctime and status.st_ctime_ns % 1_000_000_000 != 0
-        self._put(key, digest, status, trusted=fine or _still(status, time.time_ns()))
+        return self._hash(_key(path), made=True)
 
     def forget(self, path: FilePath) -> None:
         """Read this file again at the next question."""
@@ -114,7 +109,7 @@ class StatCache:
     def _trusts(self, status: os.stat_result) -> bool:
         return self._trust_ctime or status.st_size > _SMALL
 
-    def _hash(self, key: str) -> str:
+    def _hash(self, key: str, *, made: bool = False) -> str:
         """Read the file; remembered only if it did not change meanwhile."""
         now = time.time_ns()
         running = hashlib.sha256()
@@ -126,7 +121,8 @@ class StatCache:
         digest = running.hexdigest()
         self._read += 1
         if _signature(before) == _signature(after):
-            self._put(key, digest, after, trusted=_still(after, now))
+            fine = made and self._trust_ctime and after.st_ctime_ns % 1_000_000_000 != 0
+            self._put(key, digest, after, trusted=fine or _still(after, now))
         else:
             self.forget(key)
         return digest

@@ -73,8 +73,11 @@ class Tracked(SCons.Node.FS.File):
             return str(info.csig)
         except AttributeError:
             pass
+        cache = self.attributes.run.stat
         try:
-            info.csig = self.attributes.run.stat.digest(self.get_abspath())
+            # What has just been made nobody writes any more; images and the next run need not read it again.
+            known = cache.finished if self.get_state() == SCons.Node.executed else cache.digest
+            info.csig = known(self.get_abspath())
         except OSError:
             info.csig = _MISSING
         return str(info.csig)

@@ -118,27 +118,34 @@ def test_without_a_time_of_change_small_files_are_always_read(old: Path):
     assert cache.read == 3 + 1
 
 
-def test_what_was_recorded_is_not_read(tmp_path: Path):
+def test_what_has_just_been_made_is_read_once(tmp_path: Path):
     path = tmp_path / "file"
     while True:
         path.write_bytes(b"one")
         if path.stat().st_ctime_ns % 1_000_000_000:  # once in 250 times a fine clock looks like a coarse one
             break
     cache = StatCache(None)
-    cache.record(path, sha(b"one"))
+    assert cache.finished(path) == sha(b"one")
     assert cache.digest(path) == sha(b"one")
-    assert cache.read == 0
+    assert cache.read == 1
     path.write_bytes(b"three")
     assert cache.digest(path) == sha(b"three")
 
 
-def test_a_recorded_file_is_read_again_where_ctime_is_no_time_of_change(tmp_path: Path):
+def test_what_is_made_again_is_read_again(old: Path):
+    cache = StatCache(None)
+    cache.finished(old)
+    cache.finished(old)
+    assert cache.read == 2
+
+
+def test_what_has_just_been_made_is_read_again_where_ctime_is_no_time_of_change(tmp_path: Path):
     path = tmp_path / "file"
     path.write_bytes(b"x" * 70_000)
     cache = StatCache(None, trust_ctime=False)
-    cache.record(path, sha(b"x" * 70_000))
+    cache.finished(path)
     cache.digest(path)
-    assert cache.read == 1
+    assert cache.read == 2
 
 
 def test_what_was_forgotten_is_read(old: Path):
@@ -157,7 +164,7 @@ def test_a_missing_file_is_an_error_and_a_removed_one_too(old: Path):
     with pytest.raises(FileNotFoundError):
         cache.digest(old)
     with pytest.raises(FileNotFoundError):
-        cache.record(old, sha(b""))
+        cache.finished(old)
 
 
 def test_the_next_run_reads_nothing(old: Path):
