@@ -80,23 +80,24 @@ def tls_context(netloc: str, *, insecure: bool, ca_file: Path | None, certs_dirs
     """The TLS settings for one host: the system's authorities, `ca_file`, and the host's folder in `certs_dirs`.
 
     A folder is read as Docker reads `/etc/docker/certs.d/<host[:port]>`: `*.crt` are authorities, `X.cert` with `X.key`
-    is a client certificate. An insecure host's own certificate is not checked. InvalidCertificates names a bad file.
+    is a client certificate. An insecure host's own certificate is not checked, so no authority is read: that would cost
+    more than a local registry's answer. InvalidCertificates names a bad file.
     """
     import ssl
 
-    if insecure:  # without the system's authorities: reading them costs more than a local registry's answer
+    if insecure:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
         context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
+    if ca_file is not None and not insecure:
         _load(context, ca_file)
     # Docker on Windows leaves the colon out, which no folder there can hold.
     folders = [parent / name for parent in certs_dirs for name in dict.fromkeys((netloc, netloc.replace(":", "")))]
     for folder in folders:
-        for file in sorted(folder.glob("*.crt")):
+        for file in () if insecure else sorted(folder.glob("*.crt")):
             _load(context, file)
         for file in sorted(folder.glob("*.cert")):
             _load_client(context, file)

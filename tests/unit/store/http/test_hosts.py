@@ -83,6 +83,13 @@ def test_an_insecure_host_needs_no_certificate_and_others_do() -> None:
     assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
+def test_of_an_insecure_host_no_authority_is_read(tmp_path: Path) -> None:
+    (tmp_path / "localhost").mkdir()
+    (tmp_path / "localhost/ca.crt").write_text("nothing", encoding="ascii")
+    context = tls_context("localhost", insecure=True, ca_file=tmp_path / "no.pem", certs_dirs=(tmp_path,))
+    assert context.cert_store_stats()["x509"] == 0
+
+
 def test_a_bad_certificate_file_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "registry.example:5000"
     folder.mkdir()
