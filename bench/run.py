@@ -36,6 +36,7 @@ class Scenario:
     programs: int = 1
     forget: bool = False
     dockerfile: bool = False
+    far: bool = False
 
 
 SCENARIOS = (
@@ -50,6 +51,8 @@ SCENARIOS = (
     Scenario("big-noop", Tree.nothing, base=BIG),
     Scenario("big-source", Tree.source, base=BIG),
     Scenario("big-clean", Tree.clean, base=BIG, forget=True),
+    Scenario("far-noop", Tree.nothing, far=True),
+    Scenario("far-source", Tree.source, far=True),
     Scenario("many-noop", Tree.nothing, programs=MANY),
     Scenario("many-one-changed", Tree.source, programs=MANY),
 )
@@ -72,21 +75,22 @@ class Bench:
         self._servers = servers
         self._folder = folder
         self._names = tools
-        self._places: dict[tuple[int, int], dict[str, Place]] = {}
+        self._places: dict[tuple[int, int, bool], dict[str, Place]] = {}
         self._left_out: set[str] = set()
 
-    def places(self, base: int, programs: int) -> dict[str, Place]:
-        """Every tool with a tree over such a base, built and published once."""
-        key = (base, programs)
+    def places(self, base: int, programs: int, *, far: bool) -> dict[str, Place]:
+        """Every tool with a tree over such a base, built and published once; with a registry that is near or far."""
+        key = (base, programs, far)
         if key not in self._places:
-            reference = push_base(self._servers.host, f"b{base}", base)
+            host = self._servers.far if far else self._servers.host
+            reference = push_base(host, f"b{base}", base)
             workshop = Workshop(self._servers, reference, self._folder)
             names = tuple(f"demo{number:02}" for number in range(programs))
             made: dict[str, Place] = {}
             for name in self._names:
                 slug = name.replace(" ", "-").replace("+", "-").replace(".", "-").lower()
-                registry = f"{self._servers.host}/{slug}-{base}-{programs}"
-                folder = self._folder / f"{slug}-{base}-{programs}"
+                registry = f"{host}/{slug}-{base}-{programs}"
+                folder = self._folder / f"{slug}-{base}-{programs}{'-far' if far else ''}"
                 folder.mkdir()
                 try:
                     tree = plant(folder / "tree", names, registry, reference)
@@ -112,7 +116,7 @@ class Bench:
         """Run the scenario with every tool, one after the other, `runs` times after a warm-up."""
         places = {
             name: place
-            for name, place in self.places(scenario.base, scenario.programs).items()
+            for name, place in self.places(scenario.base, scenario.programs, far=scenario.far).items()
             if scenario.goal in place.tool.command and (place.tool.dockerfiles or not scenario.dockerfile)
         }
         found: dict[str, list[Sample]] = {name: [] for name in places}

@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multiarch-bench"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 PATIENCE_S = 60
+ROUND_TRIP = "50ms"
 
 
 class Missing(Exception):
@@ -44,6 +45,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.host = ""
+        self.far = ""
         self.docker_socket = folder / "docker.sock"
         self.buildkit_socket = folder / "buildkit.sock"
         self._started: list[subprocess.Popen[bytes]] = []
@@ -90,8 +92,8 @@ class Servers:
             self._daemons.append(process.pid)
 
     def start_registry(self) -> None:
-        """Start a registry and the proxy before it; `host` is the proxy's."""
-        port, front = free_port(), free_port()
+        """Start a registry and two proxies before it: `host` is near, `far` a round trip of 50 ms away."""
+        port, front, behind = free_port(), free_port(), free_port()
         config = self.folder / "registry.yml"
         config.write_text(
             "version: 0.1\nlog: {level: error}\nstorage:\n"
@@ -103,8 +105,9 @@ class Servers:
         self._start(serve, lambda: answers(f"127.0.0.1:{port}"), daemon=True)
         counting = self.folder / "proxy"
         subprocess.run(["go", "build", "-o", counting, HERE / "proxy" / "main.go"], check=True)
-        self.host = f"127.0.0.1:{front}"
+        self.host, self.far = f"127.0.0.1:{front}", f"127.0.0.1:{behind}"
         self._start([str(counting), self.host, f"127.0.0.1:{port}"], lambda: answers(self.host))
+        self._start([str(counting), self.far, f"127.0.0.1:{port}", ROUND_TRIP], lambda: answers(self.far))
 
     def start_docker(self) -> None:
         """Start a Docker engine of our own; it wants root."""
@@ -122,16 +125,20 @@ class Servers:
             raise Missing("buildkitd wants root")
         program("runc", "runc")
         config = self.folder / "buildkitd.toml"
-        config.write_text(f'[registry."{self.host}"]\n  http = true\n', encoding="utf-8")
+        settings = [f'[registry."{host}"]\n  http = true\n' for host in (self.host, self.far)]
+        config.write_text("".join(settings), encoding="utf-8")
         command = [str(buildkitd), f"--root={self.folder / 'buildkit'}", f"--addr=unix://{self.buildkit_socket}"]
         command += [f"--config={config}", "--containerd-worker=false"]
         self._start(command, lambda: connects(self.buildkit_socket), daemon=True)
 
     def counted(self) -> tuple[int, int]:
         """Requests and bytes of their bodies since the last call."""
-        with OPENER.open(f"http://{self.host}/counted") as answer:
-            requests, uploaded = answer.read().split()
-        return int(requests), int(uploaded)
+        found = []
+        for host in (self.host, self.far):
+            with OPENER.open(f"http://{host}/counted") as answer:
+                found.append([int(number) for number in answer.read().split()])
+        (near, sent), (far, sent_far) = found
+        return near + far, sent + sent_far
 
     def cpu(self) -> float:
         """CPU seconds so far of registry, Docker engine and BuildKit."""
