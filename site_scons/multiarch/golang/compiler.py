@@ -21,6 +21,7 @@ from multiarch.golang.toolchain import Toolchain
 from multiarch.record import replace
 
 _ARCHIVE = b"!<arch>\n"
+_HEAP = frozenset(("GOGC", "GOMEMLIMIT"))
 _NO_COMPILER = re.compile(r'C compiler "([^"]*)" not found|exec: "([^"]*)": executable file not found|requires cgo')
 _NO_PACKAGE = re.compile(
     r"directory not found|no Go files in|is not in std|no required module provides package|cannot find module providing"
@@ -58,6 +59,8 @@ def build(  # all but the first four have defaults
     beside = output.with_name(f".{output.name}.{os.getpid()}.part")
     hints = hints or Hints()
     used = without_index(environment) if hints.no_index else dict(environment)
+    if output.exists() and not _HEAP & used.keys():
+        used["GOGC"] = "400"  # mostly it is linked anew, which is faster so and takes a tenth more memory
     try:
         with _overlay(build, environment, hints) as flags:
             line = command(replace(build, flags=(*build.flags, *flags)), beside, toolchain, environment)

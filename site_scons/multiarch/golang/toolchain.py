@@ -17,6 +17,7 @@ from multiarch.record import dataclass
 from multiarch.statcache import replace_text
 
 _RELEASE = re.compile(r"go(\d+(?:\.\d+)*(?:(?:rc|beta)\d+)?)")
+_NUMBERS = re.compile(r"\d+\.\d+(?:\.\d+)?", re.ASCII)
 _CHOICES = (".tool-versions", ".go-version", "mise.toml", ".mise.toml")
 _CHOOSING = ("ASDF_GOLANG_VERSION", "ASDF_GO_VERSION", "GOENV_VERSION", "MISE_GO_VERSION", "HOME", "GOROOT")
 _PACKAGES = ("lib/python*/site-packages/go", "Lib/site-packages/go")
@@ -98,13 +99,16 @@ def release(version: str) -> str:
 
 
 def _new_enough(version: str, minimum: str) -> bool:
-    from packaging.version import InvalidVersion, Version  # start-up
+    number, needed = release(version), minimum.removeprefix("go")
+    if _NUMBERS.fullmatch(number) and _NUMBERS.fullmatch(needed):  # as almost always: then packaging need not be loaded
+        held, asked = (tuple(map(int, text.split("."))) for text in (number, needed))
+        return (*held, 0)[: len(asked)] >= asked
+    from packaging.version import InvalidVersion, Version
 
     try:
-        wanted = Version(minimum.removeprefix("go"))
+        wanted = Version(needed)
     except InvalidVersion:
         return True  # go itself will say what is wrong with its go.mod
-    number = release(version)
     if not number:
         return True
     if len(wanted.release) < 3 and not wanted.is_prerelease:  # noqa: PLR2004  # `go 1.24` names the language: its rc1 will do

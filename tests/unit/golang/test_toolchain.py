@@ -102,6 +102,9 @@ def test_a_go_that_is_too_old_is_named(tmp_path: Path):
     [
         ("go1.26.8", "1.26.8"),
         ("go1.26", "1.9"),
+        ("go1.26", "1.26.0"),
+        ("go1.26.10", "1.26.9"),
+        ("go1.26.8", "1"),
         ("go1.26rc1", "1.26"),
         ("go1.26.8 X:loopvar", "1.26"),
         ("devel go1.28-abc", "1.27"),
@@ -111,6 +114,16 @@ def test_a_go_that_is_too_old_is_named(tmp_path: Path):
 def test_new_enough(tmp_path: Path, version: str, minimum: str):
     root = install(tmp_path / "go", version)
     assert find_go(str(root / "bin"), minimum=minimum).version == version
+
+
+@pytest.mark.parametrize(
+    ("version", "minimum"),
+    [("go1.9.7", "1.10"), ("go1.26", "1.26.1"), ("go1.26.8", "1.26.9"), ("go1.26.8", "2"), ("go1.26rc1", "1.26.0")],
+)
+def test_too_old(tmp_path: Path, version: str, minimum: str):
+    root = install(tmp_path / "go", version)
+    with pytest.raises(GoNotFound):
+        find_go(str(root / "bin"), minimum=minimum)
 
 
 @pytest.mark.parametrize(
