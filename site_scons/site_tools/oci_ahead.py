@@ -1,57 +1,79 @@
-"""While a compiler runs, the modules are loaded that the steps after it need. Not a Tool."""
+"""While a compiler runs: what the steps after it need is loaded, and the registry is met. Not a Tool."""
 
 from __future__ import annotations
 
 import importlib
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiarch.reference import Reference
 
 OF_IMAGES = ("multiarch.engine.embedded", "multiarch.engine.harvest.normalising", "deflate")
 OF_PUSHES = ("multiarch.store.registry", "multiarch.publish", "multiarch.store.chain", "multiarch.store.http.pool")
 
 
 class Ahead:
-    """One thread of a run that loads modules; whoever else loads one of them waits for its end first.
+    """One thread of a run that loads modules; whoever else loads one of them waits until it has.
 
     Else two threads that begin at different ends of a package could wait for each other, which Python makes an error.
+    Then it has the registries met that pushes of this run go to, for which nobody waits.
     """
 
-    def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
+    def __init__(self, meet: Callable[[Reference], object]) -> None:
+        self._meet = meet
+        self._loaded: threading.Event | None = None
         self._lock = threading.Lock()
 
     def load(self, node: Any) -> None:
         """Begin to load what the steps need that wait for this node in this run; only the first call does."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=_load, args=(wanted(node),), daemon=True, name="ahead")
-                self._thread.start()
+            if self._loaded is not None:
+                return
+            self._loaded = threading.Event()
+        waiting = parents(node)
+        arguments = (wanted(waiting), destinations(waiting))
+        threading.Thread(target=self._prepare, args=arguments, daemon=True, name="ahead").start()
 
     def wait(self) -> None:
-        """Return when nothing is loaded here any more."""
-        with self._lock:
-            thread = self._thread
-        if thread is not None:
-            thread.join()
+        """Return when no module is loaded here any more."""
+        if self._loaded is not None:
+            self._loaded.wait()
+
+    def _prepare(self, names: list[str], registries: list[Reference]) -> None:
+        try:
+            for name in names:
+                with suppress(ImportError):  # told by whoever needs it
+                    importlib.import_module(name)
+        finally:
+            if self._loaded is not None:
+                self._loaded.set()
+        for reference in registries:
+            self._meet(reference)
 
 
-def wanted(node: Any) -> list[str]:
-    """The modules that images and pushes need, of those that wait for a node, directly or not."""
-    seen: set[Any] = set()
+def parents(node: Any) -> list[Any]:
+    """What waits for a node in this run, directly or not."""
+    seen: dict[Any, None] = {}
     left = [node]
-    found: dict[str, None] = {}
     while left:
         for parent in left.pop().waiting_parents.copy():
             if parent not in seen:
-                seen.add(parent)
+                seen[parent] = None
                 left.append(parent)
-                found |= dict.fromkeys(OF_IMAGES if parent.check_attributes("plan") else ())
-                found |= dict.fromkeys(OF_PUSHES if parent.check_attributes("remote") else ())
-    return sorted(found, key=[*OF_IMAGES, *OF_PUSHES].index)
+    return list(seen)
 
 
-def _load(names: list[str]) -> None:
-    for name in names:
-        with suppress(ImportError):  # told by whoever needs it
-            importlib.import_module(name)
+def wanted(waiting: list[Any]) -> list[str]:
+    """The modules that images and pushes need, of those that wait."""
+    images = OF_IMAGES if any(node.check_attributes("plan") for node in waiting) else ()
+    pushes = OF_PUSHES if any(node.check_attributes("remote") for node in waiting) else ()
+    return [*images, *pushes]
+
+
+def destinations(waiting: list[Any]) -> list[Reference]:
+    """A tag to be pushed in each registry of those that wait."""
+    remote = (node.attributes.remote for node in waiting if node.check_attributes("remote"))
+    return list({where.registry: where for where, folder in remote if folder is None}.values())

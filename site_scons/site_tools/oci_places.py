@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
+
+
+_LIMIT_S = 15.0
+"""How long a tag may take to be told."""
+
+
+class _Unmet(Exception):  # no error: who waits asks anew
+    """A registry could not be met ahead."""
 
 
 class Places:
@@ -79,32 +88,63 @@ class Places:
             return Cached(self.store(reference), self._cache)
 
     def prefetch(self, wanted: Iterable[tuple[Reference, str | None]]) -> None:
-        """Ask all places for their tags at once; answers are kept for the run. Others who want one of these wait."""
+        """Begin to ask all places for their tags at once, in this order; answers are kept for the run.
+
+        Who wants one of them waits for that one alone, and decides meanwhile what needs no registry.
+        """
         pairs = list(wanted)
         with self._guard:
             new = dict(pair for pair in pairs if pair[0] not in self._observed)
             asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {each: Awaited() for each in new}
             self._observed |= asked
+        for reference, folder in new.items():
+            if folder is not None:
+                asked.pop(reference).settle(self._found(reference, folder))
+        if asked:
+            threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags").start()
+
+    def _ask(self, asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]]) -> None:
+        """Ask registries; every answer is told as it comes, and what goes wrong to all who wait."""
+        from multiarch.store.registry import resolve_all
+
+        def tell(reference: Reference, answer: Descriptor | MultiarchError | None) -> None:
+            self._settle(asked.pop(reference), reference, answer)
+
         try:
-            answers = self._ask(new)
-        except BaseException as error:
+            resolve_all(self.transport(), list(asked), limit=_LIMIT_S, tell=tell)
+        except BaseException as error:  # noqa: BLE001  # raised by whoever waits
             for reference, awaited in asked.items():
                 self.forget(reference)
                 awaited.settle(None, error)
-            raise
-        for reference, awaited in asked.items():
-            awaited.settle(answers[reference])
 
-    def _ask(self, new: Mapping[Reference, str | None]) -> dict[Reference, Descriptor | MultiarchError | None]:
-        answers = {reference: self._found(reference, folder) for reference, folder in new.items() if folder is not None}
-        remote = [reference for reference, folder in new.items() if folder is None]
-        if remote:
-            from multiarch.store.registry import resolve_all
+    def meet(self, reference: Reference) -> None:
+        """Ask a registry for a tag that may be pushed later: its scheme, a connection and a token are there then.
 
-            answers |= resolve_all(self.transport(), remote)
-            seen = ((reference, answers[reference]) for reference in remote)
-            self._there |= {(ref.bare.name, d.digest) for ref, d in seen if d and not isinstance(d, MultiarchError)}
-        return answers
+        The answer is kept as others are; what goes wrong here is forgotten, and met by whoever asks next.
+        """
+        from multiarch.store.registry import Registry
+
+        awaited: Awaited[Descriptor | MultiarchError | None] = Awaited()
+        with self._guard:
+            if self._observed.setdefault(reference, awaited) is not awaited:
+                return
+        try:
+            found = Registry(self.transport(), reference, action="push").look(_name(reference), limit=_LIMIT_S)
+        except Exception as error:  # noqa: BLE001  # this thread is nobody's
+            self.forget(reference)
+            awaited.settle(None, _Unmet() if isinstance(error, MultiarchError) else error)
+        else:
+            self._settle(awaited, reference, found)
+
+    def _settle(
+        self,
+        awaited: Awaited[Descriptor | MultiarchError | None],
+        reference: Reference,
+        answer: Descriptor | MultiarchError | None,
+    ) -> None:
+        if answer is not None and not isinstance(answer, MultiarchError):
+            self._there.add((reference.bare.name, answer.digest))
+        awaited.settle(answer)
 
     def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
         try:
@@ -118,9 +158,11 @@ class Places:
             self.prefetch([(reference, folder)])
             with self._guard:
                 awaited = self._observed.get(reference)
-            if awaited is not None:  # else a step has just changed the tag
+            if awaited is None:  # a step has just changed the tag
+                continue
+            with suppress(_Unmet):
+                found = awaited.wait()
                 break
-        found = awaited.wait()
         if isinstance(found, MultiarchError):
             raise found
         return None if found is None else found.digest

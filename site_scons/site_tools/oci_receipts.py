@@ -65,12 +65,16 @@ class Intention:
             return frozenset()
 
     def note(self, digest: Digest) -> None:
-        """Remember, on the disk, that the tag is about to hold this."""
+        """Remember, should this process be killed, that the tag is about to hold this.
+
+        Not waited for until it is on the disk, which can take as long as all the rest of a push: a machine that loses
+        its power meanwhile leaves a tag that counts as moved, and is repaired.
+        """
         from multiarch.receipt import Intent
         from multiarch.store.atomic import replacing
 
         intent = Intent(self._reference, tuple(sorted(self.digests() | {digest}, key=str)))
-        with replacing(self._path, durable=True) as file:
+        with replacing(self._path) as file:
             file.write(intent.to_json())
 
     def clear(self) -> None:
@@ -152,8 +156,9 @@ def assembled(env: Any, members: list[Any], where: str) -> Index:
 
 
 def ask_all(run: Run) -> None:
-    """Ask for every tag that the targets of this run lead to, all at once; only the first call of a run does."""
-    run.once("asked", lambda: run.places.prefetch(pair for node in reachable() for pair in tags_of(node)))
+    """Begin to ask for every tag that the targets of this run lead to; only the first call of a run does."""
+    # What is declared first is decided first, so it is asked for first.
+    run.once("asked", lambda: run.places.prefetch(pair for node in reversed(reachable()) for pair in tags_of(node)))
 
 
 def tags_of(node: Any) -> list[tuple[Reference, str | None]]:

@@ -71,8 +71,8 @@ class Run:
         self._told: set[str] = set()
         self._claimed: set[Reference] = set()
         self.records = Records(root / PRIVATE / "facts")
-        self.ahead = Ahead()
         self._places = Places(root, environment, self.cancelled)
+        self.ahead = Ahead(self._places.meet)
 
     @property
     def places(self) -> Places:

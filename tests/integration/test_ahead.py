@@ -1,17 +1,30 @@
-"""What is loaded while a compiler runs."""
+"""What is loaded, and which registries are met, while a compiler runs.
+
+OCI distribution spec 1.1: "Checking if content exists in the registry".
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest  # noqa: TC002  # ours are imported by their bare names, so ruff takes all for third-party
 
 import oci_ahead
-from oci_ahead import OF_IMAGES, OF_PUSHES, Ahead, wanted
+from faults import FaultProxy
+from machines.registry import PASSWORD, USER
+from machines.registry import Registry as Machine
+from machines.tokens import TokenRegistry
+from multiarch.reference import Reference
+from oci_ahead import OF_IMAGES, OF_PUSHES, Ahead, destinations, parents, wanted
+from oci_places import Places
 
 
 @dataclass(eq=False)
@@ -19,7 +32,12 @@ class Waiting:
     """A node, what it has of an image or a push, and who waits for it."""
 
     attribute: str = ""
+    remote: tuple[Reference, str | None] = (Reference("localhost:5000", "demo", "v1"), None)
     waiting_parents: set[Waiting] = field(default_factory=set)
+
+    @property
+    def attributes(self) -> Waiting:
+        return self
 
     def check_attributes(self, name: str) -> bool:
         return name == self.attribute
@@ -32,12 +50,78 @@ class Waiting:
 
 def test_only_what_waits_in_this_run_is_loaded_for():
     program, other = Waiting(), Waiting()
-    assert wanted(program) == []
+    assert wanted(parents(program)) == []
     image = Waiting("plan").needs(program)
-    assert wanted(program) == list(OF_IMAGES)
+    assert wanted(parents(program)) == list(OF_IMAGES)
     index = Waiting().needs(image, Waiting("plan").needs(other))
     Waiting("remote").needs(index, Waiting("remote").needs(image))
-    assert wanted(program) == [*OF_IMAGES, *OF_PUSHES]
+    assert wanted(parents(program)) == [*OF_IMAGES, *OF_PUSHES]
+
+
+def test_a_registry_is_met_once_and_a_folder_never():
+    tag, folder = Reference("localhost:5000", "demo", "v1"), Reference("here.folder.invalid", "demo", "v1")
+    elsewhere = tag.with_tag("v2"), Reference("localhost:5001", "demo", "v1")
+    waiting = [Waiting("remote", (where, None)) for where in (tag, *elsewhere)]
+    assert [where.registry for where in destinations([*waiting, Waiting("plan")])] == [
+        "localhost:5000",
+        "localhost:5001",
+    ]
+    assert destinations([Waiting("remote", (folder, "here"))]) == []
+
+
+def test_nobody_waits_for_a_registry_that_is_met(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(oci_ahead.importlib, "import_module", str)
+    met, go_on = threading.Event(), threading.Event()
+
+    def meet(_reference: Reference) -> None:
+        met.set()
+        go_on.wait(60)
+
+    program = Waiting()
+    Waiting("remote").needs(program)
+    ahead = Ahead(meet)
+    ahead.load(program)
+    assert met.wait(60)
+    ahead.wait()
+    go_on.set()
+
+
+def test_a_push_to_a_registry_that_was_met_finds_token_and_connection(
+    token_registry: TokenRegistry, tmp_path: Path
+) -> None:
+    secret = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (tmp_path / ".docker").mkdir()
+    known = json.dumps({"auths": {token_registry.host: {"auth": secret}}})
+    (tmp_path / ".docker/config.json").write_text(known, encoding="utf-8")
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    tag = Reference(token_registry.host, "demo", "v1")
+    token_registry.registry.requests()
+    places.meet(tag)
+    assert [request.status for request in token_registry.registry.requests()] == [401, 404]
+    assert places.observed(tag, None) is None
+    assert places.store(tag, action="push").resolve("v1") is None
+    assert [request.status for request in token_registry.registry.requests()] == [404]
+    assert token_registry.service.issued.total() == 1
+
+
+def test_who_wants_what_a_registry_did_not_tell_asks_anew(registry: Machine, tmp_path: Path) -> None:
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(2) as pool:
+        tag = Reference(proxy.host, "demo", "v1")
+        proxy.order("HEAD manifest", status=418, stall=1.0)
+        pool.submit(places.meet, tag)
+        while not proxy.seen:
+            pass
+        assert places.observed(tag, None) is None
+        assert proxy.kinds() == {"HEAD manifest": 2}
+
+
+def test_what_is_asked_for_already_needs_no_meeting(registry: Machine, tmp_path: Path) -> None:
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    tag = Reference(registry.host, "demo", "v1")
+    assert places.observed(tag, None) is None
+    places.meet(tag)
+    assert len(registry.requests()) == 1
 
 
 def test_every_module_that_is_named_is_there():
@@ -60,7 +144,7 @@ def test_who_waits_goes_on_when_all_is_loaded_and_one_thread_loads(monkeypatch: 
     monkeypatch.setattr(oci_ahead.importlib, "import_module", slow)
     program = Waiting()
     Waiting("plan").needs(program)
-    ahead = Ahead()
+    ahead = Ahead(str)
     ahead.wait()
     ahead.load(program)
     ahead.load(program)

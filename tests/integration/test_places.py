@@ -27,7 +27,8 @@ def test_while_one_place_is_silent_the_others_answer(registry: Machine, tmp_path
     with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(2) as pool:
         silent = Reference(proxy.host, "demo", "v1")
         proxy.order("HEAD manifest", stall=STALL, times=100)
-        first = pool.submit(places.prefetch, [(silent, None)])
+        places.prefetch([(silent, None)])
+        first = pool.submit(places.observed, silent, None)
         while not proxy.seen:
             assert not first.done()
         second = pool.submit(places.observed, silent, None)
@@ -38,6 +39,21 @@ def test_while_one_place_is_silent_the_others_answer(registry: Machine, tmp_path
         assert not second.done()
         assert second.result() is None
         assert proxy.kinds()["HEAD manifest"] == 1
+
+
+def test_of_tags_that_are_asked_for_together_each_is_known_as_soon_as_it_is_told(
+    registry: Machine, tmp_path: Path
+) -> None:
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(1) as pool:
+        proxy.order("HEAD manifest", path="/slow", stall=STALL)
+        slow, *others = (Reference(proxy.host, "demo", name) for name in ("slow", "one", "two"))
+        places.prefetch((reference, None) for reference in (slow, *others))
+        waiting = pool.submit(places.observed, slow, None)
+        assert [places.observed(reference, None) for reference in others] == [None, None]
+        assert not waiting.done()
+        assert waiting.result() is None
+        assert proxy.kinds()["HEAD manifest"] == 3
 
 
 def test_a_tag_is_asked_for_again_once_it_was_forgotten(registry: Machine, tmp_path: Path) -> None:

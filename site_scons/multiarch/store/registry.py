@@ -298,12 +298,17 @@ class Registry:
 
 
 def resolve_all(
-    transport: Transport, references: Iterable[Reference], *, limit: float = 15.0
+    transport: Transport,
+    references: Iterable[Reference],
+    *,
+    limit: float = 15.0,
+    tell: Callable[[Reference, Observed], object] = lambda _reference, _answer: None,
 ) -> dict[Reference, Observed]:
     """What every tag (or digest) names now, all asked at once; an error in place of an answer where there is none.
 
     At most `settings.heads` requests are under way at a host, each reference has `limit` seconds from the start, and
-    the call returns by then. Nothing is raised for a single reference; references in the order given.
+    the call returns by then. Nothing is raised for a single reference; references in the order given, which is that in
+    which they are asked. `tell` is called for each in this thread, as soon as its answer is there.
     """
     wanted = list(dict.fromkeys(references))
     done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]] = queue.SimpleQueue()
@@ -322,7 +327,12 @@ def resolve_all(
         if isinstance(answer, Exception) and not isinstance(answer, MultiarchError):
             raise answer
         answers[reference] = answer
-    return {reference: answers.get(reference, _late(reference, limit)) for reference in wanted}
+        tell(reference, answer)
+    for reference in wanted:
+        if reference not in answers:
+            answers[reference] = _late(reference, limit)
+            tell(reference, answers[reference])
+    return {reference: answers[reference] for reference in wanted}
 
 
 def _ask_host(
