@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+import install
 from bare import bare
 from generate import Shape, generate
 from measure import Sample, timed
@@ -27,7 +28,7 @@ STEP = re.compile(r"^(Compile|Image|Push|Index|Publish) (\S+)", re.MULTILINE)
 
 
 def scons(*arguments: str) -> list[str]:
-    return [sys.executable, str(Path(sys.executable).with_name("scons")), *arguments]
+    return [*install.scons(), *arguments]
 
 
 def change_leaf(tree: Path, shape: Shape, environment: dict[str, str], words: Sequence[str]) -> tuple[int, int, Sample]:

@@ -21,7 +21,7 @@ from servers import Missing, Servers
 from tools import ALL, IMAGES, PUBLISH, Tool, Workshop
 from tree import Tree, plant, push_base
 
-SMALL, BIG = 220_000, 60_000_000
+SMALL, BIG, HUGE = 220_000, 60_000_000, 1_000_000_000
 MANY = 30
 
 
@@ -37,6 +37,7 @@ class Scenario:
     forget: bool = False
     dockerfile: bool = False
     far: bool = False
+    cold: bool = False
 
 
 SCENARIOS = (
@@ -48,9 +49,13 @@ SCENARIOS = (
     Scenario("label", Tree.label, dockerfile=True),
     Scenario("version", Tree.version),
     Scenario("clean", Tree.clean, forget=True),
+    Scenario("cold", Tree.pristine, forget=True, cold=True),
     Scenario("big-noop", Tree.nothing, base=BIG),
     Scenario("big-source", Tree.source, base=BIG),
     Scenario("big-clean", Tree.clean, base=BIG, forget=True),
+    Scenario("huge-noop", Tree.nothing, base=HUGE),
+    Scenario("huge-source", Tree.source, base=HUGE),
+    Scenario("huge-clean", Tree.clean, base=HUGE, forget=True),
     Scenario("far-noop", Tree.nothing, far=True),
     Scenario("far-source", Tree.source, far=True),
     Scenario("many-noop", Tree.nothing, programs=MANY),
@@ -107,8 +112,14 @@ class Bench:
             print(f"{name} is left out: {error}", file=sys.stderr)
             self._left_out.add(name)
 
-    def _sample(self, place: Place, goal: str) -> Sample:
+    def _sample(self, place: Place, goal: str, *, cold: bool = False) -> Sample:
         environment = {**os.environ, **place.tool.environment}
+        if cold:
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix="go-") as cache:
+                return self._timed(place, goal, {**environment, "GOCACHE": cache})
+        return self._timed(place, goal, environment)
+
+    def _timed(self, place: Place, goal: str, environment: dict[str, str]) -> Sample:
         command = place.tool.command[goal]
         return timed(command, place.tree.path, environment, counted=self._servers.counted, daemons=self._servers.cpu)
 
@@ -128,7 +139,7 @@ class Bench:
                     scenario.change(place.tree)
                     if scenario.forget:
                         place.tool.forget()
-                    sample = self._sample(place, scenario.goal)
+                    sample = self._sample(place, scenario.goal, cold=scenario.cold)
                 except (Failed, OSError) as error:
                     place.ready = False
                     found.pop(name)

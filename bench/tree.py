@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import tarfile
+import tempfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from servers import OPENER
 
@@ -130,6 +133,11 @@ class Tree:
         """Remove every output; Go's cache stays."""
         shutil.rmtree(self.path / "_output", ignore_errors=True)
 
+    def pristine(self) -> None:
+        """Remove every output and everything that this build remembers of it."""
+        self.clean()
+        shutil.rmtree(self.path / ".multiarch", ignore_errors=True)
+
 
 def replaced(text: str, start: str, line: str) -> str:
     """The text with the one line that starts so replaced."""
@@ -166,27 +174,28 @@ def plant(path: Path, names: tuple[str, ...], registry: str, base: str) -> Tree:
 
 
 def push_base(host: str, tag: str, size: int) -> str:
-    """Put a base of one layer of noise into the registry, an image of it for each platform; return its reference."""
+    """Put a base of one layer of noise into the registry, an image of it for each platform; return its reference.
+
+    The layer is never whole in memory: what this process held would count as the memory of the programs it starts.
+    """
     children = []
     for number, architecture in enumerate(ARCHITECTURES):
-        noise = random.Random(size + number).randbytes(size)  # noqa: S311  # the same every time
-        layer = io.BytesIO()
-        with tarfile.open(fileobj=layer, mode="w") as archive:
-            entry = tarfile.TarInfo("base/noise")
-            entry.size = size
-            archive.addfile(entry, io.BytesIO(noise))
+        with tempfile.TemporaryFile() as layer:
+            noise = _Noise(random.Random(size + number), size)  # noqa: S311  # the same every time
+            with tarfile.open(fileobj=layer, mode="w") as archive:
+                entry = tarfile.TarInfo("base/noise")
+                entry.size = size
+                archive.addfile(entry, noise)  # type: ignore[arg-type]  # enough of a file
+            described = _uploaded(host, "application/vnd.oci.image.layer.v1.tar", layer)
         config = {
             "architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/"]},
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer.getvalue())]},
+            "rootfs": {"type": "layers", "diff_ids": [described["digest"]]},
             "history": [{"created_by": "noise"}],
         }  # fmt: skip
-        blobs = [json.dumps(config).encode(), layer.getvalue()]
-        for blob in blobs:
-            upload(host, blob)
-        kinds = ("application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar")
-        described = [descriptor(kind, blob) for kind, blob in zip(kinds, blobs, strict=True)]
+        text = io.BytesIO(json.dumps(config).encode())
+        own = _uploaded(host, "application/vnd.oci.image.config.v1+json", text)
         kind = "application/vnd.oci.image.manifest.v1+json"
-        manifest = {"schemaVersion": 2, "mediaType": kind, "config": described[0], "layers": described[1:]}
+        manifest = {"schemaVersion": 2, "mediaType": kind, "config": own, "layers": [described]}
         child = put(host, digest_of(json.dumps(manifest).encode()), manifest)
         children.append(child | {"platform": {"architecture": architecture, "os": "linux"}})
     kind = "application/vnd.oci.image.index.v1+json"
@@ -194,23 +203,44 @@ def push_base(host: str, tag: str, size: int) -> str:
     return f"{host}/base:{tag}"
 
 
+@dataclass
+class _Noise:
+    """So many random bytes, to be read once."""
+
+    source: random.Random
+    left: int
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        size = min(size, self.left)
+        self.left -= size
+        return self.source.randbytes(size)
+
+
 def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def descriptor(kind: str, content: bytes) -> dict[str, object]:
-    return {"mediaType": kind, "digest": digest_of(content), "size": len(content)}
+def descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
+    return {"mediaType": kind, "digest": digest, "size": size}
 
 
-def upload(host: str, blob: bytes) -> None:
+def _uploaded(host: str, kind: str, blob: BinaryIO) -> dict[str, object]:
+    """Upload a blob, block by block; return its descriptor."""
+    running, size = hashlib.sha256(), blob.seek(0, os.SEEK_END)
+    blob.seek(0)
+    while block := blob.read(1 << 20):
+        running.update(block)
+    blob.seek(0)
+    digest = f"sha256:{running.hexdigest()}"
     start = urllib.request.Request(f"http://{host}/v2/base/blobs/uploads/", method="POST", data=b"")
     with OPENER.open(start) as answer:
         place = str(answer.headers["Location"])
     place = place if place.startswith("http") else f"http://{host}{place}"
-    headers = {"Content-Type": "application/octet-stream"}
-    where = f"{place}&digest={digest_of(blob)}"
-    with OPENER.open(urllib.request.Request(where, method="PUT", data=blob, headers=headers)):  # noqa: S310  # loopback
-        pass
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+    request = urllib.request.Request(f"{place}&digest={digest}", method="PUT", data=blob, headers=headers)  # noqa: S310  # loopback
+    with OPENER.open(request):
+        return descriptor(kind, digest, size)
 
 
 def put(host: str, name: str, document: dict[str, object]) -> dict[str, object]:
@@ -221,4 +251,4 @@ def put(host: str, name: str, document: dict[str, object]) -> dict[str, object]:
     )
     with OPENER.open(request):
         pass
-    return descriptor(kind, content)
+    return descriptor(kind, digest_of(content), len(content))
