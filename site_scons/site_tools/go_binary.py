@@ -71,6 +71,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         run.toolchain(),
         lister.environment(wanted),
         hints=lister.inputs(wanted).hints,
+        again=run.records.recall(str(target[0])) is not None,
     )
 
 

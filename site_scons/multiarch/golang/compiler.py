@@ -45,12 +45,14 @@ def build(  # all but the first four have defaults
     environment: Mapping[str, str],
     *,
     hints: Hints | None = None,
+    again: bool = False,
     run: Run = run_process,
 ) -> None:
     """Write the program `output`, whole or not at all; it is not marked, signed or otherwise touched after `go`.
 
     `environment` is exactly that of `go`. `hints`, from the inputs, keep Go's own caches from being stale; they do
-    not change a byte of what a build from clean writes. One build at a time of one output: what killed ones left beside
+    not change a byte of what a build from clean writes. `again`: it was built before, so mostly it is but linked, which
+    is faster with less garbage collection and takes a tenth more memory then. One build at a time of one output: what killed ones left beside
     it is removed. Raises CompileFailed and NoMainPackage; an output from before stays as it was then.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +61,8 @@ def build(  # all but the first four have defaults
     beside = output.with_name(f".{output.name}.{os.getpid()}.part")
     hints = hints or Hints()
     used = without_index(environment) if hints.no_index else dict(environment)
-    if output.exists() and not _HEAP & used.keys():
-        used["GOGC"] = "400"  # mostly it is linked anew, which is faster so and takes a tenth more memory
+    if again and not _HEAP & used.keys():
+        used["GOGC"] = "400"
     try:
         with _overlay(build, environment, hints) as flags:
             line = command(replace(build, flags=(*build.flags, *flags)), beside, toolchain, environment)
