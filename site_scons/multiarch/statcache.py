@@ -3,7 +3,8 @@
 A digest is taken from the cache when size, mtime, ctime, inode and device are what they were when the file was read,
 and the file had been still for two seconds by then. The second condition is git's "racily clean" rule: a file that
 was edited, read and edited again within one tick of the file system's clock has the `stat` of the first edit and the
-bytes of the second. ctime catches who sets an old mtime back (`touch -d`, `cp -p`, `rsync -t`, tar).
+bytes of the second. Only what a step of ours has just made, which nobody edits in that tick, is trusted at once, where
+the clock is fine. ctime catches who sets an old mtime back (`touch -d`, `cp -p`, `rsync -t`, tar).
 
 On Windows `st_ctime` is the time of creation, so an edit that keeps the size and sets mtime back leaves no trace in
 `stat`. There files of up to 64 KiB, which is what people edit, are read every time; larger ones are trusted by size,

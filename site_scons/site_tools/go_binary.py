@@ -71,8 +71,14 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         run.toolchain(),
         lister.environment(wanted),
         hints=lister.inputs(wanted).hints,
-        again=run.records.recall(str(target[0])) is not None,
+        again=is_known(run, target[0]),
     )
+
+
+def is_known(run: Run, target: Any) -> bool:
+    """Whether the program was built before by the same Go with the same flags: its packages are in Go's cache then."""
+    before, now = run.records.recall(str(target)), target.attributes.inputs.facts
+    return before is not None and all(before.values.get(name) == now.values.get(name) for name in ("go", "flags"))
 
 
 def facts(run: Run, wanted: GoBuild) -> Facts:

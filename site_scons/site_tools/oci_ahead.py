@@ -32,24 +32,27 @@ class Ahead:
         with self._lock:
             if self._loaded is not None:
                 return
-            self._loaded = threading.Event()
-        waiting = parents(node)
-        arguments = (wanted(waiting), destinations(waiting))
-        threading.Thread(target=self._prepare, args=arguments, daemon=True, name="ahead").start()
+            loaded = self._loaded = threading.Event()
+        try:
+            waiting = parents(node)
+            arguments = (loaded, wanted(waiting), destinations(waiting))
+            threading.Thread(target=self._prepare, args=arguments, daemon=True, name="ahead").start()
+        except BaseException:
+            loaded.set()
+            raise
 
     def wait(self) -> None:
         """Return when no module is loaded here any more."""
         if self._loaded is not None:
             self._loaded.wait()
 
-    def _prepare(self, names: list[str], registries: list[Reference]) -> None:
+    def _prepare(self, loaded: threading.Event, names: list[str], registries: list[Reference]) -> None:
         try:
             for name in names:
                 with suppress(ImportError):  # told by whoever needs it
                     importlib.import_module(name)
         finally:
-            if self._loaded is not None:
-                self._loaded.set()
+            loaded.set()
         for reference in registries:
             self._meet(reference)
 

@@ -23,14 +23,6 @@ CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
 
 
-_LIMIT_S = 15.0
-"""How long a tag may take to be told."""
-
-
-class _Unmet(Exception):  # no error: who waits asks anew
-    """A registry could not be met ahead."""
-
-
 class Places:
     """Opens places, and keeps for the run what their tags were found to hold; any number of threads."""
 
@@ -97,54 +89,51 @@ class Places:
             new = dict(pair for pair in pairs if pair[0] not in self._observed)
             asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {each: Awaited() for each in new}
             self._observed |= asked
-        for reference, folder in new.items():
-            if folder is not None:
-                asked.pop(reference).settle(self._found(reference, folder))
-        if asked:
-            threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags").start()
+        try:
+            for reference, folder in new.items():
+                if folder is not None:
+                    answer = self._found(reference, folder)
+                    asked.pop(reference).settle(answer)
+            if asked:
+                threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags").start()
+        except BaseException as error:
+            self._fail(asked, error)
+            raise
 
     def _ask(self, asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]]) -> None:
         """Ask registries; every answer is told as it comes, and what goes wrong to all who wait."""
-        from multiarch.store.registry import resolve_all
 
         def tell(reference: Reference, answer: Descriptor | MultiarchError | None) -> None:
-            self._settle(asked.pop(reference), reference, answer)
+            if answer is not None and not isinstance(answer, MultiarchError):
+                self._there.add((reference.bare.name, answer.digest))
+            asked.pop(reference).settle(answer)
 
         try:
-            resolve_all(self.transport(), list(asked), limit=_LIMIT_S, tell=tell)
+            from multiarch.store.registry import resolve_all
+
+            resolve_all(self.transport(), list(asked), tell=tell)
         except BaseException as error:  # noqa: BLE001  # raised by whoever waits
-            for reference, awaited in asked.items():
-                self.forget(reference)
-                awaited.settle(None, error)
+            self._fail(asked, error)
+
+    def _fail(
+        self, asked: Mapping[Reference, Awaited[Descriptor | MultiarchError | None]], error: BaseException
+    ) -> None:
+        """Tell an error to all who wait for what will not be answered; who asks next asks anew."""
+        for reference, awaited in asked.items():
+            with self._guard:
+                if self._observed.get(reference) is awaited:
+                    del self._observed[reference]
+            awaited.settle(None, error)
 
     def meet(self, reference: Reference) -> None:
-        """Ask a registry for a tag that may be pushed later: its scheme, a connection and a token are there then.
+        """Ask a registry once for a tag that will be pushed, and drop the answer.
 
-        The answer is kept as others are; what goes wrong here is forgotten, and met by whoever asks next.
+        Its scheme, a connection and a token are there then. What goes wrong counts for nothing: the push meets it.
         """
         from multiarch.store.registry import Registry
 
-        awaited: Awaited[Descriptor | MultiarchError | None] = Awaited()
-        with self._guard:
-            if self._observed.setdefault(reference, awaited) is not awaited:
-                return
-        try:
-            found = Registry(self.transport(), reference, action="push").look(_name(reference), limit=_LIMIT_S)
-        except Exception as error:  # noqa: BLE001  # this thread is nobody's
-            self.forget(reference)
-            awaited.settle(None, _Unmet() if isinstance(error, MultiarchError) else error)
-        else:
-            self._settle(awaited, reference, found)
-
-    def _settle(
-        self,
-        awaited: Awaited[Descriptor | MultiarchError | None],
-        reference: Reference,
-        answer: Descriptor | MultiarchError | None,
-    ) -> None:
-        if answer is not None and not isinstance(answer, MultiarchError):
-            self._there.add((reference.bare.name, answer.digest))
-        awaited.settle(answer)
+        with suppress(MultiarchError, OSError):
+            Registry(self.transport(), reference, action="push").greet(_name(reference))
 
     def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
         try:
@@ -158,11 +147,9 @@ class Places:
             self.prefetch([(reference, folder)])
             with self._guard:
                 awaited = self._observed.get(reference)
-            if awaited is None:  # a step has just changed the tag
-                continue
-            with suppress(_Unmet):
-                found = awaited.wait()
+            if awaited is not None:  # else a step has just changed the tag
                 break
+        found = awaited.wait()
         if isinstance(found, MultiarchError):
             raise found
         return None if found is None else found.digest

@@ -48,6 +48,7 @@ class Intention:
 
     def __init__(self, run: Run, reference: Reference) -> None:
         self._reference = reference
+        self._repairs = run.policy.repair
         name = hashlib.sha256(str(reference).encode()).hexdigest()
         self._path = run.root / PRIVATE / "pushes" / f"{name}.json"
 
@@ -67,14 +68,14 @@ class Intention:
     def note(self, digest: Digest) -> None:
         """Remember, should this process be killed, that the tag is about to hold this.
 
-        Not waited for until it is on the disk, which can take as long as all the rest of a push: a machine that loses
-        its power meanwhile leaves a tag that counts as moved, and is repaired.
+        Where a tag that was moved is repaired, it is not waited for until this is on the disk, which can take as long
+        as several questions: a machine that loses its power meanwhile leaves a tag that is said to be moved, once.
         """
         from multiarch.receipt import Intent
         from multiarch.store.atomic import replacing
 
         intent = Intent(self._reference, tuple(sorted(self.digests() | {digest}, key=str)))
-        with replacing(self._path) as file:
+        with replacing(self._path, durable=not self._repairs) as file:
             file.write(intent.to_json())
 
     def clear(self) -> None:

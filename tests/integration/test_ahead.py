@@ -11,14 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest  # noqa: TC002  # ours are imported by their bare names, so ruff takes all for third-party
+import pytest
 
 import oci_ahead
-from faults import FaultProxy
 from machines.registry import PASSWORD, USER
 from machines.registry import Registry as Machine
 from machines.tokens import TokenRegistry
@@ -71,19 +69,33 @@ def test_a_registry_is_met_once_and_a_folder_never():
 
 def test_nobody_waits_for_a_registry_that_is_met(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(oci_ahead.importlib, "import_module", str)
-    met, go_on = threading.Event(), threading.Event()
+    met, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def meet(_reference: Reference) -> None:
         met.set()
-        go_on.wait(60)
+        go_on.wait(20)
+        ended.set()
 
     program = Waiting()
     Waiting("remote").needs(program)
     ahead = Ahead(meet)
     ahead.load(program)
-    assert met.wait(60)
+    assert met.wait(20)
     ahead.wait()
+    assert not ended.is_set()
     go_on.set()
+    assert ended.wait(20)
+
+
+def test_what_cannot_be_begun_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
+    def none(*_arguments: object, **_settings: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ahead = Ahead(str)
+    monkeypatch.setattr(oci_ahead.threading, "Thread", none)
+    with pytest.raises(RuntimeError):
+        ahead.load(Waiting())
+    ahead.wait()
 
 
 def test_a_push_to_a_registry_that_was_met_finds_token_and_connection(
@@ -98,30 +110,30 @@ def test_a_push_to_a_registry_that_was_met_finds_token_and_connection(
     token_registry.registry.requests()
     places.meet(tag)
     assert [request.status for request in token_registry.registry.requests()] == [401, 404]
-    assert places.observed(tag, None) is None
     assert places.store(tag, action="push").resolve("v1") is None
     assert [request.status for request in token_registry.registry.requests()] == [404]
     assert token_registry.service.issued.total() == 1
 
 
-def test_who_wants_what_a_registry_did_not_tell_asks_anew(registry: Machine, tmp_path: Path) -> None:
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
-    with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(2) as pool:
-        tag = Reference(proxy.host, "demo", "v1")
-        proxy.order("HEAD manifest", status=418, stall=1.0)
-        pool.submit(places.meet, tag)
-        while not proxy.seen:
-            pass
-        assert places.observed(tag, None) is None
-        assert proxy.kinds() == {"HEAD manifest": 2}
-
-
-def test_what_is_asked_for_already_needs_no_meeting(registry: Machine, tmp_path: Path) -> None:
+def test_a_registry_that_is_not_there_yet_is_met_by_the_push(registry: Machine, tmp_path: Path) -> None:
     places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     tag = Reference(registry.host, "demo", "v1")
-    assert places.observed(tag, None) is None
+    registry.stop()
     places.meet(tag)
-    assert len(registry.requests()) == 1
+    registry.start()
+    registry.requests()
+    assert places.observed(tag, None) is None
+    assert places.store(tag, action="push").resolve("v1") is None
+    assert [request.status for request in registry.requests()] == [404, 404]
+
+
+def test_what_was_told_while_the_compiler_ran_is_asked_again(registry: Machine, tmp_path: Path) -> None:
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    tag = Reference(registry.host, "demo", "v1")
+    places.meet(tag)
+    content = b'{"schemaVersion":2,"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json"}'
+    moved = registry.put_manifest("demo", "v1", content, "application/vnd.oci.image.index.v1+json")
+    assert str(places.observed(tag, None)) == moved
 
 
 def test_every_module_that_is_named_is_there():

@@ -73,3 +73,30 @@ def test_what_a_place_could_not_tell_is_told_to_all_who_ask(registry: Machine, t
     for _ in range(2):
         with pytest.raises(MultiarchError, match="no connection"):
             places.observed(Reference(gone.host, "demo", "v1"), None)
+
+
+def test_where_a_folder_cannot_be_read_nobody_waits_for_the_other_tags(registry: Machine, tmp_path: Path) -> None:
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    folder, layout = place("here/demo:v1")
+    (tmp_path / "here/demo").mkdir(parents=True)
+    (tmp_path / "here/demo/oci-layout").symlink_to("oci-layout")  # a link to itself
+    tag = Reference(registry.host, "demo", "v1")
+    with pytest.raises(OSError, match="oci-layout"):
+        places.prefetch([(folder, layout), (tag, None)])
+    assert places.observed(tag, None) is None
+    with pytest.raises(OSError, match="oci-layout"):
+        places.observed(folder, layout)
+
+
+def test_where_nothing_can_be_asked_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object, **_settings: object) -> None:
+        raise RuntimeError("broken")
+
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    tag = Reference("127.0.0.1:5000", "demo", "v1")
+    monkeypatch.setattr("multiarch.store.registry.resolve_all", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        places.observed(tag, None)
+    monkeypatch.setattr("oci_places.threading.Thread", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        places.observed(tag, None)

@@ -62,9 +62,9 @@ def free_port() -> int:
 
 
 def hold_port(port: int = 0) -> socket.socket:
-    """Keep a loopback port, by default any free one, as one that refuses: nobody else's server can come up there.
+    """Keep a loopback port, by default any free one, as one that refuses: the system gives it to nobody else.
 
-    Else what asks a server that was stopped could meet that of a test beside it.
+    Else what asks a server that was stopped could meet that of a test beside it, which asked for any port.
     """
     held = socket.socket()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -50,10 +50,11 @@ def build(  # all but the first four have defaults
 ) -> None:
     """Write the program `output`, whole or not at all; it is not marked, signed or otherwise touched after `go`.
 
-    `environment` is exactly that of `go`. `hints`, from the inputs, keep Go's own caches from being stale; they do
-    not change a byte of what a build from clean writes. `again`: it was built before, so mostly it is but linked, which
-    is faster with less garbage collection and takes a tenth more memory then. One build at a time of one output: what killed ones left beside
-    it is removed. Raises CompileFailed and NoMainPackage; an output from before stays as it was then.
+    `environment` is that of `go`, but for what the next two add. `hints`, from the inputs, keep Go's own caches from
+    being stale; they do not change a byte of what a build from clean writes. `again`: it was built before, so mostly it
+    is but linked, which is faster with less garbage collection and takes a tenth more memory then. One build at a time
+    of one output: what killed ones left beside it is removed. Raises CompileFailed and NoMainPackage; an output from
+    before stays as it was then.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     for left in output.parent.glob(f".{glob.escape(output.name)}.*.part"):
