@@ -109,7 +109,7 @@ class Places:
             asked.pop(reference).settle(answer)
 
         try:
-            from multiarch.store.registry import resolve_all
+            from multiarch.store.tags import resolve_all
 
             resolve_all(self.transport(), list(asked), tell=tell)
         except BaseException as error:  # noqa: BLE001  # raised by whoever waits

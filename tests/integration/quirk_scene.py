@@ -17,7 +17,8 @@ from multiarch.manifest import Manifest
 from multiarch.mediatype import CONFIG, INDEX, LAYER_GZIP, MANIFEST
 from multiarch.reference import Reference
 from multiarch.store.http import Settings, Transport
-from multiarch.store.registry import Registry, resolve_all
+from multiarch.store.registry import Registry
+from multiarch.store.tags import resolve_all
 
 CHUNK = 64 << 10
 SIZE = 4 * CHUNK - 7

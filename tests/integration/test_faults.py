@@ -43,7 +43,8 @@ from multiarch.store.http import (
     Unauthorized,
     Unreachable,
 )
-from multiarch.store.registry import Registry, resolve_all
+from multiarch.store.registry import Registry
+from multiarch.store.tags import resolve_all
 
 CACHE = cache_folder()
 CHUNK = 64 << 10

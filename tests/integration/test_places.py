@@ -94,7 +94,7 @@ def test_where_nothing_can_be_asked_nobody_waits(tmp_path: Path, monkeypatch: py
 
     places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     tag = Reference("127.0.0.1:5000", "demo", "v1")
-    monkeypatch.setattr("multiarch.store.registry.resolve_all", broken)
+    monkeypatch.setattr("multiarch.store.tags.resolve_all", broken)
     with pytest.raises(RuntimeError, match="broken"):
         places.observed(tag, None)
     monkeypatch.setattr("oci_places.threading.Thread", broken)

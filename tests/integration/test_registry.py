@@ -36,7 +36,8 @@ from multiarch.store.auth import Credentials
 from multiarch.store.http import RegistryFailed, Settings, Transport, Unauthorized
 from multiarch.store.http.wire import UnreadableContent
 from multiarch.store.memory import Memory
-from multiarch.store.registry import Registry, resolve_all
+from multiarch.store.registry import Registry
+from multiarch.store.tags import resolve_all
 
 QUICK = Settings(backoff=0.01, longest_pause=1.0, chunk=1 << 20)
 

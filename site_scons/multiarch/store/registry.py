@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import queue
 import re
-import threading
-import time
 import urllib.parse
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, TypeAlias
 
@@ -23,7 +18,7 @@ from multiarch.record import replace
 from multiarch.reference import Reference, check_tag
 from multiarch.store import BlobMissing, ManifestTooLarge, read
 from multiarch.store.entries import parse_digest
-from multiarch.store.http import Answer, Forbidden, RegistryRefused, Request, Transport, Unauthorized, Unreachable
+from multiarch.store.http import Answer, Forbidden, RegistryRefused, Request, Transport, Unauthorized
 from multiarch.store.http.challenge import repository_scope
 from multiarch.store.served import Download, check_digest, digest_of
 from multiarch.store.upload import Upload
@@ -34,9 +29,7 @@ _NO_REFERRERS = (400, _NOT_FOUND, 405, 406, 501)
 _ACCEPT = (("Accept", ", ".join(MANIFESTS)),)
 _LINK = re.compile(r"<([^<>]*)>\s*((?:;\s*[\w*-]+\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]+)\s*)*)")
 _PAGES = 10_000
-_TOGETHER = 10
 
-Observed: TypeAlias = "Descriptor | MultiarchError | None"
 There: TypeAlias = "tuple[str, Digest]"
 
 
@@ -302,82 +295,6 @@ class Registry:
             stream,
             read_timeout,
         )
-
-
-def resolve_all(
-    transport: Transport,
-    references: Iterable[Reference],
-    *,
-    limit: float = 15.0,
-    tell: Callable[[Reference, Observed], object] = lambda _reference, _answer: None,
-) -> dict[Reference, Observed]:
-    """What every tag (or digest) names now, all asked at once; an error in place of an answer where there is none.
-
-    At most `settings.heads` requests are under way at a host, each reference has `limit` seconds from the start, and
-    the call returns by then. Nothing is raised for a single reference; references in the order given, which is that in
-    which they are asked. `tell` is called for each in this thread, as soon as its answer is there.
-    """
-    wanted = list(dict.fromkeys(references))
-    done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]] = queue.SimpleQueue()
-    by_host: defaultdict[str, list[Reference]] = defaultdict(list)
-    for reference in wanted:
-        by_host[reference.registry].append(reference)
-    for group in by_host.values():
-        _ask_host(transport, group, limit, done)
-    end = time.monotonic() + limit
-    answers: dict[Reference, Observed] = {}
-    while len(answers) < len(wanted):
-        try:
-            reference, answer = done.get(timeout=max(0.0, end - time.monotonic()))
-        except queue.Empty:
-            break
-        if isinstance(answer, Exception) and not isinstance(answer, MultiarchError):
-            raise answer
-        answers[reference] = answer
-        tell(reference, answer)
-    for reference in wanted:
-        if reference not in answers:
-            answers[reference] = _late(reference, limit)
-            tell(reference, answers[reference])
-    return {reference: answers[reference] for reference in wanted}
-
-
-def _ask_host(
-    transport: Transport,
-    group: list[Reference],
-    limit: float,
-    done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]],
-) -> None:
-    """Start the threads that ask one host."""
-    # One token for all repositories, where the service grants that; not too many, as some limit a request's length.
-    likes = tuple(dict.fromkeys(repository_scope(reference.repository, "pull") for reference in group))[:_TOGETHER]
-    left: queue.SimpleQueue[Reference] = queue.SimpleQueue()
-    for reference in group:
-        left.put(reference)
-
-    def work() -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                reference = left.get_nowait()
-                done.put((reference, _observe(transport, reference, limit, likes)))
-
-    # Daemons, as a name server that does not answer can hold one longer than anybody wants to wait.
-    for _ in range(min(len(group), transport.settings.heads)):
-        threading.Thread(target=work, daemon=True).start()
-
-
-def _observe(
-    transport: Transport, reference: Reference, limit: float, likes: tuple[str, ...]
-) -> Descriptor | Exception | None:
-    name = str(reference.digest) if reference.digest is not None else reference.tag or "latest"
-    try:
-        return Registry(transport, reference).look(name, limit=limit, likes=likes)
-    except Exception as error:  # noqa: BLE001  # raised by `resolve_all`, not lost with its thread
-        return error
-
-
-def _late(reference: Reference, limit: float) -> Observed:
-    return Unreachable(f"no answer within {limit:g} s", where=reference.registry)
 
 
 def _media_type(answer: Answer) -> str:
