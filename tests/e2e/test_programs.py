@@ -89,3 +89,22 @@ def test_a_build_that_failed_leaves_the_program_and_the_way_back_costs_nothing(t
         assert (failed.status, tree.digests()) == (2, before)
         tree.edit(path, kept)
         assert tree.scons("images").up_to_date
+
+
+def collected(tree: Tree) -> list[str]:
+    """Return the GOGC of each `go build` since last asked, "" where there was none."""
+    return [line.partition(" GOGC=")[2] for line in tree.go_starts() if line.startswith("build ")]
+
+
+def test_less_garbage_is_collected_where_the_same_go_built_it_before_with_the_same_flags(fresh: Tree):
+    fresh.scons("bin")
+    assert collected(fresh) == ["", ""]
+    fresh.replace("main.go", '"demo ', '"Demo ')
+    fresh.scons("bin", "VERSION=v2")  # the version is in ldflags: it is linked anew, and nothing else
+    assert collected(fresh) == ["400", "400"]
+    fresh.remove("_output")
+    fresh.scons("bin", "VERSION=v2")
+    assert collected(fresh) == ["400", "400"]
+    fresh.replace("SConstruct", 'PROGRAM="demo",', 'PROGRAM="demo", GOFLAGS="-gcflags=all=-N",')
+    fresh.scons("bin")
+    assert collected(fresh) == ["", ""]

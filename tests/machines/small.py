@@ -57,7 +57,7 @@ class Tree(Project):
         self._go_log = go_log
 
     def go_starts(self) -> list[str]:
-        """Return the command lines of every `go` started since the last call, and forget them."""
+        """Return the command lines of every `go` started since the last call, with a GOGC it was given, and forget them."""
         told = self._go_log.read_text(encoding="utf-8").splitlines() if self._go_log.exists() else []
         self._go_log.write_text("", encoding="utf-8")
         return told
@@ -96,7 +96,8 @@ def counting_go(folder: Path, log: Path) -> Path:
             (folder / entry.name).symlink_to(entry)
     script = folder / "bin" / "go"
     script.write_text(
-        f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{log}'\nGOROOT='{real}' exec '{real}/bin/go' \"$@\"\n", encoding="utf-8"
+        f"#!/bin/sh\nprintf '%s\\n' \"$*${{GOGC:+ GOGC=$GOGC}}\" >> '{log}'\nGOROOT='{real}' exec '{real}/bin/go' \"$@\"\n",
+        encoding="utf-8",
     )
     script.chmod(0o755)
     return folder / "bin"
