@@ -234,7 +234,12 @@ class Changes:
             self.wrong(row, way, f"exit {run.status}, from clean {len(fails)} fail", run)
             return
         mine = self.programs()
-        stale = [name for name in PLATFORMS if wanted[name] and mine[name] != wanted[name]]
+        placed = "-trimpath=false" in dict(row.declared).get("flags", ())  # the program names the folder it is built in
+        stale = [
+            name
+            for name in PLATFORMS
+            if wanted[name] and mine[name] != wanted[name] and not (placed and way == "forth")
+        ]
         if stale:
             self.wrong(row, way, f"not as from clean: {stale}", run)
         compiled = {name for name in PLATFORMS if f"Compile _output/bin/{Platform.parse(name).directory}/" in run.text}
