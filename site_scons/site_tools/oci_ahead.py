@@ -18,7 +18,7 @@ OF_PUSHES = ("multiarch.store.registry", "multiarch.publish", "multiarch.store.c
 class Ahead:
     """One thread of a run that loads modules; whoever else loads one of them waits until it has.
 
-    Else two threads that begin at different ends of a package could wait for each other, which Python makes an error.
+    Our own modules could be loaded by any number of threads at once (`multiarch.rooms`); of those of others who knows.
     Then it has the registries met that pushes of this run go to, for which nobody waits.
     """
 

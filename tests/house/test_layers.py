@@ -15,7 +15,7 @@ TOOLS = ROOT / "site_scons" / "site_tools"
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
 FLOORS = (
     (
-        "record", "errors", "digest", "document", "mediatype", "platform", "reference", "version", "statcache",
+        "rooms", "record", "errors", "digest", "document", "mediatype", "platform", "reference", "version", "statcache",
         "treelock", "once",
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),
@@ -77,6 +77,28 @@ def test_imports_go_down(path: Path):
         room = room_of(module)
         if room and room != own:
             assert ROOMS[room] <= ROOMS[own], f"{name_of(path)} imports {module}, which is above it"
+
+
+def loaded(path: Path) -> set[str]:
+    """Return the modules of the library that this one needs to be loaded, its packages among them."""
+    names = {name_of(module).removesuffix("__init__").rstrip("/") for module in modules()}
+    own = name_of(path).removesuffix("__init__").rstrip("/")
+    found = {own}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:  # not in functions, nor for types alone
+        asked = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        asked += [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        asked += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found |= {name.removeprefix("multiarch.").replace(".", "/") for name in asked if name.startswith("multiarch.")}
+    whole = {"/".join(name.split("/")[:length]) for name in found for length in range(1, name.count("/") + 2)}
+    return (whole & names) - {own}
+
+
+def test_imports_go_in_no_circle():
+    needs = {name_of(path).removesuffix("__init__").rstrip("/"): loaded(path) for path in modules()}
+    while free := [name for name, needed in needs.items() if not needed & set(needs)]:
+        for name in free:
+            del needs[name]
+    assert needs == {}, "threads that begin at different ends of this could wait for each other: see multiarch/rooms.py"
 
 
 def test_golang_and_store_never_meet_and_engines_do_not_know_each_other():

@@ -15,6 +15,7 @@ from buildkit_oracle import Oracle, sent
 from multiarch import dockerfile
 from multiarch.dockerfile import mounts
 from multiarch.dockerfile.instructions import Run
+from multiarch.dockerfile.stages import stages
 from multiarch.errors import MultiarchError
 from multiarch.ignorefile import IgnoreFile
 from multiarch.wildcard import BadPattern, match_glob
@@ -55,10 +56,10 @@ def _ours(content: bytes) -> dict:
     reply = _plain(parsed)
     del reply["name"]
     try:
-        before, stages = dockerfile.stages(parsed)
+        before, found = stages(parsed)
     except dockerfile.InvalidDockerfile as error:
         return {**reply, "stages_error": str(error)}
-    reply["stages"] = _plain((*before, *stages))
+    reply["stages"] = _plain((*before, *found))
 
     def expand(word: str) -> str:
         return dockerfile.expand(word, VARIABLES, escape=parsed.escape)
@@ -67,7 +68,7 @@ def _ours(content: bytes) -> dict:
         return tuple(dockerfile.expanded(command, expand) for command in commands)
 
     try:
-        changed = (dataclasses.replace(stage, instructions=every(stage.instructions)) for stage in stages)
+        changed = (dataclasses.replace(stage, instructions=every(stage.instructions)) for stage in found)
         return {**reply, "expanded": _plain((*every(before), *changed))}
     except dockerfile.InvalidDockerfile as error:
         return {**reply, "expanded_error": str(error)}

@@ -5,35 +5,39 @@
 
 from __future__ import annotations
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.dockerfile.instructions import (
-    Add,
-    Arg,
-    Argument,
-    Cmd,
-    Command,
-    Copy,
-    Entrypoint,
-    Env,
-    Expose,
-    Healthcheck,
-    InlineFile,
-    Label,
-    Maintainer,
-    Onbuild,
-    Pair,
-    Run,
-    Shell,
-    Stage,
-    StopSignal,
-    User,
-    Volume,
-    Workdir,
-    expanded,
-)
-from multiarch.dockerfile.parser import Dockerfile, Heredoc, Instruction, parse
-from multiarch.dockerfile.shell import Expansion, expand, expand_heredoc, expand_names, expand_words
-from multiarch.dockerfile.stages import stages
+from typing import TYPE_CHECKING
+
+from multiarch.rooms import opener
+
+if TYPE_CHECKING:
+    from multiarch.dockerfile.errors import InvalidDockerfile
+    from multiarch.dockerfile.instructions import (
+        Add,
+        Arg,
+        Argument,
+        Cmd,
+        Command,
+        Copy,
+        Entrypoint,
+        Env,
+        Expose,
+        Healthcheck,
+        InlineFile,
+        Label,
+        Maintainer,
+        Onbuild,
+        Pair,
+        Run,
+        Shell,
+        Stage,
+        StopSignal,
+        User,
+        Volume,
+        Workdir,
+        expanded,
+    )
+    from multiarch.dockerfile.parser import Dockerfile, Heredoc, Instruction, parse
+    from multiarch.dockerfile.shell import Expansion, expand, expand_heredoc, expand_names, expand_words
 
 __all__ = [
     "Add",
@@ -69,5 +73,38 @@ __all__ = [
     "expand_words",
     "expanded",
     "parse",
-    "stages",
 ]
+
+__getattr__ = opener(
+    __name__,
+    {
+        "errors": ("InvalidDockerfile",),
+        "instructions": (
+            "Add",
+            "Arg",
+            "Argument",
+            "Cmd",
+            "Command",
+            "Copy",
+            "Entrypoint",
+            "Env",
+            "Expose",
+            "Healthcheck",
+            "InlineFile",
+            "Label",
+            "Maintainer",
+            "Onbuild",
+            "Pair",
+            "Run",
+            "Shell",
+            "Stage",
+            "StopSignal",
+            "User",
+            "Volume",
+            "Workdir",
+            "expanded",
+        ),
+        "parser": ("Dockerfile", "Heredoc", "Instruction", "parse"),
+        "shell": ("Expansion", "expand", "expand_heredoc", "expand_names", "expand_words"),
+    },
+)

@@ -14,8 +14,9 @@ other; callers hold a lock around the first build of a platform. Nothing here do
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from multiarch.rooms import opener
 
 if TYPE_CHECKING:
     from multiarch.golang.compiler import CompileFailed, NoMainPackage, build
@@ -42,18 +43,13 @@ __all__ = [
     "minimum_version",
 ]
 
-_ROOMS = {
-    "compiler": ("CompileFailed", "NoMainPackage", "build"),
-    "inputs": ("Hints", "Inputs", "InvalidInputs", "explain"),
-    "lister": ("Lister",),
-    "recipe": ("GoBuild", "command", "environment"),
-    "toolchain": ("GoNotFound", "Toolchain", "find_go", "minimum_version"),
-}
-
-
-def __getattr__(name: str) -> object:
-    """Open a room when it is first asked for: a build that has nothing to compile does not load the compiler's."""
-    for room, names in _ROOMS.items():
-        if name in names:
-            return getattr(importlib.import_module(f"multiarch.golang.{room}"), name)
-    raise AttributeError(f"module 'multiarch.golang' has no attribute '{name}'")
+__getattr__ = opener(
+    __name__,
+    {
+        "compiler": ("CompileFailed", "NoMainPackage", "build"),
+        "inputs": ("Hints", "Inputs", "InvalidInputs", "explain"),
+        "lister": ("Lister",),
+        "recipe": ("GoBuild", "command", "environment"),
+        "toolchain": ("GoNotFound", "Toolchain", "find_go", "minimum_version"),
+    },
+)

@@ -22,8 +22,8 @@ from multiarch.dockerfile import (
     expand,
     expanded,
     parse,
-    stages,
 )
+from multiarch.dockerfile.stages import stages
 
 
 def typed(line: str):

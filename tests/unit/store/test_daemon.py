@@ -11,7 +11,8 @@ import pytest
 
 from multiarch.platform import Platform, declared
 from multiarch.reference import Reference
-from multiarch.store.daemon import Daemon, EngineFailed, EngineUnreachable, _check, runnable
+from multiarch.store.daemon import Daemon, EngineFailed, EngineUnreachable, runnable
+from multiarch.store.daemon.daemon import _check
 
 NAME = Reference.parse("demo:1.0")
 

@@ -6,6 +6,18 @@ Room by room: `building` (instructions in order, over `configuring` and `copying
 
 from __future__ import annotations
 
-from multiarch.engine.embedded.engine import EmbeddedEngine
+from typing import TYPE_CHECKING
+
+from multiarch.rooms import opener
+
+if TYPE_CHECKING:
+    from multiarch.engine.embedded.engine import EmbeddedEngine
 
 __all__ = ["EmbeddedEngine"]
+
+__getattr__ = opener(
+    __name__,
+    {
+        "engine": ("EmbeddedEngine",),
+    },
+)

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from multiarch.engine.handing.calling import EngineFailed, Programs
-from multiarch.engine.handing.pinning import pinned
-from multiarch.engine.handing.staging import Staged, staged, write_context
-from multiarch.engine.handing.surroundings import Surroundings
+from typing import TYPE_CHECKING
+
+from multiarch.rooms import opener
+
+if TYPE_CHECKING:
+    from multiarch.engine.handing.calling import EngineFailed, Programs
+    from multiarch.engine.handing.pinning import pinned
+    from multiarch.engine.handing.staging import Staged, staged, write_context
+    from multiarch.engine.handing.surroundings import Surroundings
 
 __all__ = ["EngineFailed", "Programs", "Staged", "Surroundings", "pinned", "staged", "write_context"]
+
+__getattr__ = opener(
+    __name__,
+    {
+        "calling": ("EngineFailed", "Programs"),
+        "pinning": ("pinned",),
+        "staging": ("Staged", "staged", "write_context"),
+        "surroundings": ("Surroundings",),
+    },
+)

@@ -7,9 +7,24 @@ build system asks before), `bases` (what a FROM takes over), `reader` (all of it
 
 from __future__ import annotations
 
-from multiarch.engine.reading.bases import BaseImage, OpenSource
-from multiarch.engine.reading.inputs import ContextFile, ContextInputs
-from multiarch.engine.reading.reader import Reader, Settled
-from multiarch.engine.reading.recipe import BaseWanted
+from typing import TYPE_CHECKING
+
+from multiarch.rooms import opener
+
+if TYPE_CHECKING:
+    from multiarch.engine.reading.bases import BaseImage, OpenSource
+    from multiarch.engine.reading.inputs import ContextFile, ContextInputs
+    from multiarch.engine.reading.reader import Reader, Settled
+    from multiarch.engine.reading.recipe import BaseWanted
 
 __all__ = ["BaseImage", "BaseWanted", "ContextFile", "ContextInputs", "OpenSource", "Reader", "Settled"]
+
+__getattr__ = opener(
+    __name__,
+    {
+        "bases": ("BaseImage", "OpenSource"),
+        "inputs": ("ContextFile", "ContextInputs"),
+        "reader": ("Reader", "Settled"),
+        "recipe": ("BaseWanted",),
+    },
+)

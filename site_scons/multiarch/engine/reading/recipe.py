@@ -26,9 +26,9 @@ from multiarch.dockerfile import (
     expand_words,
     expanded,
     parse,
-    stages,
 )
 from multiarch.dockerfile.mounts import Mount, parse_mount
+from multiarch.dockerfile.stages import stages
 from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.reading.drives import slashed
 from multiarch.engine.reading.named import find

@@ -21,20 +21,25 @@ It knows requests, not images. The rooms, from the bottom up; `causes`, `dial` a
 
 from __future__ import annotations
 
-from multiarch.store.http.exchange import Answer, Request, Settings
-from multiarch.store.http.failures import (
-    AnswerTooLarge,
-    Cancelled,
-    Forbidden,
-    RegistryFailed,
-    RegistryRefused,
-    TooManyRequests,
-    Transient,
-    Unauthorized,
-    Unreachable,
-    UntrustedHost,
-)
-from multiarch.store.http.transport import Transport
+from typing import TYPE_CHECKING
+
+from multiarch.rooms import opener
+
+if TYPE_CHECKING:
+    from multiarch.store.http.exchange import Answer, Request, Settings
+    from multiarch.store.http.failures import (
+        AnswerTooLarge,
+        Cancelled,
+        Forbidden,
+        RegistryFailed,
+        RegistryRefused,
+        TooManyRequests,
+        Transient,
+        Unauthorized,
+        Unreachable,
+        UntrustedHost,
+    )
+    from multiarch.store.http.transport import Transport
 
 __all__ = [
     "Answer",
@@ -52,3 +57,23 @@ __all__ = [
     "Unreachable",
     "UntrustedHost",
 ]
+
+__getattr__ = opener(
+    __name__,
+    {
+        "exchange": ("Answer", "Request", "Settings"),
+        "failures": (
+            "AnswerTooLarge",
+            "Cancelled",
+            "Forbidden",
+            "RegistryFailed",
+            "RegistryRefused",
+            "TooManyRequests",
+            "Transient",
+            "Unauthorized",
+            "Unreachable",
+            "UntrustedHost",
+        ),
+        "transport": ("Transport",),
+    },
+)
