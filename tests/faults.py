@@ -121,6 +121,7 @@ class FaultProxy:
     _challenge: str = 'Basic realm="faults"'
     _listener: socket.socket | None = None
     _held: socket.socket | None = None
+    _over: threading.Event = field(default_factory=threading.Event)
     _port: int = 0
 
     def __enter__(self) -> FaultProxy:  # noqa: PYI034  # Self is not in Python 3.10
@@ -128,6 +129,7 @@ class FaultProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()  # what is stalled does not reach the registry later, in the midst of another test
         self.refuse()
         if self._held is not None:
             self._held.close()
@@ -237,7 +239,8 @@ class FaultProxy:
         with self._lock:
             self.seen.append(seen)
             fault = self._take(seen)
-        time.sleep(self.latency + (fault.stall if fault else 0))
+        if self._over.wait(self.latency + (fault.stall if fault else 0)):
+            return False
         if fault is not None and fault.refuse:
             self.refuse(fault.refuse)
             return False

@@ -6,13 +6,16 @@ import gzip
 import hashlib
 import io
 import json
+import socket
 import tarfile
+import time
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from faults import FaultProxy
 from machines.engine import Tool
 from machines.project import steps_of
 from machines.registry import PASSWORD, USER, Registry, Request
@@ -219,3 +222,19 @@ def test_steps_are_read_without_their_reasons() -> None:
         "Push 127.0.0.1:5000/demo:v1.0-arm64",
         "Publish 127.0.0.1:5000/demo:v1.0",
     ]
+
+
+def test_what_a_proxy_holds_back_does_not_arrive_after_its_end(registry: Registry):
+    content = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+    head = (
+        "PUT /v2/demo/manifests/v1 HTTP/1.1\r\nHost: here\r\nContent-Type: application/vnd.oci.image.index.v1+json\r\n"
+    )
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("PUT manifest", stall=0.5)
+        name, _, port = proxy.host.partition(":")
+        with socket.create_connection((name, int(port))) as client:
+            client.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+            while not proxy.seen:
+                time.sleep(0.01)
+    time.sleep(1.0)
+    assert registry.tags("demo") == []
