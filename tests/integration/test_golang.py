@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from multiarch.golang import (
     build,
     explain,
 )
+from multiarch.golang.answers import run_process
 from multiarch.platform import Platform
 from multiarch.statcache import StatCache
 
@@ -34,6 +36,7 @@ DARWIN = {"darwin/arm64"}
 AMD64 = {"linux/amd64", "windows/amd64"}
 ARM64 = {"linux/arm64", "darwin/arm64"}
 P05 = "app/p05/p.go"
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there no file is known to be as it was")
 
 
 @pytest.fixture(scope="session")
@@ -474,11 +477,24 @@ def host() -> Platform:
     return Platform.of_machine(platform.system(), platform.machine())
 
 
-def make(repository: Repository, toolchain: Toolchain, declared: GoBuild) -> bytes:
+class Process:
+    """Starts `go`, and remembers the lines and whether its package index was switched off."""
+
+    def __init__(self) -> None:
+        self.lines: list[list[str]] = []
+        self.indexed: list[bool] = []
+
+    def __call__(self, line: Sequence[str], directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+        self.lines.append(list(line))
+        self.indexed.append("goindex=0" not in environment.get("GODEBUG", ""))
+        return run_process(line, directory, environment)
+
+
+def make(repository: Repository, toolchain: Toolchain, declared: GoBuild, go: Process | None = None) -> bytes:
     lister = listing(repository, toolchain)
     found = lister.inputs(declared)
     output = repository.path("_output/program")
-    build(declared, output, toolchain, lister.environment(declared), hints=found.hints)
+    build(declared, output, toolchain, lister.environment(declared), hints=found.hints, run=go or Process())
     assert [path.name for path in output.parent.iterdir()] == ["program"]
     return output.read_bytes()
 
@@ -511,6 +527,31 @@ def test_a_header_outside_its_package_reaches_the_program_through_a_warm_cache(r
         assert make(repository, toolchain, declared) == first
 
 
+def test_a_package_that_embeds_its_folder_holds_no_header_of_ours(repository, toolchain, host, tmp_path):
+    if host.architecture != "amd64":
+        pytest.skip("the assembly is for amd64")
+    other = Repository(tmp_path / "else")
+    program = 'package main\n\nimport "ex.org/app/asm"\n\nfunc main() {\n\tprintln(asm.Add(1, 2))\n'
+    program += "\tentries, _ := asm.Folder.ReadDir(`.`)\n\tfor _, entry := range entries {\n\t\tprintln(entry.Name())\n\t}\n}\n"
+    with repository.edited():
+        for tree in (repository, other):
+            tree.write("app/asm/folder.go", 'package asm\n\nimport "embed"\n\n//go:embed *\nvar Folder embed.FS\n')
+            tree.write("app/cmd/all/main.go", program)
+        declared = GoBuild(host, package="./cmd/all", directory=repository.path("app"))
+        make(repository, toolchain, declared)
+        for tree in (repository, other):
+            tree.replace("app/inc/deeper.h", "$0", "$4")
+        assert make(repository, toolchain, declared) == clean(other, toolchain, host, "./cmd/all")
+
+
+def clean(repository: Repository, toolchain: Toolchain, host: Platform, package: str) -> bytes:
+    """The program of a build that knows nothing: no cache of Go's, and no hint of ours."""
+    declared = GoBuild(host, package=package, directory=repository.path("app"))
+    environment = {**listing(repository, toolchain).environment(declared), "GOCACHE": str(repository.path("gocache"))}
+    build(declared, repository.path("_output/clean"), toolchain, environment)
+    return repository.path("_output/clean").read_bytes()
+
+
 def test_a_build_tag_edited_with_its_old_size_and_mtime_reaches_the_program(repository, toolchain, host):
     declared = GoBuild(host, package="./cmd/b", directory=repository.path("app"))
     kind = repository.path("app/cmd/b/kind.go")
@@ -528,6 +569,82 @@ def test_a_build_tag_edited_with_its_old_size_and_mtime_reaches_the_program(repo
             path.write_text(text, encoding="utf-8")
             os.utime(path, ns=(hour_ago, hour_ago))
         assert make(repository, toolchain, declared) != first
+
+
+def set_back(repository: Repository) -> None:
+    """Let all files be older than their last change, as those of an archive, of `cp -a` and of `rsync -a` are."""
+    hour_ago = time.time_ns() - 3600 * 10**9
+    for path in repository.folder.rglob("*"):
+        if path.is_file() and "_output" not in path.parts:
+            os.utime(path, ns=(hour_ago, hour_ago))
+
+
+@posix
+@pytest.mark.parametrize("package", ["./cmd/a", "./cmd/b", "ex.org/app/cmd/a"])
+def test_where_mtimes_were_set_back_go_keeps_its_index_and_makes_the_same_program(
+    repository, toolchain, host, tmp_path, package: str
+):
+    other = Repository(tmp_path / "else")
+    go = Process()
+    with repository.edited():
+        set_back(repository)
+        one = make(repository, toolchain, GoBuild(host, package=package, directory=repository.path("app")), go)
+        two = make(other, toolchain, GoBuild(host, package=package, directory=other.path("app")))
+    assert one == two
+    assert go.indexed == [True]
+    assert [flag.partition("=")[0] for flag in go.lines[0] if "overlay" in flag] == ["-overlay"]
+
+
+@posix
+def test_an_import_edited_with_its_old_size_and_mtime_behind_a_link_reaches_the_program(repository, toolchain, host):
+    declared = GoBuild(host, package="./cmd/b", directory=repository.path("app"))
+    with repository.edited():
+        file = repository.path("elsewhere/w.go")
+        repository.write("elsewhere/w.go", 'package elsewhere\n\nimport _ "os"\n\nconst W = 1\n')
+        repository.link("app/away", "../elsewhere")
+        repository.write("app/cmd/b/w.go", 'package main\n\nimport _ "ex.org/app/away"\n')
+        hour_ago = time.time_ns() - 3600 * 10**9
+        os.utime(file, ns=(hour_ago, hour_ago))
+        environment = listing(repository, toolchain).environment(declared)
+        line = [toolchain.go, "build", "-o", repository.path("indexed"), "./cmd/b"]
+        subprocess.run(line, cwd=declared.directory, env=environment, check=True)
+        first = make(repository, toolchain, declared)
+        file.write_text(file.read_text(encoding="utf-8").replace('"os"', '"io"'), encoding="utf-8")
+        os.utime(file, ns=(hour_ago, hour_ago))
+        second = make(repository, toolchain, declared)
+    assert len(second) < len(first)
+
+
+NOT_REPLACED: list[tuple[str, Change, dict[str, object]]] = [
+    ("its own paths in the program", lambda _: None, {"flags": ("-trimpath=false",)}),
+    ("instrumented", lambda _: None, {"flags": ("-cover",)}),
+    (
+        "a line named by a file beside it",
+        lambda repository: [
+            repository.replace(f"app/cmd/b/{name}", "package main\n", "package main\n\n//line parser.y:7\n")
+            for name in ("main.go", "kind.go")
+        ],
+        {},
+    ),
+]
+
+
+@posix
+@pytest.mark.parametrize(
+    ("change", "settings"), [row[1:] for row in NOT_REPLACED], ids=[row[0] for row in NOT_REPLACED]
+)
+def test_where_a_copy_could_be_told_from_its_file_go_reads_every_file(
+    repository, toolchain, host, change: Change, settings: dict[str, object]
+):
+    go = Process()
+    declared = GoBuild(host, package="./cmd/b", directory=repository.path("app"), **settings)
+    with repository.edited():
+        change(repository)
+        first = make(repository, toolchain, declared)
+        set_back(repository)
+        assert make(repository, toolchain, declared, go) == first
+    assert go.indexed == [False]
+    assert not any("overlay" in flag for flag in go.lines[0])
 
 
 def test_flags_tags_and_stamps_reach_the_program(repository, toolchain, host):
@@ -561,6 +678,15 @@ def test_a_compile_error_is_shown_with_file_and_line(repository, toolchain, host
         f"go build of ./cmd/b for {host} failed\n# ex.org/app/cmd/b\ncmd/b/main.go:5:24: too many return values\n"
         "\thave (number)\n\twant ()"
     )
+
+
+@posix
+def test_a_compile_error_names_the_file_also_where_go_saw_a_copy(repository, toolchain, host):
+    with repository.edited():
+        repository.append("app/cmd/b/main.go", "\nfunc broken() { return 1 }\n")
+        set_back(repository)
+        text = refusal(repository, toolchain, GoBuild(host, package="./cmd/b", directory=repository.path("app")))
+    assert "\ncmd/b/main.go:5:24: too many return values\n" in text
 
 
 def test_a_missing_package_says_where_it_was_looked_for(repository, toolchain, host):

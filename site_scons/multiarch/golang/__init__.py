@@ -6,6 +6,7 @@
                 modfile (go.mod's lines)  project (where sources lie)  tree (the walk)  listing (`go list`)
                 heads (what `go list` reads of a file)  answers (kept between runs)
                 includes (headers elsewhere)  contents  compose  inputs (the record)
+    overlay     what Go sees in place of files, lest its caches be stale
     compiler    `go build`, and what its failures mean
 
 Cold builds: one `go build` with empty caches already uses all cores, and two at once are slower than one after the

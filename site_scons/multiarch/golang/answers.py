@@ -104,7 +104,7 @@ class Answers:
     def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
         """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""
         tree = look()
-        no_index = tree.back_dated
+        no_index = bool(tree.back_dated)
         for _ in range(_TRIES):
             moving = self._digests(tree.moving)
             listing = list_packages(
@@ -121,11 +121,11 @@ class Answers:
             outline = question.outline(tree, apart, self._heads)  # read before the last look: it is what was listed
             after = look()
             still = after.digest == tree.digest and walk(_apart(listing, tree)).digest == apart.digest
-            if still and self._digests(moving) == moving and apart.back_dated <= no_index:
+            if still and self._digests(moving) == moving and (no_index or not apart.back_dated):
                 if listing.sound:
                     self._keep(question, listing, (tree, apart), moving, outline)
                 break
-            tree, no_index = after, after.back_dated or apart.back_dated
+            tree, no_index = after, bool(after.back_dated or apart.back_dated)
         return listing, tree
 
     def _keep(

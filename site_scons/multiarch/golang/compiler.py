@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import json
 import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from multiarch.errors import MultiarchError
 from multiarch.golang.answers import run_process
 from multiarch.golang.inputs import Hints
 from multiarch.golang.listing import Run, without_index
-from multiarch.golang.project import overlaid
+from multiarch.golang.overlay import shown
 from multiarch.golang.recipe import GoBuild, command, flag_value, flags_of
 from multiarch.golang.toolchain import Toolchain
 from multiarch.record import replace
@@ -61,13 +58,17 @@ def build(  # all but the first four have defaults
         left.unlink(missing_ok=True)
     beside = output.with_name(f".{output.name}.{os.getpid()}.part")
     hints = hints or Hints()
-    used = without_index(environment) if hints.no_index else dict(environment)
+    used = dict(environment)
     if again and not _HEAP & used.keys():
         used["GOGC"] = "400"
     try:
-        with _overlay(build, environment, hints) as flags:
-            line = command(replace(build, flags=(*build.flags, *flags)), beside, toolchain, environment)
-            status, _, complaint = run(line, build.directory, used)
+        with shown(build, environment, hints) as view:
+            line = command(replace(build, flags=(*build.flags, *view.flags)), beside, toolchain, environment)
+            status, _, complaint = run(line, build.directory, used if view.indexed else without_index(used))
+        if status != 0 and view.copies:  # Go speaks of the copies: once more, that a person can follow
+            with shown(build, environment, replace(hints, back_dated=())) as view:
+                line = command(replace(build, flags=(*build.flags, *view.flags)), beside, toolchain, environment)
+                status, _, complaint = run(line, build.directory, without_index(used))
         if status != 0 or not beside.exists():
             raise _failure(build, complaint.strip() or f"go build ended with status {status}")
         if not flag_value(flags_of(build, environment), "buildmode") and _starts(beside, _ARCHIVE):
@@ -98,26 +99,3 @@ def _failure(build: GoBuild, complaint: str) -> CompileFailed:
 def _starts(path: Path, magic: bytes) -> bool:
     with path.open("rb") as stream:
         return stream.read(len(magic)) == magic
-
-
-@contextlib.contextmanager
-def _overlay(build: GoBuild, environment: Mapping[str, str], hints: Hints) -> Iterator[tuple[str, ...]]:
-    """The flag that makes Go see headers outside a package: a header inside it that holds their digest.
-
-    Go hashes every header of a package's folder, whether or not it is included, and none outside. An overlay leaves
-    the folder alone and is not recorded in the program.
-    """
-    if not hints.headers:
-        yield ()
-        return
-    named = flag_value(flags_of(build, environment), "overlay")
-    replaced = overlaid(build.directory / named) if named else {}
-    with tempfile.TemporaryDirectory(prefix="go-headers-") as temporary:
-        folder = Path(temporary)
-        for number, (package, digest) in enumerate(hints.headers):
-            header = folder / f"{number}.h"
-            header.write_text(f"// {digest}\n", encoding="ascii")
-            replaced[str(Path(package) / "zz_headers_outside.h")] = str(header)
-        listed = folder / "overlay.json"
-        listed.write_text(json.dumps({"Replace": replaced}), encoding="utf-8")
-        yield (f"-overlay={listed}",)

@@ -20,13 +20,13 @@ from multiarch.statcache import replace_text
 _FORMAT = "go heads 1"
 _AT_ONCE = 4000
 """Files that are read at most for one question: a tree with more that are new is not worth it."""
-_DECLARATION = re.compile(rb"^(?:const|func|type|var)[ \t(]", re.MULTILINE)
+_DECLARATION = rb"(?m)^(?:const|func|type|var)[ \t(]"
 _UNSURE = (b"/*", b"`", b"embed", b"\0")
 
 
 def head(name: str, content: bytes) -> bytes:
     """The part of a file that can change the answer of `go list`; equal parts, equal answers."""
-    found = _DECLARATION.search(content) if name.endswith(".go") else None
+    found = re.search(_DECLARATION, content) if name.endswith(".go") else None
     if found is None:
         return content
     before = content[: found.start()]

@@ -16,10 +16,9 @@ from multiarch.golang.words import fields
 Includes = tuple[tuple[bool, str], ...]
 """The `#include`s of a file as (quoted, name)."""
 
-_INCLUDE = re.compile(
-    rb"(?:^[ \t]*(?:/[/*][ \t]*)?#[ \t]*(?:include|include_next|import|embed)|__has_include[ \t]*\()[ \t]*"
-    rb'(?:"([^"\n]+)"|<([^>\n]+)>)',
-    re.MULTILINE,
+_INCLUDE = (  # compiled when the first file is read, as all patterns that a run with nothing to do has no use for
+    rb"(?m)(?:^[ \t]*(?:/[/*][ \t]*)?#[ \t]*(?:include|include_next|import|embed)|__has_include[ \t]*\()[ \t]*"
+    rb'(?:"([^"\n]+)"|<([^>\n]+)>)'
 )
 _INCLUDING = (
     *(".s", ".S", ".sx", ".c", ".cc", ".cpp", ".cxx", ".m", ".h", ".hh", ".hpp", ".hxx", ".swig", ".swigcxx"),
@@ -32,7 +31,7 @@ def includes(content: bytes) -> Includes:
     """Every `#include` of a C or assembly file, and of a cgo preamble, whatever `#if` surrounds it."""
     return tuple(
         (bool(quoted), (quoted or pointed).decode("utf-8", "surrogateescape"))
-        for quoted, pointed in _INCLUDE.findall(content)
+        for quoted, pointed in re.findall(_INCLUDE, content)
     )
 
 

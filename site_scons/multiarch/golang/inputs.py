@@ -37,12 +37,15 @@ class Part:
 class Hints:
     """What `go build` must be told lest its own caches be stale; no input, as a build from clean needs none of it.
 
-    `headers`: a package's folder and the digest of the headers outside it, which Go's build cache does not know.
-    `no_index`: some file's mtime was set back, and Go's package index is keyed by that.
+    `headers`: a package's folder and the digest of the headers outside it, which Go's build cache does not know;
+    `afresh`: there are such headers, and no other way than to compile everything again.
+    `back_dated`: the folder and the files of each package in which some file's mtime was set back: Go's package index
+    is keyed by that.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
-    no_index: bool = False
+    back_dated: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    afresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from multiarch.golang.contents import Contents
 from multiarch.golang.inputs import Hints, Inputs, Part
 from multiarch.golang.listing import Listing, Package, Run
 from multiarch.golang.modfile import is_local
+from multiarch.golang.overlay import may_embed_header
 from multiarch.golang.project import Project, locate
 from multiarch.golang.recipe import GoBuild
 from multiarch.golang.toolchain import Toolchain
@@ -225,14 +226,24 @@ class Lister:
             facts["error"] = listing.error or f"go list does not know the package {build.package}"
         main = packages[0] if packages else None
         parts = [compose.steering_part(build, environment, asked.project, main, self._contents)]
-        headers = []
+        headers, afresh = [], False
         for package in packages:
             part, outside = self._part(asked, package)
             parts.append(part)
-            if outside:
+            if outside and any(map(may_embed_header, package.embeds)):
+                afresh = True
+            elif outside:
                 headers.append((package.folder, outside))
         tree = self._tree(asked.question.roots)
-        return Inputs.of(tuple(parts), facts, Hints(tuple(headers), tree.back_dated))
+        own = [package for package in packages if package.folder and not package.fixed]
+        back = tuple((each.folder, each.files) for each in own if self._is_back_dated(each.folder, tree))
+        return Inputs.of(tuple(parts), facts, Hints(tuple(headers), back, afresh))
+
+    def _is_back_dated(self, folder: str, tree: Tree) -> bool:
+        """Whether some mtime of a package was set back; one behind a link, which no walk has reached, is looked at."""
+        if folder in tree.folders:
+            return folder in tree.back_dated
+        return folder in self._tree((folder,)).back_dated
 
     def _part(self, asked: _Asked, package: Package) -> tuple[Part, str]:
         key = (asked.question.name, package.path)

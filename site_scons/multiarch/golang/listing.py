@@ -16,7 +16,7 @@ _FILES = (
 )
 _FIELDS = (
     *("ImportPath", "Name", "Dir", "Standard", "Match", "Imports", "ImportMap", "Module", "Error"),
-    *("CgoCFLAGS", "CgoCPPFLAGS", "CgoCXXFLAGS", "CgoLDFLAGS"),
+    *("CgoCFLAGS", "CgoCPPFLAGS", "CgoCXXFLAGS", "CgoLDFLAGS", "EmbedPatterns"),
     *_FILES,
 )
 
@@ -43,6 +43,7 @@ class Package:
     fixed: bool
     c_flags: tuple[str, ...]
     ld_flags: tuple[str, ...]
+    embeds: tuple[str, ...]
     error: str
 
     @classmethod
@@ -158,6 +159,7 @@ def _package(entry: Mapping[str, Any]) -> Package:
         fixed=bool(version and folder.endswith(f"@{version}") and entry.get("Dir", "").startswith(folder)),
         c_flags=tuple(flag for kind in ("CgoCPPFLAGS", "CgoCFLAGS", "CgoCXXFLAGS") for flag in entry.get(kind) or ()),
         ld_flags=tuple(entry.get("CgoLDFLAGS") or ()),
+        embeds=tuple(entry.get("EmbedPatterns") or ()),
         error="\n".join(_message(error) for error in errors),
     )
 

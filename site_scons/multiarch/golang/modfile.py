@@ -12,7 +12,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 Directive = tuple[str, ...]
 
 _TOKEN = re.compile(r'//.*|"(?:[^"\\]|\\.)*"|`[^`]*`|[()]|=>|,|[^\s"`(),]+?(?=//|=>|[\s"`(),]|$)')
-_ESCAPE = re.compile(r"\\(.)")
+_ESCAPE = r"\\(.)"
 
 
 def directives(text: str) -> Iterator[Directive]:
@@ -93,7 +93,7 @@ def _words(line: str) -> Iterator[str]:
         if token.startswith("//"):
             return
         if token.startswith('"'):
-            yield _ESCAPE.sub(r"\1", token[1:-1])
+            yield re.sub(_ESCAPE, r"\1", token[1:-1])
         elif token.startswith("`"):
             yield token[1:-1]
         else:

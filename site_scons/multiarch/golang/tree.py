@@ -48,14 +48,14 @@ class Tree:
     """The state of some folders and all below them.
 
     `moving` are the files that `go list` reads and that were written less than two seconds before the walk;
-    `back_dated` says that the mtime of such a file is older than its last change. `files` are all that it reads, each
-    with the line that says its state; without an `outline` nothing is known but the digest.
+    `back_dated` are the folders in which the mtime of such a file is older than its last change. `files` are all that
+    it reads, each with the line that says its state; without an `outline` nothing is known but the digest.
     """
 
     digest: str
     folders: frozenset[str]
     moving: tuple[str, ...]
-    back_dated: bool
+    back_dated: frozenset[str]
     outline: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
     folders: set[str] = set()
     files: dict[str, str] = {}
     moving: list[str] = []
-    back_dated = not trust_ctime
+    back_dated: set[str] = set()
     pending = sorted(set(roots), reverse=True)
     while pending:
         folder = pending.pop()
@@ -93,13 +93,13 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
                 files[entry.path] = line
                 if max(status.st_mtime_ns, status.st_ctime_ns) >= limit:
                     moving.append(entry.path)
-                if status.st_ctime_ns > status.st_mtime_ns + _BACK_DATED_NS:
-                    back_dated = True
+                if not trust_ctime or status.st_ctime_ns > status.st_mtime_ns + _BACK_DATED_NS:
+                    back_dated.add(folder)
         lines.sort()
         running.update("\0".join((folder, *lines, "\0")).encode("utf-8", "surrogateescape"))
         outline.update("\0".join((folder, *map(_outlined, lines), "\0")).encode("utf-8", "surrogateescape"))
         pending.extend(sorted(below, reverse=True))
-    seen = frozenset(folders), tuple(sorted(moving)), back_dated
+    seen = frozenset(folders), tuple(sorted(moving)), frozenset(back_dated)
     return Tree(running.hexdigest(), *seen, outline.hexdigest(), files)
 
 

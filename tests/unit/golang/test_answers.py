@@ -14,7 +14,7 @@ from multiarch.golang.tree import Tree, walk
 from multiarch.record import replace
 from multiarch.statcache import StatCache
 
-STILL = Tree("one", frozenset(["/src"]), (), back_dated=False)
+STILL = Tree("one", frozenset(["/src"]), (), back_dated=frozenset())
 
 
 class GoList:
@@ -60,7 +60,7 @@ def test_an_answer_is_kept_for_the_same_question_and_tree(tmp_path: Path):
     assert found is not None
     assert [package.path for package in found.behind(".")] == ["ex.org/p"]
     assert kept.find(question(), [".", "./other"], STILL) is None
-    assert kept.find(question(), ["."], Tree("two", STILL.folders, (), back_dated=False)) is None
+    assert kept.find(question(), ["."], Tree("two", STILL.folders, (), back_dated=frozenset())) is None
     assert len(go.asked) == 1
 
 
@@ -85,7 +85,7 @@ def test_another_question_has_another_answer(tmp_path: Path, changed: dict[str, 
 def test_an_edit_that_left_no_trace_in_stat_is_found_by_contents(tmp_path: Path):
     source = tmp_path / "p.go"
     source.write_text("package p", encoding="utf-8")
-    tree = Tree("one", frozenset(["/src"]), (str(source),), back_dated=False)
+    tree = Tree("one", frozenset(["/src"]), (str(source),), back_dated=frozenset())
     answers = Answers(tmp_path / "kept", StatCache(None), GoList())
     answers.ask(question(), ["."], lambda: tree)
     assert answers.find(question(), ["."], tree) is not None
@@ -99,7 +99,7 @@ def test_a_tree_that_changes_meanwhile_is_listed_again(tmp_path: Path):
     go = GoList()
     answers = Answers(tmp_path, StatCache(None), go)
     states = iter(["one", "two", "two"])
-    _, seen = answers.ask(question(), ["."], lambda: Tree(next(states), STILL.folders, (), back_dated=False))
+    _, seen = answers.ask(question(), ["."], lambda: Tree(next(states), STILL.folders, (), back_dated=frozenset()))
     assert (seen.digest, len(go.asked)) == ("two", 2)
     assert answers.find(question(), ["."], seen) is not None
 
@@ -108,7 +108,7 @@ def test_a_tree_that_never_stands_still_is_not_kept(tmp_path: Path):
     go = GoList()
     states = iter("abcdefgh")
     answers = Answers(tmp_path, StatCache(None), go)
-    answers.ask(question(), ["."], lambda: Tree(next(states), STILL.folders, (), back_dated=False))
+    answers.ask(question(), ["."], lambda: Tree(next(states), STILL.folders, (), back_dated=frozenset()))
     assert len(go.asked) == 3
     assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +124,7 @@ def test_go_reads_every_file_itself_only_where_an_mtime_was_set_back(tmp_path: P
     go = GoList()
     answers = Answers(tmp_path, StatCache(None), go)
     answers.ask(question(), ["."], lambda: STILL)
-    answers.ask(question(), ["."], lambda: Tree("one", STILL.folders, (), back_dated=True))
+    answers.ask(question(), ["."], lambda: Tree("one", STILL.folders, (), back_dated=frozenset(["/src"])))
     assert [environment["GODEBUG"] for _, environment in go.asked] == ["x=1", "x=1,goindex=0"]
 
 

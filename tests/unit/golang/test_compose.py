@@ -44,7 +44,7 @@ def test_lines_of_go_mod_about_modules_that_take_no_part_do_not_count():
         "go.work use ./x": "yes",
     }
     package = Package(
-        "a.org/in/p", "p", "/x", (), (), "a.org/in", "v1", "", fixed=True, c_flags=(), ld_flags=(), error=""
+        "a.org/in/p", "p", "/x", (), (), "a.org/in", "v1", "", fixed=True, c_flags=(), ld_flags=(), embeds=(), error=""
     )
     project = Project(Path("/x"), (), (), (), lines, {})
     found = package_facts([package], project, GoBuild(Platform.parse("linux/amd64")))

@@ -12,7 +12,19 @@ from multiarch.golang.listing import Package
 
 def package(folder: Path, *files: str, imports: tuple[str, ...] = ()) -> Package:
     return Package(
-        "ex.org/p", "p", str(folder), files, imports, "", "", "", fixed=False, c_flags=(), ld_flags=(), error=""
+        "ex.org/p",
+        "p",
+        str(folder),
+        files,
+        imports,
+        "",
+        "",
+        "",
+        fixed=False,
+        c_flags=(),
+        ld_flags=(),
+        embeds=(),
+        error="",
     )
 
 
