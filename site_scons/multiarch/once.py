@@ -22,9 +22,14 @@ class Awaited(Generic[_T]):
         self._value, self._error = value, error
         self._settled.set()
 
-    def wait(self) -> _T:
-        """The value when it is there, however long that takes; raises the error."""
-        self._settled.wait()
+    def is_settled(self) -> bool:
+        """Whether the outcome is there."""
+        return self._settled.is_set()
+
+    def wait(self, seconds: float | None = None) -> _T:
+        """The value when it is there, however long that takes, or TimeoutError; raises the error."""
+        if not self._settled.wait(seconds):
+            raise TimeoutError
         if self._error is not None:
             raise self._error
         return cast("_T", self._value)
@@ -43,6 +48,8 @@ class Once(Generic[_T]):
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """The value of `key`, by `make` when it is not there; raises what `make` raises, to all who wait for it."""
+        if key in self._ready:
+            return self._ready[key]
         with self._lock:
             found = self._made.get(key)
             mine = found is None

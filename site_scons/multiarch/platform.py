@@ -20,7 +20,7 @@ _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPES = str.maketrans({"%": "%25", "+": "%2B", "(": "%28", ")": "%29", "/": "%2F"})
 _NAMEABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_WINDOWS_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:\.[0-9]+)?")
+_WINDOWS_VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(?:\.[0-9]+)?"
 _NEWEST_ARM64_MINOR = {8: 9, 9: 7}
 _ALIKE = 0.75  # of difflib's ratio: lets two wrong letters pass
 _HOW = "a platform is written os/architecture[/variant], e.g. linux/arm64, linux/arm/v7 or windows(10.0.20348)/amd64"
@@ -139,7 +139,7 @@ class Platform:
         aliases = {"x86_64", "aarch64", "armhf", "armel", "i386"}
         architectures = "|".join(sorted({architecture for _, architecture in KNOWN} | aliases))
         found = re.search(
-            rf"(?:^|-)(?:({systems})-)?({architectures})(?:-(v[0-9]+(?:\.[0-9]+)?))?(?:-({_WINDOWS_VERSION.pattern}))?\Z",
+            rf"(?:^|-)(?:({systems})-)?({architectures})(?:-(v[0-9]+(?:\.[0-9]+)?))?(?:-({_WINDOWS_VERSION}))?\Z",
             tag,
         )
         if found is None:
@@ -260,7 +260,7 @@ class Platform:
         variants = _VARIANTS.get(normal.architecture)
         if (normal.os, normal.architecture) not in KNOWN or (variants and normal.variant not in variants):
             raise InvalidPlatform(f"platform {written!r} is not known", hint=_suggestion(written))
-        if normal.os == "windows" and normal.os_version and not _WINDOWS_VERSION.fullmatch(normal.os_version):
+        if normal.os == "windows" and normal.os_version and not re.fullmatch(_WINDOWS_VERSION, normal.os_version):
             what = f"platform {written!r}: {normal.os_version!r} is no Windows version"
             raise InvalidPlatform(what, hint="three or four numbers, e.g. windows(10.0.20348)/amd64")
         _ = (normal.slug, normal.dockerfiles())

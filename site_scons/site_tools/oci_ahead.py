@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from multiarch.reference import Reference
 
 OF_IMAGES = ("multiarch.engine.embedded", "multiarch.engine.harvest.normalising", "deflate")
-OF_PUSHES = ("multiarch.store.registry", "multiarch.publish", "multiarch.store.chain", "multiarch.store.http.pool")
+OF_PUSHES = (
+    *("multiarch.store.registry", "multiarch.store.upload", "multiarch.publish", "multiarch.store.chain"),
+    *("multiarch.store.http.pool", "concurrent.futures.thread"),
+)
 
 
 class Ahead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,7 +43,7 @@ def locked(run: Run, wanted: Any) -> Digest:
     """
     from multiarch.baselock import BaseNotLocked, choose
 
-    name = Reference.parse(wanted.name).with_default_tag()
+    name = _named(wanted.name)
     with run.guard:
         found = lock_of(run).find(name, wanted.platform) or run.resolved.get((name, wanted.platform))
         if found is not None:
@@ -64,6 +65,12 @@ def locked(run: Run, wanted: Any) -> Digest:
     return known
 
 
+@functools.lru_cache(1024)
+def _named(text: str) -> Reference:
+    """What FROM names; many Dockerfiles name the same."""
+    return Reference.parse(text).with_default_tag()
+
+
 def known(run: Run, wanted: Any) -> Base:
     """A base of a Dockerfile as images.lock has it, with what its config says; asked for once, then kept by digest.
 
@@ -74,7 +81,7 @@ def known(run: Run, wanted: Any) -> Base:
         raise run.unknown_bases[key]
     try:
         base = Base(wanted.name, wanted.platform, locked(run, wanted))
-        said = _remembered(run, base.digest) or _asked(run, base)
+        said = run.once(("words", base.digest), lambda: _remembered(run, base.digest) or _asked(run, base))
     except MultiarchError as error:
         run.unknown_bases[key] = error
         raise
@@ -108,14 +115,14 @@ def _words_file(run: Run, digest: Digest) -> Path:
 def unlocked(run: Run, wanted: Iterable[Any]) -> bool:
     """Whether images.lock lacks one of these bases, which was asked for in this run and is to be kept."""
     with run.guard:
-        return any((Reference.parse(w.name).with_default_tag(), w.platform) in run.resolved for w in wanted)
+        return any((_named(w.name), w.platform) in run.resolved for w in wanted)
 
 
 def keep(run: Run, bases: Iterable[Any]) -> None:
     """Write the bases over which an image has just been made into images.lock, and say so: none that was of no use."""
     with run.guard:
         for base in bases:
-            name = Reference.parse(base.name).with_default_tag()
+            name = _named(base.name)
             if run.resolved.pop((name, base.platform), None) is not None:
                 run.bases = lock_of(run).with_entry(name, base.platform, base.digest)
                 write(run.root / FILE, str(run.bases).encode())
@@ -131,7 +138,7 @@ def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Dige
     seen = set()
     for plan in plans:
         for wanted in reader(run).inputs(plan).bases:
-            name = Reference.parse(wanted.name).with_default_tag()
+            name = _named(wanted.name)
             if (name, wanted.platform) not in seen:
                 seen.add((name, wanted.platform))
                 yield (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from multiarch.engine.handing import Surroundings
     from multiarch.engine.reading import Reader
 
-_RUN = re.compile(rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b")
+_RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
 """What a Dockerfile must hold for the embedded engine to refuse it; a look that spares most of them the reading."""
 
 
@@ -117,7 +117,7 @@ def _embedded_refusal(run: Run, plan: BuildPlan) -> str | None:
         content = plan.dockerfile.read_bytes()
     except OSError:
         return None  # it is made by this build, or the step says what is wrong
-    if not _RUN.search(content):
+    if not re.search(_RUN, content):
         return None
     from multiarch.engine.embedded.engine import refusal
 

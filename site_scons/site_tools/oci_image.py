@@ -29,13 +29,16 @@ class NoDockerfile(MultiarchError, ValueError):
     """A platform for which no Dockerfile is there."""
 
 
-def reached(run: Run, plan: BuildPlan) -> Reached:
-    """What the Dockerfile takes of the context, and its bases; at a glance where nothing has changed."""
+def reached(run: Run, plan: BuildPlan, before: Reached | None = None) -> Reached:
+    """What the Dockerfile takes of the context, and its bases; at a glance where nothing has changed.
+
+    `before` is what was found a moment ago with other bases.
+    """
 
     def ask(full: BuildPlan) -> Reached:  # the reader is loaded only when it is asked
         return reader(run).inputs(full)
 
-    return run.glances().inputs(plan, ask)
+    return run.glances().inputs(plan, ask, before=before)
 
 
 def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
@@ -50,7 +53,7 @@ def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
         if bases == plan.bases:
             return plan, found
         plan = replace(plan, bases=bases)
-        found = reached(run, plan)
+        found = reached(run, plan, found)
 
 
 def facts(run: Run, image: Any) -> Facts:

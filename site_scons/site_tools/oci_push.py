@@ -23,6 +23,7 @@ from oci_receipts import (
     receipt_at,
     receipt_path,
     spelled,
+    unfinished,
 )
 from oci_run import Run
 from oci_steps import Step, add_method, write
@@ -121,7 +122,7 @@ def drifted(node: Any) -> str | None:
     if found != receipt.descriptor.digest:
         # By somebody, or by a run of this tree that was killed before it wrote its receipt.
         return f"it is not as pushed last: {receipt.descriptor.digest} → {found}"
-    if Intention(run, reference).digests():
+    if unfinished(run) and Intention(run, reference).digests():
         return "its last push did not end"
     for tag in node.attributes.also:
         if run.places.observed(reference.with_tag(tag), folder) is None:

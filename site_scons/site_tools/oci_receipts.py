@@ -83,6 +83,16 @@ class Intention:
         self._path.unlink(missing_ok=True)
 
 
+def unfinished(run: Run) -> bool:
+    """Whether any push of an earlier run of this tree did not end; asked once a run, as the runs before are over."""
+
+    def look() -> bool:
+        folder = run.root / PRIVATE / "pushes"
+        return folder.is_dir() and any(folder.iterdir())
+
+    return bool(run.once("unfinished", look))
+
+
 def receipt_path(env: Any, reference: Reference, kind: str = "receipts") -> str:
     """Where the receipt of a reference lies; `:` of a port is no character of a file name everywhere."""
     registry = reference.registry.replace(":", "_").replace("[", "").replace("]", "")

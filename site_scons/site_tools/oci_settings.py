@@ -135,7 +135,7 @@ def read(env: Any) -> None:
     run: Run = env["MULTIARCH_RUN"]
     version_file = Path(run.root, "VERSION")
     if not given["VERSION"] and version_file.exists():
-        given["VERSION"] = version_file.read_text(encoding="utf-8-sig", errors="replace").strip()
+        given["VERSION"] = version_file.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff").strip()
     version = Version.parse(given["VERSION"])
     destination = Destination.parse(given["REGISTRY"])
     destination.reference(given["IMAGE"], version.tag())

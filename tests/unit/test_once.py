@@ -81,3 +81,11 @@ def test_an_outcome_is_waited_for() -> None:
         waiting = pool.submit(awaited.wait)
         awaited.settle("done")
         assert waiting.result(LONG) == "done"
+    assert awaited.is_settled()
+
+
+def test_an_outcome_is_not_waited_for_longer_than_that() -> None:
+    awaited: Awaited[str] = Awaited()
+    with pytest.raises(TimeoutError):
+        awaited.wait(0.01)
+    assert not awaited.is_settled()

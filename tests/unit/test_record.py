@@ -138,11 +138,45 @@ def test_an_own_method_is_kept():
     assert Shouting("a") < Shouting("b")
 
 
-def test_a_class_without_instances_compiles_nothing(monkeypatch: pytest.MonkeyPatch):
+def test_a_class_with_few_instances_compiles_nothing(monkeypatch: pytest.MonkeyPatch):
     compiled = []
     monkeypatch.setattr(record, "exec", lambda *words: compiled.append(words) or exec(*words), raising=False)  # noqa: S102
     cls = declared(record.dataclass, record.field, frozen=True)
+    few = [cls(number, secret="u") for number in range(8)]  # noqa: S106  # no password
     assert compiled == []
-    cls(1)
-    cls(2)
+    more = [cls(number, secret="u") for number in range(8)]  # noqa: S106
     assert len(compiled) == 1
+    assert few == more
+    assert [repr(one) for one in few] == [repr(one) for one in more]
+    assert len({id(one.tags) for one in few}) == 8
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [((), {}), ((1, "p", [], "s", 5), {}), ((1,), {"x": 2}), ((1,), {"y": 2}), ((), {"name": "p"})],
+    ids=["none", "too many", "twice", "unknown", "one is missing"],
+)
+def test_the_first_instance_is_refused_as_the_hundredth(values: tuple[Any, ...], named: dict[str, Any]):
+    ours = declared(record.dataclass, record.field, frozen=True)
+    theirs = declared(dataclasses.dataclass, dataclasses.field, frozen=True)
+    told = []
+    for cls in (ours, theirs):
+        with pytest.raises(TypeError) as error:
+            cls(*values, **named)
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
+def test_what_is_checked_behind_the_fields_is_checked_for_every_instance():
+    class Checked:
+        number: int
+
+        def __post_init__(self) -> None:
+            if self.number < 0:
+                raise ValueError("below zero")
+
+    cls: Any = record.dataclass(frozen=True)(Checked)
+    for _ in range(20):
+        assert cls(1).number == 1
+        with pytest.raises(ValueError, match="below zero"):
+            cls(-1)

@@ -102,10 +102,14 @@ class Named:
 
 @dataclass(frozen=True)
 class Glance:
-    """The inputs of a Dockerfile that takes plain files only, all of them there."""
+    """The inputs of a Dockerfile that takes plain files only, all of them there.
+
+    `read` are the digests of the Dockerfile and its ignore files as they were read for it.
+    """
 
     files: tuple[Seen, ...]
     bases: tuple[Named, ...]
+    read: tuple[str, ...]
     missing: tuple[str, ...] = ()
     contexts: tuple[NamedContext, ...] = ()
     named: tuple[TakenOf, ...] = ()
@@ -132,12 +136,17 @@ class Glances:
         self._known: dict[str, object] | None = None
         self._dirty = False
 
-    def inputs(self, plan: BuildPlan, ask: Callable[[BuildPlan], Reached]) -> Reached:
-        """What `ask` would answer, without asking where nothing that decides it has changed; raises what it raises."""
-        key = _key(plan) if self._has_modes else None
-        if key is None:
+    def inputs(self, plan: BuildPlan, ask: Callable[[BuildPlan], Reached], *, before: Reached | None = None) -> Reached:
+        """What `ask` would answer, without asking where nothing that decides it has changed; raises what it raises.
+
+        `before`: the answer of a moment ago for the same plan with other bases; its files are not looked at again.
+        """
+        seen = before if isinstance(before, Glance) else None
+        read = (_read(plan) if seen is None else seen.read) if self._has_modes else None
+        if read is None:
             return ask(plan)
-        found = self._look(plan, self._load().get(key))
+        key = _key(plan, read)
+        found = self._look(plan, self._load().get(key), read, () if seen is None else seen.files)
         if found is not None:
             return found
         full = ask(plan)
@@ -170,15 +179,18 @@ class Glances:
             self._known = known if isinstance(known, dict) else {}
         return self._known
 
-    def _look(self, plan: BuildPlan, remembered: object) -> Glance | None:
+    def _look(
+        self, plan: BuildPlan, remembered: object, read: tuple[str, ...], seen: tuple[Seen, ...]
+    ) -> Glance | None:
         """The glance, when every file is a plain file now, too, and reached through no link."""
         if not isinstance(remembered, list):
             return None
         try:
             paths, bases = remembered
             root = os.fspath(plan.context)
-            files = tuple(self._file(root, path) for path in paths)
-            return Glance(files, tuple(Named(name, Platform.parse(text), line) for name, text, line in bases))
+            if [file.path for file in seen] != paths:
+                seen = tuple(self._file(root, path) for path in paths)
+            return Glance(seen, tuple(Named(name, Platform.parse(text), line) for name, text, line in bases), read)
         except (TypeError, ValueError, OSError, AttributeError):
             return None
 
@@ -199,20 +211,23 @@ def _plain(reached: Reached) -> bool:
     return all(file.what == FILE and not file.target for file in reached.files)
 
 
-def _key(plan: BuildPlan) -> str | None:
-    """Everything that decides what a Dockerfile takes, but for the files themselves; None for what is asked in full.
+def _read(plan: BuildPlan) -> tuple[str, ...] | None:
+    """The digests of the Dockerfile and its ignore files; None for what is asked in full.
 
     That is what cannot be read, and a Dockerfile with named contexts.
     """
     if plan.contexts:
         return None
-    own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
+    ignores = (f"{plan.dockerfile}.dockerignore", f"{plan.context}{os.sep}.dockerignore")
     try:
-        read = [plan.file_digest(plan.dockerfile)]
-        ignores = (own, plan.context / ".dockerignore")
-        read += [plan.file_digest(path) if os.path.lexists(path) else "" for path in ignores]
+        found = [plan.file_digest(plan.dockerfile)]
+        return (*found, *(plan.file_digest(Path(path)) if os.path.lexists(path) else "" for path in ignores))
     except OSError:
         return None
+
+
+def _key(plan: BuildPlan, read: tuple[str, ...]) -> str:
+    """Everything that decides what a Dockerfile takes, but for the files themselves."""
     told = [
         str(plan.dockerfile),
         str(plan.context),

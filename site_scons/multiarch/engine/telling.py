@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from multiarch.digest import Digest
@@ -21,8 +22,7 @@ def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str
     A file stands for its kind, whether it is executable, where it links to, and its contents. A missing source is a
     value: the build says so, and its appearance is a change. OSError for the Dockerfile alone is the caller's.
     """
-    place = plan.dockerfile
-    name = place.relative_to(plan.context).as_posix() if place.is_relative_to(plan.context) else str(place)
+    name = _shown(str(plan.dockerfile), str(plan.context))
     values = {
         "platform": str(plan.platform),
         "stage": plan.target,
@@ -59,6 +59,12 @@ def apart_from(plan: BuildPlan, inputs: Reached, name: str, platform: Platform) 
 def _base(plan: BuildPlan, name: str, platform: Platform) -> str:
     """What a base is called: a Dockerfile that builds on one platform for another has the same base for both."""
     return f"base {name}" + (f" for {platform}" if platform != plan.platform else "")
+
+
+def _shown(path: str, folder: str) -> str:
+    """A path as seen from the context, where it is below it."""
+    above = folder if folder.endswith(os.sep) else folder + os.sep
+    return path[len(above) :].replace(os.sep, "/") if path.startswith(above) else path
 
 
 def _told(plan: BuildPlan, folder: Path, file: Taken) -> str:

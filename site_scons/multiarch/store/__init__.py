@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
@@ -21,6 +20,9 @@ from multiarch.manifest import Manifest
 from multiarch.mediatype import is_foreign, is_index, is_manifest
 from multiarch.record import dataclass
 from multiarch.reference import Reference
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 
 class BlobMissing(MultiarchError):
@@ -153,6 +155,8 @@ def holds(asked: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tup
         except MultiarchError as error:
             return error
 
+    from concurrent.futures import ThreadPoolExecutor  # start-up
+
     with ThreadPoolExecutor(workers) as pool:
         return tuple(pool.map(ask, asked))
 
@@ -181,6 +185,8 @@ def copy(
     was just made and is not asked for, which is right or costs a few questions. Raises what the two places raise; then
     no tag was written, and what was sent stays and is found by the next copy.
     """
+    from concurrent.futures import ThreadPoolExecutor  # start-up; who only asks for tags has no use for it
+
     with ThreadPoolExecutor(workers) as pool:
         copied = _Copy(source, store, mountable, pool, deep, again).tree(root, *tags[:1], new=new)
     for name in tags if root in copied.present else tags[1:]:

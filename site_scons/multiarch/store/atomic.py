@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _MARK = ".part-"
-_COMPILED = re.compile(r"\.[0-9]+\.part\Z")
+_COMPILED = r"\.[0-9]+\.part\Z"
 """The end of what `golang.compiler` calls a program until it is whole."""
 _ABANDONED_S = 3600.0
 
@@ -55,7 +55,7 @@ def _begun(path: Path) -> tuple[Path, BinaryIO]:
 
 def is_unfinished(name: str) -> bool:
     """Whether a file of this name is one that `replacing`, or the compiler of Go, did not finish, or has not yet."""
-    return name.startswith(".") and (_MARK in name or _COMPILED.search(name) is not None)
+    return name.startswith(".") and (_MARK in name or re.search(_COMPILED, name) is not None)
 
 
 def clear_unfinished(path: Path) -> None:

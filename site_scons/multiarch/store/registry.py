@@ -21,13 +21,12 @@ from multiarch.store.entries import parse_digest
 from multiarch.store.http import Answer, Forbidden, RegistryRefused, Request, Transport, Unauthorized
 from multiarch.store.http.challenge import repository_scope
 from multiarch.store.served import Download, check_digest, digest_of
-from multiarch.store.upload import Upload
 
 _CREATED, _NOT_FOUND = 201, 404
 _NO_HEAD = (400, 403, 405, 501)
 _NO_REFERRERS = (400, _NOT_FOUND, 405, 406, 501)
 _ACCEPT = (("Accept", ", ".join(MANIFESTS)),)
-_LINK = re.compile(r"<([^<>]*)>\s*((?:;\s*[\w*-]+\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]+)\s*)*)")
+_LINK = r"<([^<>]*)>\s*((?:;\s*[\w*-]+\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]+)\s*)*)"
 _PAGES = 10_000
 
 There: TypeAlias = "tuple[str, Digest]"
@@ -127,6 +126,8 @@ class Registry:
         with self._transport.alone((self._name.name, str(descriptor.digest))) as waited:
             if waited and self.has(descriptor):
                 return
+            from multiarch.store.upload import Upload  # start-up; who only asks for tags has no use for it
+
             offered = self._offered.pop(descriptor.digest, None)
             Upload(self._transport, self._name, descriptor, content, offered).run()
 
@@ -318,7 +319,7 @@ def _bytes(descriptor: Descriptor, content: Callable[[], BinaryIO]) -> bytes:
 
 def _next_page(header: str | None) -> str | None:
     """The target of the link with rel=next (RFC 8288 §3)."""
-    for target, parameters in _LINK.findall(header or ""):
+    for target, parameters in re.findall(_LINK, header or ""):
         for parameter in parameters.split(";"):
             name, _, value = parameter.partition("=")
             if name.strip().lower() == "rel" and "next" in value.strip().strip('"').lower().split():

@@ -24,7 +24,7 @@ from multiarch.store.atomic import replacing
 from multiarch.store.http import Answer, RegistryRefused, Request, Transient, Transport
 from multiarch.store.served import check_digest
 
-_RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})\Z")
+_RANGE = r"(?:bytes=)?0-(\d{1,19})\Z"
 _NOT_FOUND, _RANGE_WRONG = 404, 416
 _MISCOUNTED = (400, _NOT_FOUND, _RANGE_WRONG)
 _COMMIT_S = 300.0  # a registry hashes or copies the whole blob before it answers the last PUT
@@ -276,7 +276,7 @@ def _held(answer: Answer) -> int | None:
 
     `0-0` is what registries say of an empty session as well; one byte is never sent alone, so it counts as empty.
     """
-    match = _RANGE.match(answer.headers.get("Range") or "")
+    match = re.match(_RANGE, answer.headers.get("Range") or "")
     if match is None:
         return None
     last = int(match[1])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.engine import BuildPlan, NamedContext
+from multiarch.digest import Digest
+from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.glance import Glances
 from multiarch.engine.reading import Reader
 from multiarch.platform import Platform
@@ -124,3 +125,35 @@ def test_named_contexts_are_asked_in_full(tree):
     for _ in range(2):
         tree.run(replace(tree.plan(), contexts=contexts))
     assert tree.full == 2
+
+
+def test_a_look_with_the_bases_known_looks_at_no_file_again(tree, monkeypatch: pytest.MonkeyPatch):
+    tree.write("Dockerfile", "FROM base\nCOPY bin/demo /demo\n")
+    bare = tree.plan()
+    based = replace(bare, bases=(Base("base", bare.platform, Digest.of(b"base"), env=("PATH=/bin",)),))
+    for plan in (bare, based):
+        tree.run(plan)
+    read, looked = [], []
+    monkeypatch.setattr(
+        Glances, "_file", staticmethod(lambda root, path, look=Glances._file: looked.append(path) or look(root, path))
+    )
+    glances = Glances(tree.folder / ".glances")
+    bare, based = (replace(plan, file_digest=lambda path: read.append(path) or sha256(path)) for plan in (bare, based))
+    first = glances.inputs(bare, tree.ask)
+    again = glances.inputs(based, tree.ask, before=first)
+    assert (first.files, first.bases) == (again.files, again.bases)
+    assert (looked, read) == (["bin/demo"], [tree.folder / "Dockerfile"])
+
+
+def test_what_a_base_says_counts_after_a_look_without_it(tree):
+    """A variable of the base names the file: another file with the base known than without."""
+    tree.write("Dockerfile", "FROM base\nCOPY bin/${NAME:-demo} /demo\n")
+    tree.write("bin/other", "program")
+    bare = tree.plan()
+    based = replace(bare, bases=(Base("base", bare.platform, Digest.of(b"base"), env=("NAME=other",)),))
+    for plan in (bare, based):
+        tree.run(plan)
+    glances = Glances(tree.folder / ".glances")
+    first = glances.inputs(bare, tree.ask)
+    again = glances.inputs(based, tree.ask, before=first)
+    assert ([file.path for file in first.files], [file.path for file in again.files]) == (["bin/demo"], ["bin/other"])

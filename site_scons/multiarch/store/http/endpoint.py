@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import urllib.parse
-from concurrent.futures import Future
 
+from multiarch.once import Awaited
 from multiarch.record import dataclass, field
 from multiarch.store.http.address import Origin, UnusableUrl, origin_of, split_url
 
@@ -18,7 +18,7 @@ class Endpoint:
     insecure: bool
     uploads: threading.BoundedSemaphore
     scheme: str | None
-    probe: Future[str] | None = None
+    probe: Awaited[str] | None = None
     scouted: bool = False
     known: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)

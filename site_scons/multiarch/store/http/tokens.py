@@ -26,7 +26,7 @@ _LIFETIME_S = 60.0  # of a token that does not say (token.md, "expires_in")
 _MARGIN_S = 10.0
 _REFUSED = 400
 _SHOWN = 400
-_SAFE = re.compile(r"[\x21-\x7e]+")
+_SAFE = r"[\x21-\x7e]+"
 
 
 class UnusableRealm(MultiarchError):
@@ -149,7 +149,7 @@ class Authorizations:
 
     def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, narrow: bool) -> str | None:
         credential = self._find(wish)
-        if credential is not None and credential.registry_token and _SAFE.fullmatch(credential.registry_token):
+        if credential is not None and credential.registry_token and re.fullmatch(_SAFE, credential.registry_token):
             return f"Bearer {credential.registry_token}"
         asked = needs if narrow else join_scopes((*needs, *wish.likes))
         self._refusals.pop(wish.registry, None)
@@ -193,7 +193,7 @@ class Authorizations:
         where = public_url(realm)
         document = Document.parse(content, where=where)
         text = document.text("token") or document.required("access_token")
-        if not _SAFE.fullmatch(text):
+        if not re.fullmatch(_SAFE, text):
             raise InvalidDocument("the token holds characters that no header may hold", where=where)
         return text, _lifetime(document)
 

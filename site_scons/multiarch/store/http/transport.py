@@ -8,11 +8,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
 from multiarch.errors import MultiarchError
+from multiarch.once import Awaited
 from multiarch.store.auth import Credentials
 from multiarch.store.http.address import UnusableUrl, origin_of, split_url
 from multiarch.store.http.challenge import parse_challenges
@@ -302,14 +301,14 @@ class Transport:
         probe = self._probe(host)
         answer: Answer | None = None
         failure: Transient | None = None
-        if request.method in _READS and request.url.startswith("/") and not probe.done():
+        if request.method in _READS and request.url.startswith("/") and not probe.is_settled():
             try:
                 answer = self._send(request, f"http://{host.netloc}{request.url}", request.headers)
             except Transient as error:
                 failure = error
         try:
-            host.scheme = probe.result(self.settings.connect_timeout)
-        except (FutureTimeout, MultiarchError) as error:
+            host.scheme = probe.wait(self.settings.connect_timeout)
+        except (TimeoutError, MultiarchError) as error:
             if answer is None or answer.status == _BAD_REQUEST:  # what a TLS server says to plain HTTP
                 with self._lock:
                     host.probe = None
@@ -320,18 +319,18 @@ class Transport:
             raise failure
         return answer if host.scheme == "http" else None
 
-    def _probe(self, host: Endpoint) -> Future[str]:
+    def _probe(self, host: Endpoint) -> Awaited[str]:
         with self._lock:
             if host.probe is None:
-                host.probe = Future()
+                host.probe = Awaited()
                 threading.Thread(target=self._try_tls, args=(host.netloc, host.probe), daemon=True).start()
             return host.probe
 
-    def _try_tls(self, netloc: str, probe: Future[str]) -> None:
+    def _try_tls(self, netloc: str, probe: Awaited[str]) -> None:
         try:
-            probe.set_result("https" if self._wire.speaks_tls(netloc) else "http")
-        except Exception as error:  # noqa: BLE001  # whoever waits for the future must learn of it
-            probe.set_exception(error)
+            probe.settle("https" if self._wire.speaks_tls(netloc) else "http")
+        except Exception as error:  # noqa: BLE001  # whoever waits must learn of it
+            probe.settle(None, error)
 
     def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
         self._check_given_up(url)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiarch.store.http.pool import Exchange, Pool
 
 _ERROR_BYTES = 1 << 16
-_FOLDED = re.compile(r"[ \t]*\r?\n[ \t]+")
+_FOLDED = r"[ \t]*\r?\n[ \t]+"
 _WITH_BODY = ("PATCH", "POST", "PUT")
 
 
@@ -161,7 +161,7 @@ class Wire:
 
 def _receive(body: Exchange, url: str, netloc: str, *, stream: bool) -> Answer:
     fine = 200 <= body.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
-    pairs = [(name, _FOLDED.sub(" ", value) if "\n" in value else value) for name, value in body.headers]
+    pairs = [(name, re.sub(_FOLDED, " ", value) if "\n" in value else value) for name, value in body.headers]
     challenges = tuple(value for name, value in pairs if name.lower() == "www-authenticate")
     headers = Headers(pairs)
     if stream and fine:
