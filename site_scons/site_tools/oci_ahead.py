@@ -28,6 +28,8 @@ class Ahead:
     def __init__(self, meet: Callable[[Reference], object]) -> None:
         self._meet = meet
         self._loaded: threading.Event | None = None
+        self._ended = False
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def load(self, node: Any) -> None:
@@ -39,7 +41,8 @@ class Ahead:
         try:
             waiting = parents(node)
             arguments = (loaded, wanted(waiting), destinations(waiting))
-            threading.Thread(target=self._prepare, args=arguments, daemon=True, name="ahead").start()
+            self._thread = threading.Thread(target=self._prepare, args=arguments, daemon=True, name="ahead")
+            self._thread.start()
         except BaseException:
             loaded.set()
             raise
@@ -49,14 +52,23 @@ class Ahead:
         if self._loaded is not None:
             self._loaded.wait()
 
+    def end(self) -> list[threading.Thread]:
+        """Begin nothing more; the thread, while it is under way."""
+        self._ended = True
+        return [self._thread] if self._thread is not None and self._thread.is_alive() else []
+
     def _prepare(self, loaded: threading.Event, names: list[str], registries: list[Reference]) -> None:
         try:
             for name in names:
+                if self._ended:
+                    return
                 with suppress(ImportError):  # told by whoever needs it
                     importlib.import_module(name)
         finally:
             loaded.set()
         for reference in registries:
+            if self._ended:
+                return
             self._meet(reference)
 
 

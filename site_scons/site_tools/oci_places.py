@@ -36,6 +36,7 @@ class Places:
         self._cache: Cache | None = None
         self._there: set[tuple[str, Digest]] = set()  # manifests that this run put or saw
         self._observed: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {}
+        self._asking: list[threading.Thread] = []
 
     def transport(self) -> Transport:
         """The connections of this run."""
@@ -84,21 +85,29 @@ class Places:
 
         Who wants one of them waits for that one alone, and decides meanwhile what needs no registry.
         """
-        pairs = list(wanted)
+        self._begin(list(wanted))
+
+    def _begin(
+        self, pairs: list[tuple[Reference, str | None]]
+    ) -> dict[Reference, Awaited[Descriptor | MultiarchError | None]]:
+        """Ask for what was not asked for yet; what each answer will be, which a failure may not leave in the run."""
         with self._guard:
             new = dict(pair for pair in pairs if pair[0] not in self._observed)
             asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {each: Awaited() for each in new}
             self._observed |= asked
+            found = {reference: self._observed[reference] for reference, _ in pairs}
         try:
             for reference, folder in new.items():
                 if folder is not None:
                     answer = self._found(reference, folder)
                     asked.pop(reference).settle(answer)
             if asked:
-                threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags").start()
+                self._asking.append(threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags"))
+                self._asking[-1].start()
         except BaseException as error:
             self._fail(asked, error)
             raise
+        return found
 
     def _ask(self, asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]]) -> None:
         """Ask registries; every answer is told as it comes, and what goes wrong to all who wait."""
@@ -125,6 +134,10 @@ class Places:
                     del self._observed[reference]
             awaited.settle(None, error)
 
+    def asking(self) -> list[threading.Thread]:
+        """The threads that still ask."""
+        return [thread for thread in self._asking if thread.is_alive()]
+
     def meet(self, reference: Reference) -> None:
         """Ask a registry once for a tag that will be pushed, and drop the answer.
 
@@ -143,13 +156,7 @@ class Places:
 
     def observed(self, reference: Reference, folder: str | None) -> Digest | None:
         """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
-        while True:
-            self.prefetch([(reference, folder)])
-            with self._guard:
-                awaited = self._observed.get(reference)
-            if awaited is not None:  # else a step has just changed the tag
-                break
-        found = awaited.wait()
+        found = self._begin([(reference, folder)])[reference].wait()
         if isinstance(found, MultiarchError):
             raise found
         return None if found is None else found.digest

@@ -37,6 +37,10 @@ PRIVATE = ".multiarch"
 """The folder, below the tree's root, of everything that is remembered between runs and is no output."""
 
 
+_PATIENCE_S = 1.0
+"""How long threads are waited for at the end: an interpreter that ends while one of them imports a module may crash."""
+
+
 HIDDEN = (
     PRIVATE,
     "images.lock",
@@ -101,6 +105,9 @@ class Run:
 
     def finish(self) -> None:
         """Keep what the next run can use; called once, when the run ends."""
+        for thread in (*self.ahead.end(), *self._places.asking()):
+            self.cancelled.set()
+            thread.join(_PATIENCE_S)
         with suppress(OSError):  # what cannot be kept is found anew
             self.stat.save()
             lister: Lister | None = self._made.peek("lister")

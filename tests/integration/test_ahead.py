@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 
 import oci_ahead
+from faults import FaultProxy
 from machines.registry import PASSWORD, USER
 from machines.registry import Registry as Machine
 from machines.tokens import TokenRegistry
 from multiarch.reference import Reference
 from oci_ahead import OF_IMAGES, OF_PUSHES, Ahead, destinations, parents, wanted
 from oci_places import Places
+from oci_run import Run
 
 
 @dataclass(eq=False)
@@ -85,6 +87,62 @@ def test_nobody_waits_for_a_registry_that_is_met(monkeypatch: pytest.MonkeyPatch
     assert not ended.is_set()
     go_on.set()
     assert ended.wait(20)
+
+
+def test_a_run_that_ends_loads_no_further_module_and_meets_nobody(monkeypatch: pytest.MonkeyPatch):
+    begun, go_on = threading.Event(), threading.Event()
+    loaded: list[str] = []
+    met: list[Reference] = []
+
+    def load(name: str) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        loaded.append(name)
+
+    monkeypatch.setattr(oci_ahead.importlib, "import_module", load)
+    program = Waiting()
+    Waiting("plan").needs(program)
+    Waiting("remote").needs(program)
+    ahead = Ahead(met.append)
+    ahead.load(program)
+    assert begun.wait(20)
+    (thread,) = ahead.end()
+    go_on.set()
+    thread.join(20)
+    assert ahead.end() == []
+    assert (loaded, met) == ([OF_IMAGES[0]], [])
+
+
+def test_a_run_ends_when_no_thread_of_its_own_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Else the interpreter ends around it, and crashes if the thread imports a module just then."""
+    begun, order = threading.Event(), list[str]()
+    run = Run(tmp_path, {"HOME": str(tmp_path)})
+
+    def load(_name: str) -> None:
+        begun.set()
+        assert run.cancelled.wait(20)
+        order.append("loaded")
+
+    monkeypatch.setattr(oci_ahead.importlib, "import_module", load)
+    monkeypatch.setattr(run.stat, "save", lambda: order.append("kept"))
+    program = Waiting()
+    Waiting("plan").needs(program)
+    run.ahead.load(program)
+    assert begun.wait(20)
+    run.finish()
+    assert order == ["loaded", "kept"]
+
+
+def test_a_run_ends_when_nobody_asks_any_more(registry: Machine, tmp_path: Path) -> None:
+    run = Run(tmp_path, {"HOME": str(tmp_path)})
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("HEAD manifest", stall=30.0, times=100)
+        run.places.prefetch([(Reference(proxy.host, "demo", "v1"), None)])
+        while not proxy.seen:
+            time.sleep(0.01)
+        assert [thread.name for thread in run.places.asking()] == ["tags"]
+        run.finish()
+        assert run.places.asking() == []
 
 
 def test_what_cannot_be_begun_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):

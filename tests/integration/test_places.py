@@ -102,3 +102,23 @@ def test_where_nothing_can_be_asked_nobody_waits(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("oci_places.threading.Thread", broken)
     with pytest.raises(RuntimeError, match="broken"):
         places.observed(tag, None)
+
+
+def test_who_asks_learns_of_a_failure_that_was_quicker_than_he(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class AtOnce(threading.Thread):
+        def start(self) -> None:
+            self.run()
+
+    def broken(*_arguments: object, **_settings: object) -> None:
+        tried.append(1)
+        if len(tried) == 3:
+            places.prefetch = None  # type: ignore[assignment,method-assign]  # to end who would try for ever
+        raise RuntimeError("broken")
+
+    tried: list[int] = []
+    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    monkeypatch.setattr("multiarch.store.tags.resolve_all", broken)
+    monkeypatch.setattr("oci_places.threading.Thread", AtOnce)
+    with pytest.raises(RuntimeError, match="broken"):
+        places.observed(Reference("127.0.0.1:5000", "demo", "v1"), None)
+    assert tried == [1]
