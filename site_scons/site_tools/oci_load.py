@@ -108,7 +108,7 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None, into:
     name, place = loaded_name(env, reference), env.subst(into) or "docker"
     if place not in PLACES:
         fail(UnknownPlace(f"nothing can be loaded into '{place}'", hint=f"into={' or '.join(PLACES)}"))
-    nodes = env.OciLoad(receipt_path(env, name, PLACES[place]), image)
+    nodes = env.OciLoad(receipt_path(name, PLACES[place]), image)
     own = name.with_tag(env.subst("$VERSION")) if main is None else loaded_name(env, main) if main else None
     nodes[0].attributes.names, nodes[0].attributes.into = (name, own), place
     run: Run = env["MULTIARCH_RUN"]

@@ -24,7 +24,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     reference, folder = node.attributes.remote
     copy_to, copy_folder = node.attributes.copy_to
     # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
-    copied = Path(env.File("#" + receipt_path(env, copy_to)).get_abspath()) if copy_to is not None else None
+    copied = Path(env.File("#" + receipt_path(copy_to)).get_abspath()) if copy_to is not None else None
     intention = None if copy_to is None else Intention(run, copy_to)
     receipt = pin(
         run.places.store(reference, folder),
@@ -85,7 +85,7 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
             where=text,
             hint=f"{wanted} may stand in PLATFORMS or in EXTERNAL, once",
         )
-    receipt = env.OciPin(_path(env, where, wanted), [])
+    receipt = env.OciPin(_path(where, wanted), [])
     attributes = receipt[0].attributes
     attributes.remote, attributes.also, attributes.platform = (where, folder), (), wanted
     attributes.mend = None
@@ -97,9 +97,9 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
     return receipt
 
 
-def _path(env: Any, reference: Reference, platform: Platform) -> str:
+def _path(reference: Reference, platform: Platform) -> str:
     name = reference if reference.tag else reference.with_tag(str(reference.digest).replace(":", "-"))
-    return receipt_path(env, name, f"receipts/pins/{platform.slug}")
+    return receipt_path(name, f"receipts/pins/{platform.slug}")
 
 
 def generate(env: Any) -> None:

@@ -26,7 +26,7 @@ from oci_receipts import (
     unfinished,
 )
 from oci_run import Run
-from oci_steps import Step, add_method, write
+from oci_steps import Step, add_method, expanded, files, write
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -136,16 +136,16 @@ PUBLISH = Step("Publish", perform)
 
 def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any = ()) -> Any:
     """Declare the push of an image, or of an index after its `children`; `also` are further tags."""
-    text = env.subst(reference)
+    text = expanded(env, reference)
     where, folder = place(text)
-    path = receipt_path(env, where)
+    path = receipt_path(where)
     further = tuple(tag for tag in dict.fromkeys(also) if tag != where.tag)
     run: Run = env["MULTIARCH_RUN"]
     taken = run.claim(where, *map(where.with_tag, further))
     if taken is not None:
         name = f"{text.rpartition(':')[0]}:{taken.tag}"
         raise TwoPushes("is pushed twice in this build", where=name, hint="give each image a tag of its own")
-    node = env.Flatten([source])[0]
+    node = files(env, source)[0]
     make = env.OciPublish if str(node).endswith(".json") else env.OciPush
     receipt = make(path, node)
     attributes = receipt[0].attributes
@@ -154,11 +154,12 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     attributes.mend = None  # of `verify`: what the registry holds damaged, when it lost something below a living tag
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
     declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
-    env.Depends(receipt, env.Flatten([children]))
+    if children:
+        env.Depends(receipt, env.Flatten([children]))
     if run.policy.immutable:  # nothing is pushed before it is known what the index will be
         pushes = [child for child in env.Flatten([children]) if not child.check_attributes("copy_to")]
         env.Requires(pushes, [child.sources[0] for child in pushes])
-    env.NoCache(receipt)
+    receipt[0].set_nocache()
     return receipt
 
 

@@ -93,10 +93,10 @@ def unfinished(run: Run) -> bool:
     return bool(run.once("unfinished", look))
 
 
-def receipt_path(env: Any, reference: Reference, kind: str = "receipts") -> str:
+def receipt_path(reference: Reference, kind: str = "receipts") -> str:
     """Where the receipt of a reference lies; `:` of a port is no character of a file name everywhere."""
     registry = reference.registry.replace(":", "_").replace("[", "").replace("]", "")
-    return str(env.subst(f"_output/{kind}/{registry}/{reference.repository}/{reference.tag}.json"))
+    return f"_output/{kind}/{registry}/{reference.repository}/{reference.tag}.json"
 
 
 def receipt_at(path: Path) -> Receipt | None:

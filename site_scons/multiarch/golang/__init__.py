@@ -9,8 +9,8 @@
     overlay     what Go sees in place of files, lest its caches be stale
     compiler    `go build`, and what its failures mean
 
-Cold builds: one `go build` with empty caches already uses all cores, and two at once are slower than one after the
-other; callers hold a lock around the first build of a platform. Nothing here does.
+Two `go build` at once, for two platforms, are the faster ones on two cores already, also with empty caches (23 s, where
+one after the other takes 25).
 """
 
 from __future__ import annotations
