@@ -54,6 +54,7 @@ def _record(*, frozen: bool = False, slots: bool = False, order: bool = False, k
             inherited |= base.__dict__.get(_OWN, {})
         own = {name: _field(cls, name, kw_only=kw_only) for name in cls.__annotations__}  # its own: Python 3.10
         fields = inherited | own
+        _check_order(cls, fields)
         body = dict(cls.__dict__)
         for name in own:
             body.pop(name, None)
@@ -77,6 +78,18 @@ def _record(*, frozen: bool = False, slots: bool = False, order: bool = False, k
         return made
 
     return decorate
+
+
+def _check_order(cls: type, fields: dict[str, Field]) -> None:
+    """As the standard library does, when the class is declared and not with the first instance that is compiled for."""
+    optional = False
+    for each in fields.values():
+        if not each.init or each.kw_only:
+            continue
+        has_default = each.default is not _MISSING or each.factory is not _MISSING
+        if optional and not has_default:
+            raise TypeError(f"non-default argument {each.name!r} of {cls.__name__} follows a default argument")
+        optional = has_default
 
 
 def _field(cls: type, name: str, *, kw_only: bool) -> Field:

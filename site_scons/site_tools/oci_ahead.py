@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 OF_IMAGES = ("multiarch.engine.embedded", "multiarch.engine.harvest.normalising", "deflate")
 OF_PUSHES = (
     *("multiarch.store.registry", "multiarch.store.upload", "multiarch.publish", "multiarch.store.chain"),
-    *("multiarch.store.http.pool", "concurrent.futures.thread"),
+    "multiarch.store.http.pool",
 )
 
 
@@ -62,7 +62,7 @@ class Ahead:
             for name in names:
                 if self._ended:
                     return
-                with suppress(ImportError):  # told by whoever needs it
+                with suppress(ImportError, RuntimeError):  # told by whoever needs it; the interpreter may be ending
                     importlib.import_module(name)
         finally:
             loaded.set()

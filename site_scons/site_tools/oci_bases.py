@@ -81,7 +81,7 @@ def known(run: Run, wanted: Any) -> Base:
         raise run.unknown_bases[key]
     try:
         base = Base(wanted.name, wanted.platform, locked(run, wanted))
-        said = run.once(("words", base.digest), lambda: _remembered(run, base.digest) or _asked(run, base))
+        said = run.once(("words", base.name, base.digest), lambda: _remembered(run, base.digest) or _asked(run, base))
     except MultiarchError as error:
         run.unknown_bases[key] = error
         raise

@@ -102,8 +102,9 @@ class Places:
                     answer = self._found(reference, folder)
                     asked.pop(reference).settle(answer)
             if asked:
-                self._asking.append(threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags"))
-                self._asking[-1].start()
+                thread = threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags")
+                self._asking.append(thread)
+                thread.start()
         except BaseException as error:
             self._fail(asked, error)
             raise

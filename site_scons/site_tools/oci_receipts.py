@@ -88,7 +88,10 @@ def unfinished(run: Run) -> bool:
 
     def look() -> bool:
         folder = run.root / PRIVATE / "pushes"
-        return folder.is_dir() and any(folder.iterdir())
+        try:
+            return folder.is_dir() and any(folder.iterdir())
+        except OSError:
+            return True  # each is looked for by itself, then
 
     return bool(run.once("unfinished", look))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -105,9 +106,12 @@ class Run:
 
     def finish(self) -> None:
         """Keep what the next run can use; called once, when the run ends."""
-        for thread in (*self.ahead.end(), *self._places.asking()):
+        threads = [*self.ahead.end(), *self._places.asking()]
+        if threads:
             self.cancelled.set()
-            thread.join(_PATIENCE_S)
+        deadline = time.monotonic() + _PATIENCE_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
         with suppress(OSError):  # what cannot be kept is found anew
             self.stat.save()
             lister: Lister | None = self._made.peek("lister")

@@ -180,3 +180,14 @@ def test_what_is_checked_behind_the_fields_is_checked_for_every_instance():
         assert cls(1).number == 1
         with pytest.raises(ValueError, match="below zero"):
             cls(-1)
+
+
+@pytest.mark.parametrize("maker", [record.dataclass, dataclasses.dataclass])
+def test_a_field_that_must_be_given_behind_one_that_need_not_is_refused_at_once(maker: Any):
+    class Point:
+        x: int = 0
+        y: int
+
+    with pytest.raises(TypeError, match="non-default argument 'y'"):
+        maker()(Point)
+    assert maker(kw_only=True)(Point)(y=1).y == 1

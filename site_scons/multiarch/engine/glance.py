@@ -150,7 +150,8 @@ class Glances:
         if found is not None:
             return found
         full = ask(plan)
-        if not full.missing and [file.path for file in full.files] == sorted(full.wanted) and _plain(full):
+        plain = not full.missing and [file.path for file in full.files] == sorted(full.wanted) and _plain(full)
+        if plain and _read(plan) == read:  # else it was edited since: what was found is not what that Dockerfile takes
             self._load()[key] = [
                 [file.path for file in full.files],
                 [[base.name, str(base.platform), base.line] for base in full.bases],

@@ -64,7 +64,8 @@ def _base(plan: BuildPlan, name: str, platform: Platform) -> str:
 def _shown(path: str, folder: str) -> str:
     """A path as seen from the context, where it is below it."""
     above = folder if folder.endswith(os.sep) else folder + os.sep
-    return path[len(above) :].replace(os.sep, "/") if path.startswith(above) else path
+    below = os.path.normcase(path).startswith(os.path.normcase(above))
+    return path[len(above) :].replace(os.sep, "/") if below else path
 
 
 def _told(plan: BuildPlan, folder: Path, file: Taken) -> str:

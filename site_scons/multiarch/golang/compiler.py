@@ -65,10 +65,6 @@ def build(  # all but the first four have defaults
         with shown(build, environment, hints) as view:
             line = command(replace(build, flags=(*build.flags, *view.flags)), beside, toolchain, environment)
             status, _, complaint = run(line, build.directory, used if view.indexed else without_index(used))
-        if status != 0 and view.copies:  # Go speaks of the copies: once more, that a person can follow
-            with shown(build, environment, replace(hints, back_dated=())) as view:
-                line = command(replace(build, flags=(*build.flags, *view.flags)), beside, toolchain, environment)
-                status, _, complaint = run(line, build.directory, without_index(used))
         if status != 0 or not beside.exists():
             raise _failure(build, complaint.strip() or f"go build ended with status {status}")
         if not flag_value(flags_of(build, environment), "buildmode") and _starts(beside, _ARCHIVE):

@@ -37,15 +37,16 @@ class Part:
 class Hints:
     """What `go build` must be told lest its own caches be stale; no input, as a build from clean needs none of it.
 
-    `headers`: a package's folder and the digest of the headers outside it, which Go's build cache does not know;
-    `afresh`: there are such headers, and no other way than to compile everything again.
-    `back_dated`: the folder and the files of each package in which some file's mtime was set back: Go's package index
-    is keyed by that.
+    `headers`: a package's folder and the digest of the headers outside it, which Go's build cache does not know.
+    `back_dated`: the folders of packages in which some file's mtime was set back, by which Go's package index is keyed;
+    `no_index`: there are such files, and not all packages are known. `embeds`: the folders and patterns of packages
+    that embed files.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
-    back_dated: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    afresh: bool = False
+    back_dated: tuple[str, ...] = ()
+    no_index: bool = False
+    embeds: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

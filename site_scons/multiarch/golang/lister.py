@@ -13,7 +13,6 @@ from multiarch.golang.contents import Contents
 from multiarch.golang.inputs import Hints, Inputs, Part
 from multiarch.golang.listing import Listing, Package, Run
 from multiarch.golang.modfile import is_local
-from multiarch.golang.overlay import may_embed_header
 from multiarch.golang.project import Project, locate
 from multiarch.golang.recipe import GoBuild
 from multiarch.golang.toolchain import Toolchain
@@ -226,18 +225,30 @@ class Lister:
             facts["error"] = listing.error or f"go list does not know the package {build.package}"
         main = packages[0] if packages else None
         parts = [compose.steering_part(build, environment, asked.project, main, self._contents)]
-        headers, afresh = [], False
+        headers = []
         for package in packages:
             part, outside = self._part(asked, package)
             parts.append(part)
-            if outside and any(map(may_embed_header, package.embeds)):
-                afresh = True
-            elif outside:
+            if outside:
                 headers.append((package.folder, outside))
+        return Inputs.of(tuple(parts), facts, self._hints(asked, listing, tuple(headers)))
+
+    def _hints(self, asked: _Asked, listing: Listing, headers: tuple[tuple[str, str], ...]) -> Hints:
         tree = self._tree(asked.question.roots)
+        packages = listing.behind(asked.pattern)
         own = [package for package in packages if package.folder and not package.fixed]
-        back = tuple((each.folder, each.files) for each in own if self._is_back_dated(each.folder, tree))
-        return Inputs.of(tuple(parts), facts, Hints(tuple(headers), back, afresh))
+        lost = not listing.sound or not packages or any(not self._is_there(each.folder, tree) for each in own)
+        return Hints(
+            headers,
+            back_dated=tuple(each.folder for each in own if self._is_back_dated(each.folder, tree)),
+            no_index=lost and bool(tree.back_dated),
+            embeds=tuple((each.folder, each.embeds) for each in own if each.embeds),
+        )
+
+    @staticmethod
+    def _is_there(folder: str, tree: Tree) -> bool:
+        """Whether a package lies where `go list` says: it writes a name that is no UTF-8 in another way."""
+        return folder in tree.folders or os.path.isdir(folder)  # noqa: PTH112  # as text, as `go list` has it
 
     def _is_back_dated(self, folder: str, tree: Tree) -> bool:
         """Whether some mtime of a package was set back; one behind a link, which no walk has reached, is looked at."""

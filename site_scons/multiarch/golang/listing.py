@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,12 +157,17 @@ def _package(entry: Mapping[str, Any]) -> Package:
         module=module.get("Path", ""),
         version=shown.strip(),
         language=module.get("GoVersion", ""),
-        fixed=bool(version and folder.endswith(f"@{version}") and entry.get("Dir", "").startswith(folder)),
+        fixed=bool(version and folder.endswith(f"@{_escaped(version)}") and entry.get("Dir", "").startswith(folder)),
         c_flags=tuple(flag for kind in ("CgoCPPFLAGS", "CgoCFLAGS", "CgoCXXFLAGS") for flag in entry.get(kind) or ()),
         ld_flags=tuple(entry.get("CgoLDFLAGS") or ()),
         embeds=tuple(entry.get("EmbedPatterns") or ()),
         error="\n".join(_message(error) for error in errors),
     )
+
+
+def _escaped(version: str) -> str:
+    """A version as the module cache spells it: capitals as `!` and the small letter (module.EscapeVersion)."""
+    return re.sub("[A-Z]", lambda letter: f"!{letter[0].lower()}", version)
 
 
 def _message(error: Mapping[str, Any]) -> str:

@@ -157,3 +157,20 @@ def test_what_a_base_says_counts_after_a_look_without_it(tree):
     first = glances.inputs(bare, tree.ask)
     again = glances.inputs(based, tree.ask, before=first)
     assert ([file.path for file in first.files], [file.path for file in again.files]) == (["bin/demo"], ["bin/other"])
+
+
+def test_what_a_dockerfile_took_after_an_edit_is_not_kept_for_the_one_before(tree):
+    before, after = "FROM scratch\nCOPY a /a\n", "FROM scratch\nCOPY b /b\n"
+    tree.write("a", "a")
+    tree.write("b", "b")
+    tree.write("Dockerfile", before)
+    glances = Glances(tree.folder / ".glances")
+
+    def ask_late(plan: BuildPlan):
+        tree.write("Dockerfile", after)
+        return tree.ask(plan)
+
+    assert [file.path for file in glances.inputs(tree.plan(), ask_late).files] == ["b"]
+    glances.save()
+    tree.write("Dockerfile", before)
+    assert [file.path for file in tree.run().files] == ["a"]

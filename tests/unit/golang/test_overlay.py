@@ -1,17 +1,86 @@
 from __future__ import annotations
 
+import json
+import time
+from pathlib import Path
+
 import pytest
 
-from multiarch.golang.overlay import may_embed_header
+from multiarch.golang.inputs import Hints
+from multiarch.golang.overlay import may_embed, shown
+from multiarch.golang.recipe import GoBuild
+from multiarch.platform import Platform
 
 
 @pytest.mark.parametrize(
-    ("pattern", "may"),
+    ("pattern", "path", "may"),
     [
-        ("*", True), ("all:*", True), ("*.h", True), ("zz*", True), ("[a-z]*", True), ("?z_headers_outside.*", True),
-        ("*.txt", False), ("folder", False), ("zz", False), ("folder/*", False), ("*/x.h", False), ("a*", False),
-        ("\\\\*.txt", False), ("all:folder", False), ("[a-z].txt", False),
+        ("*", "zz.h", True), ("all:*", "zz.h", True), ("*.h", "zz.h", True), ("z[a-z].h", "zz.h", True),
+        ("?z.h", "zz.h", True), ("zz.h", "zz.h", True), ("*.txt", "zz.h", False), ("a*", "zz.h", False),
+        ("zz", "zz.h", False), ("\\\\*.txt", "zz.h", False), ("sub", "zz.h", False), ("sub/*", "zz.h", False),
+        ("sub", "sub/zz.h", True), ("all:sub", "sub/zz.h", True), ("sub/*", "sub/zz.h", True), ("*", "sub/zz.h", True),
+        ("*/deep", "sub/deep/zz.h", True), ("other", "sub/zz.h", False), ("sub/*.txt", "sub/zz.h", False),
+        ("*", "_zz.txt", True), ("sub", "sub/_zz.txt", False), ("all:sub", "sub/_zz.txt", True),
+        ("sub", "sub/.deep/zz.h", False), ("sub/_zz.txt", "sub/_zz.txt", True),
     ],
 )  # fmt: skip
-def test_a_pattern_that_could_take_the_header(pattern: str, may: bool):
-    assert may_embed_header(pattern) == may
+def test_a_pattern_that_could_take_a_file(pattern: str, path: str, may: bool):
+    assert may_embed(pattern, path) == may
+
+
+def view(hints: Hints, **environment: str) -> tuple[tuple[str, ...], bool, dict[str, str]]:
+    """The flags, whether the index is used, and what stands in the overlay, its own paths by their names alone."""
+    build = GoBuild(Platform.parse("linux/amd64"), directory=Path("/src"))
+    with shown(build, environment, hints) as seen:
+        path = next((flag.partition("=")[2] for flag in seen.flags if flag.startswith("-overlay=")), None)
+        replaced = {} if path is None else json.loads(Path(path).read_text(encoding="utf-8"))["Replace"]
+        for name in replaced.values():
+            assert not name.endswith("young.txt") or Path(name).stat().st_mtime > time.time() + 3600
+        flags = tuple(flag.partition("=")[0] for flag in seen.flags)
+    assert path is None or not Path(path).exists()
+    return flags, seen.indexed, {key: Path(name).name for key, name in replaced.items()}
+
+
+def test_without_hints_go_is_told_nothing():
+    assert view(Hints()) == ((), True, {})
+
+
+def test_each_package_that_was_set_back_holds_a_young_file():
+    hints = Hints(back_dated=("/src", "/src/sub"), embeds=(("/src", ("sub", "*.sql")), ("/src/sub", ("x.txt",))))
+    young = {"/src/_zz_young.txt": "_zz_young.txt", "/src/sub/_zz_young.txt": "_zz_young.txt"}
+    assert view(hints) == (("-overlay",), True, young)
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        Hints(back_dated=("/src/sub",), embeds=(("/src", ("all:sub",)),)),
+        Hints(back_dated=("/src/sub", "/src"), embeds=(("/src", ("*",)),)),
+        Hints(back_dated=("/mod/ex.org/lib@v1.0.0/sub",)),
+        Hints(back_dated=("/src",), no_index=True),
+        Hints(no_index=True),
+    ],
+    ids=["embedded by a folder", "embedded by a wildcard", "in the module cache", "not all known", "none known"],
+)
+def test_where_no_young_file_can_be_added_go_does_without_its_index(hints: Hints):
+    assert view(hints) == ((), False, {})
+
+
+def test_a_header_that_would_be_embedded_is_none():
+    headers = (("/src/asm", "abc"), ("/src/other", "def"))
+    assert view(Hints(headers)) == (
+        ("-overlay",),
+        True,
+        {"/src/asm/zz_headers_outside.h": "0.h", "/src/other/zz_headers_outside.h": "1.h"},
+    )
+    for above, pattern in (("/src/asm", "*"), ("/src", "asm"), ("/src", "all:*")):
+        flags, indexed, shown_ = view(Hints(headers[:1], embeds=((above, (pattern,)),)))
+        assert (flags, indexed, shown_) == (("-a",), True, {})
+
+
+def test_an_overlay_of_the_user_is_kept(tmp_path: Path):
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"Replace": {"/src/a.go": "/gen/a.go"}}), encoding="utf-8")
+    _, _, replaced = view(Hints(back_dated=("/src/sub",)), GOFLAGS=f"-overlay={own}")
+    assert replaced.pop("/src/a.go") == "a.go"
+    assert list(replaced) == ["/src/sub/_zz_young.txt"]
