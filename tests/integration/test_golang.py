@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -662,6 +663,43 @@ def test_where_a_young_file_would_be_embedded_go_reads_every_file(repository, to
         set_back(repository)
         assert make(repository, toolchain, declared, go) == clean(repository, toolchain, declared)
     assert go.indexed == [False]
+
+
+@posix
+def test_a_link_in_an_embedded_folder_stays_left_out_where_mtimes_were_set_back(repository, toolchain, host):
+    declared = GoBuild(host, package="./cmd/d", directory=repository.path("app"))
+    main = 'package main\n\nimport (\n\t"embed"\n\n\t_ "ex.org/app/cmd/d/assets/link"\n)\n\n//go:embed assets\nvar assets embed.FS\n'
+    with repository.edited():
+        repository.write(
+            "app/cmd/d/main.go", f"{main}\nfunc main() {{\n\t_, err := assets.ReadDir(`assets`)\n\tprintln(err)\n}}\n"
+        )
+        repository.write("app/cmd/d/assets/a.txt", "a")
+        repository.write("app/real/r.go", "package real\n")
+        repository.link("app/cmd/d/assets/link", "../../../real")
+        set_back(repository)
+        assert make(repository, toolchain, declared) == clean(repository, toolchain, declared)
+
+
+@posix
+def test_what_an_overlay_of_the_user_shows_is_read_though_its_size_and_mtime_stay(repository, toolchain, host):
+    declared = GoBuild(host, package="./cmd/b", directory=repository.path("app"), flags=("-overlay=shown.json",))
+    kind = repository.path("app/shown.txt")
+    with repository.edited():
+        repository.write("app/shown.txt", 'package main\n\nimport _ "os"\n\nfunc kind() string { return "shown" }\n')
+        replaced = {str(repository.path("app/cmd/b/kind.go")): str(kind)}
+        repository.write("app/shown.json", json.dumps({"Replace": replaced}))
+        hour_ago = time.time_ns() - 3600 * 10**9
+        for path in (kind, *repository.path("app/cmd/b").iterdir()):
+            os.utime(path, ns=(hour_ago, hour_ago))
+        environment = listing(repository, toolchain).environment(declared)
+        line = [toolchain.go, "build", "-overlay=shown.json", "-o", repository.path("indexed"), "./cmd/b"]
+        subprocess.run(line, cwd=declared.directory, env=environment, check=True)
+        first = make(repository, toolchain, declared)
+        kind.write_text(kind.read_text(encoding="utf-8").replace('"os"', '"io"'), encoding="utf-8")
+        os.utime(kind, ns=(hour_ago, hour_ago))
+        second = make(repository, toolchain, declared)
+        assert second != first
+        assert second == clean(repository, toolchain, declared)
 
 
 def test_flags_tags_and_stamps_reach_the_program(repository, toolchain, host):

@@ -11,6 +11,7 @@ from typing import Any
 
 from multiarch.golang.heads import Heads
 from multiarch.golang.listing import Listing, Run, list_packages
+from multiarch.golang.recipe import flag_value, goflags
 from multiarch.golang.toolchain import Toolchain
 from multiarch.golang.tree import Tree, walk
 from multiarch.record import dataclass, field
@@ -104,7 +105,8 @@ class Answers:
     def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
         """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""
         tree = look()
-        no_index = bool(tree.back_dated)
+        # Of what an overlay of the user puts in the place of files no walk knows the times.
+        no_index = bool(tree.back_dated or flag_value((*goflags(question.environment), *question.flags), "overlay"))
         for _ in range(_TRIES):
             moving = self._digests(tree.moving)
             listing = list_packages(
@@ -125,7 +127,7 @@ class Answers:
                 if listing.sound:
                     self._keep(question, listing, (tree, apart), moving, outline)
                 break
-            tree, no_index = after, bool(after.back_dated or apart.back_dated)
+            tree, no_index = after, bool(no_index or after.back_dated or apart.back_dated)
         return listing, tree
 
     def _keep(

@@ -12,7 +12,7 @@ name Go ignores. To do without the index altogether (`GODEBUG=goindex=0`) costs 
 the standard library, too.
 
 A package that embeds the folder of such a file would embed it. For a header everything is then compiled again (`-a`);
-instead of the young file Go does without its index.
+instead of the young file Go does without its index. The same holds where the temporary folder lies in one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from multiarch.golang.inputs import Hints
@@ -47,18 +47,21 @@ class View:
 
 @contextlib.contextmanager
 def shown(build: GoBuild, environment: Mapping[str, str], hints: Hints) -> Iterator[View]:
-    """Lay out what `hints` ask for, for as long as Go runs. OSError where no temporary file can be written."""
-    headers = [each for each in hints.headers if not _is_embedded(each[0], _HEADER, hints)]
-    flags = ("-a",) if len(headers) < len(hints.headers) else ()
-    # Go takes no overlay of its module cache, whose folders have an @ in their names.
-    indexed = not hints.no_index and not any(
-        "@" in folder or _is_embedded(folder, _YOUNG, hints) for folder in hints.back_dated
-    )
+    """Lay out what `hints` ask for, for as long as Go runs. OSError where no temporary file can be written.
+
+    With an overlay of the user Go does without its index: of files in the place of others it knows no more either.
+    """
+    named = flag_value(flags_of(build, environment), "overlay")
+    indexed = not named and not hints.no_index
+    afresh = _is_out_of_bounds([folder for folder, _ in hints.headers], _HEADER, environment, hints)
+    headers = () if afresh else hints.headers
+    if indexed and _is_out_of_bounds(hints.back_dated, _YOUNG, environment, hints):
+        indexed = False
     back_dated = hints.back_dated if indexed else ()
+    flags = ("-a",) if afresh else ()
     if not headers and not back_dated:
         yield View(flags, indexed)
         return
-    named = flag_value(flags_of(build, environment), "overlay")
     replaced = overlaid(build.directory / named) if named else {}
     with tempfile.TemporaryDirectory(prefix="go-overlay-") as temporary:
         for number, (package, digest) in enumerate(headers):
@@ -75,28 +78,48 @@ def shown(build: GoBuild, environment: Mapping[str, str], hints: Hints) -> Itera
         yield View((*flags, f"-overlay={listed}"), indexed)
 
 
-def _is_embedded(folder: str, name: str, hints: Hints) -> bool:
-    """Whether a program would hold a file of this name in this folder: that of a package, or one below it."""
+def _is_out_of_bounds(folders: Sequence[str], name: str, environment: Mapping[str, str], hints: Hints) -> bool:
+    """Whether in one of these folders no file of this name can be shown; the temporary one counts if there are any.
+
+    Go takes no overlay of its module cache (whose folders have an @ in their names), and a program would hold what a
+    package embeds: that of the folder, or one above it.
+    """
+    if not folders:
+        return False
+    temporary = tempfile.gettempdir()
+    places = [temporary, os.path.realpath(temporary), *folders]
+    cache = _module_cache(environment)
+    if any("@" in place or _is_below(place, cache) for place in places):
+        return True
     for above, patterns in hints.embeds:
-        if folder == above or folder.startswith(above.rstrip(os.sep) + os.sep):
-            path = Path(folder, name).relative_to(above).as_posix()
-            if any(may_embed(pattern, path) for pattern in patterns):
-                return True
+        below = [Path(place, name).relative_to(above).as_posix() for place in places if _is_below(place, above)]
+        if any(may_embed(pattern, path) for pattern in patterns for path in below):
+            return True
     return False
 
 
-def may_embed(pattern: str, path: str) -> bool:
-    """Whether a pattern of `//go:embed` could take this path: by itself, or with one of the folders above it.
+def _is_below(folder: str, above: str) -> bool:
+    return folder == above or folder.startswith(above.rstrip(os.sep) + os.sep)
 
-    Of a folder Go takes no name that begins with `.` or `_`, but for `all:`. A pattern (path.Match) is not worked out:
-    what stands before the first wildcard of a name and behind its last one decides, in doubt for yes.
+
+def _module_cache(environment: Mapping[str, str]) -> str:
+    """Where the environment says that it is (`go help environment`); one of `go env -w` is known by its folders."""
+    path = environment.get("GOPATH", "").split(os.pathsep)[0]
+    home = environment.get("HOME") or environment.get("USERPROFILE") or os.sep
+    return environment.get("GOMODCACHE") or os.path.join(path or os.path.join(home, "go"), "pkg", "mod")  # noqa: PTH118
+
+
+def may_embed(pattern: str, path: str) -> bool:
+    """Whether a pattern of `//go:embed` could take this path, or a folder above it or a name below it.
+
+    Nothing is worked out: of each name (path.Match) what stands before the first wildcard and behind the last one
+    decides, in doubt for yes; and of a folder that is taken everything counts, though Go leaves out links and names
+    that begin with `.` or `_`: what an overlay adds below a link makes it a folder.
     """
-    everything, wanted = pattern.startswith("all:"), pattern.removeprefix("all:").split("/")
-    names = path.split("/")
-    if len(wanted) > len(names) or not all(map(_may_match, wanted, names)):
-        return False
-    below = names[len(wanted) :]
-    return everything or not any(name.startswith((".", "_")) for name in below)
+    wanted = pattern.removeprefix("all:")
+    if os.name == "nt":
+        wanted = wanted.replace("\\", "/")
+    return all(map(_may_match, wanted.split("/"), path.split("/")))
 
 
 def _may_match(pattern: str, name: str) -> bool:

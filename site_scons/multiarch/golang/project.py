@@ -69,10 +69,14 @@ def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> 
 
 
 def overlaid(path: Path) -> dict[str, str]:
-    """The replacements of an `-overlay` file (`go help build`); nothing when it is missing or malformed."""
+    """The replacements of an `-overlay` file (`go help build`); nothing when it is missing or malformed.
+
+    As Go reads it: a target that is null or empty removes a file, and the case of `Replace` is nothing.
+    """
     try:
         document: Any = json.loads(_text(path))
-        return {str(name): str(target) for name, target in document["Replace"].items()}
+        found = [replaced for name, replaced in document.items() if name.casefold() == "replace"]
+        return {str(name): str(target or "") for replaced in found for name, target in replaced.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 

@@ -20,8 +20,9 @@ from multiarch.platform import Platform
         ("zz", "zz.h", False), ("\\\\*.txt", "zz.h", False), ("sub", "zz.h", False), ("sub/*", "zz.h", False),
         ("sub", "sub/zz.h", True), ("all:sub", "sub/zz.h", True), ("sub/*", "sub/zz.h", True), ("*", "sub/zz.h", True),
         ("*/deep", "sub/deep/zz.h", True), ("other", "sub/zz.h", False), ("sub/*.txt", "sub/zz.h", False),
-        ("*", "_zz.txt", True), ("sub", "sub/_zz.txt", False), ("all:sub", "sub/_zz.txt", True),
-        ("sub", "sub/.deep/zz.h", False), ("sub/_zz.txt", "sub/_zz.txt", True),
+        ("*", "_zz.txt", True), ("sub", "sub/_zz.txt", True), ("all:sub", "sub/_zz.txt", True),
+        ("sub", "sub/.deep/zz.h", True), ("sub/_zz.txt", "sub/_zz.txt", True), ("sub/link/x/y", "sub/link/_zz.txt", False),
+        ("sub/link/*", "sub/link", True), ("other/*", "sub", False),
     ],
 )  # fmt: skip
 def test_a_pattern_that_could_take_a_file(pattern: str, path: str, may: bool):
@@ -46,7 +47,7 @@ def test_without_hints_go_is_told_nothing():
 
 
 def test_each_package_that_was_set_back_holds_a_young_file():
-    hints = Hints(back_dated=("/src", "/src/sub"), embeds=(("/src", ("sub", "*.sql")), ("/src/sub", ("x.txt",))))
+    hints = Hints(back_dated=("/src", "/src/sub"), embeds=(("/src", ("static", "*.sql")), ("/src/sub", ("x.txt",))))
     young = {"/src/_zz_young.txt": "_zz_young.txt", "/src/sub/_zz_young.txt": "_zz_young.txt"}
     assert view(hints) == (("-overlay",), True, young)
 
@@ -54,16 +55,38 @@ def test_each_package_that_was_set_back_holds_a_young_file():
 @pytest.mark.parametrize(
     "hints",
     [
-        Hints(back_dated=("/src/sub",), embeds=(("/src", ("all:sub",)),)),
+        Hints(back_dated=("/src/sub",), embeds=(("/src", ("sub",)),)),
         Hints(back_dated=("/src/sub", "/src"), embeds=(("/src", ("*",)),)),
         Hints(back_dated=("/mod/ex.org/lib@v1.0.0/sub",)),
+        Hints(back_dated=("/home/me/go/pkg/mod/own",)),
         Hints(back_dated=("/src",), no_index=True),
         Hints(no_index=True),
     ],
-    ids=["embedded by a folder", "embedded by a wildcard", "in the module cache", "not all known", "none known"],
+    ids=[
+        "embedded by a folder",
+        "embedded by a wildcard",
+        "of a module",
+        "in the module cache",
+        "not all known",
+        "none known",
+    ],
 )
 def test_where_no_young_file_can_be_added_go_does_without_its_index(hints: Hints):
-    assert view(hints) == ((), False, {})
+    assert view(hints, HOME="/home/me") == ((), False, {})
+
+
+@pytest.mark.parametrize("spelt", ["as it is", "by a link"])
+def test_where_the_temporary_folder_is_embedded_nothing_is_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelt: str
+):
+    (tmp_path / "src/tmp").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("src/tmp")
+    place = tmp_path / ("link" if spelt == "by a link" else "src/tmp")
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    embeds = ((str(tmp_path / "src"), ("tmp",)),)
+    assert view(Hints(back_dated=("/other",), embeds=embeds)) == ((), False, {})
+    assert view(Hints((("/other", "abc"),), embeds=embeds)) == (("-a",), True, {})
+    assert list(place.iterdir()) == []
 
 
 def test_a_header_that_would_be_embedded_is_none():
@@ -78,9 +101,11 @@ def test_a_header_that_would_be_embedded_is_none():
         assert (flags, indexed, shown_) == (("-a",), True, {})
 
 
-def test_an_overlay_of_the_user_is_kept(tmp_path: Path):
+@pytest.mark.parametrize("word", ["Replace", "replace"])
+def test_an_overlay_of_the_user_is_kept_and_the_index_is_not_used(tmp_path: Path, word: str):
     own = tmp_path / "own.json"
-    own.write_text(json.dumps({"Replace": {"/src/a.go": "/gen/a.go"}}), encoding="utf-8")
-    _, _, replaced = view(Hints(back_dated=("/src/sub",)), GOFLAGS=f"-overlay={own}")
-    assert replaced.pop("/src/a.go") == "a.go"
-    assert list(replaced) == ["/src/sub/_zz_young.txt"]
+    own.write_text(json.dumps({word: {"/src/a.go": "/gen/a.go", "/src/b.go": None}}), encoding="utf-8")
+    flags, indexed, replaced = view(Hints((("/src/sub", "abc"),), ("/src/sub",)), GOFLAGS=f"-overlay={own}")
+    assert (flags, indexed) == (("-overlay",), False)
+    assert replaced == {"/src/a.go": "a.go", "/src/b.go": "", "/src/sub/zz_headers_outside.h": "0.h"}
+    assert view(Hints(), GOFLAGS=f"-overlay={own}") == ((), False, {})
