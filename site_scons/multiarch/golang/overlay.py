@@ -55,6 +55,9 @@ def shown(build: GoBuild, environment: Mapping[str, str], hints: Hints) -> Itera
     indexed = not named and not hints.no_index
     afresh = _is_out_of_bounds([folder for folder, _ in hints.headers], _HEADER, environment, hints)
     headers = () if afresh else hints.headers
+    # A folder with an @ in its name may be one of a module cache that the environment does not name.
+    if any("@" in folder for folder in hints.back_dated):
+        indexed = False
     if indexed and _is_out_of_bounds(hints.back_dated, _YOUNG, environment, hints):
         indexed = False
     back_dated = hints.back_dated if indexed else ()
@@ -81,15 +84,15 @@ def shown(build: GoBuild, environment: Mapping[str, str], hints: Hints) -> Itera
 def _is_out_of_bounds(folders: Sequence[str], name: str, environment: Mapping[str, str], hints: Hints) -> bool:
     """Whether in one of these folders no file of this name can be shown; the temporary one counts if there are any.
 
-    Go takes no overlay of its module cache (whose folders have an @ in their names), and a program would hold what a
-    package embeds: that of the folder, or one above it.
+    Go takes no overlay of its module cache, and a program would hold what a package embeds: that of the folder, or one
+    above it.
     """
     if not folders:
         return False
     temporary = tempfile.gettempdir()
     places = [temporary, os.path.realpath(temporary), *folders]
     cache = _module_cache(environment)
-    if any("@" in place or _is_below(place, cache) for place in places):
+    if any(_is_below(place, cache) for place in places):
         return True
     for above, patterns in hints.embeds:
         below = [Path(place, name).relative_to(above).as_posix() for place in places if _is_below(place, above)]
@@ -103,7 +106,7 @@ def _is_below(folder: str, above: str) -> bool:
 
 
 def _module_cache(environment: Mapping[str, str]) -> str:
-    """Where the environment says that it is (`go help environment`); one of `go env -w` is known by its folders."""
+    """Where the environment says that it is (`go help environment`)."""
     path = environment.get("GOPATH", "").split(os.pathsep)[0]
     home = environment.get("HOME") or environment.get("USERPROFILE") or os.sep
     return environment.get("GOMODCACHE") or os.path.join(path or os.path.join(home, "go"), "pkg", "mod")  # noqa: PTH118

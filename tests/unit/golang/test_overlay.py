@@ -101,6 +101,11 @@ def test_a_header_that_would_be_embedded_is_none():
         assert (flags, indexed, shown_) == (("-a",), True, {})
 
 
+def test_a_checkout_below_a_name_with_an_at_shows_its_headers():
+    flags, indexed, replaced = view(Hints((("/home/me/a@b", "abc"),)))
+    assert (flags, indexed, list(replaced)) == (("-overlay",), True, ["/home/me/a@b/zz_headers_outside.h"])
+
+
 @pytest.mark.parametrize("word", ["Replace", "replace"])
 def test_an_overlay_of_the_user_is_kept_and_the_index_is_not_used(tmp_path: Path, word: str):
     own = tmp_path / "own.json"
