@@ -685,7 +685,9 @@ def test_what_an_overlay_of_the_user_shows_is_read_though_its_size_and_mtime_sta
     declared = GoBuild(host, package="./cmd/b", directory=repository.path("app"), flags=("-overlay=shown.json",))
     kind = repository.path("app/shown.txt")
     with repository.edited():
-        repository.write("app/shown.txt", 'package main\n\nimport _ "os"\n\nfunc kind() string { return "shown" }\n')
+        repository.write(
+            "app/shown.txt", 'package main\n\nimport _ "ex.org/app/asm"\n\nfunc kind() string { return "shown" }\n'
+        )
         replaced = {str(repository.path("app/cmd/b/kind.go")): str(kind)}
         repository.write("app/shown.json", json.dumps({"Replace": replaced}))
         hour_ago = time.time_ns() - 3600 * 10**9
@@ -695,10 +697,11 @@ def test_what_an_overlay_of_the_user_shows_is_read_though_its_size_and_mtime_sta
         line = [toolchain.go, "build", "-overlay=shown.json", "-o", repository.path("indexed"), "./cmd/b"]
         subprocess.run(line, cwd=declared.directory, env=environment, check=True)
         first = make(repository, toolchain, declared)
-        kind.write_text(kind.read_text(encoding="utf-8").replace('"os"', '"io"'), encoding="utf-8")
+        kind.write_text(kind.read_text(encoding="utf-8").replace("asm", "emb"), encoding="utf-8")
         os.utime(kind, ns=(hour_ago, hour_ago))
         second = make(repository, toolchain, declared)
         assert second != first
+        assert "emb/emb.go" in listing(repository, toolchain).inputs(declared).files
         assert second == clean(repository, toolchain, declared)
 
 
