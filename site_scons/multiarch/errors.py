@@ -23,3 +23,7 @@ class MultiarchError(Exception):
     def __str__(self) -> str:
         first = self.what if self.where is None else f"{self.where}: {self.what}"
         return first if self.hint is None else f"{first}\n  hint: {self.hint}"
+
+
+class BadPattern(ValueError):
+    """A path pattern that is malformed; who read it from a file says where."""

@@ -24,6 +24,7 @@ _BOM = b"\xef\xbb\xbf"
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 _MAX_LINE = 64 * 1024  # of Go's bufio.Scanner
 _SPECIAL = frozenset("*[]?^\\")
+_OPERATORS = frozenset("{|")
 
 State = tuple[bool, ...]
 """Which patterns matched a directory or its parents; `()` is the root of the walk."""
@@ -43,7 +44,7 @@ class Pattern:
         try:
             return self.wildcard.matches(path)
         except BadPattern as error:
-            raise _invalid(self.text, self.where) from error
+            raise _invalid(self.text, self.where, error) from error
 
     def below(self, directory: str) -> bool:
         """Tell whether this exception, with no wildcard but a last `/*` or `/**`, names something in a directory."""
@@ -162,16 +163,23 @@ def _compiled(text: str, where: str) -> Pattern | None:
     try:
         match_glob(cleaned, ".")
     except BadPattern as error:
-        raise _invalid(cleaned, where) from error
+        raise _invalid(cleaned, where, error) from error
     return Pattern(cleaned, exception, where, Wildcard(cleaned))
 
 
-def _invalid(text: str, where: str) -> InvalidIgnoreFile:
-    return InvalidIgnoreFile(
-        f'syntax error in pattern "{_shown(text)}"',
-        where=where,
-        hint="close each [ with ], write a bracket itself as \\[",
-    )
+def _invalid(text: str, where: str, error: BadPattern) -> InvalidIgnoreFile:
+    from multiarch.goregexp import UnicodeClass  # start-up
+
+    shown = _shown(text)
+    if isinstance(error, UnicodeClass):
+        hint = "write the letters themselves, as in [a-z]; a backslash in front of p is no separator of folders"
+        return InvalidIgnoreFile(f'a Unicode class in pattern "{shown}" is not read here', where=where, hint=hint)
+    hint = "close each [ with ], write a bracket itself as \\["
+    if _OPERATORS.intersection(text):
+        hint = (
+            "beside * ? [ ] or \\ a { repeats and a | is 'or', as BuildKit has it; write the characters as \\{ and \\|"
+        )
+    return InvalidIgnoreFile(f'syntax error in pattern "{shown}"', where=where, hint=hint)
 
 
 def _shown(text: str) -> str:

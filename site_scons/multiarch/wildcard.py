@@ -9,52 +9,14 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
+from multiarch.errors import BadPattern
+
+__all__ = ["BadPattern", "Wildcard", "match_glob"]
+
 _LONE = re.compile("[\ud800-\udfff]")
 _ERROR = 0xFFFD
-_END = r"\Z"
-_PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": "\\t\\n\\f\\r "}
-_NOT_PERL = {
-    "D": r"\x00-/:-\U0010ffff",
-    "W": r"\x00-/:-@\[-\^`{-\U0010ffff",
-    "S": "\\x00-\\x08\\x0b\\x0e-\\x1f!-\\U0010ffff",
-}
-_CONTROLS = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_POSIX = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "ascii": r"\x00-\x7f",
-    "blank": r"\t ",
-    "cntrl": r"\x00-\x1f\x7f",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": r"!-/:-@\[-`{-~",
-    "space": r"\t-\r ",
-    "upper": "A-Z",
-    "word": "0-9A-Za-z_",
-    "xdigit": "0-9A-Fa-f",
-}
-_NOT_POSIX = {
-    "alnum": r"\x00-/:-@\[-`{-\U0010ffff",
-    "alpha": r"\x00-@\[-`{-\U0010ffff",
-    "ascii": r"\x80-\U0010ffff",
-    "blank": r"\x00-\x08\n-\x1f!-\U0010ffff",
-    "cntrl": r" -~\x80-\U0010ffff",
-    "digit": r"\x00-/:-\U0010ffff",
-    "graph": r"\x00- \x7f-\U0010ffff",
-    "lower": r"\x00-`{-\U0010ffff",
-    "print": r"\x00-\x1f\x7f-\U0010ffff",
-    "punct": r"\x00- 0-9A-Za-z\x7f-\U0010ffff",
-    "space": r"\x00-\x08\x0e-\x1f!-\U0010ffff",
-    "upper": r"\x00-@\[-\U0010ffff",
-    "word": r"\x00-/:-@\[-\^`{-\U0010ffff",
-    "xdigit": r"\x00-/:-@G-`g-\U0010ffff",
-}
-
-
-class BadPattern(ValueError):
-    """A malformed pattern."""
+_GO = frozenset("[]{|}\\")
+"""What Go's regular expressions read in a way of their own."""
 
 
 def match_glob(pattern: str, name: str) -> bool:
@@ -169,10 +131,6 @@ def _runes(text: str) -> str:
     return _LONE.sub("\ufffd", text)
 
 
-def _range(low: str, high: str) -> str:
-    return re.escape(low) if low == high else f"{re.escape(low)}-{re.escape(high)}"
-
-
 class Wildcard:
     """A pattern of moby/patternmatcher, compiled when it is first used, as there; an error shows only then."""
 
@@ -199,8 +157,15 @@ class Wildcard:
 
     @cached_property
     def _compiled(self) -> tuple[str, re.Pattern[str] | None]:
-        kind, text = _translated(_runes(self.pattern).removeprefix("\ufeff"))
-        return kind, re.compile(_GoExpression(f"^{text}$").python()) if kind == "regexp" else None
+        pattern = _runes(self.pattern).removeprefix("\ufeff")
+        kind, text = _translated(pattern)
+        if kind != "regexp":
+            return kind, None
+        if _GO.isdisjoint(pattern):
+            return kind, re.compile(rf"^{text}\Z")  # equal in both languages
+        from multiarch.goregexp import python_expression  # start-up; most patterns have no use for it
+
+        return kind, re.compile(python_expression(f"^{text}$"))
 
 
 def _translated(pattern: str) -> tuple[str, str]:
@@ -220,7 +185,7 @@ def _translated(pattern: str) -> tuple[str, str]:
             kind = kind if count else "suffix"
         elif rune in "*?[]":
             kind, text = "regexp", text + {"*": "[^/]*", "?": "[^/]"}.get(rune, rune)
-        elif rune in ".+()|{}$":
+        elif rune in ".+()$":  # `|`, `{` and `}` are left to Go, which reads them as operators
             text += "\\" + rune
         elif rune == "\\":
             kind = "regexp" if at < len(pattern) else kind
@@ -230,110 +195,3 @@ def _translated(pattern: str) -> tuple[str, str]:
             text += rune
         count += 1
     return kind, text
-
-
-class _GoExpression:
-    """A reader of the Go regular expressions that `_translated` writes, which gives the same in Python's syntax."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-
-    def take(self, text: str) -> bool:
-        found = self.text.startswith(text, self.at)
-        self.at += len(text) * found
-        return found
-
-    def next(self) -> str:
-        rune = self.text[self.at : self.at + 1]
-        self.at += 1
-        return rune
-
-    def python(self) -> str:
-        found: list[str] = []
-        while self.at < len(self.text):
-            rune = self.next()
-            if rune == "[":
-                found.append(self.bracket())
-            elif rune == "\\":
-                found.append(self.escape())
-            elif rune == "$":
-                found.append(_END)
-            elif rune in "^.*?()":
-                found.append(rune)
-            else:
-                found.append(re.escape(rune))
-        return "".join(found)
-
-    def escape(self) -> str:
-        rune = self.next()
-        if rune == "A":
-            return "^"
-        if rune == "z":
-            return _END
-        if rune in {"b", "B"}:
-            return rf"(?a:\{rune})"
-        if rune == "Q":
-            literal, _, _ = self.text[self.at :].partition(r"\E")
-            self.at += len(literal)
-            self.take(r"\E")
-            return "".join(map(re.escape, literal))
-        if rune in _PERL or rune in _NOT_PERL:
-            return f"[{_PERL.get(rune) or _NOT_PERL[rune]}]"
-        self.at -= 1
-        return re.escape(self.escaped())
-
-    def escaped(self) -> str:
-        """Read what follows a backslash when it stands for one character."""
-        rune = self.next()
-        if rune in _CONTROLS:
-            return _CONTROLS[rune]
-        octal = re.compile("0[0-7]{0,2}|[1-7][0-7]{1,2}").match(self.text, self.at - 1)
-        if octal:
-            self.at = octal.end()
-            return chr(int(octal.group(), 8))
-        hexadecimal = re.compile("x([0-9A-Fa-f]{2})").match(self.text, self.at - 1)
-        if hexadecimal:
-            self.at = hexadecimal.end()
-            return chr(int(hexadecimal[1], 16))
-        if not rune or not rune.isascii() or rune.isalnum():
-            raise BadPattern(self.text)
-        return rune
-
-    def bracket(self) -> str:
-        negated = self.take("^")
-        members: list[str] = []
-        while not (members and self.take("]")):
-            if self.text.startswith("[:", self.at) and ":]" in self.text[self.at + 2 :]:
-                members.append(self.named())
-            elif self.text[self.at : self.at + 2] in {"\\" + rune for rune in (*_PERL, *_NOT_PERL)}:
-                rune = self.text[self.at + 1]
-                members.append(_PERL.get(rune) or _NOT_PERL[rune])
-                self.at += 2
-            else:
-                members.append(self.member())
-        return f"[{'^' * negated}{''.join(members)}]"
-
-    def named(self) -> str:
-        self.at += 2
-        name, _, _ = self.text[self.at :].partition(":]")
-        self.at += len(name) + 2
-        classes = _NOT_POSIX if name.startswith("^") else _POSIX
-        if name.removeprefix("^") not in classes:
-            raise BadPattern(self.text)
-        return classes[name.removeprefix("^")]
-
-    def member(self) -> str:
-        low = self.character()
-        high = low
-        if self.text.startswith("-", self.at) and self.text[self.at + 1 : self.at + 2] not in {"", "]"}:
-            self.at += 1
-            high = self.character()
-        if high < low:
-            raise BadPattern(self.text)
-        return _range(low, high)
-
-    def character(self) -> str:
-        if self.at >= len(self.text):
-            raise BadPattern(self.text)
-        return self.escaped() if self.take("\\") else self.next()

@@ -20,7 +20,8 @@ FLOORS = (
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),
     (
-        "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "layer", "windows", "image",
+        "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "layer", "windows",
+        "image",
     ),
     ("store",),
     ("engine", "baselock"),

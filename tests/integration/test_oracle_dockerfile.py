@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -322,13 +322,13 @@ IGNORES = st.tuples(
 ).map(lambda parts: (parts[0] + parts[2].join(parts[1])).encode("utf-8", "surrogateescape"))
 
 
-def _kept(content: bytes) -> tuple[str, ...]:
-    """Walk PATHS as fsutil does: parents of what is kept appear before it."""
+def _kept(content: bytes, paths: Sequence[str] = PATHS) -> tuple[str, ...]:
+    """Walk paths as fsutil does: parents of what is kept appear before it."""
     ignored = IgnoreFile.parse(content, name=".dockerignore")
     states: dict[str, tuple[bool, ...]] = {"": ()}
     kept: list[str] = []
     skipped: list[str] = []
-    for entry in PATHS:
+    for entry in paths:
         path = entry.removesuffix("/")
         if any(path.startswith(each) for each in skipped):
             continue
@@ -355,6 +355,49 @@ def _answer(ask: Callable[[], object], key: str) -> dict:
 def test_ignore_files_keep_what_buildkits_walk_keeps(oracle: Oracle, content: bytes) -> None:
     theirs = oracle.ask("walk", content=sent(content), paths=[sent(path) for path in PATHS])
     _same(_answer(lambda: _kept(content), "kept"), theirs)
+
+
+# What patternmatcher leaves to Go's regexp in a pattern that is no plain text: `|`, `{` and `}` (issue 13, line 11b).
+OPERATORS = [
+    "src/*.pem|src/*.key", "x{2}*", "[a]{2}", "*|", "a*{2}", "|*", "*|{2}", "{2}*", "a|b", "a{2}", "**/a|b", "**/a*|b{2}", "a{2}**", "?{2}", "?{0}b",
+    "a{1001}?", "a{1000}?", "a{2,1}?", "a{,2}?", "a{02}?", "a{2,}?", "a{0,2}*", "a{99999999999}?", "a{2}{2}?", "a{2}\\Q\\E{2}?", "*\\Q\\E{2}",
+    "a{500}\\Q\\E{3}?", "\\Qab{2}|\\E{2}?", "a{500}\\Q\\E{2}*", "[{]*", "\\{*", "[|]*", "\\|?", "a**/{2}b", "(a|b)*", "a|b**", "\\x{61}*",
+    "[\\x{61}]", "\\x{110000}?", "\\x{}?", "[a-|]*", "[a|{]{1,3}", "{a,b}*", "{*", "}*", "a{*}", "a{?", "a{1,?", "a{1,*}", "^{2}*", "\\b{2}a*",
+    "$|*", ".|?", "[*{2}]", "[**]{2}", "*||", "a||?", "?\\", "*|\\", "a{1}{2}|?", "\\A|b?", "\\z|?",
+    "\\d{2}|?", "[^a|b]", "[[:alpha:]]{2}", "!*|", "é{2}*", "a{0}\\Q\\E{1000}?", "a{0,1}\\Q\\E{1000}?", "*?{1000}|" + "x{1000}" * 3400,
+]  # fmt: skip
+NAMES_OF_OPERATORS = sorted(
+    ["src/", "src/a.pem", "src/b.key", "src/x.pem|src", "a", "aa", "aaa", "ab", "b", "bb", "xx", "xx1", "x{2}", "x{2}b", "[a]{2}", "a|b", "|", "|b",
+     "{2}", "{2}b", "a{2}", "a{2}b", "{a,b}", "ab{2}|", "ab{2}||", "é", "éé", "a*{2}", "d/", "d/a", "d/aa", "d/b", "d/e/", "d/e/b", "(a|b)", "11", "$",
+     "a{,2}b", "a{02}b", "a{2,}b", "z\\", "x\ny"],
+    key=lambda path: path.rstrip("/").encode().split(b"/"),
+)  # fmt: skip
+OPERATOR_BITS = st.lists(
+    st.sampled_from(
+        ["a", "b", "a", "*", "?", "|", "{2}", "{0,1}", "{1,}", "{", "}", "{1001}", "{02}", ",", "2", "[ab]", "[^a]", "[|]", "/", "**/", "\\", "\\Q",
+         "\\E", "\\d", "é", "x{500}", "{3}", "(", ")", "$", "^", ".", "\\b", "\\x{61}"],
+    ),
+    min_size=1,
+    max_size=6,
+).map("".join)  # fmt: skip
+
+
+def _operators(oracle: Oracle, lines: Sequence[str]) -> None:
+    content = "\n".join(lines).encode("utf-8", "surrogateescape")
+    theirs = oracle.ask("walk", content=sent(content), paths=[sent(path) for path in NAMES_OF_OPERATORS])
+    _same(_answer(lambda: _kept(content, NAMES_OF_OPERATORS), "kept"), theirs)
+
+
+@pytest.mark.parametrize("pattern", OPERATORS, ids=lambda pattern: pattern[:40])
+def test_what_go_takes_for_an_operator_is_one_here(oracle: Oracle, pattern: str) -> None:
+    _operators(oracle, [pattern])
+    _operators(oracle, [pattern, "!a|b?", "**/b"])
+
+
+@settings(MANY, max_examples=3000)
+@given(st.lists(st.tuples(st.sampled_from(["", "", "!"]), OPERATOR_BITS).map("".join), min_size=1, max_size=2))
+def test_any_pattern_with_operators_leaves_out_what_buildkit_leaves_out(oracle: Oracle, lines: list[str]) -> None:
+    _operators(oracle, lines)
 
 
 @MANY

@@ -91,3 +91,27 @@ def test_a_pattern_that_only_a_match_finds_malformed_is_an_error_then():
     ignored = ignoring("[z-a]")
     with pytest.raises(InvalidIgnoreFile, match=r"^\.dockerignore:1: syntax error in pattern"):
         ignored.excludes("a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what", "hint"),
+    [
+        (
+            "a*{2}",
+            'syntax error in pattern "a*{2}"',
+            "beside * ? [ ] or \\ a { repeats and a | is 'or', as BuildKit has it",
+        ),
+        ("src\\pLib*", 'a Unicode class in pattern "src\\pLib*" is not read here', "is no separator of folders"),
+        ("a[b", 'syntax error in pattern "a[b"', "close each ["),
+    ],
+)
+def test_a_pattern_that_no_expression_can_be_made_of_says_where_and_why(pattern: str, what: str, hint: str):
+    with pytest.raises(InvalidIgnoreFile) as caught:
+        ignoring("x", pattern).excludes("y")
+    assert caught.value.where == ".dockerignore:2"
+    assert caught.value.what == what
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_loop_of_loops_ends():
+    assert not ignoring("*\\Q\\E{1000}\\Q\\E{0,}b").excludes("a" * 3000)[0]

@@ -45,13 +45,30 @@ def test_a_malformed_glob_is_an_error(pattern: str):
         ("[*]x", "[^]x", True),
         ("\\d", "7", True),
         ("[[:alpha:]]", "a", True),
+        ("src/*.pem|src/*.key", "src/b.key", True),
+        ("src/*.pem|src/*.key", "src/a.pem", True),
+        ("src/*.pem|src/*.key", "src/a.txt", False),
+        ("a|b", "a|b", True),
+        ("a|b", "a", False),
+        ("x{2}*", "xxy", True),
+        ("x{2}*", "x{2}y", False),
+        ("[a]{2}", "aa", True),
+        ("*|", "d/e", True),
+        ("\\{*", "{x", True),
+        ("[|]*", "|x", True),
+        ("{a,b}*", "{a,b}x", True),
+        ("\\x{61}", "a", True),
+        ("a{2}\\Q\\E{2}?", "aaaax", True),
     ],
 )
 def test_wildcards_match_as_patternmatcher_writes_them(pattern: str, path: str, matches: bool):
     assert Wildcard(pattern).matches(path) is matches
 
 
-@pytest.mark.parametrize("pattern", ["a*[", "[z-a]", "\\y", "[[:no:]]"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["a*[", "[z-a]", "\\y", "[[:no:]]", "a*{2}", "*|{2}", "?{1001}", "?{2}{2}", "\\pL*", "[\\p{Greek}]", "\\x{110000}"],
+)
 def test_a_wildcard_that_cannot_be_compiled_is_an_error_when_it_is_used(pattern: str):
     with pytest.raises(BadPattern):
         Wildcard(pattern).matches("a")
