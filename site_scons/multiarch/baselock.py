@@ -1,11 +1,13 @@
 """`images.lock`: which manifest each base had when it was first used, so that a moved tag changes nothing by itself.
 
-One line an entry, `<reference> <platform> <digest>`, sorted, for people to read and to commit. The digest is that of
-the *platform's* manifest: an index is published anew whenever any of its platforms is.
+One line an entry, `<reference> <platform> <digest> [<os.version>]`, sorted, for people to read and to commit. The
+digest is that of the *platform's* manifest: an index is published anew whenever any of its platforms is. The os.version
+stands where a Windows platform without one was looked for in an index: it says which one was taken.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from multiarch.digest import Digest, InvalidDigest
@@ -18,6 +20,8 @@ from multiarch.reference import InvalidReference, Reference
 if TYPE_CHECKING:
     from multiarch.store import Source
 
+_WITH_VERSION = 4
+_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+){0,3}")
 _HEADER = """\
 # The bases of this build: reference, platform, digest of that platform's manifest. Commit this file.
 # A missing line is written when its base is first used; remove a line to take the base's newest image.
@@ -38,11 +42,24 @@ class InvalidLock(MultiarchError, ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Locked:
-    """One base for one platform, and the digest of the manifest that it is."""
+    """One base for one platform, the digest of the manifest that it is, the Windows version that was chosen, or ""."""
 
     name: str
     platform: Platform
     digest: Digest
+    version: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.name, str(self.platform), str(self.digest), self.version)))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a base is for a platform now: its digest; of an index, the Windows version that was taken, and in words."""
+
+    digest: Digest
+    version: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +83,43 @@ class BaseLock:
 
     def find(self, name: Reference, platform: Platform) -> Digest | None:
         """The locked digest of a base for a platform; None when there is no entry."""
-        wanted = str(name)
-        return next((e.digest for e in self.entries if e.name == wanted and e.platform == platform), None)
+        entry = self.entry(name, platform)
+        return None if entry is None else entry.digest
 
-    def with_entry(self, name: Reference, platform: Platform, digest: Digest) -> BaseLock:
+    def entry(self, name: Reference, platform: Platform) -> Locked | None:
+        """The entry of a base for a platform; None when there is none."""
+        wanted = str(name)
+        return next((e for e in self.entries if e.name == wanted and e.platform == platform), None)
+
+    def with_entry(self, name: Reference, platform: Platform, digest: Digest, version: str = "") -> BaseLock:
         """The same lock with this entry added or replaced."""
-        new = Locked(str(name), platform, digest)
+        new = Locked(str(name), platform, digest, version)
         others = [e for e in self.entries if (e.name, e.platform) != (new.name, new.platform)]
         return BaseLock(tuple(sorted([*others, new])))
 
     def __str__(self) -> str:
-        return _HEADER + "".join(f"{entry.name} {entry.platform} {entry.digest}\n" for entry in self.entries)
+        return _HEADER + "".join(f"{entry}\n" for entry in self.entries)
 
 
 def _entry(words: list[str], where: str) -> Locked:
     hint = "a line is `<reference> <platform> <digest>`; remove it, and the next build writes it anew"
+    version = words.pop() if len(words) == _WITH_VERSION and _VERSION.fullmatch(words[-1]) else ""
     if len(words) != len(("reference", "platform", "digest")):
         raise InvalidLock(f"holds {len(words)} words, not 3", where=where, hint=hint)
     try:
-        return Locked(str(Reference.parse(words[0])), Platform.parse(words[1]), Digest.parse(words[2]))
+        return Locked(str(Reference.parse(words[0])), Platform.parse(words[1]), Digest.parse(words[2]), version)
     except (InvalidReference, InvalidPlatform, InvalidDigest) as error:
         raise InvalidLock(error.what, where=where, hint=hint) from None
 
 
-def choose(source: Source, name: Reference, platform: Platform) -> Digest:
-    """The digest of the manifest that a base is for a platform, now; of an index, its entry is taken.
+def choose(source: Source, name: Reference, platform: Platform) -> Chosen:
+    """The manifest that a base is for a platform, now; of an index, its entry is taken, of Windows ones the newest.
 
     That the image really is of this platform is the engine's to check, as it reads the config. Raises BaseNotFound.
     """
-    from multiarch.index import Index
+    from multiarch.index import Index, serves
     from multiarch.store import read
+    from multiarch.store.selecting import select, there
 
     found = source.resolve(str(name.digest) if name.digest is not None else name.tag or "latest")
     if found is None:
@@ -103,10 +127,12 @@ def choose(source: Source, name: Reference, platform: Platform) -> Digest:
             "is not in the registry", where=str(name), hint="check the name in FROM, or push the base first"
         )
     if not is_index(found.media_type):
-        return found.digest
+        return Chosen(found.digest)
     index = Index.from_json(read(source, found), where=str(name), media_type=found.media_type)
-    chosen = index.select(platform)
+    chosen = select(source, index, platform, serves=serves, where=str(name))
     if chosen is None:
-        there = ", ".join(str(entry.platform) for entry in index.manifests if entry.platform is not None)
-        raise BaseNotFound(f"has no image for {platform}", where=str(name), hint=f"it has {there or 'none at all'}")
-    return chosen.digest
+        known = there(source, index, where=str(name)) or "none at all"
+        raise BaseNotFound(f"has no image for {platform}", where=str(name), hint=f"it has {known}")
+    by_choice = platform.os == "windows" and not platform.os_version
+    version = chosen.platform.os_version if by_choice and _VERSION.fullmatch(chosen.platform.os_version) else ""
+    return Chosen(chosen.descriptor.digest, version, chosen.version if version else "")

@@ -36,6 +36,8 @@ class Descriptor:
         if size is None or size < 0:
             raise InvalidDocument("has no 'size' of at least 0", where=document.where)
         platform = document.nested("platform")
+        if platform is not None and not (platform.members.get("os") or platform.members.get("architecture")):
+            platform = None  # an empty one says as much as none
         return cls(
             document.required("mediaType"),
             Digest.parse(document.required("digest")),

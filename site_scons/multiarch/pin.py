@@ -8,16 +8,18 @@ from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
-from multiarch.index import Index, stands_for
+from multiarch.index import Index, as_declared, stands_for
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index
+from multiarch.misspelled import corrected
 from multiarch.plan import Policy
-from multiarch.platform import Platform
+from multiarch.platform import InvalidPlatform, Platform
 from multiarch.publish import publish
 from multiarch.receipt import Receipt
 from multiarch.record import replace
 from multiarch.reference import Reference
 from multiarch.store import Source, Store, read
+from multiarch.store.selecting import select, there
 
 _REPAIR = Policy()
 
@@ -44,9 +46,10 @@ def pin(
     """Find the image of `platform` under `reference`, which may be an index, and say what it is.
 
     The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
-    the platform that its config names. With `into` (bound to `into_reference`) the image is published there first, with
-    the receipt of the last time and the policy as any other tag; what the user must see goes to `say`. `deep` and
-    `again` as `copy` has them, `unfinished` as `publish`; `intend` is told what will be published there. Idempotent.
+    the platform that is declared (`as_declared`). With `into` (bound to `into_reference`) the image is published there
+    first, with the receipt of the last time and the policy as any other tag; what the user must see goes to `say`.
+    `deep` and `again` as `copy` has them, `unfinished` as `publish`; `intend` is told what will be published there.
+    Idempotent.
     Raises PinMissing, or what `publish` and the places raise.
     """
     where = str(reference)
@@ -57,17 +60,17 @@ def pin(
             where=where,
             hint="push it first, or take it out of EXTERNAL; nothing was published",
         )
-    chosen = _choose(source, held, platform, where)
+    chosen = _choose(source, held, platform, where, say)
     manifest = Manifest.from_json(read(source, chosen), where=where, media_type=chosen.media_type)
     config = ImageConfig.from_json(read(source, manifest.config), where=where)
     if not stands_for(config.platform, platform):
         raise PinMissing(
             f"is {config.platform}, not {platform}",
             where=where,
-            hint=f"write EXTERNAL={config.platform}=…, or push the right image; nothing was published",
+            hint=_instead(config.platform, platform),
         )
-    # The config's platform is the truth: an index entry is what somebody wrote beside it.
-    found = replace(chosen.bare(), platform=config.platform)
+    # The config was asked, not the entry of an index, which is what somebody wrote beside it.
+    found = replace(chosen.bare(), platform=as_declared(config.platform, platform))
     if into is not None and into_reference is not None:
         mountable = (
             {b.digest: reference for b in manifest.blobs()} if into_reference.registry == reference.registry else {}
@@ -90,12 +93,28 @@ def pin(
     return Receipt(reference.with_digest(held.digest), found)
 
 
-def _choose(source: Source, held: Descriptor, platform: Platform, where: str) -> Descriptor:
+def _choose(
+    source: Source, held: Descriptor, platform: Platform, where: str, say: Callable[[str], object]
+) -> Descriptor:
     if not is_index(held.media_type):
         return held
     index = Index.from_json(read(source, held), where=where, media_type=held.media_type)
-    chosen = index.select(platform)
+    chosen = select(source, index, platform, serves=stands_for, where=where)
     if chosen is None:
-        there = ", ".join(str(entry.platform) for entry in index.manifests if entry.platform is not None)
-        raise PinMissing(f"is an index without {platform}", where=where, hint=f"it holds {there or 'no platform'}")
-    return chosen
+        known = there(source, index, where=where) or "no platform"
+        raise PinMissing(f"is an index without {platform}", where=where, hint=f"it holds {known}")
+    if chosen.version:
+        say(f"{where}: {platform} is {chosen.version}")
+    return chosen.descriptor
+
+
+def _instead(found: Platform, wanted: Platform) -> str:
+    """What to write for an image of another platform than the declared: only what can be declared, and pulled."""
+    meant = corrected(found, like=wanted)
+    try:
+        meant.check_known()
+    except InvalidPlatform:
+        return f"push an image of {wanted}: its config names a platform that no runtime asks for; nothing was published"
+    item = f"EXTERNAL={meant}=…"
+    item = f"'{item}'" if "(" in item else item  # which a shell would take apart
+    return f"write {item}, or push the right image; nothing was published"

@@ -57,8 +57,7 @@ _VARIANTS = {
     "arm": ("v5", "v6", "v7", "v8"),
     "arm64": ("", *(f"v8.{n}" for n in range(1, 10)), "v9", *(f"v9.{n}" for n in range(1, 8))),
 }
-# Words that people and `uname -m` use and containerd does not know.
-_MEANT = {
+MEANT = {
     "x64": "amd64",
     **dict.fromkeys(("x86", "i486", "i586", "i686", "ia32"), "386"),
     **dict.fromkeys(("armv8", "armv8l", "arm64v8"), "arm64"),
@@ -69,6 +68,7 @@ _MEANT = {
     **dict.fromkeys(("win", "win32", "win64"), "windows"),
     **dict.fromkeys(("mac", "osx"), "darwin"),
 }
+"""Words that people and `uname -m` use and containerd does not know, and what they mean."""
 
 
 class InvalidPlatform(MultiarchError, ValueError):
@@ -127,7 +127,7 @@ class Platform:
         Raises InvalidPlatform when these are not two words, e.g. on a system that does not say what it is.
         """
         word = machine.lower()
-        return cls.parse(f"{system}/{_MEANT.get(word, word)}")
+        return cls.parse(f"{system}/{MEANT.get(word, word)}")
 
     @classmethod
     def from_tag(cls, tag: str) -> Platform | None:
@@ -300,7 +300,7 @@ def nearest(text: str) -> str | None:
     from difflib import SequenceMatcher  # only errors need it
 
     bare = re.sub(r"\(.*?\)|:.*", "", text[:100].strip().lower())
-    words = [_MEANT.get(word) or _normal_architecture(word, "")[0] for word in bare.split("/")]
+    words = [MEANT.get(word) or _normal_architecture(word, "")[0] for word in bare.split("/")]
     if len(words) == 1:
         spelled = {architecture: f"linux/{architecture}" for system, architecture in KNOWN if system == "linux"}
         spelled |= {system: f"{system}/{architecture}" for system, architecture in sorted(KNOWN, reverse=True)}

@@ -15,7 +15,7 @@ from multiarch.descriptor import Descriptor
 from multiarch.digest import BLOCK, Digest, DigestMismatch
 from multiarch.errors import MultiarchError
 from multiarch.image import Image
-from multiarch.index import Index
+from multiarch.index import Index, stands_for
 from multiarch.manifest import Manifest
 from multiarch.mediatype import MANIFESTS, is_foreign, is_index
 from multiarch.platform import Platform
@@ -224,10 +224,16 @@ def _members(number: int, expected: Expected, everything: Iterable[_Seen]) -> It
         told = [] if expected.members is None else list(_differences(index, expected.members))
         for digest, entry in entries.items():
             real = platforms.get((expected.reference.bare, digest))
-            if entry.platform is not None and real is not None and entry.platform.normalized() != real.normalized():
+            if entry.platform is not None and real is not None and _contradict(entry.platform, real):
                 told.append((digest, f"the index says that {digest} is {entry.platform}, but its config says {real}"))
         for digest, what in told:
             yield Finding(number, expected.reference, Problem.CONTRADICTION, what, entries.get(digest))
+
+
+def _contradict(said: Platform, real: Platform) -> bool:
+    """Whether an entry says another platform than the image's config, as that is meant; what one leaves out is none."""
+    versions = {said.os_version, real.os_version} - {""}
+    return not stands_for(real, said) or len(versions) > 1
 
 
 def _differences(index: Index, members: tuple[Receipt, ...]) -> Iterator[tuple[Digest, str]]:

@@ -16,7 +16,7 @@ from oci_run import PRIVATE, Run
 from oci_steps import write
 
 if TYPE_CHECKING:
-    from multiarch.baselock import BaseLock
+    from multiarch.baselock import BaseLock, Chosen, Locked
     from multiarch.digest import Digest
 
 FILE = "images.lock"
@@ -45,9 +45,10 @@ def locked(run: Run, wanted: Any) -> Digest:
 
     name = _named(wanted.name)
     with run.guard:
-        found = lock_of(run).find(name, wanted.platform) or run.resolved.get((name, wanted.platform))
-        if found is not None:
-            return found
+        found = lock_of(run).find(name, wanted.platform)
+        fresh = run.resolved.get((name, wanted.platform))
+        if found is not None or fresh is not None:
+            return found or fresh.digest
         if run.locked:
             raise BaseNotLocked(
                 f"{name} for {wanted.platform} is not there",
@@ -56,10 +57,10 @@ def locked(run: Run, wanted: Any) -> Digest:
             )
 
     def resolve() -> Digest:
-        digest = choose(run.places.source(name), name, wanted.platform)
+        chosen = choose(run.places.source(name), name, wanted.platform)
         with run.guard:
-            run.resolved[name, wanted.platform] = digest
-        return digest
+            run.resolved[name, wanted.platform] = chosen
+        return chosen.digest
 
     known: Digest = run.once(("base", name, wanted.platform), resolve)
     return known
@@ -123,15 +124,17 @@ def keep(run: Run, bases: Iterable[Any]) -> None:
     with run.guard:
         for base in bases:
             name = _named(base.name)
-            if run.resolved.pop((name, base.platform), None) is not None:
-                run.bases = lock_of(run).with_entry(name, base.platform, base.digest)
+            chosen = run.resolved.pop((name, base.platform), None)
+            if chosen is not None:
+                run.bases = lock_of(run).with_entry(name, base.platform, base.digest, chosen.version)
                 write(run.root / FILE, str(run.bases).encode())
                 line = f"  {FILE}: {name} for {base.platform} is {base.digest}"
+                line += f" ({chosen.said})" if chosen.said else ""
                 print(line, flush=True)  # noqa: T201  # a line the user must see
 
 
-def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Digest | None, Digest]]:
-    """Every base of the plans as it is now: name, platform, the locked digest, the digest its registry has."""
+def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Locked | None, Chosen]]:
+    """Every base of the plans as it is now: name, platform, its line in images.lock, what its registry has."""
     from multiarch.baselock import choose
     from oci_engines import reader
 
@@ -144,7 +147,7 @@ def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Dige
                 yield (
                     name,
                     wanted.platform,
-                    lock_of(run).find(name, wanted.platform),
+                    lock_of(run).entry(name, wanted.platform),
                     choose(run.places.source(name), name, wanted.platform),
                 )
 
@@ -154,19 +157,24 @@ def update(run: Run, plans: Iterable[Any]) -> Iterator[str]:
     lock = lock_of(run)
     lines = []
     for name, platform, old, new in moved(run, plans):
-        lock = lock.with_entry(name, platform, new)
+        lock = lock.with_entry(name, platform, new.digest, new.version)
         lines.append(f"{name} for {platform}: {_change(old, new)}")
     if lock != lock_of(run):
         write(run.root / FILE, str(lock).encode())
     yield from lines or ["no Dockerfile names a base"]
 
 
-def _change(old: Digest | None, new: Digest) -> str:
-    return "unchanged" if old == new else f"{old or 'not locked'} → {new}"
+def _change(old: Locked | None, new: Chosen) -> str:
+    """The two digests, and what Windows they are where that was chosen."""
+    if old is not None and old.digest == new.digest:
+        return "unchanged"
+    before = "not locked" if old is None else f"{old.digest}{f' (Windows {old.version})' if old.version else ''}"
+    said = new.said or (f"Windows {new.version}" if new.version else "")
+    return f"{before} → {new.digest}{f' ({said})' if said else ''}"
 
 
 def check(run: Run, plans: Iterable[Any]) -> Iterator[str]:
     """A line for each base that is not as images.lock has it."""
     for name, platform, old, new in moved(run, plans):
-        if old != new:
-            yield f"{name} for {platform} is stale: {old or 'not locked'} → {new}"
+        if old is None or old.digest != new.digest:
+            yield f"{name} for {platform} is stale: {_change(old, new)}"

@@ -72,7 +72,8 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
 
     An image of another repository is copied to this build's tag for the platform before it joins the index.
     """
-    wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    wanted = (platform if isinstance(platform, Platform) else Platform.parse(platform)).normalized()
+    wanted.check_known()
     text = env.subst(reference)
     where, folder = place(text)
     copy = env.subst(f"$REPOSITORY:$VERSION-{wanted.tag_suffix}")

@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.digest import Digest
 from multiarch.engine.glance import Glances
 from multiarch.once import Once
 from multiarch.plan import Policy
@@ -29,7 +28,7 @@ from oci_report import Report
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from multiarch.baselock import BaseLock
+    from multiarch.baselock import BaseLock, Chosen
     from multiarch.errors import MultiarchError
     from multiarch.golang import GoBuild, Lister, Toolchain
     from multiarch.platform import Platform
@@ -66,7 +65,7 @@ class Run:
         self.hidden = HIDDEN
         self.bases: BaseLock | None = None
         self.unknown_bases: dict[tuple[str, Platform], MultiarchError] = {}
-        self.resolved: dict[tuple[Reference, Platform], Digest] = {}  # bases that are not in images.lock yet
+        self.resolved: dict[tuple[Reference, Platform], Chosen] = {}  # bases that are not in images.lock yet
         self.programs: list[GoBuild] = []
         self.loading = threading.Lock()  # one archive at a time: an engine unpacks them one after the other anyway
         self.guard = threading.RLock()  # never held while something is asked for: the other steps go on

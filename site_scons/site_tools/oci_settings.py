@@ -15,7 +15,7 @@ import SCons.Script
 from multiarch.engine import AUTO, NAMES
 from multiarch.errors import MultiarchError
 from multiarch.plan import Policy
-from multiarch.platform import Platform, declared
+from multiarch.platform import InvalidPlatform, Platform, declared
 from multiarch.reference import Destination
 from multiarch.version import Version, expand
 from oci_records import Signatures
@@ -84,7 +84,7 @@ def external(text: str, destination: Destination, image: str) -> tuple[tuple[Pla
         named, equals, name = item.rpartition("=")
         bare = name.partition("@")[0]
         tag = bare.rpartition(":")[2] if ":" in bare.rpartition("/")[2] else bare.rpartition("/")[2]
-        known = Platform.parse(named) if equals else Platform.from_tag(tag)
+        known = outside_platform(named) if equals else Platform.from_tag(tag)
         if known is None:
             raise UnknownWord(
                 f"{item!r} names no platform", where="EXTERNAL", hint=f"write it before: linux/riscv64={item}"
@@ -92,6 +92,16 @@ def external(text: str, destination: Destination, image: str) -> tuple[tuple[Pla
         full = name if "/" in bare or ":" in bare else f"{destination}/{image}:{name}"
         found.append((known, full))
     return tuple(found)
+
+
+def outside_platform(text: str) -> Platform:
+    """A platform of EXTERNAL: one that some machine asks for, else nobody could pull its entry."""
+    try:
+        found = Platform.parse(text)
+        found.check_known(text)
+    except InvalidPlatform as error:
+        raise InvalidPlatform(error.what, where="EXTERNAL", hint=error.hint) from None
+    return found
 
 
 def host() -> Platform:

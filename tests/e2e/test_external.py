@@ -11,8 +11,10 @@ from collections.abc import Callable
 import pytest
 
 from machines import bases
+from machines.engine import Tool
 from machines.registry import Registry
 from machines.small import Tree
+from multiarch.platform import Platform
 
 WINDOWS = "windows(10.0.20348.2849)/amd64"
 INDEX = "Index _output/manifest/demo-v1.0.json"
@@ -188,6 +190,109 @@ def test_into_a_folder_of_layouts(tree: Tree, registry: Registry) -> None:
     ran = tree.scons("push-manifest", f"EXTERNAL=v1.0-riscv64@{theirs}")
     assert ran.steps[0] == f"Pin _output/registry/demo:v1.0-riscv64@{theirs}"
     assert tree.scons("push-manifest", f"EXTERNAL=v1.0-riscv64@{theirs}").up_to_date
+
+
+SPELLED = {
+    "arm64, variant armv8": (("linux", "arm64", "armv8"), "linux/arm64", "linux/arm64"),
+    "arm64, variant unknown": (("linux", "arm64", "unknown"), "linux/arm64", "linux/arm64"),
+    "arm64, variant 8": (("linux", "arm64", "8"), "linux/arm64/v8", "linux/arm64"),
+    "arm64v8": (("linux", "arm64v8", ""), "linux/arm64", "linux/arm64"),
+    "aarch64": (("linux", "aarch64", ""), "linux/arm64", "linux/arm64"),
+    "arm, no variant, v7": (("linux", "arm", ""), "linux/arm/v7", "linux/arm/v7"),
+    "arm, no variant, v6": (("linux", "arm", ""), "linux/arm/v6", "linux/arm/v6"),
+    "arm, variant unknown": (("linux", "arm", "unknown"), "linux/arm/v7", "linux/arm/v7"),
+    "arm, variant armv7l": (("linux", "arm", "armv7l"), "linux/arm/v7", "linux/arm/v7"),
+    "arm32v6": (("linux", "arm32v6", ""), "linux/arm/v6", "linux/arm/v6"),
+    "capitals": (("Linux", "RISCV64", ""), "linux/riscv64", "linux/riscv64"),
+    "a Windows that says no version": (
+        ("windows", "amd64", ""),
+        "windows(10.0.20348)/amd64",
+        "windows/amd64:10.0.20348",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPELLED.values(), ids=SPELLED)
+def test_the_entry_says_the_declared_platform_however_the_config_spells_it(
+    case: tuple[tuple[str, str, str], str, str], fresh: Tree, registry: Registry, skopeo: Tool
+) -> None:
+    said, declared, entry = case
+    theirs = bases.push_image(f"{registry.host}/demo:theirs", "linux/amd64", {"demo": b"x"}, said=Platform(*said))
+    arguments = ("PLATFORMS=linux/s390x", f"EXTERNAL={declared}=theirs", "push-manifest", f"REGISTRY={registry.host}")
+    fresh.edit("Dockerfile", "FROM scratch\nCOPY share /share\n")
+    fresh.scons(*arguments)
+    assert entries(registry)[entry] == str(theirs)
+    assert fresh.scons(*arguments).up_to_date
+    assert "everything is there" in fresh.scons("verify", *arguments).text
+    if "linux" in entry:
+        system, architecture, *variant = entry.split("/")
+        chosen = [f"--override-os={system}", f"--override-arch={architecture}"]
+        chosen += [f"--override-variant={each}" for each in variant]
+        name = f"docker://{registry.host}/demo:v1.0"
+        assert skopeo.run("manifest-digest", *_saved(skopeo, chosen, name, fresh)).strip() == str(theirs)
+
+
+def _saved(skopeo: Tool, chosen: list[str], name: str, tree: Tree) -> list[str]:
+    folder = tree.path.parent / "pulled"
+    skopeo.run(*chosen, "copy", "--src-tls-verify=false", name, f"dir:{folder}")
+    return [str(folder / "manifest.json")]
+
+
+@pytest.mark.parametrize(
+    ("said", "external", "words"),
+    [
+        (
+            ("linux", "sparc64", ""),
+            "linux/arm64=theirs",
+            "push an image of linux/arm64: its config names a platform that",
+        ),
+        (("linux", "arm64", "v9"), "linux/riscv64=theirs", "write EXTERNAL=linux/arm64/v9=…, or push the right image"),
+        (("linux", "arm64", "armv8"), "linux/riscv64=theirs", "write EXTERNAL=linux/arm64=…, or push the right image"),
+        (("linux", "arm64", ""), "linux/arm64/armv8=theirs", "EXTERNAL: platform 'linux/arm64/armv8' is not known"),
+        (("linux", "arm64", ""), "linux/arm64v8=theirs", "hint: did you mean linux/arm64"),
+    ],
+)
+def test_no_hint_names_what_nobody_could_pull(
+    said: tuple[str, str, str], external: str, words: str, fresh: Tree, registry: Registry
+) -> None:
+    bases.push_image(f"{registry.host}/demo:theirs", "linux/amd64", {"demo": b"x"}, said=Platform(*said))
+    fresh.edit("Dockerfile", "FROM scratch\nCOPY share /share\n")
+    ran = build(fresh, registry, external, "PLATFORMS=linux/s390x", check=False)
+    assert ran.status == 2
+    assert words in ran.text
+    assert registry.digest("demo", "v1.0") is None
+
+
+def test_an_index_whose_entries_name_no_platform_is_read_by_its_configs(fresh: Tree, registry: Registry) -> None:
+    wanted = ("linux/riscv64", "linux/arm/v6", "windows(10.0.20348)/amd64")
+    members = {
+        each: bases.push_image(f"{registry.host}/demo:{number}", each, {"a": each.encode()})
+        for number, each in enumerate((*wanted, "linux/s390x"))
+    }
+    bases.push_index(f"{registry.host}/demo:all", members, named=False)
+    fresh.edit("Dockerfile", "FROM scratch\nCOPY share /share\n")
+    external = ",".join(f"{each}=all" for each in wanted)
+    build(fresh, registry, external, "PLATFORMS=linux/amd64")
+    found = entries(registry)
+    assert [found[each] for each in ("linux/riscv64", "linux/arm/v6", "windows/amd64:10.0.20348")] == [
+        str(members[each]) for each in wanted
+    ]
+    ran = build(fresh, registry, "linux/ppc64le=all", "PLATFORMS=linux/amd64", check=False)
+    assert "hint: it holds linux/riscv64, linux/arm/v6, windows(10.0.20348)/amd64, linux/s390x" in ran.text
+
+
+def test_of_several_windows_the_newest_is_taken_and_said(fresh: Tree, registry: Registry) -> None:
+    versions = ("10.0.17763.9", "10.0.20348.3", "10.0.9200.1")
+    members = {
+        f"windows({each})/amd64": bases.push_image(f"{registry.host}/demo:{each}", f"windows({each})/amd64", {})
+        for each in versions
+    }
+    bases.push_index(f"{registry.host}/demo:all", members)
+    fresh.edit("Dockerfile", "FROM scratch\nCOPY share /share\n")
+    ran = build(fresh, registry, "windows/amd64=all", "PLATFORMS=linux/amd64")
+    said = "windows/amd64 is Windows 10.0.20348.3, the newest there (beside 10.0.17763.9, 10.0.9200.1)"
+    assert f"demo:all: {said}" in ran.text
+    assert "windows/amd64:10.0.20348.3" in entries(registry)
 
 
 ERRORS = {

@@ -136,3 +136,77 @@ def test_without_a_version_the_base_has_its_own(fresh: Tree, registry: Registry)
     entries = registry.json("demo", "v1.0")["manifests"]
     assert [entry["platform"]["os.version"] for entry in entries] == [NEW]
     assert registry.tags("demo") == ["v1.0", "v1.0-windows-amd64"]
+
+
+def versions_of(registry: Registry) -> list[str | None]:
+    return [entry["platform"].get("os.version") for entry in registry.json("demo", "v1.0")["manifests"]]
+
+
+def silent_base(registry: Registry) -> str:
+    """Push a Windows base that says no os.version; return its name."""
+    name = f"{registry.host}/silent:1"
+    bases.push_image(name, "windows/amd64", {"Windows/System32/version.txt": b"?"})
+    return name
+
+
+def test_a_declared_version_is_in_the_entry_over_a_base_that_says_none(fresh: Tree, registry: Registry) -> None:
+    fresh.edit("Dockerfile.win", DOCKERFILE.format(base=silent_base(registry)))
+    settings = ("push-manifest", f"REGISTRY={registry.host}")
+    fresh.scons(*settings, "PLATFORMS=windows/amd64:10.0.20348")
+    assert versions_of(registry) == ["10.0.20348"]
+    told = config(registry, registry.json("demo", "v1.0")["manifests"][0]["digest"])
+    assert told["os.version"] == "10.0.20348"
+    both = (*settings, "PLATFORMS=windows/amd64:10.0.26100.5,windows/amd64,windows(10.0.20348)/amd64")
+    fresh.scons(*both)
+    assert versions_of(registry) == ["10.0.26100.5", None, "10.0.20348"]
+    assert fresh.scons(*both).up_to_date
+    assert "everything is there" in fresh.scons("verify", *both).text
+
+
+def pushed(registry: Registry, *versions: str, named: bool = True) -> str:
+    """Push bases of these versions as one index; return its name."""
+    members = {
+        f"windows({version})/amd64": bases.push_image(
+            f"{registry.host}/nano:{version}", f"windows({version})/amd64", {"v": version.encode()}
+        )
+        for version in versions
+    }
+    bases.push_index(f"{registry.host}/nano:all", members, named=named)
+    return f"{registry.host}/nano:all"
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["entries with a platform", "entries without"])
+def test_without_a_version_the_newest_of_an_index_is_taken_said_and_held(
+    named: bool, fresh: Tree, registry: Registry
+) -> None:
+    name = pushed(registry, "10.0.17763.9000", "10.0.20348.700", "10.0.20348.69", named=named)
+    fresh.edit("Dockerfile.win", DOCKERFILE.format(base=name))
+    settings = (f"REGISTRY={registry.host}", "PLATFORMS=windows/amd64")
+    ran = fresh.scons("push-manifest", *settings)
+    first = registry.digest("nano", "10.0.20348.700")
+    words = "Windows 10.0.20348.700, the newest there (beside 10.0.20348.69, 10.0.17763.9000)"
+    assert f"images.lock: {name} for windows/amd64 is {first} ({words})" in ran.text
+    assert f"{name} windows/amd64 {first} 10.0.20348.700\n" in fresh.read("images.lock")
+    assert versions_of(registry) == ["10.0.20348.700"]
+    pushed(registry, "10.0.20348.700", "10.0.26100.1", named=named)
+    assert fresh.scons("push-manifest", *settings).up_to_date
+    newer = registry.digest("nano", "10.0.26100.1")
+    change = (
+        f"{first} (Windows 10.0.20348.700) → {newer} (Windows 10.0.26100.1, the newest there (beside 10.0.20348.700))"
+    )
+    ran = fresh.scons("check-bases", *settings, check=False)
+    assert (ran.status, f"{name} for windows/amd64 is stale: {change}" in ran.text) == (1, True)
+    assert f"{name} for windows/amd64: {change}" in fresh.scons("update-bases", *settings).text
+    assert f"{name} windows/amd64 {newer} 10.0.26100.1\n" in fresh.read("images.lock")
+    fresh.scons("push-manifest", *settings)
+    assert versions_of(registry) == ["10.0.26100.1"]
+
+
+def test_a_lock_line_of_before_keeps_what_it_holds(fresh: Tree, registry: Registry) -> None:
+    name = pushed(registry, "10.0.17763.9000", "10.0.20348.700")
+    fresh.edit("Dockerfile.win", DOCKERFILE.format(base=name))
+    line = f"{name} windows/amd64 {registry.digest('nano', '10.0.17763.9000')}\n"
+    fresh.edit("images.lock", line)
+    fresh.scons("push-manifest", f"REGISTRY={registry.host}", "PLATFORMS=windows/amd64")
+    assert versions_of(registry) == ["10.0.17763.9000"]
+    assert fresh.read("images.lock") == line

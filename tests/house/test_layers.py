@@ -15,8 +15,8 @@ TOOLS = ROOT / "site_scons" / "site_tools"
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
 FLOORS = (
     (
-        "rooms", "record", "errors", "digest", "document", "mediatype", "platform", "reference", "version", "statcache",
-        "treelock", "once",
+        "rooms", "record", "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
+        "statcache", "treelock", "once",
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),
     (

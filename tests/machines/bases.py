@@ -45,10 +45,13 @@ def push_image(
     on_build: tuple[str, ...] = (),
     mode: int = 0o644,
     folders: bool = False,
+    said: Platform | None = None,
+    config: ImageConfig | None = None,
 ) -> Digest:
     """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest.
 
-    With `folders` the layer says of those above its files, too, as those of most images do.
+    With `folders` the layer says of those above its files, too, as those of most images do. The config says the
+    platform `said`, to the letter, where that is given; it is `config` but for what its layer makes of it.
     """
     reference, wanted = Reference.parse(name), Platform.parse(platform)
     store = store_of(reference)
@@ -63,8 +66,8 @@ def push_image(
     sink = io.BytesIO()
     written = layer.write(entries, sink)
     # Buildah takes no base without a history.
-    config = ImageConfig(wanted, diff_ids=(written.diff_id,), history=(History(created_by="test"),), env=env)
-    config = replace(config, on_build=on_build)
+    config = replace(config or ImageConfig(wanted, env=env, on_build=on_build), platform=said or wanted)
+    config = replace(config, diff_ids=(written.diff_id,), history=(History(created_by="test"),))
     manifest = Manifest(config.descriptor(), (written.descriptor,))
     _put(store, written.descriptor, sink.getvalue())
     _put(store, manifest.config, config.to_json())
@@ -96,15 +99,18 @@ def push_from_windows(name: str, platform: str, content: bytes) -> Digest:
     return manifest.descriptor().digest
 
 
-def push_index(name: str, members: dict[str, Digest]) -> Digest:
-    """Push an index under `name` of manifests that its repository holds, each by platform; return its digest."""
+def push_index(name: str, members: dict[str, Digest], *, named: bool = True) -> Digest:
+    """Push an index under `name` of manifests that its repository holds, each by platform; return its digest.
+
+    Without `named` the entries say no platform, which the specification allows.
+    """
     reference = Reference.parse(name)
     store = store_of(reference)
     found = []
     for platform, digest in members.items():
         held = store.resolve(str(digest))
         assert held is not None, f"{name}: {digest} is not there"
-        found.append(Descriptor(held.media_type, held.digest, held.size, Platform.parse(platform)))
+        found.append(Descriptor(held.media_type, held.digest, held.size, Platform.parse(platform) if named else None))
     content = Index(tuple(found)).to_json()
     descriptor = Descriptor.of(INDEX, content)
     _put(store, descriptor, content)

@@ -86,6 +86,39 @@ def test_two_windows_versions_are_told_apart():
     assert "is there 2 times" in refused([WIN, old], "windows/amd64")
 
 
+def test_the_windows_that_no_declared_version_takes_is_that_without_one():
+    old = member("windows(10.0.17763.6659)/amd64")
+    index = assembled([WIN, old], "windows/amd64,windows(10.0.17763)/amd64")
+    assert index.manifests == (WIN, old)
+
+
+def test_two_images_of_one_platform_however_declared_are_an_error():
+    silent, other = member("windows/amd64", "a"), member("windows/amd64", "b")
+    assert assembled([WIN, silent], "windows(10.0.20348)/amd64,windows/amd64").manifests == (WIN, silent)
+    text = "windows(10.0.20348.2849)/amd64 is there 2 times"
+    assert text in refused(
+        [WIN, replace(silent, platform=WIN.platform)], "windows(10.0.20348.2849)/amd64,windows/amd64"
+    )
+    assert "is there 2 times" in refused([other, silent], "windows/amd64")
+
+
+@pytest.mark.parametrize(
+    ("found", "declared_as", "said"),
+    [
+        (Platform("linux", "arm"), "linux/arm/v7", Platform("linux", "arm", "v7")),
+        (Platform("linux", "arm"), "linux/arm/v6", Platform("linux", "arm", "v6")),
+        (Platform("linux", "arm64", "unknown"), "linux/arm64", Platform("linux", "arm64")),
+        (Platform("linux", "ARM64v8"), "linux/arm64", Platform("linux", "arm64")),
+        (Platform("windows", "amd64"), "windows(10.0.1)/amd64", Platform("windows", "amd64", "", "10.0.1")),
+        (Platform("windows", "x86_64", "", "10.0.1.7"), "windows/amd64", Platform("windows", "amd64", "", "10.0.1.7")),
+    ],
+)
+def test_an_entry_says_the_declared_platform(found: Platform, declared_as: str, said: Platform):
+    members = [replace(AMD, platform=found)]
+    index = Index.assemble(members, platforms=[Platform.parse(declared_as)], where="demo")
+    assert [entry.platform for entry in index.manifests] == [said]
+
+
 def test_a_member_without_platform_is_an_error():
     unknown = replace(AMD, platform=None)
     assert refused([unknown], "linux/amd64") == f"demo: {AMD.digest} names no platform"

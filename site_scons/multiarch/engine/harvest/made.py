@@ -11,13 +11,14 @@ from typing import BinaryIO, cast
 
 from multiarch.descriptor import Descriptor
 from multiarch.errors import MultiarchError
-from multiarch.index import Index
+from multiarch.index import Index, serves
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index, is_manifest
 from multiarch.platform import Platform
 from multiarch.record import dataclass
 from multiarch.store import read
 from multiarch.store.archive import Archive
+from multiarch.store.selecting import select
 
 
 class InvalidOutput(MultiarchError):
@@ -45,8 +46,8 @@ def _manifest(archive: Archive, platform: Platform) -> Descriptor:
     for root in archive.roots:
         if is_index(root.media_type):
             index = Index.from_json(read(archive, root), where=str(archive.path), media_type=root.media_type)
-            entry = index.select(platform)
-            found += [] if entry is None else [entry]
+            entry = select(archive, index, platform, serves=serves, where=str(archive.path))
+            found += [] if entry is None else [entry.descriptor]
     if len(found) != 1:
         raise InvalidOutput(f"holds {len(found)} images for {platform}, not one", where=str(archive.path))
     return found[0]

@@ -17,6 +17,7 @@ from multiarch.errors import MultiarchError
 from multiarch.executable import WrongMachine
 from multiarch.layer import Written
 from multiarch.manifest import Manifest
+from multiarch.misspelled import corrected
 from multiarch.record import replace
 from multiarch.store.archive import Archive, ArchiveWriter
 
@@ -45,7 +46,8 @@ def harvest(
     where = f"{settled.recipe.name} ({engine})"
     config = ImageConfig.from_json(made.config, where=where)
     platform = settled.platform()
-    if (config.platform.os, config.platform.architecture) != (platform.os, platform.architecture):
+    made_for = corrected(config.platform)
+    if (made_for.os, made_for.architecture) != (platform.os, platform.architecture):
         what = f"the engine made an image for {config.platform}, but {plan.platform} was asked for"
         raise WrongMachine(what, where=where, hint="use ENGINE=buildx or podman, which build for other platforms")
     if len(config.diff_ids) != len(made.layers):

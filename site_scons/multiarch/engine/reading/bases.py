@@ -10,13 +10,14 @@ from multiarch.dockerfile import InvalidDockerfile
 from multiarch.engine import Base, BuildPlan
 from multiarch.engine.reading.recipe import BaseWanted, Recipe
 from multiarch.executable import WrongMachine
-from multiarch.index import Index
+from multiarch.index import Index, serves
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index, to_oci
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
 from multiarch.reference import Reference
 from multiarch.store import BlobMissing, Source, read
+from multiarch.store.selecting import select
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ def load(base: Base, open_source: OpenSource, *, where: str) -> BaseImage:
         )
     if is_index(descriptor.media_type):
         index = Index.from_json(read(source, descriptor), where=str(reference), media_type=descriptor.media_type)
-        entry = index.select(base.platform)
+        entry = select(source, index, base.platform, serves=serves, where=str(reference))
         if entry is None:
             raise WrongMachine(f"base {base.name} has no image for {base.platform}", where=where)
-        descriptor = entry
+        descriptor = entry.descriptor
     manifest = Manifest.from_json(read(source, descriptor), where=str(reference), media_type=descriptor.media_type)
     config = ImageConfig.from_json(read(source, manifest.config), where=f"{reference}: config")
     layers = tuple(replace(layer.bare(), media_type=to_oci(layer.media_type)) for layer in manifest.layers)
@@ -70,7 +71,7 @@ def resolved(wanted: BaseWanted, plan: BuildPlan, recipe: Recipe) -> Base:
 
 def check_platform(name: str, found: Platform, wanted: Platform, *, where: str) -> None:
     """Raise WrongMachine when a base's config says another platform than the one that is built for."""
-    if found.matches(wanted):
+    if serves(found, wanted):
         return
     if found.os == wanted.os == "windows" and found.architecture == wanted.architecture:
         what = f"base {name} is Windows {found.os_version}, but the image is for {wanted.os_version}"

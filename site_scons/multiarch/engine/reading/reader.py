@@ -34,7 +34,7 @@ class Settled:
         return self.images[first.base, first.platform] if first.on_image else None
 
     def platform(self) -> Platform:
-        """The plan's platform; on Windows with the version that the base's config has.
+        """The plan's platform; on Windows with the version that the base's config has, if it has one.
 
         Raises WrongMachine when the base is of another platform.
         """
@@ -44,7 +44,8 @@ class Settled:
         found = base.config.platform
         check_platform(first.base, found, wanted, where=self.recipe.where(first.stage.line))
         if wanted.os == "windows":
-            return replace(wanted, os_version=found.os_version, os_features=found.os_features)
+            version = found.os_version or wanted.os_version
+            return replace(wanted, os_version=version, os_features=found.os_features)
         return wanted
 
 

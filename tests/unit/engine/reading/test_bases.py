@@ -144,6 +144,29 @@ def test_a_windows_image_has_the_version_of_its_base(shop, asked):
     assert image.descriptor.platform == found
 
 
+@pytest.mark.parametrize("asked", ["windows/amd64", "windows(10.0.20348)/amd64"])
+def test_over_a_windows_base_that_says_no_version_the_declared_one_counts(shop, asked):
+    shop.platform = Platform.parse(asked)
+    shop.base("win:1", config=ImageConfig(Platform.parse("windows/amd64")))
+    image = shop.build("FROM win:1\n")
+    assert image.config.platform == image.descriptor.platform == shop.platform
+
+
+@pytest.mark.parametrize(
+    ("found", "asked"),
+    [
+        (Platform("linux", "arm64", "armv8"), "linux/arm64"),
+        (Platform("linux", "arm64v8"), "linux/arm64"),
+        (Platform("linux", "arm"), "linux/arm/v6"),
+        (Platform("Linux", "x86_64", "unknown"), "linux/amd64"),
+    ],
+)
+def test_a_base_that_misspells_its_platform_is_of_the_one_that_it_means(shop, found, asked):
+    shop.platform = Platform.parse(asked)
+    shop.base("base:1", config=ImageConfig(found))
+    assert shop.build("FROM base:1\n").config.platform == shop.platform
+
+
 def test_another_windows_version_is_an_error(shop):
     shop.platform = Platform.parse("windows(10.0.17763)/amd64")
     shop.base("nano", config=ImageConfig(Platform("windows", "amd64", os_version="10.0.20348.2849")))
