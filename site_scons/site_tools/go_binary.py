@@ -12,13 +12,10 @@ from multiarch.golang import GoBuild
 from multiarch.golang.words import split
 from multiarch.platform import Platform
 from multiarch.why import Facts
-from oci_nodes import declare, track
+from oci_kinds import ProgramTarget, declared_before
+from oci_nodes import State, declare, track
 from oci_run import Run
 from oci_steps import Step, add_method
-
-
-class TwoPrograms(MultiarchError, ValueError):
-    """One file that two programs of a build claim."""
 
 
 class OpenQuote(MultiarchError, ValueError):
@@ -60,7 +57,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     from multiarch.golang import build
 
     run: Run = env["MULTIARCH_RUN"]
-    wanted = target[0].attributes.build
+    wanted = target[0].attributes.target.build
     lister = run.lister()
     output = Path(target[0].get_abspath())
     if not os.access(output.parent, os.W_OK):  # before a minute of compiling, and in words
@@ -77,7 +74,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
 def is_known(run: Run, target: Any) -> bool:
     """Whether the program was built before by the same Go with the same flags: its packages are in Go's cache then."""
-    before, now = run.records.recall(str(target)), target.attributes.inputs.facts
+    before, now = run.records.recall(str(target)), target.attributes.state.facts
     return before is not None and all(before.values.get(name) == now.values.get(name) for name in ("go", "flags"))
 
 
@@ -107,16 +104,14 @@ def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sourc
     generated = track(env, env.arg2nodes(env.Flatten([sources]), env.fs.File))
     name = own.subst(target) + (".exe" if wanted.os == "windows" and not target.endswith(".exe") else "")
     build_record = declared(own, package, wanted, generated)
+    record = ProgramTarget(build_record, wanted)
     node = env.File(name)
-    if node.has_builder():
-        if getattr(node.attributes, "build", None) != build_record:
-            raise TwoPrograms("is declared twice, and not as the same program", where=name, hint="give each a name")
+    if declared_before([node], record, generated):
         return [node]
     nodes = own.OciGo(name, generated)
-    nodes[0].attributes.build, nodes[0].attributes.platform = build_record, wanted
     run: Run = env["MULTIARCH_RUN"]
     run.programs.append(build_record)  # one `go list` will serve all programs of a platform
-    declare(env, nodes, lambda: facts(run, build_record), name, lambda: not_executable(nodes[0]))
+    declare(env, nodes, record, State(name, lambda: facts(run, build_record), lambda: not_executable(nodes[0])))
     return nodes
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from oci_kinds import is_image, is_remote, target_of
+
 if TYPE_CHECKING:
     from multiarch.reference import Reference
 
@@ -86,12 +88,12 @@ def parents(node: Any) -> list[Any]:
 
 def wanted(waiting: list[Any]) -> list[str]:
     """The modules that images and pushes need, of those that wait."""
-    images = OF_IMAGES if any(node.check_attributes("plan") for node in waiting) else ()
-    pushes = OF_PUSHES if any(node.check_attributes("remote") for node in waiting) else ()
+    images = OF_IMAGES if any(map(is_image, waiting)) else ()
+    pushes = OF_PUSHES if any(map(is_remote, waiting)) else ()
     return [*images, *pushes]
 
 
 def destinations(waiting: list[Any]) -> list[Reference]:
     """A tag to be pushed in each registry of those that wait."""
-    remote = (node.attributes.remote for node in waiting if node.check_attributes("remote"))
-    return list({where.registry: where for where, folder in remote if folder is None}.values())
+    tags = (target_of(node) for node in waiting if is_remote(node))
+    return list({tag.reference.registry: tag.reference for tag in tags if tag.folder is None}.values())

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from multiarch.why import Facts
-from oci_nodes import declare, undrifted
+from oci_kinds import ArchiveTarget, ImageTarget, declared_before
+from oci_nodes import State, declare, undrifted
 from oci_receipts import content_of, loaded_name
-from oci_steps import Step, add_method
+from oci_steps import Step, add_method, file, source_of
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Write the archive; base layers come from the cache or the base's registry."""
     from multiarch.store.release import write_release
 
-    reference = target[0].attributes.name
-    content, root, _, _ = content_of(env["MULTIARCH_RUN"], Path(source[0].get_abspath()), reference)
-    write_release(Path(target[0].get_abspath()), content, root, reference)
-    target[0].attributes.digest = root.digest
+    name = target[0].attributes.target.name
+    content, root, _, _ = content_of(env["MULTIARCH_RUN"], source[0], name)
+    write_release(Path(target[0].get_abspath()), content, root, name)
+    target[0].attributes.state.digest = root.digest
 
 
 STEP = Step("Archive", perform)
@@ -27,11 +28,15 @@ STEP = Step("Archive", perform)
 
 def archive(env: Any, target: str, image: Any, *, reference: str) -> Any:
     """Declare the self-contained archive of an image, to be loaded under `reference`."""
-    text = env.subst(reference)
-    nodes = env.OciArchive(env.subst(target), image)
-    nodes[0].attributes.name = loaded_name(env, reference)
+    text, source = env.subst(reference), source_of(env, image, "env.Archive", ImageTarget)
+    record = ArchiveTarget(loaded_name(env, reference), text)
+    node = file(env, target)
+    if declared_before([node], record, [source]):
+        return [node]
+    nodes = env.OciArchive([node], source)
     env["MULTIARCH_RUN"].hide(nodes)
-    declare(env, nodes, lambda: Facts({"reference": text}, {}), str(nodes[0]).replace(os.sep, "/"), undrifted)
+    subject = str(node).replace(os.sep, "/")
+    declare(env, nodes, record, State(subject, lambda: Facts({"reference": text}, {}), undrifted))
     return nodes
 
 

@@ -14,6 +14,7 @@ from oci_run import Run
 if TYPE_CHECKING:
     from multiarch.engine.handing import Surroundings
     from multiarch.engine.reading import Reader
+    from oci_kinds import ImageTarget
 
 _RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
 """What a Dockerfile must hold for the embedded engine to refuse it; a look that spares most of them the reading."""
@@ -65,20 +66,20 @@ def warn(line: str) -> None:
     print(f"  warning: {line}", flush=True)  # noqa: T201  # for the user
 
 
-def chosen(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Choice:
+def chosen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Choice:
     """The engine for this image. EngineUnavailable when none can build it."""
     before = None
-    if attributes.engine == AUTO and output.exists():
+    if record.engine == AUTO and output.exists():
         from multiarch.engine.harvest.normalising import engine_of
 
         before = engine_of(output)
-    return choose(engines(run, *attributes.place), attributes.engine, plan, before=before)
+    return choose(engines(run, record.endpoint, record.builder), record.engine, plan, before=before)
 
 
-def foreseen(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> tuple[str | None, str]:
+def foreseen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> tuple[str | None, str]:
     """The name of the engine that would build an image, and why those before it would not; None: nobody can."""
     try:
-        found = chosen(run, attributes, plan, output)
+        found = chosen(run, record, plan, output)
     except MultiarchError as error:
         return None, error.hint or error.what
     return found.engine.name, found.because
@@ -88,7 +89,7 @@ def help_text(run: Run, images: Iterable[Any]) -> str:
     """For `scons -h`: who would build the images, as far as a look at files tells; nothing is started or asked."""
     told: dict[str, list[str]] = {}
     for node in images:
-        told.setdefault(_seen(run, node.attributes), []).append(Path(str(node)).name)
+        told.setdefault(_seen(run, node.attributes.target), []).append(Path(str(node)).name)
     if not told:
         return ""
     lines = ["", "Engines, by a look at what is installed:"]
@@ -97,15 +98,15 @@ def help_text(run: Run, images: Iterable[Any]) -> str:
     return "\n".join((*lines, ""))
 
 
-def _seen(run: Run, attributes: Any) -> str:
+def _seen(run: Run, record: ImageTarget) -> str:
     from multiarch.engine.presence import absent
 
-    if attributes.engine != AUTO:
-        return f"{attributes.engine}, as ENGINE or the SConstruct has it"
+    if record.engine != AUTO:
+        return f"{record.engine}, as ENGINE or the SConstruct has it"
     because = []
     for name in NAMES:
-        reason = _embedded_refusal(run, attributes.plan) if name == NAMES[0] else None
-        reason = reason or absent(name, run.environment, attributes.place[0])
+        reason = _embedded_refusal(run, record.plan) if name == NAMES[0] else None
+        reason = reason or absent(name, run.environment, record.endpoint)
         if reason is None:
             return f"{name} ({'; '.join(because)})" if because else name
         because.append(f"{name}: {reason}")

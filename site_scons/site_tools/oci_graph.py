@@ -10,6 +10,8 @@ import SCons.Node.Alias
 import SCons.Node.FS
 import SCons.Script
 
+from oci_kinds import is_remote
+
 
 def ordered(targets: Iterable[Any]) -> list[Any]:
     """All nodes that the targets lead to, sources before what is made of them."""
@@ -49,7 +51,7 @@ def reachable() -> list[Any]:
             continue
         seen.add(node)
         left += [*node.sources, *(node.depends or ()), *(node.prerequisites or ())]
-        if node.check_attributes("remote"):
+        if is_remote(node):
             found.append(node)
     return found
 

@@ -16,10 +16,11 @@ from multiarch.record import replace
 from multiarch.why import Facts
 from oci_bases import keep, known, unlocked
 from oci_engines import chosen, foreseen, reader, warn
-from oci_nodes import declare, reasons, track
+from oci_kinds import ImageTarget, declared_before, platform_of
+from oci_nodes import State, declare, reasons, track
 from oci_run import Run
 from oci_sources import generated
-from oci_steps import Step, add_method, expanded, fail, files
+from oci_steps import Step, add_method, expanded, fail, file, files
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -58,66 +59,72 @@ def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
 
 def facts(run: Run, image: Any) -> Facts:
     """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
-    attributes = image.attributes
-    seen = attributes.__dict__.pop("seen", None)
-    values, files = describe(*(seen or settled(run, attributes.plan)))
-    return Facts(values | {"engine": attributes.engine}, files)
+    record, state = image.attributes.target, image.attributes.state
+    seen, state.seen = state.seen, None
+    values, files = describe(*(seen or settled(run, record.plan)))
+    return Facts(values | {"engine": record.engine}, files)
 
 
 def unkept(run: Run, image: Any) -> str | None:
     """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
-    if not run.resolved or not unlocked(run, reached(run, image.attributes.plan).bases):
+    if not run.resolved or not unlocked(run, reached(run, image.attributes.target.plan).bases):
         return None
     return "its base is not in images.lock"
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Build the image by the chosen engine."""
-    run, attributes = env["MULTIARCH_RUN"], target[0].attributes
-    plan, _ = settled(run, attributes.plan)
+    run, record, state = env["MULTIARCH_RUN"], target[0].attributes.target, target[0].attributes.state
+    plan, _ = settled(run, record.plan)
     output = Path(target[0].get_abspath())
-    made = None if reasons(target[0]) else _rebased(run, attributes, plan, output)
+    made = None if reasons(target[0]) else _rebased(run, target[0], plan, output)
     if made is None:
-        made = _choice(run, attributes, plan, output).build(plan, output)
-    attributes.digest = made.digest
+        made = _choice(run, record, plan, output).build(plan, output)
+    state.digest = made.digest
     keep(run, plan.bases)
 
 
-def _rebased(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Descriptor | None:
+def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor | None:
     """The image over a new base without its engine, where nothing else changed; said, or why not."""
-    if not attributes.rebase or not output.exists():
+    record, state = node.attributes.target, node.attributes.state
+    if not record.rebase or not output.exists():
         return None
     from multiarch.engine.embedded.rebasing import rebase
 
     words, found = "", None
     try:
-        found = rebase(
-            plan, output, reader=reader(run), open_source=run.places.source, warn=warn, engine=attributes.engine
-        )
+        found = rebase(plan, output, reader=reader(run), open_source=run.places.source, warn=warn, engine=record.engine)
     except MultiarchError as error:
         words = f"not rebased ({str(error).partition(chr(10))[0]})"
     if found is not None:
         words = f"rebased from {found.before} to {found.after} (no engine run)"
-        attributes.because = f"{attributes.because}; rebased, no engine run"
+        state.because = f"{state.because}; rebased, no engine run"
     if words:
         print(f"  {words}", flush=True)  # noqa: T201  # for the user
     return None if found is None else found.descriptor
 
 
-def _prospect(run: Run, attributes: Any, output: Path) -> str:
+def prospect(node: Any) -> str:
     """What `plan` and `why` add for an image whose base alone changed."""
-    if not attributes.rebase or not output.exists():
+    run, record, output = node.attributes.run, node.attributes.target, Path(node.get_abspath())
+    if not record.rebase or not output.exists():
         return ""
     from multiarch.engine.embedded.rebasing import promising
 
-    plan, _ = settled(run, attributes.plan)
-    can = promising(plan, output, reader(run), engine=attributes.engine)
+    plan, _ = settled(run, record.plan)
+    can = promising(plan, output, reader(run), engine=record.engine)
     return "; to be rebased without an engine, if its files allow" if can else ""
 
 
-def _choice(run: Run, attributes: Any, plan: BuildPlan, output: Path) -> Engine:
+def engine_foreseen(node: Any) -> tuple[str | None, str]:
+    """The engine that would build an image, and why not an earlier one; None: nobody can. MultiarchError, OSError."""
+    run, record = node.attributes.run, node.attributes.target
+    return foreseen(run, record, settled(run, record.plan)[0], Path(node.get_abspath()))
+
+
+def _choice(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Engine:
     """The engine for this image; said when it is not the embedded one, which is what nobody wonders about."""
-    found = chosen(run, attributes, plan, output)
+    found = chosen(run, record, plan, output)
     if found.because:
         print(f"  engine: {found.engine.name} ({found.because})", flush=True)  # noqa: T201  # for the user
     return found.engine
@@ -175,13 +182,12 @@ def image(
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, files(env, contents))
     if platform is None:
-        platform = next((node.attributes.platform for node in given if node.check_attributes("platform")), "linux")
+        platform = next(filter(None, map(platform_of, given)), "linux")
     wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
     for node in given:
-        if node.has_builder() and not node.check_attributes("platform"):
+        if node.has_builder() and platform_of(node) is None:
             node.attributes.platform = wanted  # a program of Program or Command does not say; `run` looks for its own
     recipe = dockerfile_of(env, dockerfile, wanted)
-    nodes = env.OciImage(target, [recipe, *given])
     plan = BuildPlan(
         platform=wanted,
         dockerfile=Path(recipe.get_abspath()),
@@ -198,16 +204,16 @@ def image(
         network=network,
         contexts=_contexts(env, run, dict(contexts)),
     )
+    moves = env.get("REBASE", True) if rebase is None else rebase
+    record = ImageTarget(plan, engine or env.get("ENGINE", AUTO), endpoint, builder, moves)
+    node = file(env, target)
+    if declared_before([node], record, [recipe, *given]):
+        return [node]
+    nodes = env.OciImage([node], [recipe, *given])
     run.hide(nodes)
-    attributes = nodes[0].attributes
-    attributes.plan, attributes.engine, attributes.platform = plan, engine or env.get("ENGINE", AUTO), wanted
-    attributes.place = endpoint, builder
-    attributes.rebase = env.get("REBASE", True) if rebase is None else rebase
-    attributes.prospect = lambda: _prospect(run, attributes, Path(nodes[0].get_abspath()))
-    attributes.foreseen = lambda: foreseen(run, attributes, settled(run, plan)[0], Path(nodes[0].get_abspath()))
-    run.once("images", list).extend(nodes)
-    attributes.generated = lambda: scan(nodes[0], env)
-    declare(env, nodes, lambda: facts(run, nodes[0]), str(nodes[0]).replace(os.sep, "/"), lambda: unkept(run, nodes[0]))
+    subject = str(node).replace(os.sep, "/")
+    state = State(subject, lambda: facts(run, node), lambda: unkept(run, node), scan=lambda: scan(node, env))
+    declare(env, nodes, record, state)
     return nodes
 
 
@@ -229,12 +235,13 @@ def scan(node: Any, env: Any) -> list[Any]:
     for source in node.sources:
         if not source.has_builder():
             source.exists()  # a variant folder gets its copy by this question
-    if not node.attributes.plan.dockerfile.exists():
+    plan = node.attributes.target.plan
+    if not plan.dockerfile.exists():
         return []
     run = env["MULTIARCH_RUN"]
     try:
         # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
-        node.attributes.seen = _, found = settled(run, node.attributes.plan)
+        node.attributes.state.seen = _, found = settled(run, plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile
     return list(track(env, generated(env, found, node)))

@@ -7,30 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch.platform import Platform
 from multiarch.why import Facts
-from oci_nodes import declare, undrifted
+from oci_kinds import ImageTarget, IndexTarget, PinTarget, check_source, declared_before
+from oci_nodes import State, declare, undrifted
 from oci_receipts import assembled
-from oci_steps import Step, add_method, write
+from oci_steps import Step, add_method, files, write
 
 if TYPE_CHECKING:
     from multiarch.index import Index
 
 
-def stand_in(env: Any) -> Index:
+def stand_in(record: IndexTarget) -> Index:
     """An index of the same platforms, of manifests that are not known yet: as many bytes, give or take a digit."""
     from multiarch.descriptor import Descriptor
     from multiarch.digest import Digest
     from multiarch.index import Index
     from multiarch.mediatype import MANIFEST
 
-    members = (Descriptor(MANIFEST, Digest.of(b""), 9999, platform) for platform in env["INDEX_PLATFORMS"])
-    return Index(tuple(members), env["INDEX_ANNOTATIONS"])
+    members = (Descriptor(MANIFEST, Digest.of(b""), 9999, platform) for platform in record.platforms)
+    return Index(tuple(members), record.annotations)
 
 
-def perform(target: list[Any], source: list[Any], env: Any) -> None:
+def perform(target: list[Any], _source: list[Any], _env: Any) -> None:
     """Assemble the index and write it, and its digest beside it."""
-    index = assembled(env, source, str(target[0]))
+    index = assembled(target[0])
     content = index.to_json()
-    target[0].attributes.digest = index.descriptor().digest
+    target[0].attributes.state.digest = index.descriptor().digest
     write(Path(target[0].get_abspath()), content)
     write(Path(target[1].get_abspath()), f"{index.descriptor().digest}\n".encode())
 
@@ -44,10 +45,17 @@ def index(env: Any, target: str, members: Any, *, platforms: Any, annotations: A
     name = env.subst(target)
     beside = name.removesuffix(".json") + ".digest"
     noted = tuple(dict(annotations).items())
-    nodes = env.OciIndex([name, beside], env.Flatten([members]), INDEX_PLATFORMS=wanted, INDEX_ANNOTATIONS=noted)
+    sources = files(env, members)
+    for source in sources:
+        check_source(source, "env.Index", (ImageTarget, PinTarget))
+    record = IndexTarget(wanted, noted, beside)
+    nodes = [env.fs.File(name), env.fs.File(beside)]
+    if declared_before(nodes, record, sources):
+        return nodes[:1]
+    nodes = env.OciIndex(nodes, sources)
     values = {"platforms": ", ".join(map(str, wanted))} | {f"annotation {key}": value for key, value in noted}
     env["MULTIARCH_RUN"].hide(nodes)
-    declare(env, nodes, lambda: Facts(values, {}), name, undrifted)
+    declare(env, nodes, record, State(name, lambda: Facts(values, {}), undrifted))
     return nodes[:1]
 
 

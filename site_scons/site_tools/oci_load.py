@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from multiarch.errors import MultiarchError
 from multiarch.why import Facts
 from oci_image import host_of_engines
-from oci_nodes import declare
+from oci_kinds import ImageTarget, LoadTarget, declared_before
+from oci_nodes import State, declare
 from oci_receipts import content_of, loaded_name, receipt_at, receipt_path
 from oci_run import PRIVATE, Run
-from oci_steps import Step, add_method, fail, write
+from oci_steps import Step, add_method, fail, source_of, write
 
 if TYPE_CHECKING:
     from multiarch.digest import Digest
@@ -50,9 +51,10 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     from multiarch.store.release import write_release
 
     node, run = target[0], env["MULTIARCH_RUN"]
-    name, main = node.attributes.names
-    content, root, _, platform = content_of(run, Path(source[0].get_abspath()), name)
-    held = engine(run, node.attributes.into)
+    record = node.attributes.target
+    name, main = record.name, record.main
+    content, root, _, platform = content_of(run, source[0], name)
+    held = engine(run, record.into)
     with run.loading:
         host = held.platform()
         if platform is None or not runnable(host, [platform]):
@@ -65,17 +67,18 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
             identity = held.load(archive, name)
         if platform.matches(host) and host.architecture == platform.architecture and main is not None:
             held.tag(identity, main)
-    node.attributes.digest = root.digest
+    node.attributes.state.digest = root.digest
     write(Path(node.get_abspath()), Receipt(name.with_digest(identity), root).to_json())
 
 
 def drifted(node: Any) -> str | None:
     """Why the engine is not as this load left it; None when it is, or when it runs no image of this platform."""
     receipt = receipt_at(Path(node.get_abspath()))
-    name, main = node.attributes.names
+    record = node.attributes.target
+    name, main = record.name, record.main
     if receipt is None or receipt.reference.digest is None:
         return None
-    held = engine(node.attributes.run, node.attributes.into)
+    held = engine(node.attributes.run, record.into)
     found = held.identity(name)
     if found is not None and main is not None and _lost(held, node, main, receipt.reference.digest):
         return f"{main.familiar} does not name it"
@@ -108,15 +111,18 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None, into:
     name, place = loaded_name(env, reference), env.subst(into) or "docker"
     if place not in PLACES:
         fail(UnknownPlace(f"nothing can be loaded into '{place}'", hint=f"into={' or '.join(PLACES)}"))
-    nodes = env.OciLoad(receipt_path(name, PLACES[place]), image)
     own = name.with_tag(env.subst("$VERSION")) if main is None else loaded_name(env, main) if main else None
-    nodes[0].attributes.names, nodes[0].attributes.into = (name, own), place
+    record, source = LoadTarget(name, own, place), source_of(env, image, "env.Load", ImageTarget)
+    node = env.fs.File(receipt_path(name, PLACES[place]))
+    if declared_before([node], record, [source]):
+        return [node]
+    nodes = env.OciLoad([node], source)
     run: Run = env["MULTIARCH_RUN"]
 
     def found() -> Facts:  # the address as the docker command line finds it: a context is another engine, too
         return Facts({"name": str(name), "engine": engine(run, place).endpoint.host}, {})
 
-    declare(env, nodes, found, name.familiar, lambda: drifted(nodes[0]))
+    declare(env, nodes, record, State(name.familiar, found, lambda: drifted(node)))
     env.NoCache(nodes)
     return nodes
 

@@ -1,7 +1,7 @@
 """What the Tools share: tracked files, their inputs, and how a target is decided.
 
 Not a Tool. A *tracked* file has a content signature from the stat cache and is made again when its bytes are not those
-that were made. The *inputs* of a target are computed when the target is decided, so after whatever generates its
+that were made. The facts about a target are found when the target is decided, so after whatever generates its
 sources. Of what SCons does for every node on every run, tracked ones leave out what is of no use for them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import SCons.Executor
 import SCons.Node
@@ -18,26 +18,55 @@ import SCons.Util
 
 from multiarch.why import Facts
 
+if TYPE_CHECKING:
+    from multiarch.digest import Digest
+
 Nodes = Sequence[Any]
 Perform = Callable[[Nodes, Nodes, Any], None]
 _MISSING = "absent"
 DAMAGED = "it is not what was built"
 
 
-class Inputs:
-    """Everything that decides one target's bytes beside its File sources.
+class State:
+    """How the targets of one step are decided, and what this build found out about them.
 
-    `find` gives the facts, once, when the target is decided. It may fail: a decision that raised would stop SCons for
-    ever under `-j`, so the failure is kept, the target counts as out of date, and its step reports it.
+    `find` gives the facts, everything that decides the bytes beside File sources; once, when the target is decided. It
+    may fail: a decision that raised would stop SCons for ever under `-j`, so the failure is kept, the target counts as
+    out of date, and its step reports it. `drifted` says why the world outside differs from what the last step left.
+    `scan` finds sources that no declaration names; `spell` puts a message into the user's words.
     """
 
-    __slots__ = ("_find", "_found", "facts", "failure")
+    __slots__ = (
+        *("_find", "_found", "because", "digest", "drifted", "facts", "failure", "mend", "reasons", "scan", "seen"),
+        *("spell", "subject"),
+    )
 
-    def __init__(self, find: Callable[[], Facts]) -> None:
+    def __init__(
+        self,
+        subject: str,
+        find: Callable[[], Facts],
+        drifted: Callable[[], str | None],
+        *,
+        scan: Callable[[], Nodes] | None = None,
+        spell: Callable[[str], str] = str,
+    ) -> None:
+        self.subject = subject
+        self.drifted = drifted
+        self.scan = scan
+        self.spell = spell
         self._find = find
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget what was found out: another build begins."""
         self._found = ""
         self.facts: Facts | None = None
         self.failure: Exception | None = None
+        self.reasons: dict[Any, list[str]] = {}  # by target
+        self.because: str | None = None  # the reason on the step's line
+        self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
+        self.seen: Any = None  # what the scan found, for the decision that comes next
+        self.mend: frozenset[Digest] | None = None  # of `verify`: the tag is written again, and these blobs
 
     def decide(self) -> None:
         """Find the facts; only the first call does."""
@@ -49,7 +78,7 @@ class Inputs:
         except Exception as error:  # noqa: BLE001  # kept for the step, see the class
             self.failure = error
 
-    def digest(self) -> str:
+    def digest_of_facts(self) -> str:
         """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
         return self._found
 
@@ -60,7 +89,7 @@ class Tracked(SCons.Node.FS.File):
     SCons hashes every file again on each run once timestamps are not trusted, and they must not be (they are whole
     seconds there). Existing File nodes change to this class; it adds no slot, so the layout is the same.
 
-    A target is *ours* when `declare` gave it inputs. Ours are decided here, and what is up to date is not recorded
+    A target is *ours* when `declare` gave it a state. Ours are decided here, and what is up to date is not recorded
     again: its records stand. Files of other builders, which images copy, are left to SCons but for their signature.
     """
 
@@ -91,9 +120,9 @@ class Tracked(SCons.Node.FS.File):
             return
         self.implicit, self.implicit_set = [], set()
         self._memo.pop("_children_get", None)
-        find = self.attributes.__dict__.get("generated")
-        if find is not None:
-            self.add_to_implicit(find())
+        state = state_of(self)
+        if state is not None and state.scan is not None:
+            self.add_to_implicit(state.scan())
 
     def make_ready(self) -> None:
         """Nothing: what a build is to record is asked for when there is one."""
@@ -147,7 +176,13 @@ class _Executor(SCons.Executor.Executor):
 
 def is_ours(node: Any) -> bool:
     """Whether `declare` made this node a target of ours."""
-    return "inputs" in node.attributes.__dict__
+    return "state" in node.attributes.__dict__
+
+
+def state_of(node: Any) -> State | None:
+    """The state of a target of ours; None for every other node."""
+    found: State | None = node.attributes.__dict__.get("state")
+    return found
 
 
 def track(env: Any, nodes: Nodes) -> Nodes:
@@ -162,19 +197,16 @@ def track(env: Any, nodes: Nodes) -> Nodes:
     return nodes
 
 
-def declare(
-    env: Any, targets: Nodes, find: Callable[[], Facts], subject: str, drifted: Callable[[], str | None]
-) -> None:
-    """Make targets ours: tracked, precious, with their inputs; `drifted` says why the world outside differs."""
+def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
+    """Make targets ours: tracked, precious, with their state; the first of them has the record."""
     track(env, targets)
     track(env, targets[0].sources)
     targets[0].get_executor().__class__ = _Executor
-    inputs = Inputs(find)
     for target in targets:
         target.set_precious()
-        attributes = target.attributes
-        attributes.inputs, attributes.subject, attributes.drifted = inputs, subject, drifted
-    env["MULTIARCH_RUN"].report.declare(targets[0])
+        target.attributes.state = state
+    targets[0].attributes.target = record
+    env["MULTIARCH_RUN"].declare(targets[0])
 
 
 def undrifted() -> str | None:
@@ -184,8 +216,7 @@ def undrifted() -> str | None:
 
 def reasons(target: Any) -> list[str]:
     """The reasons for which this target runs, as found so far."""
-    attributes = target.attributes.__dict__
-    found: list[str] = attributes.setdefault("reasons", [])
+    found: list[str] = target.attributes.state.reasons.setdefault(target, [])
     return found
 
 
@@ -200,7 +231,7 @@ def _decided(target: Any) -> bool:
         if _is_changed(child, target, previous):
             reasons(target).append(f"{child} {'changed' if previous is not None else 'is new'}")
             changed = True
-    target.attributes.inputs.decide()
+    target.attributes.state.decide()
     signature = SCons.Util.hash_signature(target.get_executor().get_contents())
     return _differs(target) or changed or signature != made.bactsig
 
@@ -229,7 +260,7 @@ def _look(target: Any) -> bool:
     if target.get_csig() != made:
         reasons(target).append(DAMAGED)
         return True
-    told = target.attributes.drifted()
+    told = target.attributes.state.drifted()
     if told:
         reasons(target).append(told)
     return bool(told)

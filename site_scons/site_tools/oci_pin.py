@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from multiarch.platform import Platform
 from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.why import Facts
-from oci_nodes import declare
+from oci_kinds import PinTarget, declared_before
+from oci_nodes import State, declare
 from oci_places import place
 from oci_receipts import Intention, TwoPushes, ask_all, receipt_at, receipt_path, spelled
 from oci_run import Run
@@ -21,45 +23,44 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     from multiarch.pin import pin
 
     node, run = target[0], env["MULTIARCH_RUN"]
-    reference, folder = node.attributes.remote
-    copy_to, copy_folder = node.attributes.copy_to
+    record, state = node.attributes.target, node.attributes.state
+    reference, copy_to = record.reference, record.copy_to
     # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
     copied = Path(env.File("#" + receipt_path(copy_to)).get_abspath()) if copy_to is not None else None
     intention = None if copy_to is None else Intention(run, copy_to)
     receipt = pin(
-        run.places.store(reference, folder),
+        run.places.store(reference, record.folder),
         reference,
-        node.attributes.platform,
-        into=None if copy_to is None else run.places.store(copy_to, copy_folder, action="push"),
+        record.platform,
+        into=None if copy_to is None else run.places.store(copy_to, record.copy_folder, action="push"),
         into_reference=copy_to,
         previous=None if copied is None else receipt_at(copied),
         policy=run.policy,
         say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
-        deep=node.attributes.mend is not None,
-        again=node.attributes.mend or frozenset(),
+        deep=state.mend is not None,
+        again=state.mend or frozenset(),
         unfinished=frozenset() if intention is None else intention.digests(),
         intend=lambda digest: intention.note(digest) if intention is not None else None,
     )
     if copied is not None and intention is not None:
         write(copied, Receipt(copy_to, receipt.descriptor).to_json())
         intention.clear()
-    node.attributes.digest = receipt.descriptor.digest
+    state.digest = receipt.descriptor.digest
     write(Path(node.get_abspath()), receipt.to_json())
 
 
 def drifted(node: Any) -> str | None:
     """Why the tag is not as it was seen; None when it is. A pin with a digest never follows a move."""
-    run = node.attributes.run
-    reference, folder = node.attributes.remote
+    run, record = node.attributes.run, node.attributes.target
     ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
-    found = run.places.observed(reference, folder)
+    found = run.places.observed(record.reference, record.folder)
     if receipt is None or found is None:
         return "it is not in the registry"
     if found != receipt.reference.digest:
         return f"it moved: {receipt.reference.digest} → {found}"
-    copied, copied_folder = node.attributes.copy_to
-    if copied is not None and run.places.observed(copied, copied_folder) != receipt.descriptor.digest:
+    copied = record.copy_to
+    if copied is not None and run.places.observed(copied, record.copy_folder) != receipt.descriptor.digest:
         return f"{copied} does not hold it"
     return None
 
@@ -79,6 +80,10 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
     copy = env.subst(f"$REPOSITORY:$VERSION-{wanted.tag_suffix}")
     own, own_folder = place(copy)
     elsewhere = (where.registry, where.repository) != (own.registry, own.repository)
+    record = PinTarget(where, folder, wanted, own if elsewhere else None, own_folder if elsewhere else None)
+    node = env.fs.File(_path(where, wanted))
+    if declared_before([node], record, []):
+        return [node]
     run: Run = env["MULTIARCH_RUN"]
     if elsewhere and run.claim(own) is not None:
         raise TwoPushes(
@@ -86,14 +91,10 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
             where=text,
             hint=f"{wanted} may stand in PLATFORMS or in EXTERNAL, once",
         )
-    receipt = env.OciPin(_path(where, wanted), [])
-    attributes = receipt[0].attributes
-    attributes.remote, attributes.also, attributes.platform = (where, folder), (), wanted
-    attributes.mend = None
-    attributes.spell = lambda words: spelled(words, receipt)
-    attributes.copy_to = (own, own_folder) if elsewhere else (None, None)
+    receipt = env.OciPin([node], [])
     values = {"reference": text, "platform": str(wanted), "copied to": str(own) if elsewhere else ""}
-    declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
+    spell = partial(spelled, nodes=receipt)
+    declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     env.NoCache(receipt)
     return receipt
 

@@ -12,8 +12,10 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from oci_graph import is_made, ordered
+from oci_image import engine_foreseen, prospect
 from oci_index import stand_in
-from oci_nodes import Tracked
+from oci_kinds import is_image, is_index, is_pin, is_remote
+from oci_nodes import is_ours
 from oci_receipts import Intention, assembled, receipt_at, spelled, tags_of
 from oci_run import Run
 from oci_steps import why, write
@@ -45,16 +47,15 @@ def foresee(targets: Iterable[Any]) -> Iterator[Foreseen]:
         fresh = all(decided)
         if before or not fresh:
             waiting.add(node)
-        if isinstance(node, Tracked) and hasattr(node.attributes, "inputs"):  # else another's, as of Program or Command
+        if is_ours(node):  # else another's, as of Program or Command
             yield Foreseen(node, None if fresh else _reason(node, before), before)
 
 
 def _reason(node: Any, before: list[Any]) -> str:
-    failure = node.attributes.inputs.failure
+    failure = node.attributes.state.failure
     if failure is not None and not before:  # what is before it may be what it misses
         return f"it would fail: {str(failure).partition(chr(10))[0]}"
-    prospect = node.attributes.prospect() if node.check_attributes("prospect") and not before else ""
-    return (why(node) or "not built before") + prospect
+    return (why(node) or "not built before") + (prospect(node) if is_image(node) and not before else "")
 
 
 def plan(env: Any, targets: list[Any]) -> int:
@@ -66,14 +67,14 @@ def plan(env: Any, targets: list[Any]) -> int:
     asked = targets or [env.Alias("push-manifest")[0]]
     SCons.Script.BUILD_TARGETS[:] = asked
     steps = {step.node: step for step in foresee(asked)}
-    remote = [node for node in steps if node.check_attributes("remote")]
+    remote = [node for node in steps if is_remote(node)]
     run.places.prefetch(pair for node in remote for pair in tags_of(node))
-    pins = [node for node in remote if node.check_attributes("copy_to")]
+    pins = [node for node in remote if is_pin(node)]
     states = [_tag(steps, node) for node in remote if node not in pins]
     told = forecast(
-        [_image(step) for step in steps.values() if step.node.check_attributes("plan")],
+        [_image(step) for step in steps.values() if is_image(step.node)],
         [_pin(node) for node in pins],
-        [*(_copied(node) for node in pins if node.attributes.copy_to[0] is not None), *_looked(run, states)],
+        [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_looked(run, states)],
         run.policy,
     )
     for line in told.lines():
@@ -94,7 +95,7 @@ def _image(step: Foreseen) -> ImagePlan:
         image = _present(step.node)
         return ImagePlan(target, Rebuild.NO, None, None if image is None else image.descriptor.digest)
     try:
-        engine, because = step.node.attributes.foreseen()
+        engine, because = engine_foreseen(step.node)
     except (MultiarchError, OSError):  # `why` says it
         engine, because = None, ""
     if step.why is not None:
@@ -116,22 +117,21 @@ def _present(node: Any) -> Image | None:
 def _pin(node: Any) -> PinState:
     from multiarch.forecast import PinState
 
-    reference, folder = node.attributes.remote
+    record = node.attributes.target
     receipt = receipt_at(Path(node.get_abspath()))
     seen = None if receipt is None else receipt.reference.digest
-    return PinState(reference, node.attributes.platform, seen, _observed(node, reference, folder))
+    return PinState(record.reference, record.platform, seen, _observed(node, record.reference, record.folder))
 
 
 def _copied(node: Any) -> TagState:
     """The tag of ours under which the image of another repository joins the index."""
     from multiarch.forecast import TagState
 
+    record = node.attributes.target
     receipt, state = receipt_at(Path(node.get_abspath())), _pin(node)
     known = receipt.descriptor.digest if receipt is not None and state.seen == state.observed else None
-    observed = _observed(node, *node.attributes.copy_to)
-    return TagState(
-        node.attributes.copy_to[0], known, known, observed, needs=(node.attributes.remote[0],), policed=False
-    )
+    observed = _observed(node, record.copy_to, record.copy_folder)
+    return TagState(record.copy_to, known, known, observed, needs=(record.reference,), policed=False)
 
 
 class Wish(NamedTuple):
@@ -147,9 +147,9 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
     """What a push should do, as far as the files that are there tell."""
     from multiarch.forecast import TagState
 
-    reference, folder = node.attributes.remote
+    reference, folder = node.attributes.target.reference, node.attributes.target.folder
     receipt = receipt_at(Path(node.get_abspath()))
-    pins = [child for child in node.depends if child.check_attributes("copy_to")]
+    pins = [child for child in node.depends if is_pin(child)]
     wanted, contents, fresh, refused = None, None, frozenset[Any](), None
     try:
         wanted, contents, fresh = _content(steps, node.sources[0])
@@ -162,7 +162,7 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
         _observed(node, reference, folder),
         unfinished=Intention(node.attributes.run, reference).digests(),
         also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
-        needs=tuple(pin.attributes.remote[0] for pin in pins),
+        needs=tuple(pin.attributes.target.reference for pin in pins),
         refused=refused,
     )
     return Wish(state, folder, contents, fresh)
@@ -176,10 +176,10 @@ def _content(
 
     step = steps.get(node)
     stale = step is not None and (step.why is not None or bool(step.before))
-    if str(node).endswith(".json"):
+    if is_index(node):
         if step is not None and step.before:
-            return None, [(stand_in(node.get_build_env()).descriptor(), None)], frozenset()
-        root = assembled(node.get_build_env(), node.sources, str(node)).descriptor()
+            return None, [(stand_in(node.attributes.target).descriptor(), None)], frozenset()
+        root = assembled(node).descriptor()
         return root.digest, [(root, None)], frozenset()
     image = _present(node)
     if image is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
 from multiarch.why import Facts
 from oci_graph import is_done, reachable
-from oci_nodes import declare, reasons
+from oci_kinds import ImageTarget, IndexTarget, PushTarget, is_index, is_pin, target_of
+from oci_nodes import State, declare, reasons
 from oci_places import place
 from oci_receipts import (
     Intention,
@@ -19,14 +21,14 @@ from oci_receipts import (
     ask_all,
     assembled,
     content_of,
-    descriptor_of,
     receipt_at,
     receipt_path,
+    root_of,
     spelled,
     unfinished,
 )
 from oci_run import Run
-from oci_steps import Step, add_method, expanded, files, write
+from oci_steps import Step, add_method, expanded, files, source_of, write
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -35,22 +37,22 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     from multiarch.publish import publish
 
     node, run = target[0], env["MULTIARCH_RUN"]
-    reference, folder = node.attributes.remote
-    path = Path(node.get_abspath())
+    record, state = node.attributes.target, node.attributes.state
+    reference, path = record.reference, Path(node.get_abspath())
     if run.policy.immutable:
         run.once("immutable", lambda: refuse_early(run))
-    content, root, mountable, _ = content_of(run, Path(source[0].get_abspath()), reference)
-    mend = node.attributes.mend
+    content, root, mountable, _ = content_of(run, source[0], reference)
+    mend = state.mend
     intention = Intention(run, reference)
     run.places.forget(reference)
     done = publish(
         content,
-        run.places.store(reference, folder, action="push"),
+        run.places.store(reference, record.folder, action="push"),
         root,
         reference,
         previous=receipt_at(path),
         policy=run.policy,
-        also=node.attributes.also,
+        also=record.also,
         mountable=mountable,
         deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
         again=mend or frozenset(),
@@ -60,7 +62,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     )
     for remark in done.remarks:
         print(f"  {spelled(remark, target)}", flush=True)  # noqa: T201  # a line the user must see
-    node.attributes.digest = root.digest
+    state.digest = root.digest
     write(path, done.receipt.to_json())
     intention.clear()
 
@@ -74,58 +76,51 @@ def refuse_early(run: Run) -> None:
     from multiarch.publish import decide
 
     ask_all(run)
-    for node in (node for node in reversed(reachable()) if not node.check_attributes("copy_to")):
-        reference, folder = node.attributes.remote
+    for node in (node for node in reversed(reachable()) if not is_pin(node)):
+        record = node.attributes.target
         wanted = known_digest(node.sources[0])
         if wanted is None:
             continue
         try:
-            observed = {tag: run.places.observed(reference.with_tag(tag), folder) for tag in tags(node)}
+            tags = (record.reference.tag, *record.also)
+            observed = {tag: run.places.observed(record.reference.with_tag(tag), record.folder) for tag in tags}
         except MultiarchError:
             continue  # its own push meets the same trouble
         decide(
-            reference,
+            record.reference,
             wanted,
             observed.__getitem__,
             previous=receipt_at(Path(node.get_abspath())),
             policy=run.policy,
-            also=node.attributes.also,
-            unfinished=Intention(run, reference).digests(),
+            also=record.also,
+            unfinished=Intention(run, record.reference).digests(),
         )
-
-
-def tags(node: Any) -> tuple[str, ...]:
-    """The tags that a push writes."""
-    return (node.attributes.remote[0].tag, *node.attributes.also)
 
 
 def known_digest(node: Any) -> Digest | None:
     """The digest of an image or index as this run leaves it; None when it is not known yet."""
-    if str(node).endswith(".json"):
-        members = node.sources
-        known = all(is_done(member) for member in members)
-        return assembled(node.get_build_env(), members, str(node)).descriptor().digest if known else None
-    return descriptor_of(node).digest if is_done(node) else None
+    if is_index(node):
+        return assembled(node).descriptor().digest if all(map(is_done, node.sources)) else None
+    return root_of(node) if is_done(node) else None
 
 
 def drifted(node: Any) -> str | None:
     """Why the registry is not as this push left it; None when it is."""
     if reasons(node):
         return None  # it is pushed in any case, and asks then
-    run = node.attributes.run
-    reference, folder = node.attributes.remote
+    run, record = node.attributes.run, node.attributes.target
     ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
-    found = run.places.observed(reference, folder)
+    found = run.places.observed(record.reference, record.folder)
     if receipt is None or found is None:
         return "it is not in the registry"
     if found != receipt.descriptor.digest:
         # By somebody, or by a run of this tree that was killed before it wrote its receipt.
         return f"it is not as pushed last: {receipt.descriptor.digest} → {found}"
-    if unfinished(run) and Intention(run, reference).digests():
+    if unfinished(run) and Intention(run, record.reference).digests():
         return "its last push did not end"
-    for tag in node.attributes.also:
-        if run.places.observed(reference.with_tag(tag), folder) is None:
+    for tag in record.also:
+        if run.places.observed(record.reference.with_tag(tag), record.folder) is None:
             return f"the tag {tag} is not in the registry"
     return None
 
@@ -140,27 +135,32 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     where, folder = place(text)
     path = receipt_path(where)
     further = tuple(tag for tag in dict.fromkeys(also) if tag != where.tag)
+    record, content = PushTarget(where, folder, further), source_of(env, source, "env.Push", ImageTarget, IndexTarget)
+    node = env.fs.File(path)
+    if is_alike(node, record, content, files(env, children)):
+        return [node]
     run: Run = env["MULTIARCH_RUN"]
     taken = run.claim(where, *map(where.with_tag, further))
     if taken is not None:
         name = f"{text.rpartition(':')[0]}:{taken.tag}"
         raise TwoPushes("is pushed twice in this build", where=name, hint="give each image a tag of its own")
-    node = files(env, source)[0]
-    make = env.OciPublish if str(node).endswith(".json") else env.OciPush
-    receipt = make(path, node)
-    attributes = receipt[0].attributes
-    attributes.remote, attributes.also = (where, folder), further
-    attributes.spell = lambda words: spelled(words, receipt)
-    attributes.mend = None  # of `verify`: what the registry holds damaged, when it lost something below a living tag
+    receipt = (env.OciPublish if is_index(content) or children else env.OciPush)([node], content)
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
-    declare(env, receipt, lambda: Facts(values, {}), text, lambda: drifted(receipt[0]))
+    spell = partial(spelled, nodes=receipt)
+    declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     if children:
-        env.Depends(receipt, env.Flatten([children]))
+        env.Depends(receipt, files(env, children))
     if run.policy.immutable:  # nothing is pushed before it is known what the index will be
-        pushes = [child for child in env.Flatten([children]) if not child.check_attributes("copy_to")]
+        pushes = [child for child in files(env, children) if isinstance(target_of(child), PushTarget)]
         env.Requires(pushes, [child.sources[0] for child in pushes])
     receipt[0].set_nocache()
     return receipt
+
+
+def is_alike(node: Any, record: PushTarget, content: Any, children: list[Any]) -> bool:
+    """Whether this push was declared before, and says the same; two different pushes of a tag are found by the tag."""
+    known = target_of(node) == record and list(node.sources) == [content]
+    return known and list(node.depends or ()) == list(dict.fromkeys(children))
 
 
 def generate(env: Any) -> None:

@@ -13,6 +13,7 @@ from multiarch.document import InvalidDocument
 from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from oci_graph import reachable
+from oci_kinds import PinTarget, is_index, is_pin, target_of
 from oci_places import place
 from oci_run import PRIVATE, Run
 
@@ -112,9 +113,10 @@ def receipt_at(path: Path) -> Receipt | None:
         return None
 
 
-def content_of(run: Run, path: Path, reference: Reference) -> Content:
-    """What an image's tarball or an index's JSON holds, to be sent to `reference`; the file is read once."""
-    if path.suffix == ".json":
+def content_of(run: Run, node: Any, reference: Reference) -> Content:
+    """What an image's tarball or an index's file holds, to be sent to `reference`; the file is read once."""
+    path = Path(node.get_abspath())
+    if is_index(node) or (target_of(node) is None and is_json(path)):
         from multiarch.index import Index
         from multiarch.store.memory import Memory
 
@@ -145,27 +147,43 @@ def loaded_name(env: Any, reference: str) -> Reference:
     return Reference.parse(text.removeprefix(registry) if registry else f"{where.repository}:{where.tag}")
 
 
+def is_json(path: Path) -> bool:
+    """Whether a file that another builder made, or none, is a JSON object and no archive."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    return head.lstrip()[:1] == b"{" and head[257:262] != b"ustar"
+
+
+def root_of(node: Any) -> Digest:
+    """The digest of an image's tarball or of an index that another builder made."""
+    path = Path(node.get_abspath())
+    if target_of(node) is None and is_json(path):
+        return Digest.of(path.read_bytes())
+    return descriptor_of(node).digest
+
+
 def descriptor_of(node: Any) -> Descriptor:
     """What a member of an index is: an image's tarball or a pin's receipt, as its descriptor with the platform."""
     from multiarch.receipt import Receipt
 
     path = Path(node.get_abspath())
-    if path.suffix == ".json":
+    if is_pin(node) or (target_of(node) is None and is_json(path)):
         return Receipt.from_json(path.read_bytes(), where=str(node)).descriptor
     from multiarch.store.archive import read_image
 
     return read_image(path).descriptor
 
 
-def assembled(env: Any, members: list[Any], where: str) -> Index:
-    """The index of members that are there; `env` is that of the step."""
+def assembled(node: Any) -> Index:
+    """The index that a target is to be, of members that are there."""
     from multiarch.index import Index
 
+    record = node.attributes.target
     return Index.assemble(
-        [descriptor_of(node) for node in members],
-        platforms=env["INDEX_PLATFORMS"],
-        annotations=env["INDEX_ANNOTATIONS"],
-        where=where,
+        [descriptor_of(member) for member in node.sources],
+        platforms=record.platforms,
+        annotations=record.annotations,
+        where=str(node),
     )
 
 
@@ -177,9 +195,11 @@ def ask_all(run: Run) -> None:
 
 def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
     """Every tag that a push or pin looks at or writes, and the folder it is in."""
-    reference, folder = node.attributes.remote
-    copied = [node.attributes.copy_to] if node.check_attributes("copy_to") and node.attributes.copy_to[0] else []
-    return [(reference, folder), *((reference.with_tag(tag), folder) for tag in node.attributes.also), *copied]
+    record = node.attributes.target
+    tags = [(record.reference, record.folder)]
+    if isinstance(record, PinTarget):
+        return tags if record.copy_to is None else [*tags, (record.copy_to, record.copy_folder)]
+    return tags + [(record.reference.with_tag(tag), record.folder) for tag in record.also]
 
 
 def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:

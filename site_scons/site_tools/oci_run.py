@@ -67,6 +67,7 @@ class Run:
         self.unknown_bases: dict[tuple[str, Platform], MultiarchError] = {}
         self.resolved: dict[tuple[Reference, Platform], Chosen] = {}  # bases that are not in images.lock yet
         self.programs: list[GoBuild] = []
+        self.declared: list[Any] = []  # the nodes of all targets of ours, the first of each step
         self.loading = threading.Lock()  # one archive at a time: an engine unpacks them one after the other anyway
         self.guard = threading.RLock()  # never held while something is asked for: the other steps go on
         self.cancelled = threading.Event()
@@ -127,9 +128,13 @@ class Run:
         from oci_steps import told, write
 
         try:
-            write(path, self.report.to_json())
+            write(path, self.report.to_json(self.declared))
         except OSError as error:  # SCons has ended already, with the status of the build
             print(f"scons: REPORT was not written: {told(error)}", flush=True)  # noqa: T201  # for the terminal
+
+    def declare(self, target: Any) -> None:
+        """Know a target of this build."""
+        self.declared.append(target)
 
     def hide(self, nodes: Iterable[Any]) -> None:
         """Keep what is made of images out of every image, wherever it lies: else two of them would copy each other."""

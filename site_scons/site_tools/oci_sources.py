@@ -21,7 +21,7 @@ def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     run = env["MULTIARCH_RUN"]
     found = _taken(run.once("generated", lambda: _all(env.Dir("#"), run.hidden)), reached, target)
     for named in reached.named:
-        there = run.once(("generated", named.folder), partial(_named, env, named.folder, target.attributes.plan))
+        there = run.once(("generated", named.folder), partial(_named, env, named.folder, target.attributes.target.plan))
         found += [node for node in _taken(there, named.inputs, target) if node not in found]
     return found
 

@@ -19,7 +19,8 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from multiarch.why import brief, changes
-from oci_nodes import DAMAGED, Nodes, reasons
+from oci_kinds import WrongSource, check_source
+from oci_nodes import DAMAGED, Nodes, reasons, state_of
 
 Perform = Callable[[Nodes, Nodes, Any], None]
 
@@ -42,15 +43,15 @@ class _StepAction(PlainAction):
 
     def get_contents(self, target: Nodes, _source: Nodes, _env: Any) -> bytes:
         """The verb, the number to raise when a step makes other bytes of the same facts, and the facts' digest."""
-        inputs = getattr(target[0].attributes, "inputs", None)  # none yet where a builder is called a second time
-        return f"{self.execfunction.verb} 1 {inputs.digest() if inputs is not None else ''}".encode()
+        state = state_of(target[0])  # none yet while the target is being declared
+        return f"{self.execfunction.verb} 1 {state.digest_of_facts() if state is not None else ''}".encode()
 
 
 class _StepBuilder(SCons.Builder.BuilderBase):
     """A builder whose targets are files, named in full: there is no prefix, suffix or emitter to be looked for."""
 
     def _create_nodes(self, env: Any, target: Any = None, source: Any = None) -> tuple[list[Any], list[Any]]:
-        return [env.fs.File(expanded(env, name)) for name in target], files(env, source)
+        return [file(env, name) for name in target], files(env, source)
 
 
 class Step:
@@ -74,33 +75,33 @@ class Step:
 
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""
-        because = target[0].attributes.because = why(target[0])
-        return f"{self.verb} {target[0].attributes.subject}" + (f": {because}" if because else "")
+        state = target[0].attributes.state
+        state.because = why(target[0])
+        return f"{self.verb} {state.subject}" + (f": {state.because}" if state.because else "")
 
     def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
         """Perform the step; keep the facts it was made from."""
         from multiarch.store.atomic import clear_unfinished
 
-        inputs = target[0].attributes.inputs
+        state, run = target[0].attributes.state, target[0].attributes.run
         try:
-            inputs.decide()  # with AlwaysBuild nobody did
-            if inputs.failure is not None:
-                raise inputs.failure
+            state.decide()  # with AlwaysBuild nobody did
+            if state.failure is not None:
+                raise state.failure
             for node in target:
                 clear_unfinished(Path(node.get_abspath()))
-            if not hasattr(target[0].attributes, "because"):  # under -s nothing is announced
-                target[0].attributes.because = why(target[0])
-            run = target[0].attributes.run
+            if state.because is None:  # under -s nothing is announced
+                state.because = why(target[0])
             if self._loads_ahead:
                 run.ahead.load(target[0])
             else:
                 run.ahead.wait()
             self.perform(target, source, env)
-            run.records.remember(str(target[0]), inputs.facts, target[0].attributes.because)
+            run.records.remember(str(target[0]), state.facts, state.because)
             run.report.add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
-            words = getattr(target[0].attributes, "spell", str)(told(error))
-            if not target[0].attributes.run.is_new(words):
+            words = state.spell(told(error))
+            if not run.is_new(words):
                 words = "failed for the same reason"  # many pushes at once, and one registry that is down
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
 
@@ -112,7 +113,7 @@ def why(target: Any) -> str | None:
         return "it is not there" if known else None
     if not known:
         return "no record of the last build"
-    facts = target.attributes.inputs.facts
+    facts = target.attributes.state.facts
     before = target.attributes.run.records.recall(str(target))
     found = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
@@ -152,6 +153,11 @@ def expanded(env: Any, text: str) -> str:
     return str(env.subst(text)) if "$" in text else text
 
 
+def file(env: Any, given: Any) -> Any:
+    """The node of a file's name, which may hold variables; a node is itself."""
+    return given if isinstance(given, SCons.Node.Node) else env.fs.File(expanded(env, given))
+
+
 def files(env: Any, given: Any) -> list[Any]:
     """The nodes of a node, a name, or lists of them; names are those of files."""
     if isinstance(given, SCons.Node.Node):
@@ -159,6 +165,15 @@ def files(env: Any, given: Any) -> list[Any]:
     if isinstance(given, (list, tuple, UserList)):  # SCons' own lists of nodes are UserLists
         return [node for one in given for node in files(env, one)]
     return list(env.arg2nodes(env.Flatten([given]), env.fs.File))
+
+
+def source_of(env: Any, given: Any, builder: str, *kinds: type) -> Any:
+    """The one source that a builder takes, of these kinds when it is a target of ours. Raises WrongSource."""
+    nodes = files(env, given)
+    if len(nodes) != 1:
+        raise WrongSource(f"{builder} takes one source, and has {len(nodes)}", hint="call it once for each of them")
+    check_source(nodes[0], builder, kinds)
+    return nodes[0]
 
 
 def fail(error: Exception | str) -> NoReturn:

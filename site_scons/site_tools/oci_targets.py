@@ -16,6 +16,7 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
+from oci_kinds import is_image, platform_of
 from oci_settings import VARIABLES, UnknownWord, nearest
 from oci_steps import PlainAction, fail, told
 from oci_verbs import VERBS
@@ -81,7 +82,7 @@ def targets(env: Any, **nodes: list[Any]) -> None:
     if SCons.Script.GetOption("help"):
         from oci_engines import help_text as engines_text
 
-        env.Help(engines_text(env["MULTIARCH_RUN"], env["MULTIARCH_RUN"].once("images", list)), append=True)
+        env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, env["MULTIARCH_RUN"].declared)), append=True)
     declare_run(env, nodes.get("bin", []))
     env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
@@ -140,7 +141,7 @@ def wipe(env: Any) -> None:
 def declare_run(env: Any, programs: list[Any]) -> None:
     """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
     wanted = env["PLATFORM_TO_RUN"]
-    chosen = [node for node in programs if starts_on(node.attributes, wanted)]
+    chosen = [node for node in programs if starts_on(node, wanted)]
     hint = "add it to PLATFORMS" if programs else "this build makes no programs; run its image: scons load"
     action = PlainAction(lambda target, source, env: start(source, wanted, hint), cmdstr=None)  # noqa: ARG005
     env.Alias("run", chosen[:1], action)
@@ -148,7 +149,7 @@ def declare_run(env: Any, programs: list[Any]) -> None:
 
 def starts_on(program: Any, wanted: Platform) -> bool:
     """Whether a program is known to be of this very machine; a program of another builder may not say."""
-    found = getattr(program, "platform", None)
+    found = platform_of(program)
     return found is not None and found.architecture == wanted.architecture and found.matches(wanted)
 
 

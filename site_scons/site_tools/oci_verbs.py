@@ -10,6 +10,7 @@ from typing import Any
 
 from oci_bases import check, update
 from oci_graph import ordered
+from oci_kinds import is_image
 from oci_plan import foresee, plan
 from oci_run import Run
 from oci_verify import verify
@@ -20,7 +21,7 @@ def explain(env: Any, targets: list[Any]) -> int:
     run: Run = env["MULTIARCH_RUN"]
     for node, stale, before in foresee(targets or [env.Alias("manifest")[0]]):
         verb = node.get_executor().get_action_list()[0].execfunction.verb
-        line = f"{verb} {node.attributes.subject}: "
+        line = f"{verb} {node.attributes.state.subject}: "
         if stale is not None:
             line += stale
         elif before:
@@ -35,8 +36,8 @@ def explain(env: Any, targets: list[Any]) -> int:
 def declared_plans(env: Any) -> Iterator[Any]:
     """The build plan of every image of this build."""
     for node in ordered([env.Alias("images")[0]]):
-        if hasattr(node.attributes, "plan"):
-            yield node.attributes.plan
+        if is_image(node):
+            yield node.attributes.target.plan
 
 
 def update_bases(env: Any, _targets: list[Any]) -> int:

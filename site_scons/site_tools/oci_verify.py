@@ -10,6 +10,7 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from oci_graph import reachable
+from oci_kinds import PushTarget, is_remote
 from oci_receipts import receipt_at, spelled
 from oci_run import Run
 
@@ -73,8 +74,9 @@ def mend(found: list[tuple[Any, Finding]]) -> None:
 
     for node, finding in found:
         damaged = {finding.descriptor.digest} if finding.problem is Problem.DAMAGED and finding.descriptor else set()
-        node.attributes.mend = (node.attributes.mend or frozenset()) | damaged
-        node.attributes.drifted = lambda: "verify found it wrong"
+        state = node.attributes.state
+        state.mend = (state.mend or frozenset()) | damaged
+        state.drifted = lambda: "verify found it wrong"
 
 
 def recheck(env: Any, nodes: list[Any]) -> int:
@@ -93,22 +95,22 @@ def expected(node: Any) -> Iterator[Expected]:
     from multiarch.verify import Expected
 
     run: Run = node.attributes.run
-    reference, folder = node.attributes.remote
+    record = node.attributes.target
     receipt = receipt_at(Path(node.get_abspath()))
-    store = run.places.store(reference, folder)
+    store = run.places.store(record.reference, record.folder)
     root = None if receipt is None else receipt.descriptor.bare()
-    if not node.check_attributes("copy_to"):
-        children = [child for child in node.depends if child.check_attributes("remote")]
+    if isinstance(record, PushTarget):
+        children = [child for child in node.depends if is_remote(child)]
         receipts = [receipt_at(Path(child.get_abspath())) for child in children]
         known = tuple(one for one in receipts if one is not None)
         members = known if children and len(known) == len(children) else None
-        yield Expected(reference, store, root, members=members, further=node.attributes.also)
+        yield Expected(record.reference, store, root, members=members, further=record.also)
         return
-    copied, copied_folder = node.attributes.copy_to
+    copied = record.copy_to
     held = None if receipt is None else receipt.reference.digest
-    yield Expected(reference, store, root, held=held, foreign=copied is not None)
+    yield Expected(record.reference, store, root, held=held, foreign=copied is not None)
     if copied is not None:
-        yield Expected(copied, run.places.store(copied, copied_folder), root)
+        yield Expected(copied, run.places.store(copied, record.copy_folder), root)
 
 
 def _counted(number: int, thing: str) -> str:
