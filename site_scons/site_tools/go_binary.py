@@ -9,7 +9,8 @@ from typing import Any
 
 from multiarch.errors import MultiarchError
 from multiarch.golang import GoBuild
-from multiarch.golang.words import split
+from multiarch.golang.recipe import check_flags
+from multiarch.golang.words import quoted, split
 from multiarch.platform import Platform
 from multiarch.why import Facts
 from oci_kinds import ProgramTarget, declared_before
@@ -33,14 +34,19 @@ def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuil
         except ValueError:
             raise OpenQuote(f"a quote is not closed in {value}", where=name) from None
 
-    return GoBuild(
+    def handed_on(name: str) -> str:
+        value = env.get(name, "")
+        try:
+            return env.subst(f"${name}") if isinstance(value, str) else quoted(map(env.subst, value))
+        except ValueError as error:
+            raise OpenQuote(f"Go has no way to quote {error}, with both kinds of quotes", where=name) from None
+
+    build = GoBuild(
         platform=Platform(platform.os, platform.architecture, platform.variant),
         package=env.subst(package),
         directory=Path(env.Dir(env.subst(env.get("GODIR", "#"))).get_abspath()),
         flags=words("GOFLAGS"),
-        ldflags=" ".join(words("GOLDFLAGS"))
-        if not isinstance(env.get("GOLDFLAGS", ""), str)
-        else env.subst("$GOLDFLAGS"),
+        ldflags=handed_on("GOLDFLAGS"),
         tags=words("GOTAGS"),
         env=tuple(sorted((name, env.subst(value)) for name, value in dict(env.get("GOENV", {})).items())),
         cgo=bool(env.get("cgo", False)),
@@ -50,6 +56,8 @@ def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuil
         debug=bool(env.get("debug", False)),
         sources=tuple(run.root / str(node) for node in sources),
     )
+    check_flags(build)
+    return build
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from machines.small import Tree
 
@@ -108,3 +112,78 @@ def test_less_garbage_is_collected_where_the_same_go_built_it_before_with_the_sa
     fresh.replace("SConstruct", 'PROGRAM="demo",', 'PROGRAM="demo", GOFLAGS="-gcflags=all=-N",')
     fresh.scons("bin")
     assert collected(fresh) == ["", ""]
+
+
+SAYING = """\
+package main
+
+import "os"
+
+var A, B, C, D = "-", "-", "-", "-"
+var tags = ""
+
+func main() { _, _ = os.Stdout.WriteString(A + "|" + B + "|" + C + "|" + D + "|" + tags) }
+"""
+HOST = "PLATFORMS=linux/amd64"
+
+
+def saying(fresh: Tree, **variables: str) -> Callable[[str], str]:
+    """Make the program one that says what it was stamped with; the function declares it anew, builds and runs it."""
+    fresh.edit("main.go", SAYING)
+    for tag in ("one", "two", "three"):
+        fresh.edit(f"{tag}.go", f'//go:build {tag}\n\npackage main\n\nfunc init() {{ tags += " {tag}" }}\n')
+    template = fresh.read("SConstruct")
+
+    def built(declared: str) -> str:
+        fresh.edit("SConstruct", template.replace('GOLDFLAGS="-X main.version=$VERSION"', declared))
+        fresh.scons("bin", HOST, env=variables)
+        assert fresh.scons("bin", HOST, env=variables).up_to_date
+        return subprocess.run([fresh.path / AMD64], capture_output=True, text=True, check=True).stdout
+
+    return built
+
+
+def test_flags_of_every_place_reach_the_program_and_none_hides_another(fresh: Tree):
+    built = saying(fresh, GOFLAGS="-ldflags=-X=main.A=a -tags=one -trimpath")
+    assert built('GOLDFLAGS="-X main.B=b"') == "a|b|-|-| one"
+    assert built('GOFLAGS="-ldflags=-X=main.C=c -tags=two", GOLDFLAGS="-X main.B=b", GOTAGS="three"') == (
+        "a|b|c|-| one three two"
+    )
+    assert built('GOFLAGS=["-ldflags=all=-X=main.C=c"], GOLDFLAGS=["-X", "main.B=built on Monday"]') == (
+        "a|built on Monday|c|-| one"
+    )
+    assert built("GOFLAGS='-ldflags=-X=main.C=c \\'-ldflags=-X main.D=d\\'', GOLDFLAGS='-X \\'main.B=it is\\''") == (
+        "a|it is|c|d| one"
+    )
+    assert built('GOLDFLAGS="example.com/demo=-X main.B=b"') == "a|b|-|-| one"
+    assert built('GOENV={"GOFLAGS": "-ldflags=-X=main.D=d"}, GOLDFLAGS="-X main.B=b"') == "-|b|-|d|"
+
+
+@pytest.mark.parametrize("place", ["home", "named", "declared"])
+def test_the_flags_of_go_env_w_are_not_hidden_either(fresh: Tree, tmp_path: Path, place: str):
+    file = tmp_path / ".config" / "go" / "env"
+    file.parent.mkdir(parents=True)
+    file.write_text("GOFLAGS=-ldflags=-X=main.A=a -tags=one\n", encoding="utf-8")
+    told = {"home": {"XDG_CONFIG_HOME": str(tmp_path / ".config")}, "named": {"GOENV": str(file)}, "declared": {}}
+    built = saying(fresh, **told[place])
+    declared = f'GOENV={{"GOENV": {str(file)!r}}}, ' if place == "declared" else ""
+    assert built(f'{declared}GOLDFLAGS="-X main.B=b", GOTAGS="two"') == "a|b|-|-| one two"
+    file.write_text("GOFLAGS=-ldflags=-X=main.A=changed\n", encoding="utf-8")
+    assert built(f'{declared}GOLDFLAGS="-X main.B=b", GOTAGS="two"') == "changed|b|-|-| two"
+
+
+@pytest.mark.parametrize(
+    ("declared", "variable", "said"),
+    [
+        ('GOFLAGS="-o x"', "", "GOFLAGS: -o has no place here: the target says where the program lies"),
+        ('GOFLAGS="-ldflags=main.A"', "", "GOFLAGS: -ldflags=main.A is neither flags nor pattern=flags"),
+        ('GOFLAGS="-gcflags=example.com/x=-l"', "-gcflags=./...=-N", "may have packages in common"),
+        ("""GOLDFLAGS=["-X", "main.A=it's \\"both\\""]""", "", "Go has no way to quote"),
+    ],
+)
+def test_flags_that_cannot_be_merged_are_one_error(fresh: Tree, declared: str, variable: str, said: str):
+    fresh.replace("SConstruct", 'GOLDFLAGS="-X main.version=$VERSION"', declared)
+    ran = fresh.scons("bin", HOST, "-j4", env={"GOFLAGS": variable}, check=False)
+    assert ran.status == 2
+    assert said in ran.text
+    assert "Traceback" not in ran.text

@@ -1,7 +1,7 @@
 """What a Go program is made of, and the command that builds it.
 
     toolchain   which `go` is called
-    recipe      what is declared about a program: its environment and its command line
+    recipe      what is declared about a program: its environment and its command line (flags: those of several places)
     lister      the inputs of all programs of a run; below it, in the order in which they build on each other:
                 modfile (go.mod's lines)  project (where sources lie)  tree (the walk)  listing (`go list`)
                 heads (what `go list` reads of a file)  answers (kept between runs)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from multiarch.errors import MultiarchError
 from multiarch.golang import recipe
 from multiarch.golang.contents import ABSENT, Contents
 from multiarch.golang.includes import libraries, outside_headers
@@ -71,13 +72,17 @@ def overlay(build: GoBuild, environment: Mapping[str, str], contents: Contents) 
 
 def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
     """What the declaration, the environment and the toolchain contribute."""
-    line = recipe.command(build, Path("output"), toolchain, affecting)
+    try:
+        line = recipe.command(build, Path("output"), toolchain, affecting)
+    except MultiarchError as error:  # nothing that decides may fail: the build says it
+        return {**affecting, "go": toolchain.version, "flags": shlex.join(build.flags), "error": str(error)}
     flags = [flag for flag in line[2:-3] if not flag.startswith(("-ldflags=", "-tags="))]
     ldflags = [flag.partition("=")[2] for flag in line[2:-3] if flag.startswith("-ldflags=")]
     found = {**affecting, "go": toolchain.version, "flags": shlex.join(flags), "ldflags": " ".join(ldflags)}
-    if build.tags:
-        found["tags"] = ",".join(build.tags)
-    if not recipe.trims_paths(build):
+    tags = recipe.tags(build, affecting)
+    if tags:
+        found["tags"] = ",".join(tags)
+    if not recipe.trims_paths(build, affecting):
         found |= {"directory": str(build.directory), "GOROOT": str(toolchain.goroot)}
     return found
 

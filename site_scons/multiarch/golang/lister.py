@@ -148,7 +148,7 @@ class Lister:
 
     def _question(self, build: GoBuild, settings: _Settings, place: Project, alone: str) -> Question:
         directory = build.directory if alone else place.root
-        flags = recipe.listing_flags(build)
+        flags = recipe.listing_flags(build, settings.environment)
         key = (directory, flags, id(settings), alone)
         if key not in self._questions:
             steering = compose.overlay(build, settings.environment, self._contents)

@@ -114,20 +114,40 @@ def environment(
 def command(build: GoBuild, output: Path, toolchain: Toolchain, environment: Mapping[str, str]) -> list[str]:
     """The command that makes the program `output`; equal inputs make equal bytes in every folder.
 
-    `-ldflags` in the user's GOFLAGS would be hidden by ours: it is added to them. What stands in `build.flags` comes
-    last and wins.
+    What the variable GOFLAGS, `build.flags`, `build.ldflags`, `build.tags` and we ourselves hand on to Go's tools is
+    merged, in this order after ours; of a flag that has one value `build.flags` wins. ConflictingFlags.
     """
-    line = [str(toolchain.go), "build", "-trimpath", "-buildvcs=false"]
-    if build.race:
-        line.append("-race")
-    if build.debug:
-        line.append("-gcflags=all=-N -l")
-    if build.tags:
-        line.append("-tags=" + ",".join(build.tags))
-    ours = "-buildid=" if build.debug else "-s -w -buildid="
-    theirs = flag_value(goflags(environment), "ldflags")
-    line.append("-ldflags=" + " ".join(part for part in (ours, theirs, build.ldflags) if part))
-    return [*line, *build.flags, "-o", str(output), build.package]
+    line = [str(toolchain.go), "build", *_flags(build, goflags(environment))]
+    return [*line, "-o", str(output), build.package]
+
+
+def check_flags(build: GoBuild) -> None:
+    """Raise ConflictingFlags for what is wrong whatever the environment says."""
+    _flags(build, ())
+
+
+def _flags(build: GoBuild, variable: tuple[str, ...]) -> list[str]:
+    """All flags of the command line; `variable` is GOFLAGS, which Go reads as well."""
+    debug = [("gcflags", "all", "-N -l")] if build.debug else []
+    ours = (*debug, ("ldflags", "", "-buildid=" if build.debug else "-s -w -buildid="))
+    fixed = ["-trimpath", "-buildvcs=false", *(["-race"] if build.race else [])]
+    if variable or build.flags or build.ldflags[:1] not in {"", "-"}:
+        from multiarch.golang.flags import arguments  # start-up; most programs have no flags of their own
+
+        return arguments(fixed, ours, variable, build.flags, more_tags=build.tags, ldflags=build.ldflags)
+    tagged = ["-tags=" + ",".join(build.tags)] if build.tags else []
+    linked = " ".join(part for part in (ours[-1][2], build.ldflags) if part)
+    return [*fixed, *(f"-{name}={pattern}={text}" for name, pattern, text in debug), *tagged, f"-ldflags={linked}"]
+
+
+def tags(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """All tags that the command line has to say: none where the variable GOFLAGS alone has some."""
+    variable = goflags(environment)
+    if not variable and not build.flags:
+        return build.tags
+    from multiarch.golang.flags import all_tags  # start-up
+
+    return all_tags(variable, build.flags, build.tags)
 
 
 def affecting(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
@@ -189,38 +209,44 @@ def flags_of(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, ...]:
     return (*goflags(environment), *build.flags)
 
 
-def flag_value(flags: tuple[str, ...], name: str) -> str:
+def flag_value(words: tuple[str, ...], name: str) -> str:
     """The value of the last `-name=value` or `-name value`; "" without one."""
-    found = ""
-    for number, flag in enumerate(flags):
-        written, equals, value = flag.partition("=")
-        if written in (f"-{name}", f"--{name}"):
-            found = value if equals else "".join(flags[number + 1 : number + 2])
-    return found
+    if not words:
+        return ""
+    from multiarch.golang.flags import last, read  # start-up
+
+    found = last(read(words), name)
+    return found.value or "" if found is not None else ""
 
 
-def listing_flags(build: GoBuild) -> tuple[str, ...]:
+def listing_flags(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Those flags of a build that can change what `go list` says; the others are not handed to it."""
-    kept = [f"-tags={','.join(build.tags)}"] if build.tags else []
+    found = tags(build, environment)
+    kept = [f"-tags={','.join(found)}"] if found else []
     if build.race:
         kept.append("-race")
-    for name in ("tags", "mod", "modfile", "overlay", "installsuffix", "compiler"):
+    if not build.flags:
+        return tuple(kept)
+    from multiarch.golang.flags import read  # start-up
+
+    for name in ("mod", "modfile", "overlay", "installsuffix", "compiler"):
         value = flag_value(build.flags, name)
         if value:
             kept.append(f"-{name}={build.directory / value if name in ('modfile', 'overlay') else value}")
-    kept += [
-        flag for flag in build.flags if flag.lstrip("-").partition("=")[0] in ("race", "msan", "asan", "modcacherw")
-    ]
+    switches = ("race", "msan", "asan", "modcacherw")
+    kept += [word for flag in read(build.flags) if flag.name in switches for word in flag.words]
     return tuple(kept)
 
 
-def trims_paths(build: GoBuild) -> bool:
+def trims_paths(build: GoBuild, environment: Mapping[str, str]) -> bool:
     """Whether the program does not depend on the folder that it was built in."""
-    for flag in reversed(build.flags):
-        name, _, value = flag.lstrip("-").partition("=")
-        if name == "trimpath":
-            return value.lower() not in ("0", "f", "false")
-    return True
+    words = flags_of(build, environment)
+    if not words:
+        return True
+    from multiarch.golang.flags import last, read  # start-up
+
+    found = last(read(words), "trimpath")
+    return found is None or found.on
 
 
 def _variant(platform: Platform) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable
 
 _BLANKS = " \t\n\r"
 
@@ -39,3 +40,24 @@ def split(text: str, *, windows: bool = os.name == "nt") -> tuple[str, ...]:
     if windows:
         reader.escape = ""
     return tuple(reader)
+
+
+def quoted(words: Iterable[str]) -> str:
+    """A list of words as a text that Go splits into the same words.
+
+    One with a blank or a quote in it is quoted, but for one that is quoted already, or that is a flag with more behind
+    it (`-X main.version=v1`), which Go is to split. ValueError for a word with both kinds of quotes.
+    """
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    first, blank, _ = word.partition(" ")
+    if word and not set(word) & set(_BLANKS + "'\""):
+        return word
+    if (blank and first.startswith("-") and "=" not in first) or fields(word) == (word[1:-1],):
+        return word
+    for quote in "'\"":
+        if quote not in word:
+            return f"{quote}{word}{quote}"
+    raise ValueError(word)

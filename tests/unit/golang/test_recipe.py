@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from multiarch.golang.flags import ConflictingFlags, merged
 from multiarch.golang.recipe import (
     GoBuild,
     affecting,
@@ -138,6 +139,94 @@ def test_ldflags_of_the_users_goflags_are_not_hidden_by_ours(toolchain: Toolchai
     assert "-ldflags=-s -w -buildid= -X main.v=2 -w" in line
 
 
+def test_nothing_that_is_said_in_one_place_hides_what_another_says(toolchain: Toolchain):
+    build = GoBuild(
+        AMD64,
+        directory=DIRECTORY,
+        flags=("-ldflags=-X=main.A=a", "-tags=x,y", "-v", "-ldflags", "-w", "-gcflags=-l", "-asmflags=all=-D=A"),
+        tags=("z",),
+        ldflags="-X 'main.B=b c'",
+        debug=True,
+    )
+    line = command(build, Path("out"), toolchain, {"GOFLAGS": "-ldflags=-s -tags=w -gcflags=all=-B -p=2"})
+    assert line[2:-3] == [
+        *("-trimpath", "-buildvcs=false", "-gcflags=all=-N -l -B", "-gcflags=-N -l -B -l", "-tags=w,x,y,z"),
+        "-ldflags=-buildid= -s -X=main.A=a -w -X 'main.B=b c'",
+        *("-v", "-asmflags=all=-D=A"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "ldflags", "linked"),
+    [
+        ("", ("-ldflags=all=-X=main.A=a",), "-X=main.B=b", ["-ldflags=-s -w -buildid= -X=main.A=a -X=main.B=b"]),
+        ("-ldflags=all=-w", (), "all=-X=main.B=b", ["-ldflags=-s -w -buildid= -w -X=main.B=b"]),
+        (
+            "",
+            ("-ldflags=./...=-X=main.A=a",),
+            "-w",
+            ["-ldflags=-s -w -buildid= -w", "-ldflags=./...=-s -w -buildid= -X=main.A=a -w"],
+        ),
+        (
+            "-ldflags=example.com/a=-X=main.A=a",
+            (),
+            "example.com/a=-X=main.B=b",
+            ["-ldflags=-s -w -buildid=", "-ldflags=example.com/a=-s -w -buildid= -X=main.A=a -X=main.B=b"],
+        ),
+    ],
+)
+def test_flags_for_the_packages_of_a_pattern_are_merged_for_each(
+    toolchain: Toolchain, variable: str, given: tuple[str, ...], ldflags: str, linked: list[str]
+):
+    build = GoBuild(AMD64, directory=DIRECTORY, flags=given, ldflags=ldflags)
+    line = command(build, Path("out"), toolchain, {"GOFLAGS": variable})
+    assert [word for word in line if "ldflags" in word] == linked
+
+
+def test_the_last_pattern_that_fits_a_package_holds_what_all_places_say():
+    places = [(("all", "-1"), ("example.com/x", "-2")), (("all", "-3"),), (("example.com/y", "-4"),)]
+    assert merged(places, "gcflags") == (
+        ("all", "-1 -3"),
+        ("example.com/y", "-1 -3 -4"),
+        ("example.com/x", "-2 -3"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "what"),
+    [
+        ("", ("-o", "x"), "-o has no place here"),
+        ("-o=x", (), "-o has no place here"),
+        ("", ("-C=x",), "-C has no place here"),
+        ("", ("-n",), "-n has no place here"),
+        ("-gcflags=./...=-N", ("-gcflags=example.com/x=-l",), "may have packages in common"),
+        ("-gcflags=-N", ("-gcflags=example.com/x=-l",), "'the program' and 'example.com/x'"),
+        ("", ("-ldflags=main.A",), "neither flags nor pattern=flags"),
+    ],
+)
+def test_flags_that_cannot_be_merged_are_an_error(
+    toolchain: Toolchain, variable: str, given: tuple[str, ...], what: str
+):
+    build = GoBuild(AMD64, directory=DIRECTORY, flags=given)
+    with pytest.raises(ConflictingFlags, match=what):
+        command(build, Path("out"), toolchain, {"GOFLAGS": variable})
+
+
+def test_what_the_variable_says_of_trimpath_and_buildvcs_is_not_hidden(toolchain: Toolchain):
+    build = GoBuild(AMD64, directory=DIRECTORY)
+    told = {"GOFLAGS": "-trimpath=false -buildvcs=true -mod=mod"}
+    assert command(build, Path("out"), toolchain, told)[2:-3] == ["-ldflags=-s -w -buildid="]
+    assert not trims_paths(build, told)
+    same = {"GOFLAGS": "-trimpath -buildvcs=false"}
+    assert command(build, Path("out"), toolchain, same)[2:4] == ["-trimpath", "-buildvcs=false"]
+
+
+def test_go_list_is_asked_with_all_tags():
+    build = GoBuild(AMD64, directory=DIRECTORY, flags=("-tags", "a b"), tags=("c",))
+    assert listing_flags(build, {"GOFLAGS": "-tags=d,a"}) == ("-tags=d,a,b,c",)
+    assert listing_flags(GoBuild(AMD64), {"GOFLAGS": "-tags=d"}) == ()
+
+
 def test_the_last_value_of_a_flag_wins():
     assert flag_value(("-pgo=a", "--pgo", "b"), "pgo") == "b"
     assert flag_value(("-pgo=a",), "tags") == ""
@@ -147,11 +236,11 @@ def test_the_last_value_of_a_flag_wins():
 def test_go_list_is_given_only_the_flags_that_choose_files():
     flags = ("-v", "-x", "-mod=vendor", "-modfile=alt.mod", "-gcflags=-N", "-msan")
     build = GoBuild(AMD64, directory=DIRECTORY, flags=flags, tags=("t",), race=True)
-    assert listing_flags(build) == ("-tags=t", "-race", "-mod=vendor", f"-modfile={DIRECTORY / 'alt.mod'}", "-msan")
+    assert listing_flags(build, {}) == ("-tags=t", "-race", "-mod=vendor", f"-modfile={DIRECTORY / 'alt.mod'}", "-msan")
 
 
 @pytest.mark.parametrize(
     ("flags", "trims"), [((), True), (("-trimpath=false",), False), (("-trimpath=0", "-trimpath"), True)]
 )
 def test_the_folder_counts_only_when_paths_stay(flags: tuple[str, ...], trims: bool):
-    assert trims_paths(GoBuild(AMD64, flags=flags)) is trims
+    assert trims_paths(GoBuild(AMD64, flags=flags), {}) is trims

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.golang.words import fields, split
+from multiarch.golang.words import fields, quoted, split
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,22 @@ def test_a_backslash_separates_folders_on_windows_and_escapes_elsewhere(windows:
 def test_an_open_quote_is_an_error():
     with pytest.raises(ValueError, match="quotation"):
         split("-tags='a")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("-X", "main.A=built on Monday"), "-X 'main.A=built on Monday'"),
+        (("-X=main.A=it's",), '"-X=main.A=it\'s"'),
+        (("-X main.version=v1", "-s -w"), "-X main.version=v1 -s -w"),
+        (("-X", "'main.A=built on Monday'"), "-X 'main.A=built on Monday'"),
+        (("-X=main.A=a b", "", "-s"), "'-X=main.A=a b' '' -s"),
+    ],
+)
+def test_a_list_of_words_becomes_a_text_that_go_splits_into_them(words: tuple[str, ...], text: str):
+    assert quoted(words) == text
+
+
+def test_a_word_with_both_quotes_has_no_text():
+    with pytest.raises(ValueError, match="both"):
+        quoted(["""it's "both" """])
