@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import SCons.Node.FS
+
+import oci_paths as paths
 from multiarch.errors import MultiarchError
 from multiarch.golang import GoBuild
+from multiarch.golang.modfile import is_local
 from multiarch.golang.recipe import check_flags
 from multiarch.golang.words import quoted, split
 from multiarch.platform import Platform
@@ -19,45 +23,82 @@ from oci_run import Run
 from oci_steps import Step, add_method
 
 
+class NoPackage(MultiarchError, ValueError):
+    """A package that is looked for in another folder than its author meant."""
+
+
 class OpenQuote(MultiarchError, ValueError):
     """Flags that cannot be split into words."""
 
 
-def declared(env: Any, package: str, platform: Platform, sources: Any) -> GoBuild:
+def declared(env: Any, package: Any, platform: Platform, sources: Any) -> GoBuild:
     """What is declared about one program; `$GOFLAGS` and the like come from the environment, as with `Program`."""
-    run: Run = env["MULTIARCH_RUN"]
+    directory = godir(env)
 
     def words(name: str) -> tuple[str, ...]:
-        value = env.get(name, ())
+        value = flags_of(env, name)
         try:
             return split(env.subst(value)) if isinstance(value, str) else tuple(map(env.subst, value))
         except ValueError:
             raise OpenQuote(f"a quote is not closed in {value}", where=name) from None
 
     def handed_on(name: str) -> str:
-        value = env.get(name, "")
+        value = flags_of(env, name)
         try:
-            return env.subst(f"${name}") if isinstance(value, str) else quoted(map(env.subst, value))
+            return str(env.subst(f"${name}")) if isinstance(value, str) else quoted(map(env.subst, value))
         except ValueError as error:
             raise OpenQuote(f"Go has no way to quote {error}, with both kinds of quotes", where=name) from None
 
     build = GoBuild(
         platform=Platform(platform.os, platform.architecture, platform.variant),
-        package=env.subst(package),
-        directory=Path(env.Dir(env.subst(env.get("GODIR", "#"))).get_abspath()),
+        package=package_in(env, directory, package),
+        directory=directory,
         flags=words("GOFLAGS"),
         ldflags=handed_on("GOLDFLAGS"),
         tags=words("GOTAGS"),
-        env=tuple(sorted((name, env.subst(value)) for name, value in dict(env.get("GOENV", {})).items())),
+        env=tuple(sorted(paths.named(env, "GoBinary: GOENV", env.get("GOENV", {})).items())),
         cgo=bool(env.get("cgo", False)),
-        cc=env.subst("$CC") or None if env.get("cgo") else None,
-        cxx=env.subst("$CXX") or None if env.get("cgo") else None,
+        cc=str(env.subst("$CC")) or None if env.get("cgo") else None,
+        cxx=str(env.subst("$CXX")) or None if env.get("cgo") else None,
         race=bool(env.get("race", False)),
         debug=bool(env.get("debug", False)),
-        sources=tuple(run.root / str(node) for node in sources),
+        sources=tuple(Path(node.get_abspath()) for node in sources if isinstance(node, SCons.Node.FS.Base)),
     )
     check_flags(build)
     return build
+
+
+def flags_of(env: Any, name: str) -> str | tuple[str, ...]:
+    """Flags as they are given: one text to be split, or words in lists of any depth; a node is its path."""
+    value = env.get(name, ())
+    return value if isinstance(value, str) else paths.texts(env, f"GoBinary: {name}", value)
+
+
+def godir(env: Any) -> Path:
+    """Where Go runs: GODIR, seen from the SConscript that declares the program; by default that SConscript's folder.
+
+    Go sources are not copied to variant folders, so it is the folder of the sources.
+    """
+    node = paths.folder(env, "GoBinary: GODIR", env.get("GODIR") or ".")
+    return Path(node.srcnode().get_abspath())
+
+
+def package_in(env: Any, directory: Path, package: Any) -> str:
+    """A package as Go is told it in `directory`: an import path as it is; a folder or a .go file by its way from there.
+
+    Raises NoPackage for a folder that lies where versions looked that took every package from the top.
+    """
+    given = list(paths.flat(package))
+    if len(given) == 1 and isinstance(given[0], str) and given[0] and not given[0].startswith("#"):
+        name = str(env.subst(given[0]))
+        lost = is_local(name) and not env.get("GODIR") and not os.path.lexists(directory / name)
+        if lost and Path(env["MULTIARCH_RUN"].root, name).is_dir():
+            here = paths.shown(env.fs.getcwd())
+            raise NoPackage(f"there is no package {name} in {here}", hint='from the top it is GODIR="#"')
+        return name
+    node = paths.source(env, "GoBinary: package", given).srcnode()
+    path = os.path.relpath(node.get_abspath(), directory).replace(os.sep, "/")
+    return path if path.startswith((".", "/")) else f"./{path}"
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -100,26 +141,29 @@ def not_executable(node: Any) -> str | None:
 STEP = Step("Compile", perform, loads_ahead=True)
 
 
-def go_binary(env: Any, target: str, package: str = ".", *, platform: Any, sources: Any = (), **overrides: Any) -> Any:
+def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sources: Any = (), **overrides: Any) -> Any:
     """Declare a Go program; `sources` are generated files, built first. `.exe` is added for Windows.
 
     `GOFLAGS`, `GOLDFLAGS`, `GOTAGS`, `GOENV`, `CC`, `CXX`, `GODIR`, `cgo`, `race` and `debug` may be given as keywords.
     The same program declared twice (for two versions of Windows) is one target.
     """
-    wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    wanted = paths.platform_of("GoBinary: platform", platform)
     wanted.check_known(str(platform))
     own = env.Override(overrides) if overrides else env
-    generated = track(env, env.arg2nodes(env.Flatten([sources]), env.fs.File))
-    name = own.subst(target) + (".exe" if wanted.os == "windows" and not target.endswith(".exe") else "")
+    generated = track(env, paths.nodes(own, "GoBinary: sources", sources))
+    node = paths.file(own, "GoBinary: target", target)
+    if wanted.os == "windows" and not node.name.endswith(".exe"):
+        node = node.dir.File(f"{node.name}.exe")
     build_record = declared(own, package, wanted, generated)
     record = ProgramTarget(build_record, wanted)
-    node = env.File(name)
     if declared_before([node], record, generated):
         return [node]
-    nodes = own.OciGo(name, generated)
+    nodes = own.OciGo([node], generated)
     run: Run = env["MULTIARCH_RUN"]
     run.programs.append(build_record)  # one `go list` will serve all programs of a platform
-    declare(env, nodes, record, State(name, lambda: facts(run, build_record), lambda: not_executable(nodes[0])))
+    declare(
+        env, nodes, record, State(paths.shown(node), lambda: facts(run, build_record), lambda: not_executable(node))
+    )
     return nodes
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+import oci_paths as paths
 from multiarch.why import Facts
 from oci_kinds import ArchiveTarget, ImageTarget, declared_before
 from oci_nodes import State, declare, undrifted
 from oci_receipts import content_of, loaded_name
-from oci_steps import Step, add_method, file, source_of
+from oci_steps import Step, add_method, source_of
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -26,17 +26,16 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
 STEP = Step("Archive", perform)
 
 
-def archive(env: Any, target: str, image: Any, *, reference: str) -> Any:
+def archive(env: Any, target: Any, image: Any, *, reference: str) -> Any:
     """Declare the self-contained archive of an image, to be loaded under `reference`."""
-    text, source = env.subst(reference), source_of(env, image, "env.Archive", ImageTarget)
-    record = ArchiveTarget(loaded_name(env, reference), text)
-    node = file(env, target)
+    text, source = paths.text(env, "Archive: reference", reference), source_of(env, image, "env.Archive", ImageTarget)
+    record = ArchiveTarget(loaded_name(env, text), text)
+    node = paths.file(env, "Archive: target", target)
     if declared_before([node], record, [source]):
         return [node]
     nodes = env.OciArchive([node], source)
     env["MULTIARCH_RUN"].hide(nodes)
-    subject = str(node).replace(os.sep, "/")
-    declare(env, nodes, record, State(subject, lambda: Facts({"reference": text}, {}), undrifted))
+    declare(env, nodes, record, State(paths.shown(node), lambda: Facts({"reference": text}, {}), undrifted))
     return nodes
 
 

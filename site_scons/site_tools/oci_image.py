@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform as platform_of_host
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.engine import AUTO, BuildPlan, Engine, NamedContext
+import oci_paths as paths
+from multiarch.engine import AUTO, NAMES, BuildPlan, Engine, EngineUnavailable, NamedContext
 from multiarch.engine.glance import Reached
 from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
@@ -20,7 +22,7 @@ from oci_kinds import ImageTarget, declared_before, platform_of
 from oci_nodes import State, declare, reasons, track
 from oci_run import Run
 from oci_sources import generated
-from oci_steps import Step, add_method, expanded, fail, file, files
+from oci_steps import Step, add_method
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -140,19 +142,28 @@ def host_of_engines() -> Platform:
 
 def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
     """The first Dockerfile that exists or is generated; ends the run when there is none."""
-    names = [candidates] if isinstance(candidates, str) or hasattr(candidates, "get_abspath") else list(candidates)
-    nodes = [env.fs.File(expanded(env, name) if isinstance(name, str) else name) for name in names]
+    nodes = [paths.file(env, "Image: dockerfile", name) for name in paths.flat(candidates)]
     for node in nodes:
-        if node.exists() or node.has_builder():
+        if node.has_builder() or node.rexists() or node.srcnode().rexists():  # under -n no variant folder gets copies
             return node
-    return fail(
-        NoDockerfile(f"there is no Dockerfile for {platform}", hint=f"write one of: {', '.join(map(str, names))}")
-    )
+    names = ", ".join(map(paths.shown, nodes))
+    hint = f"write one of: {names}" if names else 'dockerfile="Dockerfile"'
+    raise NoDockerfile(f"there is no Dockerfile for {platform}", hint=hint)
+
+
+def recipe_path(node: Any) -> Path:
+    """Where to read a Dockerfile: one that nothing makes where it was written, its ignore file beside it.
+
+    That is the folder of the sources for one in a variant folder, or a Repository.
+    """
+    if not node.has_builder() and node.srcnode().rexists():
+        node = node.srcnode()
+    return Path(node.rfile().get_abspath())
 
 
 def image(
     env: Any,
-    target: str,
+    target: Any,
     contents: Any = (),
     *,
     dockerfile: Any,
@@ -177,57 +188,63 @@ def image(
     of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets` (`id=token,src=file`) and `ssh`
     (`default`) are for RUN, and no part of what is remembered; `network` (`none`, `host`) is what RUN may reach.
     `rebase=False`: the engine builds it, too, when nothing but the base changed; by default REBASE says it. `contexts`
-    say what names in the Dockerfile mean: folders, from the SConstruct's, or images (`docker-image://ref`).
+    say what names in the Dockerfile mean: folders, from the SConscript's, or images (`docker-image://ref`).
     """
     run: Run = env["MULTIARCH_RUN"]
-    given = track(env, files(env, contents))
+    given = track(env, paths.nodes(env, "Image: contents", contents))
     if platform is None:
         platform = next(filter(None, map(platform_of, given)), "linux")
-    wanted = platform if isinstance(platform, Platform) else Platform.parse(platform)
+    wanted = paths.platform_of("Image: platform", platform)
     for node in given:
         if node.has_builder() and platform_of(node) is None:
             node.attributes.platform = wanted  # a program of Program or Command does not say; `run` looks for its own
     recipe = dockerfile_of(env, dockerfile, wanted)
     plan = BuildPlan(
         platform=wanted,
-        dockerfile=Path(recipe.get_abspath()),
+        dockerfile=recipe_path(recipe),
         context=run.root,
         file_digest=run.stat.digest,
-        build_args=(*env.get("BUILD_ARGS", ()), *dict(build_args).items()),
-        labels=(*env.get("LABELS", ()), *dict(labels).items()),
-        target=stage,
+        build_args=(*env.get("BUILD_ARGS", ()), *paths.named(env, "Image: build_args", build_args).items()),
+        labels=(*env.get("LABELS", ()), *paths.named(env, "Image: labels", labels).items()),
+        target=paths.text(env, "Image: stage", stage),
         epoch=run.epoch,
-        foreign=tuple(foreign),
+        foreign=paths.texts(env, "Image: foreign", foreign),
         build_platform=run.once("host of engines", host_of_engines) if wanted.os == "linux" else None,
-        secrets=tuple(map(str, env.Flatten([secrets]))),
-        ssh=tuple(map(str, env.Flatten([ssh]))),
-        network=network,
-        contexts=_contexts(env, run, dict(contexts)),
+        secrets=paths.texts(env, "Image: secrets", secrets),
+        ssh=paths.texts(env, "Image: ssh", ssh),
+        network=paths.text(env, "Image: network", network),
+        contexts=_contexts(env, run, contexts),
     )
     moves = env.get("REBASE", True) if rebase is None else rebase
-    record = ImageTarget(plan, engine or env.get("ENGINE", AUTO), endpoint, builder, moves)
-    node = file(env, target)
+    place = paths.text(env, "Image: endpoint", endpoint), paths.text(env, "Image: builder", builder)
+    record = ImageTarget(plan, _engine(env, engine), *place, moves)
+    node = paths.file(env, "Image: target", target)
     if declared_before([node], record, [recipe, *given]):
         return [node]
     nodes = env.OciImage([node], [recipe, *given])
     run.hide(nodes)
-    subject = str(node).replace(os.sep, "/")
-    state = State(subject, lambda: facts(run, node), lambda: unkept(run, node), scan=lambda: scan(node, env))
+    state = State(paths.shown(node), lambda: facts(run, node), lambda: unkept(run, node), scan=lambda: scan(node, env))
     declare(env, nodes, record, state)
     return nodes
 
 
-def _contexts(env: Any, run: Run, given: dict[str, Any]) -> tuple[NamedContext, ...]:
+def _engine(env: Any, given: Any) -> str:
+    name = paths.text(env, "Image: engine", given or env.get("ENGINE", AUTO))
+    if name not in (AUTO, *NAMES):
+        raise EngineUnavailable(f"there is no engine '{name}'", hint=f"there is: {', '.join((AUTO, *NAMES))}")
+    return name
+
+
+def _contexts(env: Any, run: Run, given: Any) -> tuple[NamedContext, ...]:
     """The named contexts, as they are given: texts with variables, or nodes of folders. Raises InvalidContext."""
     if not given:
         return ()
     from multiarch.engine.reading.named import named_contexts
 
-    texts = {
-        name: each.get_abspath() if hasattr(each, "get_abspath") else expanded(env, str(each)).removeprefix("#/")
-        for name, each in given.items()
-    }
-    return named_contexts(texts, run.root)
+    here = Path(env.fs.getcwd().srcnode().get_abspath())
+    texts = paths.named(env, "Image: contexts", given)
+    top = str(run.root) + os.sep
+    return named_contexts({name: re.sub(r"^#/?", lambda _: top, text) for name, text in texts.items()}, here)
 
 
 def scan(node: Any, env: Any) -> list[Any]:

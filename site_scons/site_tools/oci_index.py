@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch.platform import Platform
+import oci_paths as paths
 from multiarch.why import Facts
 from oci_kinds import ImageTarget, IndexTarget, PinTarget, check_source, declared_before
 from oci_nodes import State, declare, undrifted
 from oci_receipts import assembled
-from oci_steps import Step, add_method, files, write
+from oci_steps import Step, add_method, write
 
 if TYPE_CHECKING:
     from multiarch.index import Index
@@ -39,23 +39,23 @@ def perform(target: list[Any], _source: list[Any], _env: Any) -> None:
 STEP = Step("Index", perform)
 
 
-def index(env: Any, target: str, members: Any, *, platforms: Any, annotations: Any = ()) -> Any:
+def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: Any = ()) -> Any:
     """Declare the index of `members`; an error when they are not exactly `platforms`. Returns the JSON's node."""
-    wanted = tuple(p if isinstance(p, Platform) else Platform.parse(p) for p in platforms)
-    name = env.subst(target)
-    beside = name.removesuffix(".json") + ".digest"
-    noted = tuple(dict(annotations).items())
-    sources = files(env, members)
+    wanted = paths.platforms_of(env, "Index: platforms", platforms)
+    node = paths.file(env, "Index: target", target)
+    beside = node.dir.File(node.name.removesuffix(".json") + ".digest")
+    noted = tuple(paths.named(env, "Index: annotations", annotations).items())
+    sources = [paths.file(env, "Index: members", member) for member in paths.flat(members)]
     for source in sources:
         check_source(source, "env.Index", (ImageTarget, PinTarget))
-    record = IndexTarget(wanted, noted, beside)
-    nodes = [env.fs.File(name), env.fs.File(beside)]
+    record = IndexTarget(wanted, noted, paths.shown(beside))
+    nodes = [node, beside]
     if declared_before(nodes, record, sources):
         return nodes[:1]
     nodes = env.OciIndex(nodes, sources)
     values = {"platforms": ", ".join(map(str, wanted))} | {f"annotation {key}": value for key, value in noted}
     env["MULTIARCH_RUN"].hide(nodes)
-    declare(env, nodes, record, State(name, lambda: Facts(values, {}), undrifted))
+    declare(env, nodes, record, State(paths.shown(node), lambda: Facts(values, {}), undrifted))
     return nodes[:1]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from multiarch.errors import MultiarchError
 from multiarch.record import dataclass, field
+from oci_paths import shown
 
 if TYPE_CHECKING:
     from multiarch.engine import BuildPlan
@@ -151,7 +152,7 @@ def check_source(node: Any, builder: str, allowed: tuple[type, ...]) -> None:
     if record is None or isinstance(record, allowed):
         return
     wanted = " or ".join(_with_article(NAMES[kind]) for kind in allowed)
-    raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {wanted}", where=str(node))
+    raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {wanted}", where=shown(node))
 
 
 def declared_before(targets: list[Any], record: Any, sources: list[Any]) -> bool:
@@ -163,7 +164,9 @@ def declared_before(targets: list[Any], record: Any, sources: list[Any]) -> bool
         if list(known.sources) == list(dict.fromkeys(sources)) and known.get_executor().get_all_targets() == targets:
             return True
     raise DeclaredTwice(
-        f"is declared twice, and not as the same {NAMES[type(record)]}", where=str(targets[0]), hint="give each a name"
+        f"is declared twice, and not as the same {NAMES[type(record)]}",
+        where=shown(targets[0]),
+        hint="give each a name",
     )
 
 

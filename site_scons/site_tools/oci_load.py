@@ -6,14 +6,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import oci_paths as paths
 from multiarch.errors import MultiarchError
 from multiarch.why import Facts
 from oci_image import host_of_engines
 from oci_kinds import ImageTarget, LoadTarget, declared_before
 from oci_nodes import State, declare
-from oci_receipts import content_of, loaded_name, receipt_at, receipt_path
+from oci_receipts import content_of, keep_receipt, loaded_name, receipt_at, receipt_node
 from oci_run import PRIVATE, Run
-from oci_steps import Step, add_method, fail, source_of, write
+from oci_steps import Step, add_method, fail, source_of
 
 if TYPE_CHECKING:
     from multiarch.digest import Digest
@@ -59,7 +60,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         host = held.platform()
         if platform is None or not runnable(host, [platform]):
             print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
-            write(Path(node.get_abspath()), Receipt(name, root).to_json())
+            keep_receipt(node, Receipt(name, root))
             return
         with tempfile.TemporaryDirectory(dir=run.root / PRIVATE) as folder:
             archive = Path(folder) / "image.tar"
@@ -68,7 +69,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         if platform.matches(host) and host.architecture == platform.architecture and main is not None:
             held.tag(identity, main)
     node.attributes.state.digest = root.digest
-    write(Path(node.get_abspath()), Receipt(name.with_digest(identity), root).to_json())
+    keep_receipt(node, Receipt(name.with_digest(identity), root))
 
 
 def drifted(node: Any) -> str | None:
@@ -108,12 +109,14 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None, into:
     `main` is by default the tag $VERSION beside `reference`; an empty text means none. `into` is `docker` (or Podman
     at Docker's socket), the default, or `containerd`.
     """
-    name, place = loaded_name(env, reference), env.subst(into) or "docker"
+    name, place = loaded_name(env, paths.text(env, "Load: reference", reference)), paths.text(env, "Load: into", into)
+    place = place or "docker"
     if place not in PLACES:
         fail(UnknownPlace(f"nothing can be loaded into '{place}'", hint=f"into={' or '.join(PLACES)}"))
-    own = name.with_tag(env.subst("$VERSION")) if main is None else loaded_name(env, main) if main else None
+    named = env.subst("$VERSION") if main is None else paths.text(env, "Load: main", main)
+    own = name.with_tag(named) if main is None else loaded_name(env, named) if named else None
     record, source = LoadTarget(name, own, place), source_of(env, image, "env.Load", ImageTarget)
-    node = env.fs.File(receipt_path(name, PLACES[place]))
+    node = receipt_node(env, name, PLACES[place])
     if declared_before([node], record, [source]):
         return [node]
     nodes = env.OciLoad([node], source)

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from multiarch.platform import Platform
+import oci_paths as paths
 from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.why import Facts
 from oci_kinds import PinTarget, declared_before
 from oci_nodes import State, declare
 from oci_places import place
-from oci_receipts import Intention, TwoPushes, ask_all, receipt_at, receipt_path, spelled
+from oci_receipts import (
+    Intention,
+    TwoPushes,
+    ask_all,
+    keep_receipt,
+    receipt_at,
+    receipt_node,
+    receipt_path,
+    spelled,
+)
 from oci_run import Run
 from oci_steps import Step, add_method, write
+
+if TYPE_CHECKING:
+    from multiarch.platform import Platform
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -26,7 +38,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     record, state = node.attributes.target, node.attributes.state
     reference, copy_to = record.reference, record.copy_to
     # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
-    copied = Path(env.File("#" + receipt_path(copy_to)).get_abspath()) if copy_to is not None else None
+    copied = run.root / receipt_path(copy_to) if copy_to is not None else None
     intention = None if copy_to is None else Intention(run, copy_to)
     receipt = pin(
         run.places.store(reference, record.folder),
@@ -46,7 +58,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         write(copied, Receipt(copy_to, receipt.descriptor).to_json())
         intention.clear()
     state.digest = receipt.descriptor.digest
-    write(Path(node.get_abspath()), receipt.to_json())
+    keep_receipt(node, receipt)
 
 
 def drifted(node: Any) -> str | None:
@@ -73,15 +85,15 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
 
     An image of another repository is copied to this build's tag for the platform before it joins the index.
     """
-    wanted = (platform if isinstance(platform, Platform) else Platform.parse(platform)).normalized()
+    wanted = paths.platform_of("Pin: platform", platform).normalized()
     wanted.check_known()
-    text = env.subst(reference)
+    text = paths.text(env, "Pin: reference", reference)
     where, folder = place(text)
     copy = env.subst(f"$REPOSITORY:$VERSION-{wanted.tag_suffix}")
     own, own_folder = place(copy)
     elsewhere = (where.registry, where.repository) != (own.registry, own.repository)
     record = PinTarget(where, folder, wanted, own if elsewhere else None, own_folder if elsewhere else None)
-    node = env.fs.File(_path(where, wanted))
+    node = _receipt(env, where, wanted)
     if declared_before([node], record, []):
         return [node]
     run: Run = env["MULTIARCH_RUN"]
@@ -99,9 +111,9 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
     return receipt
 
 
-def _path(reference: Reference, platform: Platform) -> str:
+def _receipt(env: Any, reference: Reference, platform: Platform) -> Any:
     name = reference if reference.tag else reference.with_tag(str(reference.digest).replace(":", "-"))
-    return receipt_path(name, f"receipts/pins/{platform.slug}")
+    return receipt_node(env, name, f"receipts/pins/{platform.slug}")
 
 
 def generate(env: Any) -> None:

@@ -16,7 +16,7 @@ from oci_image import engine_foreseen, prospect
 from oci_index import stand_in
 from oci_kinds import is_image, is_index, is_pin, is_remote
 from oci_nodes import is_ours
-from oci_receipts import Intention, assembled, receipt_at, spelled, tags_of
+from oci_receipts import Intention, assembled, last_receipt, receipt_at, spelled, tags_of
 from oci_run import Run
 from oci_steps import why, write
 
@@ -148,7 +148,7 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
     from multiarch.forecast import TagState
 
     reference, folder = node.attributes.target.reference, node.attributes.target.folder
-    receipt = receipt_at(Path(node.get_abspath()))
+    receipt = last_receipt(node)
     pins = [child for child in node.depends if is_pin(child)]
     wanted, contents, fresh, refused = None, None, frozenset[Any](), None
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import SCons.Node
 
+import oci_paths as paths
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
 from multiarch.why import Facts
@@ -21,14 +22,16 @@ from oci_receipts import (
     ask_all,
     assembled,
     content_of,
+    keep_receipt,
+    last_receipt,
     receipt_at,
-    receipt_path,
+    receipt_node,
     root_of,
     spelled,
     unfinished,
 )
 from oci_run import Run
-from oci_steps import Step, add_method, expanded, files, source_of, write
+from oci_steps import Step, add_method, source_of
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -38,7 +41,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
-    reference, path = record.reference, Path(node.get_abspath())
+    reference = record.reference
     if run.policy.immutable:
         run.once("immutable", lambda: refuse_early(run))
     content, root, mountable, _ = content_of(run, source[0], reference)
@@ -50,7 +53,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         run.places.store(reference, record.folder, action="push"),
         root,
         reference,
-        previous=receipt_at(path),
+        previous=last_receipt(node),
         policy=run.policy,
         also=record.also,
         mountable=mountable,
@@ -63,7 +66,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     for remark in done.remarks:
         print(f"  {spelled(remark, target)}", flush=True)  # noqa: T201  # a line the user must see
     state.digest = root.digest
-    write(path, done.receipt.to_json())
+    keep_receipt(node, done.receipt)
     intention.clear()
 
 
@@ -90,7 +93,7 @@ def refuse_early(run: Run) -> None:
             record.reference,
             wanted,
             observed.__getitem__,
-            previous=receipt_at(Path(node.get_abspath())),
+            previous=last_receipt(node),
             policy=run.policy,
             also=record.also,
             unfinished=Intention(run, record.reference).digests(),
@@ -131,27 +134,27 @@ PUBLISH = Step("Publish", perform)
 
 def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any = ()) -> Any:
     """Declare the push of an image, or of an index after its `children`; `also` are further tags."""
-    text = expanded(env, reference)
+    text = paths.text(env, "Push: reference", reference)
     where, folder = place(text)
-    path = receipt_path(where)
-    further = tuple(tag for tag in dict.fromkeys(also) if tag != where.tag)
+    further = tuple(tag for tag in dict.fromkeys(paths.texts(env, "Push: also", also)) if tag != where.tag)
+    before = paths.nodes(env, "Push: children", children)
     record, content = PushTarget(where, folder, further), source_of(env, source, "env.Push", ImageTarget, IndexTarget)
-    node = env.fs.File(path)
-    if is_alike(node, record, content, files(env, children)):
+    node = receipt_node(env, where)
+    if is_alike(node, record, content, before):
         return [node]
     run: Run = env["MULTIARCH_RUN"]
     taken = run.claim(where, *map(where.with_tag, further))
     if taken is not None:
         name = f"{text.rpartition(':')[0]}:{taken.tag}"
         raise TwoPushes("is pushed twice in this build", where=name, hint="give each image a tag of its own")
-    receipt = (env.OciPublish if is_index(content) or children else env.OciPush)([node], content)
+    receipt = (env.OciPublish if is_index(content) or before else env.OciPush)([node], content)
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
     spell = partial(spelled, nodes=receipt)
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
-    if children:
-        env.Depends(receipt, files(env, children))
+    if before:
+        env.Depends(receipt, before)
     if run.policy.immutable:  # nothing is pushed before it is known what the index will be
-        pushes = [child for child in files(env, children) if isinstance(target_of(child), PushTarget)]
+        pushes = [child for child in before if isinstance(target_of(child), PushTarget)]
         env.Requires(pushes, [child.sources[0] for child in pushes])
     receipt[0].set_nocache()
     return receipt

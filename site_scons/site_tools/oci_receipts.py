@@ -14,8 +14,10 @@ from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from oci_graph import reachable
 from oci_kinds import PinTarget, is_index, is_pin, target_of
+from oci_paths import shown
 from oci_places import place
 from oci_run import PRIVATE, Run
+from oci_steps import write
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -98,9 +100,45 @@ def unfinished(run: Run) -> bool:
 
 
 def receipt_path(reference: Reference, kind: str = "receipts") -> str:
-    """Where the receipt of a reference lies; `:` of a port is no character of a file name everywhere."""
+    """Where the receipt of a reference lies, from the top; `:` of a port is no character of a file name everywhere."""
     registry = reference.registry.replace(":", "_").replace("[", "").replace("]", "")
     return f"_output/{kind}/{registry}/{reference.repository}/{reference.tag}.json"
+
+
+def receipt_node(env: Any, reference: Reference, kind: str = "receipts") -> Any:
+    """The file of a receipt, at the top whatever SConscript is being read.
+
+    It knows as `former` where earlier versions kept it: below the folder of the SConscript.
+    """
+    path = receipt_path(reference, kind)
+    node = env.fs.File(f"#/{path}")
+    if env.fs.getcwd() is not env.fs.Top:
+        node.attributes.former = env.fs.File(path)
+    return node
+
+
+def last_receipt(node: Any) -> Receipt | None:
+    """What the last push, pin or load of a target left, also where an earlier version kept it; None when nothing."""
+    found, former = receipt_at(Path(node.get_abspath())), node.check_attributes("former")
+    return receipt_at(Path(former.get_abspath())) if found is None and former is not None else found
+
+
+def keep_receipt(node: Any, receipt: Receipt) -> None:
+    """Write a target's receipt; the one where an earlier version kept it goes, with the folders that leaves empty."""
+    write(Path(node.get_abspath()), receipt.to_json())
+    former = node.check_attributes("former")
+    if former is None:
+        return
+    try:
+        file = Path(former.get_abspath())
+        file.unlink()
+        folder = file.parent
+        while folder.name != "_output":
+            folder.rmdir()
+            folder = folder.parent
+        folder.rmdir()
+    except OSError:
+        pass  # there is none, or a folder holds something else
 
 
 def receipt_at(path: Path) -> Receipt | None:
@@ -168,7 +206,7 @@ def descriptor_of(node: Any) -> Descriptor:
 
     path = Path(node.get_abspath())
     if is_pin(node) or (target_of(node) is None and is_json(path)):
-        return Receipt.from_json(path.read_bytes(), where=str(node)).descriptor
+        return Receipt.from_json(path.read_bytes(), where=shown(node)).descriptor
     from multiarch.store.archive import read_image
 
     return read_image(path).descriptor
@@ -183,7 +221,7 @@ def assembled(node: Any) -> Index:
         [descriptor_of(member) for member in node.sources],
         platforms=record.platforms,
         annotations=record.annotations,
-        where=str(node),
+        where=shown(node),
     )
 
 

@@ -21,6 +21,7 @@ from multiarch.reference import Reference
 from multiarch.statcache import StatCache
 from multiarch.treelock import TreeLock
 from oci_ahead import Ahead
+from oci_paths import shown
 from oci_places import Places
 from oci_records import Records
 from oci_report import Report
@@ -138,7 +139,7 @@ class Run:
 
     def hide(self, nodes: Iterable[Any]) -> None:
         """Keep what is made of images out of every image, wherever it lies: else two of them would copy each other."""
-        paths = (str(node).replace(os.sep, "/") for node in nodes)
+        paths = (shown(node) for node in nodes)
         folders = tuple(f"{folder}/" for folder in self.hidden)
         new = [path for path in paths if not path.startswith(folders)]
         if new:

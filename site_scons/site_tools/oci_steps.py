@@ -21,6 +21,8 @@ from multiarch.errors import MultiarchError
 from multiarch.why import brief, changes
 from oci_kinds import WrongSource, check_source
 from oci_nodes import DAMAGED, Nodes, reasons, state_of
+from oci_paths import file as file_of
+from oci_paths import flat, shown
 
 Perform = Callable[[Nodes, Nodes, Any], None]
 
@@ -110,6 +112,9 @@ def why(target: Any) -> str | None:
     """The reason for which a target runs, in one line; None when there is none to tell."""
     known = target.get_stored_info().binfo.bactsig is not None
     if not target.exists():
+        former = target.check_attributes("former")
+        if former is not None and former.exists():
+            return f"its receipt moves here from {shown(former)}"
         return "it is not there" if known else None
     if not known:
         return "no record of the last build"
@@ -169,11 +174,12 @@ def files(env: Any, given: Any) -> list[Any]:
 
 def source_of(env: Any, given: Any, builder: str, *kinds: type) -> Any:
     """The one source that a builder takes, of these kinds when it is a target of ours. Raises WrongSource."""
-    nodes = files(env, given)
+    nodes = list(flat(given))
     if len(nodes) != 1:
         raise WrongSource(f"{builder} takes one source, and has {len(nodes)}", hint="call it once for each of them")
-    check_source(nodes[0], builder, kinds)
-    return nodes[0]
+    node = file_of(env, builder, nodes[0])
+    check_source(node, builder, kinds)
+    return node
 
 
 def fail(error: Exception | str) -> NoReturn:

@@ -14,11 +14,13 @@ import SCons.Node.Alias
 import SCons.Node.FS
 import SCons.Script
 
+import oci_paths as paths
 from multiarch.errors import MultiarchError
 from multiarch.platform import Platform
 from oci_kinds import is_image, platform_of
+from oci_reading import after_reading
 from oci_settings import VARIABLES, UnknownWord, nearest
-from oci_steps import PlainAction, fail, told
+from oci_steps import PlainAction, add_method, fail, told
 from oci_verbs import VERBS
 
 TARGETS = (
@@ -66,56 +68,91 @@ def help_text(told: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def targets(env: Any, **nodes: list[Any]) -> None:
-    """Name the targets, `manifest` the default, and check the ones asked for: the last line of an SConstruct."""
-    for name, others, _ in TARGETS:
-        members = nodes.get(name.replace("-", "_"))
-        if members is not None:
-            for alias in (name, *others):
+def targets(env: Any, **nodes: Any) -> None:
+    """Name the targets; several calls, of any SConscript, add up. Words are checked when all SConscripts were read."""
+    known = {name.replace("-", "_"): (name, *others) for name, others, _ in TARGETS}
+    for name, given in nodes.items():
+        if name not in known:
+            raise UnknownWord(f"there is no target {name}", where="Targets", hint=nearest(name, list(known)))
+        if given is None:
+            continue
+        members = paths.nodes(env, f"Targets: {name}", given)
+        for alias in known[name]:
+            if members or not is_alias(alias):
                 env.Alias(alias, members)
+        if name == "bin":
+            env["MULTIARCH_RUN"].once("programs to run", list).extend(members)
+    env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: settle(env, here)))
+
+
+def settle(env: Any, here: Any) -> None:
+    """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
     env.Alias("clean", [], PlainAction(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
     env.Alias("test", [], PlainAction(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005
-    env.Default("manifest")
-    if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
-        env.Default("clean")
-        env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
+    declare_run(env, env["MULTIARCH_RUN"].once("programs to run", list))
+    env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
+    set_default(env)
     if SCons.Script.GetOption("help"):
         from oci_engines import help_text as engines_text
 
         env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, env["MULTIARCH_RUN"].declared)), append=True)
-    declare_run(env, nodes.get("bin", []))
-    env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     verb = VERBS.get(words[0]) if words else None
-    check_words(env, words[1:] if verb else words)
+    asked = words[1:] if verb else words
+    check_words(here, asked)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint="scons clean, and then the build"))
     if verb:
         try:
-            asked = [env.Alias(word)[0] if is_alias(word) else env.File(word) for word in words[1:]]
-            status = verb(env, asked)
+            status = verb(env, [env.Alias(word)[0] if is_alias(word) else found(here, word) for word in asked])
             if status is not None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:
             fail(told(error))
 
 
-def check_words(env: Any, words: list[str]) -> None:
-    """End the run for a word that is no target."""
+def set_default(env: Any) -> None:
+    """Make `manifest` the default, unless an SConscript said Default() itself."""
+    if SCons.Script._Get_Default_Targets is SCons.Script._Set_Default_Targets_Has_Not_Been_Called:  # noqa: SLF001
+        env.Default("manifest")
+    for each in (SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default):  # noqa: SLF001
+        each[:] = [named_by(node) for node in each]
+    if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
+        env.Default("clean")
+        env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
+
+
+def named_by(node: Any) -> Any:
+    """The alias that Default("bin") means, which said so before Targets() did: SCons took it for a file."""
+    name = paths.shown(node)
+    file = isinstance(node, SCons.Node.FS.Base) and not node.has_builder() and not node.exists()
+    return SCons.Node.Alias.default_ans[name] if file and is_alias(name) else node
+
+
+def check_words(here: Any, words: list[str]) -> None:
+    """End the run for a word that is no target, seen from the folder `here`."""
     known = [*(name for name, others, _ in TARGETS for name in (name, *others) if is_alias(name)), *VERBS]
     for word in words:
-        if not is_target(env, word):
+        if not is_target(here, word):
             question = f"it is a question and comes first: scons {word} …"
             fail(UnknownWord(f"there is no target {word}", hint=question if word in VERBS else nearest(word, known)))
 
 
-def is_target(env: Any, word: str) -> bool:
+def is_target(here: Any, word: str) -> bool:
     """Whether a word of the command line is an alias, a target, or something on disk."""
     if is_alias(word):
         return True
-    node = env.fs.Entry(word).disambiguate()
+    try:
+        node = found(here, word)
+    except TypeError:  # a path through a file
+        return False
     inside = isinstance(node, SCons.Node.FS.Dir) and len(node.entries) > len((".", ".."))
-    return bool(node.exists() or node.has_builder() or inside)
+    return bool(node.rexists() or node.has_builder() or inside)
+
+
+def found(here: Any, word: str) -> Any:
+    """The node that SCons takes a word for that is no alias."""
+    return here.fs.Entry(word, directory=here).disambiguate()
 
 
 def is_alias(word: str) -> bool:
@@ -163,7 +200,7 @@ def start(programs: list[Any], platform: Platform, hint: str) -> int:
         fail(
             CannotRun(
                 f"cannot be started here: {error.strerror}",
-                where=str(programs[0]),
+                where=paths.shown(programs[0]),
                 hint=f"for {platform} install qemu-user-static and binfmt-support, or run its image: scons load",
             )
         )
@@ -182,7 +219,7 @@ def run_tests(env: Any) -> int:
 
 def generate(env: Any) -> None:
     """Add `env.Targets` and the text of `scons -h`; oci_settings comes before."""
-    env.AddMethod(targets, "Targets")
+    add_method(env, targets, "Targets")
     env.Help(help_text(env["TOLD"]))
 
 

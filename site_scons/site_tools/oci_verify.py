@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import SCons.Script
@@ -11,7 +10,7 @@ import SCons.Script
 from multiarch.errors import MultiarchError
 from oci_graph import reachable
 from oci_kinds import PushTarget, is_remote
-from oci_receipts import receipt_at, spelled
+from oci_receipts import last_receipt, spelled
 from oci_run import Run
 
 if TYPE_CHECKING:
@@ -96,12 +95,12 @@ def expected(node: Any) -> Iterator[Expected]:
 
     run: Run = node.attributes.run
     record = node.attributes.target
-    receipt = receipt_at(Path(node.get_abspath()))
+    receipt = last_receipt(node)
     store = run.places.store(record.reference, record.folder)
     root = None if receipt is None else receipt.descriptor.bare()
     if isinstance(record, PushTarget):
         children = [child for child in node.depends if is_remote(child)]
-        receipts = [receipt_at(Path(child.get_abspath())) for child in children]
+        receipts = [last_receipt(child) for child in children]
         known = tuple(one for one in receipts if one is not None)
         members = known if children and len(known) == len(children) else None
         yield Expected(record.reference, store, root, members=members, further=record.also)

@@ -1,0 +1,200 @@
+"""A build of several SConscripts, and SCons started in another folder than the top."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from machines.project import ROOT, Project
+
+TOP = """\
+DefaultEnvironment(tools=[])
+env = Environment(
+    tools=["oci_settings", "go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index",
+           "oci_targets"],
+    DEFAULTS={"PLATFORMS": "linux/amd64", "IMAGE": "team"},
+)
+Export("env")
+"""
+WORKER = """\
+Import("env")
+image = env.Image("out/worker.tar", env.Command("made.txt", "in.txt", Copy("$TARGET", "$SOURCE")),
+                  dockerfile="Dockerfile", platform="linux/amd64")
+archive = env.Archive("out/worker-release.tar", image, reference="$REPOSITORY:$VERSION-amd64")
+push = env.Push(image, "$REPOSITORY:$VERSION-amd64")
+index = env.Index("out/worker.json", image, platforms="linux/amd64")
+main = env.Push(index, "$REPOSITORY:$VERSION", children=push)
+env.Targets(images=image, release=archive, push=push, manifest=index, push_manifest=main)
+"""
+SUBJECTS = {
+    "Image cmd/worker/out/worker.tar",
+    "Archive cmd/worker/out/worker-release.tar",
+    "Push _output/registry/team:1.0-amd64",
+    "Index cmd/worker/out/worker.json",
+    "Publish _output/registry/team:1.0",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
+    made = Project(tmp_path / "tree")
+    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
+    made.edit("VERSION", "1.0\n")
+    made.edit("SConstruct", TOP + 'SConscript("cmd/worker/SConscript")\n')
+    made.edit("cmd/worker/SConscript", WORKER)
+    made.edit("cmd/worker/in.txt", "one\n")
+    made.edit("cmd/worker/Dockerfile", "FROM scratch\nCOPY cmd/worker/made.txt /\n")
+    return made
+
+
+def test_a_target_of_a_lower_sconscript_has_one_name_everywhere(tree: Project) -> None:
+    planned = tree.scons("-Q", "plan", "push-manifest", "PLAN=plan.json").text
+    assert "cmd/worker/out/worker.tar" in planned
+    assert str(tree.path) not in planned
+    assert json.loads(tree.read("plan.json"))["images"][0]["target"] == "cmd/worker/out/worker.tar"
+    ran = tree.scons("release", "push-manifest", "REPORT=report.json")
+    assert set(ran.steps) == SUBJECTS
+    report = json.loads(tree.read("report.json"))
+    assert {f"{step['step']} {step['subject']}" for step in report["steps"]} == SUBJECTS
+    assert {step["target"].partition("/receipts/")[0] for step in report["steps"]} == {
+        *(f"cmd/worker/out/{name}" for name in ("worker.tar", "worker-release.tar", "worker.json")),
+        "_output",
+    }
+    said = tree.scons("-Q", "why", "push-manifest").text
+    assert {line.partition(": up to date")[0] for line in said.splitlines()} == SUBJECTS - {
+        "Archive cmd/worker/out/worker-release.tar"
+    }
+    facts = {
+        path.relative_to(tree.path / ".multiarch/facts").as_posix()
+        for path in tree.path.glob(".multiarch/facts/**/*.json")
+    }
+    assert "cmd/worker/out/worker.tar.json" in facts
+    assert not [name for name in facts if name.startswith("out/")]
+    tree.edit("cmd/worker/in.txt", "two\n")
+    assert "Image cmd/worker/out/worker.tar: cmd/worker/made.txt changed" in tree.scons("images").text
+
+
+def test_receipts_of_a_lower_sconscript_lie_at_the_top(tree: Project) -> None:
+    tree.scons("push-manifest")
+    assert not (tree.path / "cmd/worker/_output").exists()
+    assert len(list(tree.path.glob("_output/receipts/**/*.json"))) == 2
+
+
+def test_a_receipt_that_an_earlier_version_kept_elsewhere_counts_and_moves(tree: Project) -> None:
+    tree.scons("push-manifest")
+    shutil.move(tree.path / "_output/receipts", tree.path / "cmd/worker/_output/receipts")
+    (tree.path / ".multiarch/sconsign.dblite").unlink()
+    tree.edit("cmd/worker/in.txt", "two\n")
+    assert "moved" not in tree.scons("plan", "DRIFT=fail").text
+    ran = tree.scons("push-manifest", "DRIFT=fail")  # what the receipts say was pushed by this tree
+    assert "its receipt moves here from cmd/worker/_output/receipts/" in ran.text
+    assert not (tree.path / "cmd/worker/_output").exists()
+    assert tree.scons("push-manifest", "DRIFT=fail", "IMMUTABLE=yes").up_to_date
+
+
+def test_what_is_declared_after_targets_is_known(tree: Project) -> None:
+    tree.edit(
+        "SConstruct",
+        TOP + 'env.Targets()\nSConscript("cmd/worker/SConscript")\nenv.Alias("later", "late.txt")\n'
+        'env.Command("late.txt", "VERSION", Copy("$TARGET", "$SOURCE"))\n',
+    )
+    assert tree.scons("later").status == 0
+    assert tree.scons("-Q", "plan").text.count("worker.tar") == 1
+    assert tree.scons("-Q", "why", "later").status == 0
+    assert "worker.tar" in tree.scons("-h").text
+
+
+def test_targets_of_several_sconscripts_add_up_and_answer_once(tree: Project) -> None:
+    tree.edit("SConstruct", TOP + 'SConscript(["cmd/worker/SConscript", "other/SConscript"])\nenv.Targets()\n')
+    tree.edit(
+        "other/SConscript",
+        WORKER.replace("worker", "other")
+        .replace("-amd64", "-other")
+        .replace('"$REPOSITORY:$VERSION"', '"$REPOSITORY:$VERSION-main"'),
+    )
+    tree.edit("other/Dockerfile", "FROM scratch\nCOPY other/made.txt /\n")
+    tree.edit("other/in.txt", "other\n")
+    planned = tree.scons("-Q", "plan").text
+    assert planned.count("out/worker.tar") == planned.count("out/other.tar") == 1
+    assert set(tree.scons("images").steps) == {"Image cmd/worker/out/worker.tar", "Image other/out/other.tar"}
+    assert set(tree.scons().steps) == {"Index cmd/worker/out/worker.json", "Index other/out/other.json"}
+    wrong = tree.scons("imags", check=False)
+    assert (wrong.status, wrong.text.count("there is no target imags")) == (2, 1)
+
+
+@pytest.mark.parametrize("where", ["before", "after", "below"])
+def test_a_default_of_the_user_is_the_only_one(where: str, tree: Project) -> None:
+    lines = {"before": 'env.Default("images")\n%s', "after": '%senv.Default("images")\n', "below": "%s"}[where]
+    tree.edit("SConstruct", TOP + lines % 'SConscript("cmd/worker/SConscript")\n')
+    if where == "below":
+        tree.edit("cmd/worker/SConscript", WORKER + "env.Default(image)\n")
+    assert tree.scons().steps == ["Image cmd/worker/out/worker.tar"]
+
+
+@pytest.mark.parametrize("option", ["-u", "-U", "-D"])
+def test_words_are_seen_from_the_folder_that_scons_starts_in(option: str, tree: Project) -> None:
+    here = tree.path / "cmd/worker"
+    tree.edit("cmd/other.txt", "a source\n")
+    assert tree.scons(option, "out/worker.tar", cwd=here).steps == ["Image cmd/worker/out/worker.tar"]
+    assert tree.scons(option, "../worker/out/worker.tar", "../other.txt", "#cmd/worker/made.txt", cwd=here).status == 0
+    assert tree.scons(option, "images", cwd=here).up_to_date
+    assert tree.scons(option, "-Q", "why", "out/worker.tar", cwd=here).text.count("up to date") == 1
+    wrong = tree.scons(option, "cmd/worker/out/worker.tar", cwd=here, check=False)
+    assert wrong.status == 2
+    assert "there is no target cmd/worker/out/worker.tar" in wrong.text
+    assert "Traceback" not in tree.scons(option, "in.txt/x", cwd=here, check=False).text
+    assert tree.scons(option, cwd=here).steps == ["Index cmd/worker/out/worker.json"]
+    assert tree.scons(option, "-c", cwd=here).status == 0
+    assert not (tree.path / "cmd/worker/out/worker.json").exists()
+
+
+def test_the_default_of_the_folder_is_built_there(tree: Project) -> None:
+    tree.edit("SConstruct", TOP + 'SConscript(["cmd/worker/SConscript", "other/SConscript"])\n')
+    tree.edit(
+        "other/SConscript", 'Import("env")\nenv.Default(env.Command("b.txt", "in.txt", Copy("$TARGET", "$SOURCE")))\n'
+    )
+    tree.edit("other/in.txt", "other\n")
+    tree.edit("cmd/worker/SConscript", WORKER + "env.Default(image)\n")
+    assert tree.scons("-U", cwd=tree.path / "other").steps == []
+    assert tree.scons("-U", cwd=tree.path / "cmd/worker").steps == ["Image cmd/worker/out/worker.tar"]
+
+
+def test_the_event_that_scons_has_not_is_found_where_it_is_looked_for(tmp_path: Path) -> None:
+    """It is after all SConscripts, once, before the help text and the build, and knows the folder of the start."""
+    (tmp_path / "below").mkdir()
+    (tmp_path / "SConstruct").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT / 'site_scons/site_tools')!r})\n"
+        "import oci_reading\n"
+        "DefaultEnvironment(tools=[])\n"
+        'oci_reading.after_reading(lambda here: print("first", here.get_internal_path(), "none read"))\n'
+        'oci_reading.after_reading(lambda here: print("second"))\n'
+        'Help("the help\\n")\n'
+        'Environment(tools=[]).Command("x", [], lambda target, source, env: print("built"))\n'
+        'Default("x")\n'
+        'SConscript("below/SConscript")\n'
+        'print("read all")\n'
+    )
+    (tmp_path / "below/SConscript").write_text('Progress("…")\nprint("read below")\n')
+    for words, cwd, place, last in (
+        ([], tmp_path, ".", "built"),
+        (["-Q"], tmp_path, ".", "built"),
+        (["-s"], tmp_path, ".", "built"),
+        (["-h"], tmp_path, ".", "the help"),
+        (["-n"], tmp_path, ".", "<lambda>"),
+        (["-u", "-s", "#x"], tmp_path / "below", "below", "built"),
+        (["-D"], tmp_path / "below", "below", "built"),
+        (["-C", "..", "-f", "SConstruct"], tmp_path / "below", ".", "built"),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-m", "SCons", *words], cwd=cwd, capture_output=True, text=True, check=False
+        )
+        lines = [line for line in ran.stdout.splitlines() if not line.startswith(("scons: ", "…"))]
+        assert lines[:4] == ["read below", "read all", f"first {place} none read", "second"], ran.stdout + ran.stderr
+        assert ran.stdout.count("second") == 1
+        assert last in ran.stdout.partition("second")[2]
