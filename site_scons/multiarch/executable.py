@@ -24,6 +24,7 @@ _ELF, _MZ, _PE = b"\x7fELF", b"MZ", b"PE\0\0"
 _ELF_EXECUTABLE, _ELF_SHARED = 2, 3
 _ELF_ARM, _ARM_HARD_FLOAT = 40, 0x400
 _MIPS, _MIPS_N32 = 8, 0x20
+_PT_INTERP, _SEGMENTS = 3, 64
 _ELF_MACHINES = MappingProxyType(
     {
         # e_machine, bits, little-endian: Go's name
@@ -140,6 +141,20 @@ def read_head(opener: Callable[[], BinaryIO]) -> bytes:
         return head
 
 
+def interpreter(head: bytes) -> tuple[str, ...]:
+    """What the system starts for a file that begins so: the words behind `#!`, or the loader of a dynamic ELF program.
+
+    One or two words (the kernel takes all behind the first blank as one); () for others, and where the head ends early.
+    """
+    if head.startswith(b"#!"):
+        line = head[2:HEAD].split(b"\n", 1)[0].strip(b" \t\r").decode("utf-8", "surrogateescape")
+        return tuple(re.split(r"[ \t]+", line, maxsplit=1)) if line else ()
+    try:
+        return _loader(head[:HEAD]) if head.startswith(_ELF) else ()
+    except struct.error:
+        return ()
+
+
 def is_executable_head(head: bytes) -> bool:
     """Whether a file that begins so is to be executable: ELF, PE, Mach-O or `#!` (for hosts without an x bit)."""
     if head.startswith(_ELF) or head[:4] in _MACH_THIN or _SCRIPT.match(head):
@@ -166,8 +181,8 @@ def agrees(machine: Machine, platform: Platform) -> bool:
     return not (machine.variant and wanted.variant) or machine.variant <= wanted.variant
 
 
-def check(machine: Machine, platform: Platform, *, where: str) -> None:
-    """Raise WrongMachine, naming the file `where`, found and wanted, when the two do not agree."""
+def check(machine: Machine, platform: Platform, *, where: str, also: str = "") -> None:
+    """Raise WrongMachine, naming the file `where`, found and wanted, when they do not agree; `also` ends the hint."""
     if agrees(machine, platform):
         return
     found = str(machine)
@@ -175,7 +190,7 @@ def check(machine: Machine, platform: Platform, *, where: str) -> None:
     raise WrongMachine(
         f"is {article} {found}, but the image is {platform}",
         where=where,
-        hint=f"copy the file that was built for {platform}, or build it for that platform",
+        hint=f"copy the file that was built for {platform}, or build it for that platform{f'; {also}' if also else ''}",
     )
 
 
@@ -200,6 +215,25 @@ def _elf(head: bytes) -> Machine | None:
     # Debian's armhf sets the flag and wants v7, Raspberry Pi OS sets it and wants v6: the lower one is what is sure.
     variant = "v6" if number == _ELF_ARM and flags & _ARM_HARD_FLOAT else ""
     return Machine(Format.ELF, (name,), _ELF_SYSTEMS.get(head[7], ""), variant)
+
+
+def _loader(head: bytes) -> tuple[str, ...]:
+    """The path of PT_INTERP (gABI chapter 5)."""
+    if len(head) < 6 or head[4] not in (1, 2) or head[5] not in (1, 2):  # noqa: PLR2004  # EI_CLASS, EI_DATA
+        return ()
+    wide, order = head[4] == 2, "<" if head[5] == 1 else ">"  # noqa: PLR2004  # ELFCLASS64
+    (table,) = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)
+    step, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
+    for number in range(min(count, _SEGMENTS)):
+        at = table + number * step
+        if struct.unpack_from(order + "I", head, at)[0] != _PT_INTERP:
+            continue
+        word = "Q" if wide else "I"
+        (begin,) = struct.unpack_from(order + word, head, at + (8 if wide else 4))
+        (size,) = struct.unpack_from(order + word, head, at + (32 if wide else 16))
+        path = head[begin : begin + size]
+        return (path.rstrip(b"\0").decode("utf-8", "surrogateescape"),) if path.endswith(b"\0") else ()
+    return ()
 
 
 def _signature(head: bytes) -> int | None:

@@ -184,9 +184,10 @@ def image(
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
 
     `platform` defaults to that of the contents; `foreign` are globs of files in the image that may be of another
-    machine; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is the address or the context
-    of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets` (`id=token,src=file`) and `ssh`
-    (`default`) are for RUN, and no part of what is remembered; `network` (`none`, `host`) is what RUN may reach.
+    machine, also when they are started; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is
+    the address or the context of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets`
+    (`id=token,src=file`) and `ssh` (`default`) are for RUN, and no part of what is remembered; `network` (`none`,
+    `host`) is what RUN may reach.
     `rebase=False`: the engine builds it, too, when nothing but the base changed; by default REBASE says it. `contexts`
     say what names in the Dockerfile mean: folders, from the SConscript's, or images (`docker-image://ref`).
     """

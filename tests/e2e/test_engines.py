@@ -17,7 +17,10 @@ from machines.builders import busybox
 from machines.registry import Registry
 from machines.required import required
 from machines.small import Tree
+from multiarch.config import ImageConfig
+from multiarch.platform import Platform
 from multiarch.store.archive import Archive
+from workshop import elf
 
 IMAGE = "_output/images/demo-linux-amd64.tar"
 RECIPE = """\
@@ -240,3 +243,58 @@ def watched(folder: Path, path: str, *names: str) -> str:
         (folder / name).write_text(f"#!/bin/sh\necho {name} >> {folder / 'log'}\nexit 1\n", encoding="utf-8")
         (folder / name).chmod(0o755)
     return os.pathsep.join((str(folder), path))
+
+
+STARTED = {
+    "a path through a link of the base": ('COPY arm /bin/d\nENTRYPOINT ["/bin/d"]', "usr/bin/d"),
+    "what the base starts": ("COPY arm /usr/lib/start", "usr/lib/start"),
+    "behind a shell": ("COPY arm /opt/d\nENTRYPOINT exec /opt/d --flag", "opt/d"),
+    "an interpreter": ('COPY arm /bin/x\nCOPY script /run.sh\nENTRYPOINT ["/run.sh"]', "usr/bin/x"),
+}
+
+
+@pytest.mark.parametrize("engine", ["embedded", "podman"])
+@pytest.mark.parametrize("case", STARTED.values(), ids=STARTED)
+def test_the_wrong_machine_is_an_error_over_a_base_with_links(
+    case: tuple[str, str], engine: str, fresh: Tree, registry: Registry, podman_environment: dict[str, str]
+):
+    recipe, path = case
+    base = f"{registry.host}/linked:v1"
+    links = {"bin": "usr/bin", "entry": "/bin/../lib/start"}
+    files = {"usr/bin/sh": busybox(), "usr/lib/start": b"#!/bin/sh\n"}
+    config = ImageConfig(Platform.parse("linux/amd64"), entrypoint=("/entry",))
+    push_image(base, "linux/amd64", files, links=links, folders=True, mode=0o755, config=config)
+    fresh.edit("Dockerfile.amd64", f"FROM {base}\n{recipe}\n")
+    (fresh.path / "arm").write_bytes(elf("arm64"))
+    fresh.edit("script", "#!/bin/x -y\n")
+    fresh.edit(".dockerignore", "_output\n")
+    for name in ("arm", "script"):
+        (fresh.path / name).chmod(0o755)
+    ran = fresh.scons(IMAGE, f"ENGINE={engine}", env=told(podman_environment), check=False)
+    assert ran.status == 2
+    assert f"/{path}: is an ARM64 ELF, but the image is linux/amd64" in ran.text
+    assert f'foreign=["{path}"] of env.Image' in ran.text
+    assert not (fresh.path / IMAGE).exists()
+    fresh.replace(
+        "SConstruct",
+        "        platform=platform,\n    )\n    programs",
+        f'        platform=platform, foreign="{path}",\n    )\n    programs',
+    )
+    fresh.scons(IMAGE, f"ENGINE={engine}", env=told(podman_environment))
+
+
+def test_what_a_run_took_away_from_the_base_leads_nowhere(
+    fresh: Tree, registry: Registry, podman_environment: dict[str, str]
+):
+    base = f"{registry.host}/linked:v1"
+    files = {"usr/bin/sh": busybox(), "usr/bin/rm": busybox(), "opt/keep": b"x"}
+    push_image(base, "linux/amd64", files, links={"bin": "usr/bin", "tool": "opt/d"}, folders=True, mode=0o755)
+    text = f'FROM {base}\nCOPY arm /opt/d\nRUN rm /tool\nENTRYPOINT ["/tool"]\n'
+    fresh.edit("Dockerfile.amd64", text)
+    (fresh.path / "arm").write_bytes(elf("arm64"))
+    (fresh.path / "arm").chmod(0o755)
+    fresh.edit(".dockerignore", "_output\n")
+    ran = fresh.scons(IMAGE, "ENGINE=podman", env=told(podman_environment))
+    assert "the image is linux/amd64, but holds /opt/d (ARM64 ELF)" in ran.text
+    fresh.edit("Dockerfile.amd64", text.replace("RUN rm /tool\n", ""))
+    assert fresh.scons(IMAGE, "ENGINE=podman", env=told(podman_environment), check=False).status == 2

@@ -45,12 +45,13 @@ def push_image(
     on_build: tuple[str, ...] = (),
     mode: int = 0o644,
     folders: bool = False,
+    links: dict[str, str] | None = None,
     said: Platform | None = None,
     config: ImageConfig | None = None,
 ) -> Digest:
     """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest.
 
-    With `folders` the layer says of those above its files, too, as those of most images do. The config says the
+    `links` are symbolic links, by path. With `folders` the layer says of those above its files, too, as those of most images do. The config says the
     platform `said`, to the letter, where that is given; it is `config` but for what its layer makes of it.
     """
     reference, wanted = Reference.parse(name), Platform.parse(platform)
@@ -58,6 +59,7 @@ def push_image(
     entries: list[Entry] | tuple[Entry, ...] = [
         Entry.of_bytes(path, content, mode=mode) for path, content in files.items()
     ]
+    entries = [*entries, *(Entry.symlink(path, target) for path, target in (links or {}).items())]
     if folders:
         above = {str(each) for path in files for each in PurePosixPath(path).parents if str(each) != "."}
         entries = [*map(Entry.directory, sorted(above)), *entries]

@@ -52,6 +52,11 @@ class Stage:
                 merged.put(path, node)
         return merged.changes
 
+    def whole(self) -> Tree:
+        """All files of the stage, those of its base too, whose layers are read now; raises what that raises."""
+        _settle(self.tree)
+        return self.tree
+
 
 def unsupported(command: Command, where: str) -> UnsupportedInstruction | None:
     """Why the engine cannot execute an instruction (variables replaced); None = it can."""

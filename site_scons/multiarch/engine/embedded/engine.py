@@ -80,6 +80,6 @@ class EmbeddedEngine:
         stage = Builder(settled, partial(self._reader.context, plan)).target()
         labels = tuple((dict(stage.config.labels) | dict(plan.labels)).items())
         stage.config = replace(stage.config, platform=settled.platform(), created=instant(plan.epoch), labels=labels)
-        told_in = starter(settled.recipe, stage.config)
-        check_programs(stage.own(), stage.config, plan.foreign, self._warn, told_in=told_in)
+        said_in = starter(settled.recipe, stage.config)
+        check_programs(stage.own(), stage.config, plan.foreign, self._warn, whole=stage.whole, said_in=said_in)
         return assemble(stage, output, epoch=plan.epoch)

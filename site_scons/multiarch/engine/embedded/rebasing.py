@@ -23,8 +23,7 @@ from multiarch.engine.embedded.building import line_of
 from multiarch.engine.embedded.configuring import begun, executed, is_root, recorded
 from multiarch.engine.embedded.engine import refusal
 from multiarch.engine.embedded.independence import Comparison, Dependent, OwnLayers, Write
-from multiarch.engine.harvest.normalising import ENGINE, MADE_FROM, description, inside
-from multiarch.engine.harvest.programs import check_programs, starter
+from multiarch.engine.harvest.normalising import ENGINE, MADE_FROM, check_made, description
 from multiarch.engine.reading import BaseImage, BaseWanted, OpenSource, Reader, Settled, sources
 from multiarch.engine.reading.bases import load, resolved
 from multiarch.engine.reading.recipe import Recipe, Scope, environment
@@ -112,7 +111,7 @@ def rebase(
     files, own = _own(move)
     _check_layers(move, own, reader)
     config = replace(_moved(move), platform=platform)
-    check_programs(inside(files, platform.os), config, plan.foreign, warn, told_in=starter(settled.recipe, config))
+    check_made(files, config, settled, settled.base, warn)
     return Rebased(_written(move, config, output), before, _planned_base(settled.plan, settled.recipe).digest)
 
 

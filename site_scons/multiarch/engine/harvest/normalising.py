@@ -8,6 +8,7 @@ from pathlib import Path
 
 from multiarch.config import History, ImageConfig, instant
 from multiarch.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
+from multiarch.engine.harvest.basenames import names_of
 from multiarch.engine.harvest.made import InvalidOutput, Made
 from multiarch.engine.harvest.programs import check_programs, starter
 from multiarch.engine.harvest.repacking import repack
@@ -61,7 +62,7 @@ def harvest(
             with archive.blob() as blob:
                 own.append(repack(opener, diff_id, blob.stream, files, epoch=plan.epoch, where=where))
         final = replace(_normalised(config, base, settled, own), platform=platform)
-        check_programs(inside(files, platform.os), final, plan.foreign, warn, told_in=starter(settled.recipe, final))
+        check_made(files, final, settled, base, warn)
         below = () if base is None else base.layers
         manifest = Manifest(final.descriptor(), (*below, *(layer.descriptor for layer in own)))
         archive.put(manifest.config, lambda: io.BytesIO(final.to_json()))
@@ -69,6 +70,21 @@ def harvest(
         root = replace(manifest.descriptor(), platform=final.platform, annotations=description(base, engine, made_from))
         archive.root(root)
     return root
+
+
+def check_made(
+    files: Overlay, config: ImageConfig, settled: Settled, base: BaseImage | None, warn: Callable[[str], None]
+) -> None:
+    """Check the programs (`check_programs`) of an image whose own layers, over `base`, leave `files`."""
+    system = config.platform.os
+    check_programs(
+        inside(files, system),
+        config,
+        settled.plan.foreign,
+        warn,
+        whole=lambda: files.upon(names_of(base)),
+        said_in=starter(settled.recipe, config),
+    )
 
 
 def engine_of(tarball: Path) -> str | None:

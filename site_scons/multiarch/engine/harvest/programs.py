@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
-from multiarch import windows
 from multiarch.config import ImageConfig
 from multiarch.dockerfile import Cmd, Entrypoint
+from multiarch.engine.harvest.started import started
 from multiarch.engine.reading.recipe import Recipe
-from multiarch.engine.reading.tree import LinkLoop, Node, is_absolute, resolve
+from multiarch.engine.reading.tree import Node, Tree
 from multiarch.executable import Machine, agrees, check, identify, read_head
 from multiarch.layer import Kind
 from multiarch.platform import Platform
 from multiarch.wildcard import Wildcard
-from multiarch.windows import InvalidWindowsPath
 
-_SIMPLE = re.compile(r"\s*(?:exec\s+)?([\w./+:\\-]+)")
 _MENTIONED = 5
 
 
@@ -39,107 +35,37 @@ def check_programs(
     foreign: tuple[str, ...],
     warn: Callable[[str], None],
     *,
-    told_in: str = "",
+    whole: Callable[[], Tree],
+    said_in: str = "",
 ) -> None:
-    """Raise WrongMachine when the program of ENTRYPOINT or CMD is in `own` and of another machine than the config's.
+    """Raise WrongMachine when the image starts a program of its own layers that is of another machine than its config.
 
-    `own` is what the image's own layers leave, by path; of a content no more than its head is read. `told_in` is where
-    the Dockerfile says what is started.
-    Every other executable of another machine is told to `warn`, unless a glob of `foreign` matches its path.
+    `own` is what the image's own layers leave, by path; of a content no more than its head is read. `whole` gives all
+    files of the image, those of its base, too: it is asked for only when there is a program of another machine, and
+    a path that is started leads through something that is not the image's own. `said_in` is where the Dockerfile says
+    what is started. What a glob of `foreign` matches may be of another machine, also when it is started; every other
+    such file that is not is told to `warn`.
     """
     platform = config.platform
-    started = {path for word in _started(config) for path in _found(config, own, word)}
-    silenced = [Wildcard(glob.strip("/")) for glob in foreign]
-    mentioned = []
-    for path, node in sorted(own.items()):
-        machine = _machine(node, platform)
-        if machine is None or agrees(machine, platform):
-            continue
-        if path in started:
-            check(machine, platform, where=f"{told_in}: /{path}" if told_in else f"/{path}")
-        if not any(glob.matches(path) for glob in silenced):
-            mentioned.append(f"/{path} ({machine})")
-    if mentioned:
-        more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
-        warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")
+    let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
+    wrong = {path: machine for path, node in own.items() if (machine := _wrong(node, platform)) is not None}
+    wrong = {path: found for path, found in sorted(wrong.items()) if not any(glob.matches(path) for glob in let_in)}
+    if not wrong:
+        return
+    for path, named in started(config, own, whole):
+        if path in wrong and not any(glob.matches(named) for glob in let_in):
+            hint = f'or let it in where it is meant to be there: foreign=["{path}"] of env.Image'
+            check(wrong[path], platform, where=f"{said_in}: /{path}" if said_in else f"/{path}", also=hint)
+    mentioned = [f"/{path} ({machine})" for path, machine in wrong.items()]
+    more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
+    warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")
 
 
-def _machine(node: Node, platform: Platform) -> Machine | None:
+def _wrong(node: Node, platform: Platform) -> Machine | None:
+    """The machine of a program that the platform cannot run; None for everything else."""
     if node.kind is not Kind.FILE or node.content is None:
         return None
     if platform.os != "windows" and not node.mode & 0o111:
         return None
-    return identify(read_head(node.content.open))
-
-
-def _started(config: ImageConfig) -> Iterator[str]:
-    """The words that name what a container starts: the program, and behind a shell the program of its line."""
-    words = config.entrypoint or config.cmd or ()
-    if not words:
-        return
-    yield words[0]
-    shell = config.shell or (("cmd", "/S", "/C") if config.platform.os == "windows" else ("/bin/sh", "-c"))
-    if words[: len(shell)] == shell and len(words) > len(shell):
-        simple = _SIMPLE.match(words[len(shell)])
-        if simple is not None:
-            yield simple[1]
-
-
-def _found(config: ImageConfig, own: Mapping[str, Node], word: str) -> Iterator[str]:
-    """The paths in the image's own layers that a started word may mean, links followed."""
-    on_windows = config.platform.os == "windows"
-    tree = _Names(own, fold=on_windows)
-    for candidate in _candidates(config, word, on_windows=on_windows):
-        try:
-            path = resolve(tree, candidate)
-        except LinkLoop:
-            continue
-        node = tree.lookup(path)
-        if node is not None and node.kind is Kind.FILE:
-            yield tree.spelled(path)
-            return
-
-
-def _candidates(config: ImageConfig, word: str, *, on_windows: bool) -> Iterator[str]:
-    separators = ("/", "\\") if on_windows else ("/",)
-    if is_absolute(word, config.platform.os):
-        places = [word]
-    elif any(separator in word for separator in separators):
-        places = [f"{config.working_dir or '/'}/{word}"]
-    else:
-        path = config.variable("PATH") or ""
-        folders = path.split(";" if on_windows else ":")
-        places = [
-            f"{folder}/{word}" for folder in ([config.working_dir or "/"] if on_windows else []) + folders if folder
-        ]
-    for place in places:
-        if not on_windows:
-            yield posixpath.normpath(place).strip("/")
-            continue
-        try:
-            inside = windows.normalise(place)
-        except InvalidWindowsPath:
-            continue
-        yield from (inside, f"{inside}.exe")
-
-
-class _Names:
-    """A Tree over a mapping; on Windows the case of letters does not count."""
-
-    def __init__(self, nodes: Mapping[str, Node], *, fold: bool) -> None:
-        self._nodes = nodes
-        self._fold = fold
-        self._spelled = {path.lower(): path for path in nodes} if fold else {}
-
-    def spelled(self, path: str) -> str:
-        """The path as the image has it."""
-        return self._spelled.get(path.lower(), path)
-
-    def lookup(self, path: str) -> Node | None:
-        """As Tree says."""
-        return self._nodes.get(self.spelled(path))
-
-    def names(self, path: str) -> tuple[str, ...]:
-        """As Tree says; nobody lists this tree."""
-        del path
-        return ()
+    machine = identify(read_head(node.content.open))
+    return None if machine is None or agrees(machine, platform) else machine

@@ -34,8 +34,8 @@ def repack(
 ) -> Written:
     """Write the layer to `sink`, and into `files` what it does to the layers before.
 
-    Of a file no more than its head is kept, and only if it is a program. DigestMismatch when the archive is not the one
-    that `diff_id` names.
+    Of a file no more than its head is kept, and only if it is a program or a script. DigestMismatch when the archive is
+    not the one that `diff_id` names.
     """
     with opener() as packed, BlockWriter(sink, member) as blocks:
         running = _Hashing(decompressed(packed))
@@ -146,7 +146,7 @@ def _node(each: tarfile.TarInfo, head: bytes) -> Node:
         return Node(Kind.DIRECTORY, mode)
     if each.issym():
         return Node(Kind.SYMLINK, mode, target=each.linkname)
-    if identify(head) is None:
+    if identify(head) is None and not head.startswith(b"#!"):
         return Node(Kind.FILE, mode)
     content = Content(len(head), lambda: cast("BinaryIO", io.BytesIO(head)), str)
     return Node(Kind.FILE, mode, content=content)

@@ -132,6 +132,7 @@ class Overlay:
         self._own: dict[str, Node] = {}
         self._names: dict[str, set[str]] = {}
         self._hidden: set[str] = set()
+        self._emptied: set[str] = set()
 
     @property
     def lower(self) -> Tree | None:
@@ -155,8 +156,9 @@ class Overlay:
     def names(self, path: str) -> tuple[str, ...]:
         """As Tree says."""
         own = self._names.get(path, set())
-        below = () if self._lower is None or self._is_hidden(path) else self._lower.names(path)
-        return tuple(sorted({*own, *below}))
+        seen = self._lower is not None and path not in self._emptied and not self._is_hidden(path)
+        below = self._lower.names(path) if self._lower is not None and seen else ()
+        return tuple(sorted({*own, *(name for name in below if joined(path, name) not in self._hidden)}))
 
     def put(self, path: str, node: Node) -> None:
         """Write a name, whose folder is there; what was there before and is no folder kept as one is gone."""
@@ -185,6 +187,13 @@ class Overlay:
             whole.put(path, node)
         return whole
 
+    def upon(self, lower: Tree) -> Overlay:
+        """The same names, and the same removals, over the tree that the layers written here lie on."""
+        whole = Overlay(lower)
+        whole._own, whole._names, whole._emptied = self._own, self._names, self._emptied
+        whole._hidden = self._hidden | {path for path, node in self._own.items() if not node.is_directory}
+        return whole
+
     def make_directories(self, path: str, *, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
         """Make a folder and those above it that are not there; raises CannotCopy where something else stands."""
         here = ""
@@ -208,6 +217,7 @@ class Overlay:
         if name == OPAQUE:
             for gone in self.names(folder):
                 self.remove(joined(folder, gone))
+            self._emptied.add(folder)
         elif name.startswith(WHITEOUT):
             self.remove(joined(folder, name.removeprefix(WHITEOUT)))
         else:
@@ -215,11 +225,12 @@ class Overlay:
         return True
 
     def _drop(self, path: str) -> None:
-        if self._lower is not None:
-            self._hidden.add(path)
+        self._hidden.add(path)  # what lies below may be known later (`upon`)
         for name in self._names.pop(path, ()):
             self._drop(f"{path}/{name}")
             self._own.pop(f"{path}/{name}", None)
 
     def _is_hidden(self, path: str) -> bool:
+        if any(not top or path.startswith(f"{top}/") for top in self._emptied):
+            return True
         return bool(self._hidden) and any(path == top or path.startswith(f"{top}/") for top in self._hidden)

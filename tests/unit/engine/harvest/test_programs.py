@@ -43,9 +43,19 @@ def test_a_program_of_another_machine_is_an_error(shop, start):
     assert not shop.output.exists()
 
 
-def test_foreign_globs_do_not_excuse_the_program(shop):
-    with pytest.raises(WrongMachine):
-        shop.build('FROM scratch\nCOPY arm /app/demo\nENTRYPOINT ["/app/demo"]\n', foreign=("**",))
+def test_foreign_globs_let_the_program_in(shop):
+    text = 'FROM scratch\nCOPY arm /app/demo\nCOPY l /l\nENTRYPOINT ["{}"]\n'
+    (shop.folder / "l").mkdir()
+    (shop.folder / "l/demo").symlink_to("../app/demo")
+    for glob, started in (
+        ("**", "/app/demo"),
+        ("/app/demo", "/app/demo"),
+        ("app/*", "/l/demo"),
+        ("/l/demo", "/l/demo"),
+    ):
+        shop.build(text.format(started), foreign=(glob,))
+    with pytest.raises(WrongMachine, match=r"hint: .*; or let it in where it is meant to be there: foreign=\["):
+        shop.build(text.format("/app/demo"), foreign=("/other",))
 
 
 def test_other_foreign_programs_are_told_and_silenced(shop):
