@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
+from multiarch.errors import MultiarchError
 from multiarch.mediatype import is_index
 from multiarch.plan import Move, Policy, TagMoved, TagPlan, plan_tag
 from multiarch.receipt import Receipt
@@ -16,7 +17,12 @@ from multiarch.store import Copied, Source, Store, copy, read
 
 ATTEMPTS = 3
 """How often a tag is written, in all, that somebody else writes at the same time."""
+_AT_ONCE = 8
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
+
+
+class NotVisible(MultiarchError):
+    """A tag that its registry took, and still does not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,12 @@ def publish(
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
     `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new`
-    as `copy` has them: a tag that holds `root` already is mended below. When somebody else writes the tag at the same
-    time, it is written again, ATTEMPTS times in all. What is `unfinished` was left by pushes of this tree that did not
-    end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is written, for the
-    caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable as the policy
-    says, and TagMoved when the other one does not give in.
+    as `copy` has them: a tag that holds `root` already is mended below. Every tag that was written is read back; the
+    store waits there for a place that shows late what it took, whose tag is not written again. When somebody else
+    writes the main tag at the same time, it is, ATTEMPTS times in all. What is `unfinished` was left by pushes of this
+    tree that did not end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is
+    written, for the caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable
+    as the policy says, TagMoved when the other one does not give in, NotVisible when a tag still holds what it did.
     """
 
     def observe(name: str) -> Digest | None:
@@ -74,7 +81,9 @@ def publish(
         copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again, new=new)
     remarks = [plan.remark for plan in (decided, *others) if plan.remark]
     if names or deep or again:
-        remarks += _settle(store, root, reference, policy)
+        own = unfinished | ({previous.descriptor.digest} if previous is not None else set())
+        before = {reference: own | _digests(decided), **{plan.reference: _digests(plan) for plan in others}}
+        remarks += _settle(store, root, reference, policy, before)
     return Published(Receipt(reference, root), decided.move, copied, tuple(remarks))
 
 
@@ -111,19 +120,61 @@ def decide(
     return main, others
 
 
-def _settle(store: Store, root: Descriptor, reference: Reference, policy: Policy) -> list[str]:
-    """Read back what was published; where it is not that, write the tag again as the policy allows. Returns remarks."""
+def _digests(plan: TagPlan) -> frozenset[Digest]:
+    return frozenset() if plan.observed is None else frozenset([plan.observed])
+
+
+def _settle(
+    store: Store,
+    root: Descriptor,
+    reference: Reference,
+    policy: Policy,
+    before: Mapping[Reference, frozenset[Digest]],
+) -> list[str]:
+    """Read back every tag that was written; the main one is written again, as the policy allows, over somebody else's.
+
+    `before` are the tags and what each may have held: a tag that still holds that, or nothing, is not visible, and was
+    waited for. Returns remarks.
+    """
     remarks: list[str] = []
-    while True:
+    for tag, held in _read_back(store, [tag for tag in before if tag != reference]).items():
+        if held is None or held.digest in before[tag] - {root.digest}:
+            raise _not_visible(tag, root, held)
+        if held.digest != root.digest:
+            remarks.append(f"{tag} holds {held.digest} right after {root.digest} was pushed: somebody else moved it")
+    for left in reversed(range(ATTEMPTS)):
         found = store.resolve(reference.tag or "")
         if found is not None and found.digest == root.digest:
             if is_index(root.media_type):
                 read(store, found)  # verified while it is read: the bytes there are the bytes of the index
             return remarks
-        held = "nothing" if found is None else str(found.digest)
-        story = f"holds {held} right after {root.digest} was pushed: somebody else pushes this tag at the same time"
-        if not policy.repair or policy.immutable or len(remarks) + 1 == ATTEMPTS:
+        if found is None or found.digest in before[reference]:
+            raise _not_visible(reference, root, found)
+        story = (
+            f"holds {found.digest} right after {root.digest} was pushed: somebody else pushes this tag at the same time"
+        )
+        if not policy.repair or policy.immutable or not left:
             hint = "run the same command again when the other push has ended"
             raise TagMoved(story, where=str(reference), hint=hint)
         remarks.append(f"{reference} {story}; it is written again")
         store.tag(reference.tag or "", root)
+    raise AssertionError  # pragma: no cover  # the last round returns or raises
+
+
+def _read_back(store: Store, tags: list[Reference]) -> dict[Reference, Descriptor | None]:
+    """What tags hold that were just written, all asked at once."""
+    if not tags:
+        return {}
+    from concurrent.futures import ThreadPoolExecutor  # start-up
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(tags, pool.map(lambda tag: store.resolve(tag.tag or ""), tags), strict=True))
+
+
+def _not_visible(tag: Reference, root: Descriptor, held: Descriptor | None) -> NotVisible:
+    there = "is not there" if held is None else f"still holds {held.digest}"
+    return NotVisible(
+        f"{there} although the registry took {root.digest}, and was waited for",
+        where=str(tag),
+        hint="it shows late what it takes, or drops it; run the same command again: what was sent is not sent again",
+    )

@@ -18,6 +18,7 @@ from oci_receipts import (
     TwoPushes,
     ask_all,
     keep_receipt,
+    own_digests,
     receipt_at,
     receipt_node,
     receipt_path,
@@ -40,18 +41,22 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
     copied = run.root / receipt_path(copy_to) if copy_to is not None else None
     intention = None if copy_to is None else Intention(run, copy_to)
+    previous = None if copied is None else receipt_at(copied)
+    left = frozenset() if intention is None else intention.digests()
+    if copy_to is not None and record.copy_folder is None:
+        run.places.knew(copy_to, own_digests(previous, left))
     receipt = pin(
         run.places.store(reference, record.folder),
         reference,
         record.platform,
         into=None if copy_to is None else run.places.store(copy_to, record.copy_folder, action="push"),
         into_reference=copy_to,
-        previous=None if copied is None else receipt_at(copied),
+        previous=previous,
         policy=run.policy,
         say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
         deep=state.mend is not None,
         again=state.mend or frozenset(),
-        unfinished=frozenset() if intention is None else intention.digests(),
+        unfinished=left,
         intend=lambda digest: intention.note(digest) if intention is not None else None,
     )
     if copied is not None and intention is not None:

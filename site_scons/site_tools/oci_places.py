@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multiarch.store import Source, Store
     from multiarch.store.cache import Cache
     from multiarch.store.http import Transport
+    from multiarch.store.visible import Written
 
 CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
@@ -34,7 +35,8 @@ class Places:
         self._guard = threading.RLock()
         self._transport: Transport | None = None
         self._cache: Cache | None = None
-        self._there: set[tuple[str, Digest]] = set()  # manifests that this run put or saw
+        self._there: set[tuple[str, Digest]] = set()  # what this run put, or manifests that it saw
+        self._written: Written | None = None
         self._observed: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {}
         self._asking: list[threading.Thread] = []
 
@@ -69,7 +71,20 @@ class Places:
             return Layout(self._root / folder, reference=reference.bare)
         from multiarch.store.registry import Registry
 
-        return Registry(self.transport(), reference, action=action, there=self._there if action == "push" else None)
+        there = self._there if action == "push" else None
+        return Registry(self.transport(), reference, action=action, there=there, written=self.written())
+
+    def written(self) -> Written:
+        """What this run wrote to registries, which is waited for where it is read again; said on the terminal."""
+        from multiarch.store.visible import Written
+
+        with self._guard:
+            self._written = self._written or Written(say=lambda line: print(f"  {line}", flush=True))  # noqa: T201
+            return self._written
+
+    def knew(self, reference: Reference, digests: Iterable[Digest]) -> None:
+        """Say what a tag held by this tree's own hand: not somebody else's, where it comes to light again."""
+        self.written().saw(reference.bare.name, reference.tag or "", digests)
 
     def source(self, reference: Reference) -> Source:
         """A registry's repository to read from, blobs kept in the cache that all trees of this user share."""
@@ -121,7 +136,7 @@ class Places:
         try:
             from multiarch.store.tags import resolve_all
 
-            resolve_all(self.transport(), list(asked), tell=tell)
+            resolve_all(self.transport(), list(asked), tell=tell, written=self._written)
         except BaseException as error:  # noqa: BLE001  # raised by whoever waits
             self._fail(asked, error)
 

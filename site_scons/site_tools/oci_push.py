@@ -24,6 +24,7 @@ from oci_receipts import (
     content_of,
     keep_receipt,
     last_receipt,
+    own_digests,
     receipt_at,
     receipt_node,
     root_of,
@@ -47,20 +48,23 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     content, root, mountable, _ = content_of(run, source[0], reference)
     mend = state.mend
     intention = Intention(run, reference)
+    previous, unfinished_digests = last_receipt(node), intention.digests()
     run.places.forget(reference)
+    if record.folder is None:
+        run.places.knew(reference, own_digests(previous, unfinished_digests))
     done = publish(
         content,
         run.places.store(reference, record.folder, action="push"),
         root,
         reference,
-        previous=last_receipt(node),
+        previous=previous,
         policy=run.policy,
         also=record.also,
         mountable=mountable,
         deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
         again=mend or frozenset(),
         new=source[0].get_state() == SCons.Node.executed,
-        unfinished=intention.digests(),
+        unfinished=unfinished_digests,
         intend=lambda: intention.note(root.digest),
     )
     for remark in done.remarks:

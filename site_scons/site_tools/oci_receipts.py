@@ -151,6 +151,11 @@ def receipt_at(path: Path) -> Receipt | None:
         return None
 
 
+def own_digests(previous: Receipt | None, left: frozenset[Digest]) -> frozenset[Digest]:
+    """What a tag may have held by pushes of this tree: by the last one, by those that `left` something unfinished."""
+    return left if previous is None else left | {previous.descriptor.digest}
+
+
 def content_of(run: Run, node: Any, reference: Reference) -> Content:
     """What an image's tarball or an index's file holds, to be sent to `reference`; the file is read once."""
     path = Path(node.get_abspath())

@@ -19,6 +19,7 @@ from multiarch.reference import Reference
 from multiarch.store.http import Settings, Transport
 from multiarch.store.registry import Registry
 from multiarch.store.tags import resolve_all
+from multiarch.store.visible import Patience, Written
 
 CHUNK = 64 << 10
 SIZE = 4 * CHUNK - 7
@@ -43,7 +44,8 @@ class Scene:
 
     @property
     def store(self) -> Registry:
-        return Registry(self.transport, Reference(self.registry.host, NAME), action="push")
+        written = Written(Patience(limit=1.0))  # a registry that says for ever that it lacks a part is an error soon
+        return Registry(self.transport, Reference(self.registry.host, NAME), action="push", written=written)
 
     def fill(self) -> None:
         """Let the image be there, as v1."""

@@ -29,6 +29,21 @@ class BlobMissing(MultiarchError):
     """Content that a manifest names and that no place at hand holds."""
 
 
+class PartsMissing(MultiarchError):
+    """A manifest that a place does not take, as it lacks what the manifest names; `missing` is what is not there."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        missing: tuple[Descriptor, ...] = (),
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.missing = missing
+
+
 class ManifestTooLarge(MultiarchError):
     """A manifest or index above the size that registries accept (distribution spec 1.1: 4 MiB)."""
 
@@ -63,7 +78,8 @@ class Store(Source, Protocol):
     def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
         """Let a tag name a manifest; the old holder of the tag stays reachable by digest.
 
-        It has to be there, unless its `content` is given: then it is put, too, which costs a registry nothing.
+        It has to be there, unless its `content` is given: then it is put, too, which costs a registry nothing. Here and
+        in `put`, PartsMissing where the place holds to a manifest's parts and lacks some.
         """
         ...
 
@@ -114,11 +130,43 @@ class _Copy:
         done = self._children(root, content)
         if there:
             return done + Copied(present=(root,))
-        if tag is None:
-            self.store.put(root, lambda: _reader(content))
-        else:
-            self.store.tag(tag, root, lambda: _reader(content))
-        return done + Copied(sent=(root,))
+        return done + self._write(root, content, tag)
+
+    def _write(self, root: Descriptor, content: bytes, tag: str | None) -> Copied:
+        """Put a manifest whose parts were seen to; those that the place has lost meanwhile are sent again."""
+        again = Copied()
+        left = _SENDINGS
+        while (lacking := self._lacking(root, content, tag)) is not None:
+            left -= 1
+            if not left or not lacking.missing:
+                raise lacking
+            again += self._send(lacking)
+        return again + Copied(sent=(root,))
+
+    def _lacking(self, root: Descriptor, content: bytes, tag: str | None) -> PartsMissing | None:
+        """Put a manifest; the error of a place that lacks some of its parts."""
+        try:
+            if tag is None:
+                self.store.put(root, lambda: _reader(content))
+            else:
+                self.store.tag(tag, root, lambda: _reader(content))
+        except PartsMissing as error:
+            return error
+        return None
+
+    def _send(self, lacking: PartsMissing) -> Copied:
+        """Send what a place lacks, whatever it said before; raises `lacking` where the source has no such manifest."""
+        for part in lacking.missing:
+            if is_index(part.media_type) or is_manifest(part.media_type):
+                try:
+                    content = read(self.source, part)
+                except BlobMissing:
+                    raise lacking from None
+                self._children(part, content)
+                self.store.put(part, lambda content=content: _reader(content))  # type: ignore[misc]  # the loop's own
+            else:
+                self.store.put(part, lambda part=part: self.source.open(part))  # type: ignore[misc]  # the loop's own
+        return Copied(sent=lacking.missing)
 
     def _children(self, root: Descriptor, content: bytes) -> Copied:
         where = str(root.digest)
@@ -163,6 +211,8 @@ def holds(asked: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tup
 
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
 _SMALL = 16 << 10
+_SENDINGS = 4
+"""How often a manifest is put, in all, where its place has lost something that it names."""
 
 
 def copy(
@@ -182,8 +232,9 @@ def copy(
     Idempotent; only what is absent is sent, `workers` blobs at once. A blob in `mountable` is first asked for from that
     repository. Foreign layers are never sent. A manifest that is there is taken to have its blobs; with `deep` these
     are asked for too, and sent where they miss. What is in `again` is sent although it seems to be there. `new`: `root`
-    was just made and is not asked for, which is right or costs a few questions. Raises what the two places raise; then
-    no tag was written, and what was sent stays and is found by the next copy.
+    was just made and is not asked for, which is right or costs a few questions. What the store loses before it takes
+    the manifest that names it is sent again. Raises what the two places raise; then no tag was written, and what was
+    sent stays and is found by the next copy.
     """
     from concurrent.futures import ThreadPoolExecutor  # start-up; who only asks for tags has no use for it
 

@@ -22,6 +22,11 @@ def digest_of(answer: Answer) -> Digest | None:
         return None
 
 
+def media_type_of(answer: Answer) -> str:
+    """Content-Type without its parameters; empty when it is absent."""
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
 def check_digest(answer: Answer, wanted: Digest, *, where: str) -> None:
     """Raise DigestMismatch when the registry calls content by another digest of the same algorithm."""
     found = digest_of(answer)

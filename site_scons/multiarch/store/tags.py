@@ -15,7 +15,8 @@ from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from multiarch.store.http import Transport, Unreachable
 from multiarch.store.http.challenge import repository_scope
-from multiarch.store.registry import Registry
+from multiarch.store.repository import Repository
+from multiarch.store.visible import Written
 
 _TOGETHER = 10
 
@@ -28,6 +29,7 @@ def resolve_all(
     *,
     limit: float = 15.0,
     tell: Callable[[Reference, Observed], object] = lambda _reference, _answer: None,
+    written: Written | None = None,
 ) -> dict[Reference, Observed]:
     """What every tag (or digest) names now, all asked at once; an error in place of an answer where there is none.
 
@@ -41,7 +43,7 @@ def resolve_all(
     for reference in wanted:
         by_host[reference.registry].append(reference)
     for group in by_host.values():
-        _ask_host(transport, group, limit, done)
+        _ask_host(transport, group, limit, done, written)
     end = time.monotonic() + limit
     answers: dict[Reference, Observed] = {}
     while len(answers) < len(wanted):
@@ -65,6 +67,7 @@ def _ask_host(
     group: list[Reference],
     limit: float,
     done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]],
+    written: Written | None,
 ) -> None:
     """Start the threads that ask one host."""
     # One token for all repositories, where the service grants that; not too many, as some limit a request's length.
@@ -77,7 +80,9 @@ def _ask_host(
         with contextlib.suppress(queue.Empty):
             while True:
                 reference = left.get_nowait()
-                done.put((reference, _observe(transport, reference, limit, likes)))
+                done.put(
+                    (reference, _observe(Repository(transport, reference, written=written), reference, limit, likes))
+                )
 
     # Daemons, as a name server that does not answer can hold one longer than anybody wants to wait.
     for _ in range(min(len(group), transport.settings.heads)):
@@ -85,11 +90,11 @@ def _ask_host(
 
 
 def _observe(
-    transport: Transport, reference: Reference, limit: float, likes: tuple[str, ...]
+    repository: Repository, reference: Reference, limit: float, likes: tuple[str, ...]
 ) -> Descriptor | Exception | None:
     name = str(reference.digest) if reference.digest is not None else reference.tag or "latest"
     try:
-        return Registry(transport, reference).look(name, limit=limit, likes=likes)
+        return repository.look(name, limit=limit, likes=likes)
     except Exception as error:  # noqa: BLE001  # raised by `resolve_all`, not lost with its thread
         return error
 

@@ -15,7 +15,8 @@ import pytest
 from multiarch.reference import InvalidReference, Reference
 from multiarch.store.auth import Credentials
 from multiarch.store.http import Settings, Transport
-from multiarch.store.registry import Registry, _next_page
+from multiarch.store.listing import next_page
+from multiarch.store.registry import Registry
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ from multiarch.store.registry import Registry, _next_page
     ],
 )
 def test_the_next_page_is_read_from_the_link_header(header: str | None, target: str | None) -> None:
-    assert _next_page(header) == target
+    assert next_page(header) == target
 
 
 def test_a_name_that_is_none_is_never_asked_for() -> None:
