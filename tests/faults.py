@@ -115,6 +115,7 @@ class FaultProxy:
     seen: list[Seen] = field(default_factory=list)
     tls_attempts: int = 0
     connections: int = 0
+    _void: set[str] = field(default_factory=set)
     _faults: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
@@ -159,6 +160,12 @@ class FaultProxy:
         """Take back the faults that were not met."""
         with self._lock:
             self._faults.clear()
+
+    def revoke(self) -> int:
+        """Refuse from now on (401) every Authorization that was sent until now; how many that are."""
+        with self._lock:
+            self._void = {seen.authorization for seen in self.seen if seen.authorization and seen.kind != "token"}
+            return len(self._void)
 
     def forget(self) -> None:
         """Begin to count anew; faults that were not met are taken back."""
@@ -239,6 +246,8 @@ class FaultProxy:
         with self._lock:
             self.seen.append(seen)
             fault = self._take(seen)
+            if seen.authorization in self._void and seen.kind != "token":
+                fault = Fault(seen.kind, expired=True)
         if self._over.wait(self.latency + (fault.stall if fault else 0)):
             return False
         if fault is not None and fault.refuse:

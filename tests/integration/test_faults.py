@@ -16,7 +16,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -408,6 +408,51 @@ def test_a_token_that_expires_in_the_middle_of_a_push_is_renewed_once(
     issued = sum(tokens.service.issued.values())
     put_fresh(case, made)
     assert sum(tokens.service.issued.values()) - issued == 2  # one to push at all, one in place of the expired one
+
+
+@pytest.mark.parametrize("tokens_held", [1, 2, 3])
+def test_one_exchange_takes_the_place_of_all_tokens_that_became_void(
+    proxy: FaultProxy, case: Case, tokens_held: int
+) -> None:
+    made = transport(proxy)
+    pull, push = case.store(made), Registry(made, case.name, action="push")
+    pull.resolve("v1")
+    if tokens_held > 1:
+        push.resolve("v1")
+    if tokens_held > 2:  # one that a further repository's blobs are mounted with
+        push.mount(case.fresh[0], Reference(proxy.host, "team/other"))
+    assert proxy.revoke() == tokens_held
+    proxy.seen.clear()
+    assert pull.resolve("v1") is not None
+    assert [seen.kind for seen in proxy.seen] == ["HEAD manifest", "token", "HEAD manifest"]
+    assert push.resolve("v1") is not None
+
+
+def test_tokens_that_are_void_as_soon_as_they_are_made_end_in_one_error(proxy: FaultProxy, case: Case) -> None:
+    made = transport(proxy)
+    case.store(made).resolve("v1")
+    Registry(made, case.name, action="push").resolve("v1")
+    proxy.forget()
+    proxy.order("HEAD manifest", expired=True, times=1000)
+    with pytest.raises(Unauthorized):
+        case.store(made).resolve("v1")
+    assert [seen.kind for seen in proxy.seen] == ["HEAD manifest", "token", "HEAD manifest"]
+
+
+def test_the_last_put_of_a_small_blob_is_waited_for_no_longer_than_any_answer(proxy: FaultProxy, case: Case) -> None:
+    proxy.order("PUT blob", stall=20.0)
+    before = time.monotonic()
+    put_small(case, transport(proxy, replace(QUICK, read_timeout=0.5)))
+    assert time.monotonic() - before < 5
+    assert proxy.kinds()["PUT blob"] == 2
+
+
+def test_the_last_put_of_a_large_blob_may_take_longer(proxy: FaultProxy, case: Case) -> None:
+    descriptor = Descriptor.of(LAYER_GZIP, bytes(4 << 20))
+    proxy.order("PUT blob", hold=1.5)
+    settings = replace(QUICK, read_timeout=0.5, chunk=1 << 20)
+    case.store(transport(proxy, settings)).put(descriptor, lambda: io.BytesIO(bytes(4 << 20)))
+    assert proxy.kinds()["PUT blob"] == 1
 
 
 def test_a_chunk_that_arrived_is_not_sent_again(proxy: FaultProxy, case: Case) -> None:

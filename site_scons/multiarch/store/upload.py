@@ -27,7 +27,7 @@ from multiarch.store.served import check_digest
 _RANGE = r"(?:bytes=)?0-(\d{1,19})\Z"
 _NOT_FOUND, _RANGE_WRONG = 404, 416
 _MISCOUNTED = (400, _NOT_FOUND, _RANGE_WRONG)
-_COMMIT_S = 300.0  # a registry hashes or copies the whole blob before it answers the last PUT
+_COMMIT_RATE = 2 << 20  # bytes a second: a registry hashes or copies the whole blob before it answers the last PUT
 _KEPT_S = 7 * 86_400.0
 _TOO_OFTEN = 3
 
@@ -253,8 +253,12 @@ class Upload:
             headers=headers,
             body=body,
             length=length,
-            read_timeout=max(_COMMIT_S, self._transport.settings.read_timeout) if method == "PUT" else None,
+            read_timeout=self._commit_limit() if method == "PUT" else None,
         )
+
+    def _commit_limit(self) -> float:
+        """Seconds for the answer to the last PUT: what any other may take, and more for a large blob."""
+        return self._transport.settings.read_timeout + self._descriptor.size / _COMMIT_RATE
 
     def _session_file(self, folder: Path | None) -> Path | None:
         if folder is None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from multiarch.document import Document, InvalidDocument
 from multiarch.errors import MultiarchError
+from multiarch.once import Awaited
 from multiarch.record import dataclass
 from multiarch.store.auth import Credential, Credentials
 from multiarch.store.http.challenge import Challenge, Wish, covers, join_scopes
@@ -23,6 +24,7 @@ Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, byte
 """Method, URL, headers, body to status and bounded content; raises what the transport raises."""
 
 _LIFETIME_S = 60.0  # of a token that does not say (token.md, "expires_in")
+_LONGEST_S = 1e10
 _MARGIN_S = 10.0
 _REFUSED = 400
 _SHOWN = 400
@@ -37,6 +39,7 @@ class UnusableRealm(MultiarchError):
 class _Token:
     scopes: tuple[str, ...]
     authorization: str
+    made: float
     good_until: float
 
 
@@ -48,7 +51,7 @@ class Authorizations:
         self._fetch = fetch
         self._may_be_plain = may_be_plain
         self._lock = threading.Lock()
-        self._busy: defaultdict[tuple[str, tuple[str, ...]], threading.Lock] = defaultdict(threading.Lock)
+        self._exchanges: dict[tuple[str, tuple[str, ...], bool], Awaited[str | None]] = {}
         self._challenges: dict[str, Challenge] = {}
         self._tokens: defaultdict[str, list[_Token]] = defaultdict(list)
         self._secrets: set[str] = set()
@@ -63,10 +66,14 @@ class Authorizations:
             return self._basic(wish)
         return self._token(wish, challenge, wish.needs, refused=None)
 
-    def answer(self, wish: Wish, challenges: Sequence[Challenge], refused: str | None) -> str | None:
+    def answer(
+        self, wish: Wish, challenges: Sequence[Challenge], refused: str | None, *, sent: float | None = None
+    ) -> str | None:
         """The header that answers these challenges, never again the one just refused; None: there is none.
 
-        Some refuse a token and leave the challenge out: then the one of before counts.
+        `sent` is when (time.monotonic) the request went out that was answered by 401: whatever had its token revoked
+        or expired, every token held then that would have done for it is void, too. Some refuse a token and leave the
+        challenge out: then the one of before counts.
         """
         challenge = _best(challenges)
         if challenge is None and refused is not None:
@@ -78,6 +85,8 @@ class Authorizations:
         if challenge.scheme == "basic":
             header = self._basic(wish)
             return None if header == refused else header
+        if refused is not None:
+            self._drop(wish, refused, sent)
         needs = join_scopes((*wish.needs, *challenge.parameter("scope").split()))
         return self._token(wish, challenge, needs, refused=refused)
 
@@ -130,22 +139,52 @@ class Authorizations:
         credential = self._find(wish)
         return credential.basic() if credential is not None and credential.password else None
 
-    def _token(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, refused: str | None) -> str | None:
-        # One exchange for many requests that want the same; other repositories' exchanges run beside it.
+    def _drop(self, wish: Wish, refused: str, sent: float | None) -> None:
+        """Forget the token that was refused and, when the request was `sent` then, all that could have gone with it."""
         with self._lock:
-            busy = self._busy[(wish.registry, needs)]
-        with busy:
-            held = self._usable(wish.registry, needs, refused)
+            self._tokens[wish.registry] = [
+                token
+                for token in self._tokens[wish.registry]
+                if token.authorization != refused
+                and (sent is None or token.made > sent or not covers(token.scopes, wish.needs))
+            ]
+
+    def _token(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, refused: str | None) -> str | None:
+        """A token that is held, else by one exchange for the many requests that want the same at once.
+
+        Who waits for another's exchange has its outcome, and does not go on to fail by itself. Exchanges for other
+        repositories run beside it.
+        """
+        key = (wish.registry, needs, refused is not None)
+        with self._lock:
+            held = self._usable(wish.registry, needs)
             if held is not None:
                 return held
-            return self._exchange(wish, challenge, needs, narrow=refused is not None)
+            under_way = self._exchanges.get(key)
+            if under_way is None:
+                self._exchanges[key] = Awaited()
+        if under_way is not None:
+            return under_way.wait()
+        try:
+            header = self._exchange(wish, challenge, needs, narrow=refused is not None)
+        except BaseException as error:
+            self._settle(key, None, error)
+            raise
+        self._settle(key, header)
+        return None if header == refused else header
 
-    def _usable(self, registry: str, needs: tuple[str, ...], refused: str | None) -> str | None:
-        now = time.monotonic()
+    def _settle(
+        self, key: tuple[str, tuple[str, ...], bool], header: str | None, error: BaseException | None = None
+    ) -> None:
         with self._lock:
-            kept = [t for t in self._tokens[registry] if t.good_until > now and t.authorization != refused]
-            self._tokens[registry] = kept
-            return next((token.authorization for token in kept if covers(token.scopes, needs)), None)
+            exchange = self._exchanges.pop(key)
+        exchange.settle(header, error)
+
+    def _usable(self, registry: str, needs: tuple[str, ...]) -> str | None:
+        now = time.monotonic()
+        kept = [token for token in self._tokens[registry] if token.good_until > now]
+        self._tokens[registry] = kept
+        return next((token.authorization for token in kept if covers(token.scopes, needs)), None)
 
     def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, narrow: bool) -> str | None:
         credential = self._find(wish)
@@ -161,7 +200,8 @@ class Authorizations:
             return None
         text, lifetime = token
         margin = min(_MARGIN_S, lifetime / 5)
-        made = _Token(asked, f"Bearer {text}", time.monotonic() + lifetime - margin)
+        now = time.monotonic()
+        made = _Token(asked, f"Bearer {text}", now, now + lifetime - margin)
         with self._lock:
             self._secrets.add(text)
             self._tokens[wish.registry].append(made)
@@ -215,12 +255,15 @@ class Authorizations:
 
 
 def _lifetime(document: Document) -> float:
-    """Seconds, which some services write as a text."""
+    """Seconds, which some services write as a text; InvalidDocument for what is no time that could be meant."""
     value = document.members.get("expires_in")
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        return float(value[:9])
-    seconds = document.integer("expires_in")
-    return _LIFETIME_S if seconds is None else float(seconds)
+    if value is None:
+        return _LIFETIME_S
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
+        return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LONGEST_S:
+        return float(value)
+    raise InvalidDocument("'expires_in' is no number of seconds", where=document.where)
 
 
 def public_url(url: str) -> str:

@@ -184,15 +184,18 @@ class Transport:
     def _authorized(self, host: Endpoint, request: Request) -> Answer:
         wish = request.wish()
         used = self._authorizations.held(wish)
+        sent = time.monotonic()
         answer = self._follow(host, request, used)
         for refusals in ((_UNAUTHORIZED,), ()):
             wider = used is not None and self._authorizations.is_wider(wish, used)
             wanting = (_UNAUTHORIZED, _FORBIDDEN) if wider else refusals
             if answer.status not in wanting or not host.owns(answer.url):
                 break
-            fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used)
+            void = sent if answer.status == _UNAUTHORIZED else None
+            fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used, sent=void)
             if fresh is None:
                 break
+            sent = time.monotonic()
             host.known.set()  # whoever waits for the scout has what it needs: they all ask at once now
             used, answer = fresh, self._follow(host, request, fresh)
         return answer

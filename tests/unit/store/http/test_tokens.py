@@ -18,6 +18,7 @@ import pytest
 from multiarch.document import InvalidDocument
 from multiarch.store.auth import Credentials
 from multiarch.store.http.challenge import Challenge, Wish, repository_scope
+from multiarch.store.http.failures import Unreachable
 from multiarch.store.http.tokens import Authorizations, UnusableRealm, public_url
 
 BEARER = (Challenge("bearer", (("realm", "https://auth.example/token?a=b"), ("service", "s"))),)
@@ -109,6 +110,48 @@ def test_a_refused_token_is_replaced_and_a_refused_password_is_not_sent_again() 
     first = made.answer(PULL, basic, None)
     assert first == "Basic bWU6aHVudGVyMg=="
     assert made.answer(PULL, basic, first) is None
+
+
+def test_after_a_401_every_token_is_void_that_could_have_been_sent() -> None:
+    service = Service()
+    made = authorizations(service, **LOGIN)
+    assert made.answer(PULL, BEARER, None) == "Bearer token1"
+    assert made.held(PUSH) == "Bearer token2"
+    other = Wish("r.example", "b", (repository_scope("b", "pull"),))
+    assert made.held(other) == "Bearer token3"
+    assert made.answer(PULL, BEARER, "Bearer token1", sent=time.monotonic()) == "Bearer token4"
+    assert made.held(PULL) == "Bearer token4"
+    assert made.held(other) == "Bearer token3"
+
+
+def test_a_token_that_came_after_the_request_was_sent_takes_the_place_of_the_refused_one() -> None:
+    service = Service()
+    made = authorizations(service, **LOGIN)
+    sent = time.monotonic()
+    made.answer(PULL, BEARER, None)
+    assert made.held(PUSH) == "Bearer token2"
+    assert made.answer(PULL, BEARER, "Bearer token1", sent=sent) == "Bearer token2"
+    assert made.answer(PULL, BEARER, "Bearer token2", sent=time.monotonic()) == "Bearer token3"
+
+
+def test_a_registry_token_that_was_refused_is_not_sent_again() -> None:
+    made = authorizations(Service(), registrytoken="ready")
+    assert made.answer(PULL, BEARER, "Bearer ready", sent=time.monotonic()) is None
+
+
+def test_who_waits_for_an_exchange_that_fails_does_not_make_one_more() -> None:
+    asked = []
+
+    def silent(*_: object) -> tuple[int, bytes]:
+        asked.append(1)
+        time.sleep(0.2)
+        raise Unreachable("no answer", where="auth.example")
+
+    made = Authorizations(Credentials({}, Path("/nowhere")), silent, lambda _: False)
+    with ThreadPoolExecutor(12) as pool:
+        futures = [pool.submit(made.answer, PULL, BEARER, None) for _ in range(12)]
+        assert {str(future.exception()) for future in futures} == {"auth.example: no answer"}
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(("lifetime", "exchanges"), [(300, 1), (None, 1), (0, 2), (-5, 2)])
