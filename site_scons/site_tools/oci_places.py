@@ -57,7 +57,8 @@ class Places:
             environment=self._environment,
             sessions=self._root / ".multiarch" / "uploads",
         )
-        return Transport(settings, Credentials(self._environment, self._home()), self._cancelled)
+        credentials = Credentials(self._environment, self._home(), self._cancelled)
+        return Transport(settings, credentials, self._cancelled)
 
     def _home(self) -> Path:
         """The user's folder; a user of a container may have none."""

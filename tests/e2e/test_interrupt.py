@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from machines.names import silent_names
 from machines.project import steps_of
 from machines.required import required
 from machines.small import Tree
@@ -42,10 +43,10 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def begin(tree: Tree, *arguments: str) -> subprocess.Popen[str]:
+def begin(tree: Tree, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """Start SCons in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "SCons", *arguments],
+        [*before, sys.executable, "-u", "-m", "SCons", *arguments],
         cwd=tree.path,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -134,6 +135,29 @@ def test_interrupted_at_the_keyboard_it_ends_soon_and_clean(moment: str, fresh: 
     files = [path for path in (fresh.path / "_output").rglob("*") if path.is_file()]
     assert [path for path in files if path.name.startswith(".") and path.name != ".index.lock"] == []
     ends_well(fresh, tree)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("jobs", ["-j1", "-j4"])
+@pytest.mark.parametrize("moment", ["tags", "base"])
+def test_a_name_that_is_looked_up_for_ever_does_not_outlast_an_interruption(
+    moment: str, jobs: str, number: signal.Signals, tree: Tree, tmp_path: Path
+):
+    """While tags are asked for, which the decisions wait for, or while a base is looked for."""
+    target, registry = "push-manifest", "REGISTRY=registry.example/team"
+    if moment == "base":
+        tree.replace("Dockerfile.amd64", "FROM scratch", "FROM registry.example/base:1")
+        target, registry = "images", ""
+    with silent_names(tmp_path) as before:
+        process = begin(tree, target, jobs, *filter(None, [registry]), before=before)
+        time.sleep(3)
+        assert process.poll() is None
+        begun = time.monotonic()
+        os.kill(process.pid, number)
+        text = process.communicate(timeout=30)[0]
+        assert time.monotonic() - begun < 2
+    assert process.returncode != 0
+    assert "Traceback" not in text, text
 
 
 # Records that are not what they were

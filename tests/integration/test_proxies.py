@@ -188,7 +188,8 @@ REFUSALS = {
     "no login": (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", NO_PROXY),
     "not there": (b"HTTP/1.0 502 Bad Gateway\r\n\r\n", NO_PROXY),
     "cut": (b"", "registry.invalid:5000: the connection was cut"),
-    "no HTTP": (b"SSH-2.0\r\n", "registry.invalid:5000: the connection was cut"),
+    "no HTTP": (b"SSH-2.0\r\n", NO_PROXY),
+    "more than one length": (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", NO_PROXY),
 }
 
 

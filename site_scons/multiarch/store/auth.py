@@ -7,10 +7,12 @@ In each: `credHelpers`, then `credsStore`, then `auths`, the longest key that fi
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +26,7 @@ _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = (_HUB_KEY, "docker.io", "index.docker.io", "registry-1.docker.io")
 _TOKEN_USER = "<token>"  # noqa: S105  # what helpers say in place of a user when the secret is an identity token
 _HELPER_LIMIT_S = 60
+_POLL_S = 0.25
 
 
 class InvalidCredentials(MultiarchError, ValueError):
@@ -67,10 +70,12 @@ class _File:
 class Credentials:
     """Everything the user is logged in to. Files are read at the first question, helpers asked once; thread-safe.
 
-    `environment` stands for the process's own and is given to the helpers; `home` is the user's folder.
+    `environment` stands for the process's own and is given to the helpers; `home` is the user's folder. A helper that
+    is waited for when `cancelled` is set is ended, and has said nothing.
     """
 
-    def __init__(self, environment: Mapping[str, str], home: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], home: Path, cancelled: threading.Event | None = None) -> None:
+        self._cancelled = threading.Event() if cancelled is None else cancelled
         self._environment = dict(environment)
         self._home = home
         self._lock = threading.Lock()
@@ -164,7 +169,7 @@ class Credentials:
     def _ask(self, helper: str, server: str, registry: str, file: _File) -> tuple[str, str] | None:
         def ask() -> tuple[str, str] | None:
             try:
-                return _run_helper(helper, server, self._environment)
+                return _run_helper(helper, server, self._environment, self._cancelled)
             except _HelperFailed as error:
                 self._troubles[registry] = f"docker-credential-{helper}, named in {file.name}, {error}"
                 return None
@@ -176,31 +181,46 @@ class _HelperFailed(Exception):
     """Never leaves this module: becomes the text of `trouble`."""
 
 
-def _run_helper(helper: str, server: str, environment: Mapping[str, str]) -> tuple[str, str] | None:
+def _run_helper(
+    helper: str, server: str, environment: Mapping[str, str], cancelled: threading.Event
+) -> tuple[str, str] | None:
     """User and secret by docker-credential-helpers' protocol; None when the helper does not know the server."""
     program = f"docker-credential-{helper}"
     if Path(helper).name != helper or (found := shutil.which(program, path=environment.get("PATH"))) is None:
         raise _HelperFailed("is not installed")
+    pipe = subprocess.PIPE
     try:
-        ran = subprocess.run(
-            [found, "get"],
-            input=server.encode(),
-            capture_output=True,
-            check=False,
-            env=dict(environment),
-            timeout=_HELPER_LIMIT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise _HelperFailed(f"did not answer within {_HELPER_LIMIT_S} s") from None
+        process = subprocess.Popen([found, "get"], stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment))
     except OSError as error:
         raise _HelperFailed(f"does not start: {error.strerror}") from None
-    if ran.returncode:
-        said = ran.stdout.decode("utf-8", "replace").strip()
+    output = _output(process, server.encode(), cancelled)
+    if process.returncode:
+        said = output.decode("utf-8", "replace").strip()
         if "credentials not found" in said.lower():
             return None
         # What it printed is not repeated: a helper that fails half way may have printed a secret.
-        raise _HelperFailed(f"failed with exit status {ran.returncode}")
-    return _parse_helper(ran.stdout)
+        raise _HelperFailed(f"failed with exit status {process.returncode}")
+    return _parse_helper(output)
+
+
+def _output(process: subprocess.Popen[bytes], sent: bytes, cancelled: threading.Event) -> bytes:
+    """What a helper prints; _HelperFailed when that takes too long, or is no longer wanted."""
+    rest: bytes | None = sent
+    end = time.monotonic() + _HELPER_LIMIT_S
+    while True:
+        try:
+            return process.communicate(rest, timeout=_POLL_S)[0]
+        except subprocess.TimeoutExpired:
+            rest = None  # it has it already
+        if cancelled.is_set() or time.monotonic() > end:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                with contextlib.suppress(OSError):
+                    if stream is not None:
+                        stream.close()
+            text = "was ended with the run" if cancelled.is_set() else f"did not answer within {_HELPER_LIMIT_S} s"
+            raise _HelperFailed(text)
 
 
 def _parse_helper(output: bytes) -> tuple[str, str] | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import BinaryIO
 
 from multiarch.digest import Digest, DigestMismatch, InvalidDigest
 from multiarch.store import BlobMissing
-from multiarch.store.http import Answer, Request, Transient, Transport
+from multiarch.store.http import Answer, RegistryFailed, Request, Transient, Transport
 
 _PARTIAL, _NOT_FOUND = 206, 404
 _BLOCK = 1 << 16
+_WORTH = 32 << 10  # what a connection has to bring to count as progress
 
 
 def digest_of(answer: Answer) -> Digest | None:
@@ -43,6 +45,8 @@ class Download(io.RawIOBase):
         self._request = request
         self._size = size
         self._position = 0
+        self._cuts = 0
+        self._cut_at = 0
         self._stream: BinaryIO | None = None
         self._stream = transport.patiently(self._open)
 
@@ -74,9 +78,21 @@ class Download(io.RawIOBase):
             self._stream = self._open()
         try:
             return self._stream.read(size)
-        except Transient:
+        except Transient as error:
             self._drop()
+            self._count_cut(error)
             raise
+
+    def _count_cut(self, error: Transient) -> None:
+        """Let no more tries be made once as many connections in a row were cut with hardly anything read.
+
+        Each block that comes is a success, and begins to count its tries anew: by a few bytes a connection a blob would
+        take for ever.
+        """
+        self._cuts = self._cuts + 1 if self._position - self._cut_at < _WORTH else 1
+        self._cut_at = self._position
+        if self._cuts >= self._transport.settings.attempts:
+            error.tries = 1
 
     def _open(self) -> BinaryIO:
         request = self._request
@@ -87,9 +103,20 @@ class Download(io.RawIOBase):
             raise BlobMissing(f"has no blob {request.url.rpartition('/')[2]}", where=request.name)
         if answer.stream is None:
             raise self._transport.refused(request, answer)
-        if answer.status != _PARTIAL:
+        if answer.status == _PARTIAL:
+            self._check_range(answer)
+        else:
             self._skip(answer.stream, self._position)
         return answer.stream
+
+    def _check_range(self, answer: Answer) -> None:
+        """Raise RegistryFailed for another part of the blob than was asked for (RFC 9110 §14.4)."""
+        match = re.match(r"bytes ([0-9]{1,18})-", answer.headers.get("Content-Range", ""))
+        if match is not None and int(match[1]) != self._position and answer.stream is not None:
+            answer.stream.close()
+            raise RegistryFailed(
+                "the registry sent another part of a blob than was asked for", where=self._request.name
+            )
 
     @staticmethod
     def _skip(stream: BinaryIO, count: int) -> None:

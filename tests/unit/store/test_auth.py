@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +237,15 @@ def test_no_secret_is_in_any_text(tmp_path: Path) -> None:
     assert "hunter2" not in repr(found) + str(found) + repr(known) + str(vars(known).get("x"))
     assert found.secrets() == ("hunter2", base64.b64encode(b"me:hunter2").decode())
     assert found.basic() == "Basic bWU6aHVudGVyMg=="
+
+
+@posix
+def test_a_helper_that_never_answers_ends_with_the_run(tmp_path: Path) -> None:
+    environment = helper(tmp_path / "bin", "x", "import time; time.sleep(60)")
+    cancelled = threading.Event()
+    made = Credentials({**environment, "DOCKER_AUTH_CONFIG": '{"credsStore": "x"}'}, tmp_path, cancelled)
+    threading.Timer(0.3, cancelled.set).start()
+    begun = time.monotonic()
+    assert made.find("r.example", "a") is None
+    assert time.monotonic() - begun < 2
+    assert made.trouble("r.example") == "docker-credential-x, named in DOCKER_AUTH_CONFIG, was ended with the run"

@@ -9,7 +9,9 @@ It knows requests, not images. The rooms, from the bottom up; `causes`, `dial` a
     hosts      who may be insecure, who is behind a proxy, whose certificates count
     challenge  what a 401 demands; scopes
     exchange   settings, a request, an answer
-    live       the open connections, which end with the run
+    watchdog   what waits for a server, which ends with the run
+    channel    bytes over a connection, within limits of time and speed
+    reading    an answer by RFC 9112, and nothing else
     causes     what a failure of a connection means
     dial       a connection to a host: TCP, through a proxy, TLS
     pool       the kept connections to one host, and an exchange over one of them

@@ -6,11 +6,15 @@ import socket
 import ssl
 
 from multiarch.errors import MultiarchError
+from multiarch.store.http.channel import LowSpeed
 from multiarch.store.http.failures import Interrupted, Unreachable, UntrustedHost
+from multiarch.store.http.reading import BrokenAnswer
 
 _REFUSED_TRIES = 4
 """How often at most a host is tried where nobody listens: one that starts anew is there within seconds, or not."""
 _SILENT_TRIES = 2
+_SLOW_TRIES = 3
+"""How often at most what took all the time it may take is tried, so that a minute's limit does not become many."""
 _UNKNOWN_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 
 
@@ -27,6 +31,12 @@ def no_connection(error: OSError, netloc: str, seconds: float) -> Unreachable:
     return Unreachable(f"no connection: {why}", where=netloc, hint="does the registry run there?", tries=_REFUSED_TRIES)
 
 
+def no_name(netloc: str, seconds: float) -> Unreachable:
+    """What it means that nobody said within so many seconds which addresses a name has."""
+    what = f"no name server said within {seconds:g} s which address this name has"
+    return Unreachable(what, where=netloc, hint="see the network", tries=_SILENT_TRIES)
+
+
 def no_proxy(netloc: str) -> Unreachable:
     """What it means that the proxy for `netloc` is not there, or does not let us through."""
     hint = "see HTTPS_PROXY, ALL_PROXY and NO_PROXY"
@@ -38,7 +48,11 @@ def interrupted(error: Exception, netloc: str, seconds: float) -> MultiarchError
     if isinstance(error, ssl.SSLError):
         return _untrusted(error, netloc)
     if isinstance(error, TimeoutError):
-        return Interrupted(f"no answer within {seconds:g} s", where=netloc)
+        return Interrupted(f"no answer within {seconds:g} s", where=netloc, tries=_SLOW_TRIES)
+    if isinstance(error, LowSpeed):
+        return Interrupted(f"the transfer was too slow: {error}", where=netloc, tries=_SLOW_TRIES)
+    if isinstance(error, BrokenAnswer):
+        return Interrupted(f"a broken answer: {error}", where=netloc)
     return Interrupted("the connection was cut", where=netloc)
 
 

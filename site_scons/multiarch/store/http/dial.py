@@ -6,18 +6,23 @@ Loaded at the first request of a run, as `http.client` and `ssl` are.
 from __future__ import annotations
 
 import base64
-import http.client
+import io
 import socket
 import ssl
+import time
 import urllib.parse
 from collections.abc import Callable
+from typing import Any
 
 from multiarch.record import dataclass
 from multiarch.store.http.address import Origin, UnusableUrl, origin_of
-from multiarch.store.http.causes import interrupted, no_connection, no_proxy
-from multiarch.store.http.live import Live
+from multiarch.store.http.causes import interrupted, no_connection, no_name, no_proxy
+from multiarch.store.http.channel import Channel
+from multiarch.store.http.reading import BrokenAnswer, CutShort, read_head
+from multiarch.store.http.watchdog import Watchdog
 
 _AGENT = "multiarch/1"
+_LEAST_S = 2.0
 _FINE = range(200, 300)  # RFC 9110 §9.3.6: any success to CONNECT is a tunnel
 
 
@@ -70,27 +75,35 @@ def proxy_at(url: str, netloc: str, context: Callable[[str], ssl.SSLContext]) ->
     return Proxy(origin, context(where) if parts.scheme == "https" else None, authorization)
 
 
-def dial(way: Way, seconds: float, live: Live) -> socket.socket:
-    """A connection over which the origin can be asked, watched by `live`; each step may take so many seconds.
+def dial(way: Way, seconds: float, watchdog: Watchdog) -> socket.socket:
+    """A connection over which the origin can be asked, watched by `watchdog`.
 
-    Raises Unreachable, Interrupted and UntrustedHost, or Cancelled.
+    Looking up the name, connecting, a proxy's answer and TLS may take so many seconds each. Raises Unreachable,
+    Interrupted and UntrustedHost, or Cancelled.
     """
     first = way.origin if way.proxy is None else way.proxy.origin
     try:
-        sock = _connected(first, seconds, live)
+        addresses = watchdog.addresses(first.host, first.port, seconds)
+    except OSError as error:  # socket.gaierror is one
+        silent = isinstance(error, TimeoutError)
+        known = no_name(way.netloc, seconds) if silent else no_connection(error, way.netloc, seconds)
+        raise (known if way.proxy is None else no_proxy(way.netloc)) from None
+    try:
+        sock = _connected(addresses, seconds, watchdog)
     except OSError as error:
-        live.check()
+        watchdog.check()
         raise (no_connection(error, way.netloc, seconds) if way.proxy is None else no_proxy(way.netloc)) from None
     try:
         if way.proxy is not None and way.proxy.context is not None:
-            sock = _to_proxy(sock, way.proxy.context, way, way.proxy, live)
+            sock = _to_proxy(sock, way.proxy.context, way, way.proxy, watchdog)
         if way.context is not None:
             if way.proxy is not None:
-                _tunnel(sock, way, way.proxy)
-            sock = _secured(sock, way.context, way.origin, live)
-    except (OSError, http.client.HTTPException) as error:
+                _tunnel(sock, way, way.proxy, seconds)
+            sock.settimeout(seconds)  # the tunnel may have shortened it
+            sock = _secured(sock, way.context, way.origin, watchdog)
+    except (OSError, CutShort) as error:
         sock.close()
-        live.check()
+        watchdog.check()
         raise interrupted(error, way.netloc, seconds) from None
     except BaseException:
         sock.close()
@@ -98,58 +111,65 @@ def dial(way: Way, seconds: float, live: Live) -> socket.socket:
     return sock
 
 
-def _connected(origin: Origin, seconds: float, live: Live) -> socket.socket:
-    """TCP to the first of the host's addresses that takes it; OSError of the first when none does."""
+def _connected(addresses: list[Any], seconds: float, watchdog: Watchdog) -> socket.socket:
+    """TCP to the first of the addresses that takes it, within so many seconds; OSError of the first when none does."""
     failures: list[OSError] = []
-    # Bytes: of a str, Python would find out first how it is written in ASCII, and load a codec for it.
-    found = socket.getaddrinfo(origin.host.encode(), origin.port, 0, socket.SOCK_STREAM)
-    for family, kind, protocol, _, address in found:
+    end = time.monotonic() + seconds
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        left = end - time.monotonic()
+        if left <= 0:
+            break
         try:
             sock = socket.socket(family, kind, protocol)
         except OSError as error:  # IPv6, where the system has none
             failures.append(error)
             continue
         try:
-            sock.settimeout(seconds)
+            # What is left is shared by the addresses that are left, as Go's net does it.
+            sock.settimeout(min(left, max(_LEAST_S, left / (len(addresses) - number))))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            live.add(sock)
+            watchdog.add(sock)
             sock.connect(address)
         except OSError as error:
             sock.close()
-            live.check()
+            watchdog.check()
             failures.append(error)
         except BaseException:
             sock.close()
             raise
         else:
+            sock.settimeout(seconds)
             return sock
-    raise failures[0] if failures else OSError
+    raise failures[0] if failures else TimeoutError
 
 
-def _to_proxy(sock: socket.socket, context: ssl.SSLContext, way: Way, proxy: Proxy, live: Live) -> socket.socket:
+def _to_proxy(
+    sock: socket.socket, context: ssl.SSLContext, way: Way, proxy: Proxy, watchdog: Watchdog
+) -> socket.socket:
     try:
-        return _secured(sock, context, proxy.origin, live)
+        return _secured(sock, context, proxy.origin, watchdog)
     except OSError:
-        live.check()
+        watchdog.check()
         raise no_proxy(way.netloc) from None
 
 
-def _tunnel(sock: socket.socket, way: Way, proxy: Proxy) -> None:
+def _tunnel(sock: socket.socket, way: Way, proxy: Proxy, seconds: float) -> None:
     """Have the proxy connect us with the origin (RFC 9110 §9.3.6)."""
     lines = [f"CONNECT {way.origin.authority} HTTP/1.1", f"Host: {way.origin.authority}"]
     if proxy.authorization is not None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    sock.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
-    response = http.client.HTTPResponse(sock, method="CONNECT")
+    channel = Channel(sock, (1, seconds))
+    channel.begin(seconds, end=time.monotonic() + seconds)
+    channel.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
     try:
-        response.begin()
-    finally:
-        response.close()
-    if response.status not in _FINE:
+        status = read_head("CONNECT", io.BufferedReader(channel)).status
+    except BrokenAnswer:
+        raise no_proxy(way.netloc) from None
+    if status not in _FINE:
         raise no_proxy(way.netloc)
 
 
-def _secured(sock: socket.socket, context: ssl.SSLContext, origin: Origin, live: Live) -> socket.socket:
+def _secured(sock: socket.socket, context: ssl.SSLContext, origin: Origin, watchdog: Watchdog) -> socket.socket:
     """TLS over a connection; with what it is made from, it is closed by the caller when that fails."""
     if isinstance(sock, ssl.SSLSocket):  # which can hold no further one: to a proxy, and through it
         from urllib3.util.ssltransport import SSLTransport  # comes with docker
@@ -158,7 +178,7 @@ def _secured(sock: socket.socket, context: ssl.SSLContext, origin: Origin, live:
     # Bytes, as with getaddrinfo.
     secured = context.wrap_socket(sock, server_hostname=origin.name.encode(), do_handshake_on_connect=False)
     try:
-        live.add(secured)
+        watchdog.add(secured)
         secured.do_handshake()
     except BaseException:
         secured.close()

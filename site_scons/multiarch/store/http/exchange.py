@@ -23,7 +23,9 @@ class Settings:
     others HTTPS is spoken, and proven. `environment` is where HTTP_PROXY, HTTPS_PROXY and NO_PROXY are looked up, and
     MULTIARCH_CA or SSL_CERT_FILE when `ca_file`, which adds authorities for every host, is None. `certs_dirs` are
     folders as Docker's /etc/docker/certs.d. `attempts` counts the first try; pauses between tries start at `backoff`,
-    double up to `longest_pause`, and are jittered; a Retry-After above `longest_pause` ends the tries. Blobs above
+    double up to `longest_pause`, and are jittered; a Retry-After above `longest_pause` ends the tries. `read_timeout`
+    is the time for the head of an answer, for the body of a short one, and for each silence in a long one; a transfer
+    below `low_speed_limit` bytes a second for `low_speed_time` seconds is a cut connection. Blobs above
     `chunk` go up in chunks of that size, and where `sessions` names a folder, an upload cut off with the process is
     taken up again. `uploads` and `heads` limit what is under way at once a host.
     """
@@ -34,6 +36,8 @@ class Settings:
     ca_file: Path | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
+    low_speed_limit: int = 1024
+    low_speed_time: float = 30.0
     attempts: int = 5
     backoff: float = 0.5
     longest_pause: float = 60.0

@@ -7,6 +7,8 @@ import datetime as dt
 from multiarch.errors import MultiarchError
 from multiarch.store.http.complaint import hint_for
 
+_DATE = 64
+
 
 class Cancelled(MultiarchError):
     """The run was told to stop; nothing is wrong."""
@@ -134,9 +136,9 @@ def retry_after(header: str | None) -> float | None:
     import email.utils
 
     try:
-        when = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        when = email.utils.parsedate_to_datetime(text[:_DATE])
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=dt.timezone.utc)
+        return max(0.0, (when - dt.datetime.now(dt.timezone.utc)).total_seconds())
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # by what is in it, and by Python's version
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.timezone.utc)
-    return max(0.0, (when - dt.datetime.now(dt.timezone.utc)).total_seconds())

@@ -6,7 +6,6 @@ What it is made with (`pool`, `dial`, and with them `http.client` and `ssl`) is 
 from __future__ import annotations
 
 import io
-import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,7 +16,7 @@ from multiarch.store.http.address import origin_of, split_url
 from multiarch.store.http.exchange import Answer, Headers, Settings, decoded
 from multiarch.store.http.failures import AnswerTooLarge, Interrupted, UntrustedHost
 from multiarch.store.http.hosts import proxy_for, tls_context
-from multiarch.store.http.live import Live
+from multiarch.store.http.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import ssl
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from multiarch.store.http.pool import Exchange, Pool
 
 _ERROR_BYTES = 1 << 16
-_FOLDED = r"[ \t]*\r?\n[ \t]+"
 _WITH_BODY = ("PATCH", "POST", "PUT")
 
 
@@ -83,7 +81,7 @@ class Wire:
 
     def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
         self._settings = settings
-        self._live = Live(cancelled)
+        self._watchdog = Watchdog(cancelled)
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, str], Pool] = {}
 
@@ -102,7 +100,7 @@ class Wire:
         A successful answer is read whole up to the size of a manifest (AnswerTooLarge), or handed on as `stream`; of
         others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl.
         """
-        self._live.check()
+        self._watchdog.check()
         scheme, netloc, target = split_url(url)
         pool = self._pool(scheme, netloc)
         fields = dict(headers)
@@ -113,14 +111,14 @@ class Wire:
             if body is not None or method in _WITH_BODY:
                 fields["Content-Length"] = str(len(body or b""))
         limits = (self._settings.connect_timeout, read_timeout or self._settings.read_timeout)
-        return _receive(pool.ask(method, target, fields, content, limits), url, netloc, stream=stream)
+        return _receive(pool.ask(method, target, fields, content, limits), url, netloc, limits[1], stream=stream)
 
     def connect(self, url: str) -> None:
         """Open one more connection to the host of `url`, which the next request that finds no other one takes.
 
         Nothing is done for a host behind a proxy. Raises as `send`.
         """
-        self._live.check()
+        self._watchdog.check()
         scheme, netloc, _ = split_url(url)
         pool = self._pool(scheme, netloc)
         if pool.way.proxy is None:
@@ -151,7 +149,8 @@ class Wire:
         context = self._context(netloc) if scheme == "https" else None
         proxy = None if named is None else proxy_at(named, netloc, self._context)
         size = 4 * (settings.heads + settings.uploads)  # kept, not opened: beyond, connections are made and thrown away
-        return Pool(Way(netloc, origin, context, proxy), size, self._live)
+        low_speed = (settings.low_speed_limit, settings.low_speed_time)
+        return Pool(Way(netloc, origin, context, proxy), size, low_speed, self._watchdog)
 
     def _context(self, netloc: str) -> ssl.SSLContext:
         settings = self._settings
@@ -159,15 +158,15 @@ class Wire:
         return tls_context(netloc, insecure=insecure, ca_file=settings.authorities(), certs_dirs=settings.certs_dirs)
 
 
-def _receive(body: Exchange, url: str, netloc: str, *, stream: bool) -> Answer:
+def _receive(body: Exchange, url: str, netloc: str, seconds: float, *, stream: bool) -> Answer:
     fine = 200 <= body.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
-    pairs = [(name, re.sub(_FOLDED, " ", value) if "\n" in value else value) for name, value in body.headers]
-    challenges = tuple(value for name, value in pairs if name.lower() == "www-authenticate")
-    headers = Headers(pairs)
+    challenges = tuple(value for name, value in body.headers if name.lower() == "www-authenticate")
+    headers = Headers(body.headers)
     if stream and fine:
         return Answer(body.status, headers, b"", url, challenges, body)  # type: ignore[arg-type]  # a RawIOBase
     bound = LIMIT if fine else _ERROR_BYTES
     content = b""
+    body.within(seconds)
     with body:
         # Until nothing comes: only then is a body that was cut told from one that ended.
         while len(content) <= bound and (block := body.read(bound + 1 - len(content))):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import time
 
 import pytest
 
@@ -25,6 +26,20 @@ def test_retry_after_as_a_date() -> None:
     later = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=90)
     assert 85 < (retry_after(email.utils.format_datetime(later, usegmt=True)) or 0) <= 90
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+
+
+NO_DATES = (
+    "", " ", ",", ", , ,", ":", "::", "Mon", "31 Dec 9999 23:59:59 -2359", "1 Jan 0001 00:00:00 +2359", "32 Dec 2026 00:00:00 GMT",
+    "1 Jan 99999 00:00:00 GMT", "1 Jan -5 00:00:00 GMT", "1 Jan 2026 99:99:99 GMT", "1 Jan 2026 00:00:00 +999999999", "1 Jan 2026 1e9",
+    "NaN", "inf", "+5", "0x5", "5;q=1", "(" * 60000, "\0", "1 " * 30000, "Jan " * 100, "1-1-1 :", "²",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("header", NO_DATES)
+def test_retry_after_that_is_neither_is_no_trouble(header: str) -> None:
+    begun = time.monotonic()
+    assert retry_after(header) in (None, 0.0) or header.startswith("31 Dec 9999")
+    assert time.monotonic() - begun < 1
 
 
 def test_a_failure_says_how_often_it_was_met_and_stays_what_it_is() -> None:

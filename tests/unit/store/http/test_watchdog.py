@@ -9,37 +9,37 @@ import threading
 import pytest
 
 from multiarch.store.http.failures import Cancelled
-from multiarch.store.http.live import Live
+from multiarch.store.http.watchdog import Watchdog
 
 
 def test_whoever_waits_on_a_connection_meets_its_end() -> None:
     cancelled = threading.Event()
-    live = Live(cancelled)
+    watchdog = Watchdog(cancelled)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        live.add(ours)
-        live.check()
+        watchdog.add(ours)
+        watchdog.check()
         cancelled.set()
         assert ours.recv(1) == b""  # waits until then
         with pytest.raises(Cancelled):
-            live.check()
+            watchdog.check()
 
 
 def test_a_connection_that_comes_too_late_is_not_waited_on() -> None:
     cancelled = threading.Event()
-    live = Live(cancelled)
+    watchdog = Watchdog(cancelled)
     cancelled.set()
     with socket.socket() as late, pytest.raises(Cancelled):
-        live.add(late)
+        watchdog.add(late)
 
 
 def test_a_connection_that_was_forgotten_or_closed_is_no_trouble_at_the_end() -> None:
-    live = Live(threading.Event())
+    watchdog = Watchdog(threading.Event())
     closed = socket.socket()
-    live.add(closed)
+    watchdog.add(closed)
     closed.close()
     with socket.socket() as unused:
-        live.add(unused)
+        watchdog.add(unused)
     del unused
     gc.collect()
-    live.end()
+    watchdog.end()
