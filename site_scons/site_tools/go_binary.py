@@ -127,8 +127,9 @@ def is_known(run: Run, target: Any) -> bool:
     return before is not None and all(before.values.get(name) == now.values.get(name) for name in ("go", "flags"))
 
 
-def facts(run: Run, wanted: GoBuild) -> Facts:
+def facts(run: Run, env: Any, wanted: GoBuild) -> Facts:
     """Everything that can change the program: files by name, flags and versions by value."""
+    run.leave_out_cache(env)
     found = run.lister().inputs(wanted)
     return Facts(dict(found.facts), dict(found.files), found.digest)
 
@@ -136,6 +137,13 @@ def facts(run: Run, wanted: GoBuild) -> Facts:
 def not_executable(node: Any) -> str | None:
     """Why a program with the right bytes is not right: archives of CI systems lose modes, and an image would too."""
     return None if os.access(node.get_abspath(), os.X_OK) else "it is not executable"
+
+
+def make_executable(node: Any) -> None:
+    """Give a program that came out of a cache, which may keep no modes, the right to be run where it may be read."""
+    path = Path(node.get_abspath())
+    mode = path.stat().st_mode
+    path.chmod(mode | (mode & 0o444) >> 2)
 
 
 STEP = Step("Compile", perform, loads_ahead=True)
@@ -161,9 +169,13 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     nodes = own.OciGo([node], generated)
     run: Run = env["MULTIARCH_RUN"]
     run.programs.append(build_record)  # one `go list` will serve all programs of a platform
-    declare(
-        env, nodes, record, State(paths.shown(node), lambda: facts(run, build_record), lambda: not_executable(node))
+    state = State(
+        paths.shown(node),
+        lambda: facts(run, own, build_record),
+        lambda: not_executable(node),
+        taken=lambda: make_executable(node),
     )
+    declare(env, nodes, record, state)
     return nodes
 
 

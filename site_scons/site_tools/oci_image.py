@@ -224,7 +224,13 @@ def image(
         return [node]
     nodes = env.OciImage([node], [recipe, *given])
     run.hide(nodes)
-    state = State(paths.shown(node), lambda: facts(run, node), lambda: unkept(run, node), scan=lambda: scan(node, env))
+    state = State(
+        paths.shown(node),
+        lambda: facts(run, node),
+        lambda: unkept(run, node),
+        scan=lambda: scan(node, env),
+        taken=lambda: keep(run, settled(run, plan)[0].bases),
+    )
     declare(env, nodes, record, state)
     return nodes
 
@@ -257,6 +263,7 @@ def scan(node: Any, env: Any) -> list[Any]:
     if not plan.dockerfile.exists():
         return []
     run = env["MULTIARCH_RUN"]
+    run.leave_out_cache(env)
     try:
         # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
         node.attributes.state.seen = _, found = settled(run, plan)

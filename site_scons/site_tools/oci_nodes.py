@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import SCons.CacheDir
 import SCons.Executor
 import SCons.Node
 import SCons.Node.FS
@@ -33,12 +34,13 @@ class State:
     `find` gives the facts, everything that decides the bytes beside File sources; once, when the target is decided. It
     may fail: a decision that raised would stop SCons for ever under `-j`, so the failure is kept, the target counts as
     out of date, and its step reports it. `drifted` says why the world outside differs from what the last step left.
-    `scan` finds sources that no declaration names; `spell` puts a message into the user's words.
+    `scan` finds sources that no declaration names; `spell` puts a message into the user's words; `taken` does what is
+    left to do where SCons' cache had the file. `retrieved`: it had, in this build.
     """
 
     __slots__ = (
-        *("_find", "_found", "because", "digest", "drifted", "facts", "failure", "mend", "reasons", "scan", "seen"),
-        *("spell", "subject"),
+        *("_find", "_found", "because", "digest", "drifted", "facts", "failure", "mend", "reasons", "retrieved"),
+        *("scan", "seen", "spell", "subject", "taken", "targets"),
     )
 
     def __init__(
@@ -49,11 +51,14 @@ class State:
         *,
         scan: Callable[[], Nodes] | None = None,
         spell: Callable[[str], str] = str,
+        taken: Callable[[], None] | None = None,
     ) -> None:
+        self.targets: Nodes = ()
         self.subject = subject
         self.drifted = drifted
         self.scan = scan
         self.spell = spell
+        self.taken = taken
         self._find = find
         self.renew()
 
@@ -63,6 +68,7 @@ class State:
         self.facts: Facts | None = None
         self.failure: Exception | None = None
         self.reasons: dict[Any, list[str]] = {}  # by target
+        self.retrieved = False
         self.because: str | None = None  # the reason on the step's line
         self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
         self.seen: Any = None  # what the scan found, for the decision that comes next
@@ -77,6 +83,10 @@ class State:
             self._found = self.facts.digest()
         except Exception as error:  # noqa: BLE001  # kept for the step, see the class
             self.failure = error
+
+    def still_holds(self) -> bool:
+        """Whether the facts, found anew, are those that were found; raises what finding them raises."""
+        return self._find().digest() == self._found
 
     def digest_of_facts(self) -> str:
         """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
@@ -139,6 +149,8 @@ class Tracked(SCons.Node.FS.File):
 
     def visited(self) -> None:
         """Record what was made. Of anything else no record is needed, but by another builder's targets its times."""
+        if SCons.CacheDir.cache_force and self.has_builder() and self.executor is not None and self.exists():
+            self.push_to_cache()
         if self.get_state() == SCons.Node.executed or (self.has_builder() and not is_ours(self)):
             super().visited()
             return
@@ -151,9 +163,56 @@ class Tracked(SCons.Node.FS.File):
         if self.has_builder() and not is_ours(self):
             super().release_target_info()
         elif not SCons.Node.interactive and not hasattr(self.attributes, "keep_targetinfo"):
-            self.get_build_env()  # is kept, and asked for later
+            if self._is_cached():
+                self.get_contents_sig()  # is kept, and asked for when what is made of it is looked for in the cache
             self.executor = None
             self.released_target_info = True
+
+    def get_build_env(self) -> Any:
+        """The environment of the step; of one whose executor was given up, the one that it was declared in."""
+        if getattr(self, "executor", self) is None:
+            return self.env
+        return super().get_build_env()
+
+    def _is_cached(self) -> bool:
+        """Whether SCons' cache may hold this file."""
+        return bool(self.has_builder() and not self.nocache and self.get_build_env().get_CacheDir().is_enabled())
+
+    def get_cachedir_csig(self) -> str:
+        """The content signature; under `-n` that of the file in SCons' cache, when it is to be taken from there."""
+        if self.exists() or not self._is_cached():
+            return self.get_csig()
+        from oci_cache import cached_file
+
+        cached = cached_file(self)
+        return self.attributes.run.stat.digest(cached) if cached is not None and cached.exists() else self.get_csig()
+
+    def retrieve_from_cache(self) -> bool:
+        """Take the file out of SCons' cache when it is there, and whole."""
+        if not self._is_cached():
+            return False
+        import oci_cache
+
+        found = oci_cache.prepare(self) and bool(super().retrieve_from_cache())
+        if found:
+            oci_cache.finish(self)
+        return found
+
+    def push_to_cache(self) -> None:
+        """Put the file that was just made into SCons' cache, when it is what it will be called there."""
+        if self._is_cached():
+            from oci_cache import keep
+
+            keep(self, super().push_to_cache)
+
+    def built(self) -> None:
+        """Record what was made; of what came out of SCons' cache the facts, too, though no step ran."""
+        retrieved = self.cached
+        super().built()
+        if retrieved:
+            from oci_cache import note
+
+            note(self)
 
 
 class _Executor(SCons.Executor.Executor):
@@ -202,6 +261,7 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     track(env, targets)
     track(env, targets[0].sources)
     targets[0].get_executor().__class__ = _Executor
+    state.targets = targets
     for target in targets:
         target.set_precious()
         target.attributes.state = state

@@ -14,7 +14,7 @@ from multiarch.errors import MultiarchError
 from multiarch.why import Facts
 from oci_graph import is_done, reachable
 from oci_kinds import ImageTarget, IndexTarget, PushTarget, is_index, is_pin, target_of
-from oci_nodes import State, declare, reasons
+from oci_nodes import State, declare, reasons, state_of
 from oci_places import place
 from oci_receipts import (
     Intention,
@@ -63,7 +63,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         mountable=mountable,
         deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
         again=mend or frozenset(),
-        new=source[0].get_state() == SCons.Node.executed,
+        new=is_new(source[0]),
         unfinished=unfinished_digests,
         intend=lambda: intention.note(root.digest),
     )
@@ -72,6 +72,12 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     state.digest = root.digest
     keep_receipt(node, done.receipt)
     intention.clear()
+
+
+def is_new(node: Any) -> bool:
+    """Whether this run made the image, so that no registry can hold it; what SCons' cache had was made by another."""
+    state = state_of(node)
+    return node.get_state() == SCons.Node.executed and (state is None or not state.retrieved)
 
 
 def refuse_early(run: Run) -> None:

@@ -64,6 +64,7 @@ class Run:
         self.keeps = True  # False: what this run finds out is not written to the tree
         self.epoch = 0
         self.hidden = HIDDEN
+        self.caches: set[Path] = set()
         self.bases: BaseLock | None = None
         self.unknown_bases: dict[tuple[str, Platform], MultiarchError] = {}
         self.resolved: dict[tuple[Reference, Platform], Chosen] = {}  # bases that are not in images.lock yet
@@ -184,6 +185,21 @@ class Run:
         private = self.root / PRIVATE
         return private if self.keeps else Path(self.once("memory", lambda: _copied(private)).name)
 
+    def leave_out_cache(self, env: Any) -> None:
+        """Keep SCons' shared cache, when it lies in the tree, out of images and of what is looked through for Go."""
+        path = env.get_CacheDir().path
+        folder = None if path is None else Path(os.path.normpath(self.root / path))
+        if folder is not None and folder not in self.caches:
+            self.caches.add(folder)
+            if folder.is_relative_to(self.root):
+                self.hidden = (*self.hidden, folder.relative_to(self.root).as_posix())
+
+    def look_again(self) -> None:
+        """Let what was seen of the tree's Go files be seen again."""
+        lister: Lister | None = self._made.peek("lister")
+        if lister is not None:
+            lister.refresh()
+
     def lister(self) -> Lister:
         """What says what Go programs are made of; all programs declared so far are known to it."""
         return self.once("lister", self._lister)
@@ -191,7 +207,7 @@ class Run:
     def _lister(self) -> Lister:
         from multiarch.golang import Lister
 
-        skip = (self.root / "_output", self.root / PRIVATE)
+        skip = (self.root / "_output", self.root / PRIVATE, *self.caches)
         lister = Lister(self.toolchain(), self.environment, self._memory() / "go", self.stat, skip=skip)
         lister.declare(*self.programs)
         return lister

@@ -12,6 +12,7 @@ from typing import Any
 
 import SCons.Script
 
+import oci_cache  # noqa: F401  # nodes load it where there is a cache: no path leads to this folder by then
 from multiarch.engine import AUTO, NAMES
 from multiarch.errors import MultiarchError
 from multiarch.plan import Policy

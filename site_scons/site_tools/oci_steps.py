@@ -78,7 +78,8 @@ class Step:
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""
         state = target[0].attributes.state
-        state.because = why(target[0])
+        if state.because is None:  # else what SCons' cache had is shown, and was looked at before it was taken
+            state.because = why(target[0])
         return f"{self.verb} {state.subject}" + (f": {state.because}" if state.because else "")
 
     def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
