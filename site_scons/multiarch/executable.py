@@ -226,6 +226,8 @@ def _loader(head: bytes) -> tuple[str, ...]:
     step, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
     for number in range(min(count, _SEGMENTS)):
         at = table + number * step
+        if at >= len(head):  # no more of the table is known; a damaged one may lead anywhere
+            return ()
         if struct.unpack_from(order + "I", head, at)[0] != _PT_INTERP:
             continue
         word = "Q" if wide else "I"

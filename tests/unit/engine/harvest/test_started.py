@@ -12,7 +12,7 @@ from multiarch.config import ImageConfig
 from multiarch.engine.harvest.basenames import names_of
 from multiarch.engine.harvest.started import started
 from multiarch.engine.reading.tree import Content, Node, Overlay
-from multiarch.executable import WrongMachine
+from multiarch.executable import WrongMachine, interpreter
 from multiarch.layer import Entry, Kind
 from multiarch.platform import Platform
 from workshop import AMD64, elf, tar
@@ -335,3 +335,36 @@ def test_what_our_layers_took_away_is_not_followed(way: str):
     assert whole.lookup("x/bin") is None
     assert whole.lookup("bin") is not None
     assert "bin" not in whole.names("x")
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"#!/bin/sh\nx", ("/bin/sh",)),
+        (b"#! /usr/bin/env  -S a b\r\n", ("/usr/bin/env", "-S a b")),
+        (b"#!", ()),
+        (b"#!\n/bin/sh", ()),
+        (dynamic("amd64", "/lib/ld"), ("/lib/ld",)),
+        (dynamic("amd64", "/lib/ld")[:-1], ()),
+        (dynamic("amd64", "/lib/ld")[:100], ()),
+        (elf("amd64"), ()),
+        (b"\x7fELF" + b"\xff" * 90, ()),
+        (b"\x7fELF\x02\x01" + b"\xff" * 90, ()),
+        (b"\x7fELF\x01\x02" + b"\xff" * 90, ()),
+        (b"", ()),
+    ],
+)
+def test_the_interpreter_that_a_head_names(head: bytes, words: tuple[str, ...]):
+    assert interpreter(head) == words
+
+
+def test_a_script_of_the_base_is_read_by_ours(shop):
+    shop.write("arm", elf("arm64"), mode=0o755)
+    base = (
+        *BASE,
+        Entry.of_bytes("usr/bin/start", b"#!/bin/env x\n", mode=0o755),
+        Entry.of_bytes("usr/bin/env", b"", mode=0o755),
+    )
+    shop.base("base:1", base, config=ImageConfig(AMD64, entrypoint=("/bin/start",), env=("PATH=/opt:/bin",)))
+    with pytest.raises(WrongMachine, match=r"^/opt/x: is an ARM64 ELF"):
+        shop.build("FROM base:1\nCOPY arm /opt/x\n")
