@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from oci_receipts import (
     ask_all,
     assembled,
     content_of,
+    descriptor_of,
     keep_receipt,
     last_receipt,
     own_digests,
@@ -43,6 +45,8 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
     reference = record.reference
+    if node.check_attributes("beside"):
+        check_versions(*node.attributes.beside)
     if run.policy.immutable:
         run.once("immutable", lambda: refuse_early(run))
     content, root, mountable, _ = content_of(run, source[0], reference)
@@ -78,6 +82,14 @@ def is_new(node: Any) -> bool:
     """Whether this run made the image, so that no registry can hold it; what SCons' cache had was made by another."""
     state = state_of(node)
     return node.get_state() == SCons.Node.executed and (state is None or not state.retrieved)
+
+
+def check_versions(images: list[Any], index: Any) -> None:
+    """Raise IncompleteIndex when two of these Windows images, which are there, would be one entry of the index."""
+    from multiarch.index import Index
+
+    platforms = [target_of(image).platform for image in images]
+    Index.assemble(map(descriptor_of, images), platforms=platforms, where=paths.shown(index))
 
 
 def refuse_early(run: Run) -> None:
@@ -163,11 +175,24 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     if before:
         env.Depends(receipt, before)
+    pushes = [child for child in before if isinstance(target_of(child), PushTarget)]
     if run.policy.immutable:  # nothing is pushed before it is known what the index will be
-        pushes = [child for child in before if isinstance(target_of(child), PushTarget)]
         env.Requires(pushes, [child.sources[0] for child in pushes])
+    windows = several_windows([child.sources[0] for child in pushes])
+    if windows:  # their versions, which their bases say, are known before anything is pushed
+        env.Requires(pushes, windows)
+        for child in pushes:
+            child.attributes.beside = windows, content
     receipt[0].set_nocache()
     return receipt
+
+
+def several_windows(images: list[Any]) -> list[Any]:
+    """The Windows images of an architecture that more than one of these is of: a version tells them apart."""
+    known = [image for image in images if isinstance(target_of(image), ImageTarget)]
+    own = [image for image in known if target_of(image).platform.os == "windows"]
+    counts = Counter(target_of(image).platform.architecture for image in own)
+    return [image for image in own if counts[target_of(image).platform.architecture] > 1]
 
 
 def is_alike(node: Any, record: PushTarget, content: Any, children: list[Any]) -> bool:

@@ -210,3 +210,23 @@ def test_a_lock_line_of_before_keeps_what_it_holds(fresh: Tree, registry: Regist
     fresh.scons("push-manifest", f"REGISTRY={registry.host}", "PLATFORMS=windows/amd64")
     assert versions_of(registry) == ["10.0.17763.9000"]
     assert fresh.read("images.lock") == line
+
+
+@pytest.mark.parametrize(
+    "platforms",
+    [
+        "linux/amd64,windows/amd64:10.0.20348,windows/amd64",
+        "linux/amd64,windows/amd64,windows/amd64:10.0.20348",
+        "linux/amd64,windows/amd64:10.0.20348.1,windows/amd64:10.0.20348.2",
+    ],
+)
+@pytest.mark.parametrize("target", ["push", "push-manifest"])
+def test_two_platforms_of_one_windows_are_an_error_before_anything_is_pushed(
+    platforms: str, target: str, fresh: Tree, registry: Registry
+) -> None:
+    fresh.edit("Dockerfile.win", DOCKERFILE.format(base=base(registry, NEW)))
+    ran = fresh.scons(target, f"REGISTRY={registry.host}", f"PLATFORMS={platforms}", "-j1", check=False)
+    assert ran.status == 2
+    assert f"two images are windows({NEW})/amd64: " in ran.text or "is there 2 times" in ran.text
+    assert "Traceback" not in ran.text
+    assert registry.tags("demo") == []
