@@ -18,6 +18,7 @@ from oci_steps import write
 if TYPE_CHECKING:
     from multiarch.baselock import BaseLock, Chosen, Locked
     from multiarch.digest import Digest
+    from multiarch.engine import BuildPlan
 
 FILE = "images.lock"
 Words: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...]]"
@@ -72,11 +73,29 @@ def _named(text: str) -> Reference:
     return Reference.parse(text).with_default_tag()
 
 
-def known(run: Run, wanted: Any) -> Base:
-    """A base of a Dockerfile as images.lock has it, with what its config says; asked for once, then kept by digest.
+def place_of(plan: BuildPlan, wanted: Any) -> str:
+    """File and line in which a plan's Dockerfile names a base."""
+    file = plan.dockerfile
+    name = file.relative_to(plan.context).as_posix() if file.is_relative_to(plan.context) else str(file)
+    return f"{name}:{wanted.line}"
 
-    Raises what `locked` and the registry raise, the second time in a run without asking again.
+
+def known(run: Run, plan: BuildPlan, wanted: Any) -> Base:
+    """A base of a plan's Dockerfile as images.lock has it, with what its config says; asked for once, then kept.
+
+    Raises what `locked` and the registry raise, with base, file and line, the second time in a run without asking.
     """
+    try:
+        return _known(run, wanted)
+    except MultiarchError as error:
+        from multiarch.store.attributed import Subject
+
+        if error.where == FILE:
+            raise
+        raise Subject.base(wanted.name, place_of(plan, wanted)).told(error) from error
+
+
+def _known(run: Run, wanted: Any) -> Base:
     key = (wanted.name, wanted.platform)
     if key in run.unknown_bases:
         raise run.unknown_bases[key]
@@ -102,7 +121,7 @@ def _remembered(run: Run, digest: Digest) -> Words | None:
 def _asked(run: Run, base: Base) -> Words:
     from multiarch.engine.reading.bases import load
 
-    config = load(base, run.places.source, where=base.name).config
+    config = load(base, run.places.source, where=base.name).config  # the caller says where it stands
     content = readable({"env": list(config.env), "on_build": list(config.on_build)})
     if run.keeps:
         write(_words_file(run, base.digest), content)
@@ -136,6 +155,7 @@ def keep(run: Run, bases: Iterable[Any]) -> None:
 def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Locked | None, Chosen]]:
     """Every base of the plans as it is now: name, platform, its line in images.lock, what its registry has."""
     from multiarch.baselock import choose
+    from multiarch.store.attributed import Subject, attempt
     from oci_engines import reader
 
     seen = set()
@@ -144,12 +164,9 @@ def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Lock
             name = _named(wanted.name)
             if (name, wanted.platform) not in seen:
                 seen.add((name, wanted.platform))
-                yield (
-                    name,
-                    wanted.platform,
-                    lock_of(run).entry(name, wanted.platform),
-                    choose(run.places.source(name), name, wanted.platform),
-                )
+                subject = Subject.base(wanted.name, place_of(plan, wanted))
+                now = attempt(subject, functools.partial(choose, run.places.source(name), name, wanted.platform))
+                yield name, wanted.platform, lock_of(run).entry(name, wanted.platform), now
 
 
 def update(run: Run, plans: Iterable[Any]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
     plan = replace(plan, hidden=run.hidden)
     found = reached(run, plan)
     while True:
-        bases = tuple(known(run, base) for base in found.bases)
+        bases = tuple(known(run, plan, base) for base in found.bases)
         if bases == plan.bases:
             return plan, found
         plan = replace(plan, bases=bases)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Look at the tag, take it over into our repository when it is in another, and write the receipt."""
     from multiarch.pin import pin
+    from multiarch.store.attributed import Attributed, Subject
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
@@ -45,8 +46,9 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     left = frozenset() if intention is None else intention.digests()
     if copy_to is not None and record.copy_folder is None:
         run.places.knew(copy_to, own_digests(previous, left))
+    subject = Subject(f"external {reference}", None, "see EXTERNAL, and the network")
     receipt = pin(
-        run.places.store(reference, record.folder),
+        Attributed(run.places.store(reference, record.folder), subject),
         reference,
         record.platform,
         into=None if copy_to is None else run.places.store(copy_to, record.copy_folder, action="push"),

@@ -169,6 +169,7 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
         memory.put(descriptor, lambda: io.BytesIO(content))
         return Content(memory, descriptor, {}, None)
     from multiarch.store.archive import Archive
+    from multiarch.store.attributed import Attributed, Subject
     from multiarch.store.chain import Chain
 
     archive = Archive(path)
@@ -176,7 +177,8 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
     mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
     source: Source = archive
     if image.base is not None:
-        source = Chain((archive, run.places.source(image.base)), base=str(image.base))
+        base = Attributed(run.places.source(image.base), Subject.base(str(image.base), None))
+        source = Chain((archive, base), base=str(image.base))
     return Content(source, image.descriptor.bare(), mountable, image.platform)
 
 

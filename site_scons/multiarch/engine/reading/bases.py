@@ -17,6 +17,7 @@ from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
 from multiarch.reference import Reference
 from multiarch.store import BlobMissing, Source, read
+from multiarch.store.attributed import Attributed, Subject, attempt
 from multiarch.store.selecting import select
 
 
@@ -35,9 +36,17 @@ OpenSource = Callable[[Reference], Source]
 
 
 def load(base: Base, open_source: OpenSource, *, where: str) -> BaseImage:
-    """Read manifest and config of a resolved base; BlobMissing when it is gone, else what the source raises."""
+    """Read manifest and config of a resolved base; BlobMissing when it is gone, else what the source raises.
+
+    Every error names the base and `where`; those of its layers, when they are read, as well.
+    """
+    subject = Subject.base(base.name, where)
+    return attempt(subject, lambda: _load(base, open_source, subject, where=where))
+
+
+def _load(base: Base, open_source: OpenSource, subject: Subject, *, where: str) -> BaseImage:
     reference = Reference.parse(base.name).with_digest(base.digest)
-    source = open_source(reference)
+    source = Attributed(open_source(reference), subject)
     descriptor = source.resolve(str(base.digest))
     if descriptor is None:
         raise BlobMissing(
