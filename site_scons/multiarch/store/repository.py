@@ -102,9 +102,7 @@ class Repository:
                 check_digest(answer, wanted, where=f"{self._name.name}@{wanted}")
             if found is not None and size and media_type in MANIFESTS:
                 return Descriptor(media_type, wanted or found, size)
-        elif answer.status not in _NO_HEAD:
-            raise self._transport.refused(request, answer)
-        return self._get(name, wanted, limit)
+        return self._get(name, wanted, limit)  # what a refusal says stands in the body that a HEAD has not
 
     def greet(self, name: str) -> None:
         """Ask for a tag once and drop the answer: what the first question costs is paid then, while nobody waits.

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 
-_PLAIN = 200
+from multiarch.store.http.page import as_text, first_line
+
+_FEW = 4
 
 
 def complaint(status: int, content: bytes) -> str:
-    """Status, code, message and detail. Markup is left out; what is no JSON is shown to the end of its first line."""
+    """Status, code, message and detail; of what is no JSON, plain text or a page, its first readable line."""
     said = _said(content).removeprefix(str(status)).strip()
     return f"{status} {said}" if said else str(status)
 
@@ -62,6 +64,7 @@ def _text(error: dict[str, object], *keys: str) -> str:
 
 
 def _plain(content: bytes) -> str:
-    text = content[: 4 * _PLAIN].decode("utf-8", "replace").strip()
-    line = text.partition("\n")[0].strip()[:_PLAIN]
-    return "" if text.startswith("<") or "\ufffd" in line else line
+    """The first readable line; none of bytes that are no text: a few characters may be of another encoding."""
+    line = first_line(as_text(content))
+    strange = line.count("\ufffd")
+    return "" if strange * _FEW > len(line) else line.replace("\ufffd", "?")

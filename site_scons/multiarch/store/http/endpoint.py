@@ -8,6 +8,7 @@ import urllib.parse
 from multiarch.once import Awaited
 from multiarch.record import dataclass, field
 from multiarch.store.http.address import Origin, UnusableUrl, origin_of, split_url
+from multiarch.store.http.crowd import Crowd
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Endpoint:
     scouted: bool = False
     known: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
+    crowd: Crowd = field(default_factory=Crowd)
 
     @property
     def root(self) -> str:

@@ -19,6 +19,7 @@ from multiarch.record import dataclass
 from multiarch.store.auth import Credential, Credentials
 from multiarch.store.http.challenge import Challenge, Wish, covers, join_scopes
 from multiarch.store.http.complaint import complaint
+from multiarch.store.http.page import as_text
 
 Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, bytes]]
 """Method, URL, headers, body to status and bounded content; raises what the transport raises."""
@@ -124,7 +125,7 @@ class Authorizations:
     def complaint(self, status: int, content: bytes) -> str:
         """What a refusal says, without secrets, fit to be shown."""
         # Secrets go first: one that is cut in two would not be found.
-        raw = self.conceal(content.decode("utf-8", "replace"))
+        raw = self.conceal(as_text(content))
         text = self.conceal(complaint(status, raw.encode()))[:_SHOWN]  # again, as JSON may have escaped one
         return "".join(character if character.isprintable() else " " for character in text).strip()
 

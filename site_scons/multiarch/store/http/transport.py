@@ -20,6 +20,7 @@ from multiarch.store.http.endpoint import Endpoint, same_origin
 from multiarch.store.http.exchange import Answer, Request, Settings
 from multiarch.store.http.failures import (
     Cancelled,
+    Forbidden,
     GivenUp,
     Interrupted,
     RegistryFailed,
@@ -72,12 +73,32 @@ class Transport:
         host = self._host(request.registry)
         scout = self._is_scout(host, request)
         try:
-            answer = self._authorized(host, request)
+            with host.crowd.among(self.check) as accompanied:
+                answer = self._authorized(host, request)
         finally:
             if scout:
                 host.known.set()
                 host.reached.set()
+        if answer.status == _FORBIDDEN and accompanied() and host.owns(answer.url):
+            return self._alone(host, request, answer)
         self._refuse(request, answer)
+        return answer
+
+    def _alone(self, host: Endpoint, request: Request, answer: Answer) -> Answer:
+        """Try once more, with nothing else under way, what was refused by 403 beside other requests."""
+        kind = (request.method, request.repository)
+        with host.crowd.alone(kind, self.check) as worth:
+            if worth:
+                answer = self._authorized(host, request)
+                if answer.status == _FORBIDDEN:
+                    host.crowd.refused(kind)
+        try:
+            self._refuse(request, answer)
+        except Forbidden as error:
+            if not worth:
+                raise
+            hint = f"{error.hint}; it was asked once more with nothing else under way, and refused again"
+            raise Forbidden(error.what, where=error.where, hint=hint) from None
         return answer
 
     def patiently(self, attempt: Callable[[], _T], *, limit: float | None = None) -> _T:

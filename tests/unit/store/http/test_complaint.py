@@ -6,6 +6,7 @@ OCI distribution spec 1.1: "Error Codes".
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -47,6 +48,59 @@ def test_markup_and_bytes_that_are_no_text_are_left_out() -> None:
     assert complaint(502, b"bad gateway\nmore") == "502 bad gateway"
     assert complaint(502, b"502 Bad Gateway\r\n") == "502 Bad Gateway"
     assert complaint(502, b"a" * 9000) == "502 " + "a" * 200
+
+
+PAGES = [
+    ("<html><head><title>403 Forbidden</title></head><body>nginx</body></html>", "403 Forbidden"),
+    (
+        "<!DOCTYPE html>\n<HTML><TITLE lang=en>\n  Access\n denied &mdash; by &lt;policy&gt; </TITLE>",
+        "403 Access denied — by <policy>",
+    ),
+    (
+        "<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>No &amp; never</Message></Error>",
+        "403 AccessDenied: No & never",
+    ),
+    ("<html><body><h1>Blocked</h1><p>by the firewall</p></body></html>", "403 Blocked"),
+    (
+        "<html><head><title></title></head><body><p>The <b>proxy</b> wants a <a href='x'>login</a>.</p>",
+        "403 The proxy wants a login.",
+    ),
+    ("<html><head><title>Error</title></head><body>Too many connections<br>Ask again", "403 Too many connections"),
+    ("<html><head><style>a {b: c}</style><script>var x = '<p>no</p>'</script></head><p>yes", "403 yes"),
+    ("<!-- <title>hidden</title> --><title>shown</title>", "403 shown"),
+    ("<html><title>500</title><center>nginx/1.18.0</center></html>", "403"),
+    ("<html>", "403"),
+    ("<title>never closed", "403 never closed"),
+    ("<" * 5000, "403"),
+    ("<title>" + "a" * 5000, "403 " + "a" * 200),
+    ("\ufeff<html><title>marked</title>", "403 marked"),
+    ("Sorry: <html><title>first</title></html>", "403 first"),
+    ("<title>\x1b[31mred\x07 \u202eturned&#27;[0m&#8238;</title>", "403 [31mred turned[0m"),
+    ("\r\n\r\n upstream connect error\r\nreset", "403 upstream connect error"),
+    ("\x1b]0;a title\x07plain", "403 ]0;a title plain"),
+]
+
+
+@pytest.mark.parametrize(("page", "said"), PAGES)
+def test_a_page_is_said_by_its_first_readable_line(page: str, said: str) -> None:
+    assert complaint(403, page.encode()) == said
+
+
+def test_a_page_in_another_encoding_is_read_as_far_as_it_can_be() -> None:
+    assert (
+        complaint(403, "<title>Zugriff verweigert für dich</title>".encode("latin-1"))
+        == "403 Zugriff verweigert f?r dich"
+    )
+    assert complaint(403, "<title>Доступ</title>".encode("utf-16")) == "403 Доступ"
+
+
+@pytest.mark.parametrize(
+    "start", ["<title>", "<!--", "<script", "<script>", "<p ", "<title", "<Code>", "&", "<svg><svg"]
+)
+def test_a_page_that_repeats_itself_is_read_in_no_time(start: str) -> None:
+    begin = time.process_time()
+    complaint(403, start.encode() * 100_000)
+    assert time.process_time() - begin < 2.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,164 @@
+"""Refusals in other words than the specification's: by pages, and only of what does not come alone.
+
+OCI distribution spec 1.1, "Error Codes"; RFC 9110 §15.5.4.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from machines.odd import Call, OddRegistry, Reply
+from multiarch.descriptor import Descriptor
+from multiarch.errors import MultiarchError
+from multiarch.mediatype import LAYER_GZIP, MANIFEST
+from multiarch.reference import Reference
+from multiarch.store.auth import Credentials
+from multiarch.store.http import Forbidden, Settings, Transport
+from multiarch.store.registry import Registry
+from multiarch.store.tags import resolve_all
+
+PAGE = b"<html><head><title>Request blocked &amp; logged</title></head><body><h1>no</h1></body></html>"
+
+
+def transport() -> Transport:
+    return Transport(Settings(backoff=0.01, attempts=2), Credentials({}, Path("/nowhere")))
+
+
+def blob(text: bytes = b"blob") -> tuple[Descriptor, Callable[[], io.BytesIO]]:
+    return Descriptor.of(LAYER_GZIP, text), lambda: io.BytesIO(text)
+
+
+def put_blob(store: Registry) -> None:
+    store.put(*blob())
+
+
+def put_manifest(store: Registry) -> None:
+    store.put(Descriptor.of(MANIFEST, b"{}"), lambda: io.BytesIO(b"{}"))
+
+
+def look(store: Registry) -> None:
+    store.resolve("v1")
+
+
+def pull(store: Registry) -> None:
+    store.open(blob()[0]).read()
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 413, 418, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("act", "kind"),
+    [
+        (put_blob, "POST"),
+        (put_blob, "PUT blob"),
+        (put_manifest, "PUT manifest"),
+        (look, "manifest"),
+        (pull, "GET blob"),
+    ],
+    ids=["POST", "PUT of a blob", "PUT of a manifest", "a tag", "GET of a blob"],
+)
+def test_a_page_is_told_by_its_title(act: Callable[[Registry], None], kind: str, status: int) -> None:
+    with OddRegistry() as registry:
+        registry.bend = lambda call, usual: (
+            Reply(status, {"Content-Type": "text/html"}, PAGE) if kind in call.kind else usual()
+        )
+        with pytest.raises(MultiarchError) as raised:
+            act(Registry(transport(), Reference(registry.host, "team/demo")))
+    if kind != "manifest" or status < 500:  # a HEAD brings no words, and is not asked again by GET when all fails
+        assert f"{status} Request blocked & logged" in raised.value.what
+    assert "<" not in str(raised.value)
+
+
+class Crowded:
+    """Refuses by 403 what comes while another request is under way, `alone` or not."""
+
+    def __init__(self, *, alone: bool = False, kinds: tuple[str, ...] = ("HEAD manifest", "GET manifest")) -> None:
+        self.under_way, self.refused, self.most = 0, 0, 0
+        self._alone, self._kinds = alone, kinds
+        self._lock = threading.Lock()
+
+    def __call__(self, call: Call, usual: Callable[[], Reply]) -> Reply:
+        if call.kind not in self._kinds:
+            return usual()
+        with self._lock:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        time.sleep(0.05)
+        with self._lock:
+            crowded = self.most > 1
+            self.under_way -= 1
+            self.most = self.most if self.under_way else 0
+            self.refused += crowded or self._alone
+        return Reply(403, {"Content-Type": "text/html"}, PAGE) if crowded or self._alone else usual()
+
+
+def test_what_is_refused_beside_others_alone_is_asked_for_alone() -> None:
+    with OddRegistry() as registry:
+        registry.bend = crowd = Crowded()
+        references = [Reference(registry.host, "team/demo", f"v{number}") for number in range(8)]
+        found = resolve_all(transport(), references)
+    assert set(found.values()) == {None}
+    assert crowd.refused > 0
+
+
+def test_blobs_that_are_refused_beside_others_are_sent_alone() -> None:
+    with OddRegistry() as registry:
+        registry.bend = crowd = Crowded(kinds=("PUT blob", "POST"))
+        store = Registry(transport(), Reference(registry.host, "team/demo"))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: store.put(*blob(b"%d" % number)), range(6)))
+        assert len(registry.state.blobs) == 6
+    assert crowd.refused > 0
+
+
+def test_what_is_refused_alone_too_says_so_and_is_not_tried_for_each() -> None:
+    with OddRegistry() as registry:
+        registry.bend = crowd = Crowded(alone=True)
+        references = [Reference(registry.host, "team/demo", f"v{number}") for number in range(8)]
+        found = resolve_all(transport(), references)
+        errors = [error for error in found.values() if isinstance(error, Forbidden)]
+        assert len(errors) == 8
+        hints = {error.hint for error in errors}
+        assert (
+            f"log in with: docker login {registry.host}; it was asked once more with nothing else under way, "
+            "and refused again"
+        ) in hints
+        assert len(registry.calls) <= 8 * 2 + 2  # HEAD and GET of each, and each once more
+    assert crowd.refused == len(registry.calls)
+
+
+def test_what_is_refused_and_was_alone_is_not_asked_again() -> None:
+    with OddRegistry() as registry:
+        registry.bend = Crowded(alone=True)
+        with pytest.raises(Forbidden) as raised:
+            Registry(transport(), Reference(registry.host, "team/demo")).resolve("v1")
+        assert raised.value.hint == f"log in with: docker login {registry.host}"
+        assert [call.kind for call in registry.calls] == ["HEAD manifest", "GET manifest"]
+
+
+def test_a_cancelled_run_does_not_wait_for_its_turn() -> None:
+    cancelled = threading.Event()
+    made = Transport(Settings(backoff=0.01), Credentials({}, Path("/nowhere")), cancelled)
+    with OddRegistry() as registry:
+
+        def bend(call: Call, usual: Callable[[], Reply]) -> Reply:
+            if call.path.endswith("/slow"):
+                time.sleep(3)
+                return usual()
+            time.sleep(0.1)
+            return Reply(403, {}, b"")
+
+        registry.bend = bend
+        store = Registry(made, Reference(registry.host, "team/demo"))
+        threading.Timer(0.5, cancelled.set).start()
+        begin = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(store.resolve, name) for name in ("slow", "quick")]
+            assert all(isinstance(each.exception(), MultiarchError) for each in both)
+        assert time.monotonic() - begin < 2.5
