@@ -25,6 +25,8 @@ _ELF_EXECUTABLE, _ELF_SHARED = 2, 3
 _ELF_ARM, _ARM_HARD_FLOAT = 40, 0x400
 _MIPS, _MIPS_N32 = 8, 0x20
 _PT_INTERP, _SEGMENTS = 3, 64
+_SCRIPT_HEAD = 256  # bytes of a script that Linux looks at (BINPRM_BUF_SIZE)
+_ELF_HEAD = 64
 _ELF_MACHINES = MappingProxyType(
     {
         # e_machine, bits, little-endian: Go's name
@@ -153,6 +155,23 @@ def interpreter(head: bytes) -> tuple[str, ...]:
         return _loader(head[:HEAD]) if head.startswith(_ELF) else ()
     except struct.error:
         return ()
+
+
+def essential(head: bytes) -> bytes:
+    """As much of a head as `identify` and `interpreter` need to say the same; b"" for neither program nor script.
+
+    So many thousand programs can be remembered: of a Linux one that is under a kilobyte.
+    """
+    if head.startswith(b"#!"):
+        return head[:_SCRIPT_HEAD]
+    if identify(head) is None:
+        return b""
+    if not head.startswith(_ELF):
+        return head[:HEAD]
+    behind = interpreter(head)
+    end = head.find(behind[0].encode("utf-8", "surrogateescape") + b"\0") + len(behind[0]) + 1 if behind else 0
+    short = head[: max(end, _ELF_HEAD)]
+    return short if (identify(short), interpreter(short)) == (identify(head), behind) else head[:HEAD]
 
 
 def is_executable_head(head: bytes) -> bool:

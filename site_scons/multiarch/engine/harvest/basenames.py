@@ -42,7 +42,8 @@ def _members(opener: Callable[[], BinaryIO], digest: str) -> Iterator[tuple[str,
         with opener() as packed, decompressed(packed) as stream:
             with tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK) as archive:
                 for member in archive:
-                    content = archive.extractfile(member) if member.isreg() else None
+                    runs = member.isreg() and member.mode & 0o111
+                    content = archive.extractfile(member) if runs else None
                     yield _plain(member.name), member, b"" if content is None else content.read(HEAD)
             while stream.read(BLOCK):
                 pass

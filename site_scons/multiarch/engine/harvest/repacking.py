@@ -17,7 +17,7 @@ from multiarch.descriptor import Descriptor
 from multiarch.digest import BLOCK, Digest, DigestMismatch
 from multiarch.engine.reading.packing import decompressed
 from multiarch.engine.reading.tree import Content, Node, Overlay
-from multiarch.executable import HEAD, identify
+from multiarch.executable import HEAD, essential
 from multiarch.gzipstream import BlockWriter, member
 from multiarch.layer import Compression, Kind, Written
 from multiarch.tarheader import DIRECTORY, END, FILE, HARDLINK, SYMLINK, Header, padding
@@ -146,7 +146,8 @@ def _node(each: tarfile.TarInfo, head: bytes) -> Node:
         return Node(Kind.DIRECTORY, mode)
     if each.issym():
         return Node(Kind.SYMLINK, mode, target=each.linkname)
-    if identify(head) is None and not head.startswith(b"#!"):
+    head = essential(head)
+    if not head:
         return Node(Kind.FILE, mode)
     content = Content(len(head), lambda: cast("BinaryIO", io.BytesIO(head)), str)
     return Node(Kind.FILE, mode, content=content)

@@ -86,6 +86,16 @@ def test_windows_finds_its_program_as_windows_does(shop):
     for start in ('["C:\\\\App\\\\DEMO"]', '["c:/app/demo.exe"]'):
         with pytest.raises(WrongMachine, match=r"/app/demo\.exe: is an ARM64 PE, but the image is windows/amd64"):
             shop.build(f"FROM scratch\nCOPY demo.exe C:/app/demo.exe\nENTRYPOINT {start}\n")
+    for start in (
+        'ENTRYPOINT ["demo.exe"]',
+        "ENTRYPOINT demo.exe -x",
+        'CMD ["DEMO"]',
+        'WORKDIR C:/\nENTRYPOINT ["demo.exe"]',
+        'WORKDIR C:/other\nENV PATH="C:\\\\Windows;C:\\\\"\nENTRYPOINT ["demo"]',
+        'SHELL ["powershell", "-Command", "$ErrorActionPreference = \'Stop\';"]\nCMD C:/demo.exe -x',
+    ):
+        with pytest.raises(WrongMachine, match=r"/demo\.exe: is an ARM64 PE, but the image is windows/amd64"):
+            shop.build(f"FROM scratch\nCOPY demo.exe C:/demo.exe\n{start}\n")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,7 @@ from multiarch.config import ImageConfig
 from multiarch.engine.harvest.basenames import names_of
 from multiarch.engine.harvest.started import started
 from multiarch.engine.reading.tree import Content, Node, Overlay
-from multiarch.executable import WrongMachine, interpreter
+from multiarch.executable import WrongMachine, essential, identify, interpreter, read_head
 from multiarch.layer import Entry, Kind
 from multiarch.platform import Platform
 from workshop import AMD64, elf, tar
@@ -368,3 +371,18 @@ def test_a_script_of_the_base_is_read_by_ours(shop):
     shop.base("base:1", base, config=ImageConfig(AMD64, entrypoint=("/bin/start",), env=("PATH=/opt:/bin",)))
     with pytest.raises(WrongMachine, match=r"^/opt/x: is an ARM64 ELF"):
         shop.build("FROM base:1\nCOPY arm /opt/x\n")
+
+
+def heads() -> list[bytes]:
+    """Return heads of every kind, those of this machine's own programs too."""
+    found = [elf("arm64"), dynamic("amd64", "/lib64/ld-linux-x86-64.so.2"), b"#!/bin/sh\n" + b"x" * 9000, b"text", b""]
+    found.append(dynamic("amd64", "/lib/ld") + b"\0" * 9000)
+    places = [Path(sys.executable), *sorted(Path("/usr/bin").glob("[a-c]*"))[:200]]
+    return found + [read_head(partial(place.open, "rb")) for place in places if place.is_file()]
+
+
+def test_what_is_kept_of_a_head_says_the_same():
+    for head in heads():
+        short = essential(head)
+        assert (identify(short), interpreter(short)) == (identify(head), interpreter(head))
+        assert not head.startswith((b"#!", b"\x7fELF")) or len(short) <= 1024
