@@ -88,6 +88,13 @@ class StatCache:
         if entries.pop(_key(path), None) is not None:
             self._dirty = True
 
+    def refresh(self) -> None:
+        """Read the cache's file again at the next question: another run may have written to it. `save` comes first."""
+        with self._lock:
+            self._today = int(time.time() // _DAY_S)
+            if self._path is not None:
+                self._loaded, self._dirty = None, False
+
     def save(self) -> None:
         """Write the cache, atomically, if anything was learnt since it was loaded; entries unused for long go."""
         with self._lock:

@@ -144,6 +144,7 @@ def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
     """The first Dockerfile that exists or is generated; ends the run when there is none."""
     nodes = [paths.file(env, "Image: dockerfile", name) for name in paths.flat(candidates)]
     for node in nodes:
+        env["MULTIARCH_RUN"].note_looked_for(Path(node.srcnode().get_abspath()))
         if node.has_builder() or node.rexists() or node.srcnode().rexists():  # under -n no variant folder gets copies
             return node
     names = ", ".join(map(paths.shown, nodes))

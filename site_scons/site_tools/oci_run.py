@@ -65,21 +65,45 @@ class Run:
         self.epoch = 0
         self.hidden = HIDDEN
         self.caches: set[Path] = set()
-        self.bases: BaseLock | None = None
-        self.unknown_bases: dict[tuple[str, Platform], MultiarchError] = {}
-        self.resolved: dict[tuple[Reference, Platform], Chosen] = {}  # bases that are not in images.lock yet
         self.programs: list[GoBuild] = []
         self.declared: list[Any] = []  # the nodes of all targets of ours, the first of each step
         self.loading = threading.Lock()  # one archive at a time: an engine unpacks them one after the other anyway
         self.guard = threading.RLock()  # never held while something is asked for: the other steps go on
         self.cancelled = threading.Event()
+        self.interactive = False
+        self.read_from: dict[Path, bytes | None] = {}  # of a session: what decided its declarations, as it was read
+        self.looked_for: dict[Path, bool] = {}  # … and what did by being there, or not
+        self._claimed: set[Reference] = set()
+        self.records = Records(root / PRIVATE / "facts")
+        self._begin()
+
+    def _begin(self, insecure: tuple[str, ...] = ()) -> None:
+        """What a build finds out, and nothing yet."""
+        self.bases: BaseLock | None = None
+        self.unknown_bases: dict[tuple[str, Platform], MultiarchError] = {}
+        self.resolved: dict[tuple[Reference, Platform], Chosen] = {}  # bases that are not in images.lock yet
         self._made: Once[Any] = Once()
         self.report = Report()
         self._told: set[str] = set()
-        self._claimed: set[Reference] = set()
-        self.records = Records(root / PRIVATE / "facts")
-        self._places = Places(root, environment, self.cancelled)
+        self._places = Places(self.root, self.environment, self.cancelled)
+        self._places.insecure = insecure
         self.ahead = Ahead(self._places.meet)
+
+    def renew(self) -> None:
+        """Forget all that was found out: another build of an interactive session begins. What is declared stays."""
+        self.cancelled.clear()
+        self.stat.refresh()
+        self._begin(self._places.insecure)
+
+    def note_read(self, path: Path) -> None:
+        """Note, in an interactive session, a file that decides what is declared, as it is now."""
+        if self.interactive:
+            self.read_from.setdefault(path, content_of(path))
+
+    def note_looked_for(self, path: Path) -> None:
+        """Note, in an interactive session, a file that decides what is declared by being there."""
+        if self.interactive:
+            self.looked_for.setdefault(path, path.exists())
 
     @property
     def places(self) -> Places:
@@ -106,8 +130,8 @@ class Run:
 
         threading.Thread(target=listen, daemon=True, name="interrupts").start()
 
-    def finish(self) -> None:
-        """Keep what the next run can use; called once, when the run ends."""
+    def finish(self, *, report: bool = True) -> None:
+        """Keep what the next run can use; called when the run ends, and each build of an interactive session."""
         threads = [*self.ahead.end(), *self._places.asking()]
         if threads:
             self.cancelled.set()
@@ -122,7 +146,7 @@ class Run:
             glances: Glances | None = self._made.peek("glances")
             if glances is not None:
                 glances.save()
-        if self.report_file is not None:
+        if self.report_file is not None and report:
             self._write_report(self.report_file)
         self.lock.release()
 
@@ -211,6 +235,14 @@ class Run:
         lister = Lister(self.toolchain(), self.environment, self._memory() / "go", self.stat, skip=skip)
         lister.declare(*self.programs)
         return lister
+
+
+def content_of(path: Path) -> bytes | None:
+    """A file's bytes; None when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _copied(private: Path) -> TemporaryDirectory[str]:

@@ -145,6 +145,9 @@ def read(env: Any) -> None:
     given = values(env)
     run: Run = env["MULTIARCH_RUN"]
     version_file = Path(run.root, "VERSION")
+    run.note_read(run.root / "custom.py")
+    if not given["VERSION"]:
+        run.note_read(version_file)
     if not given["VERSION"] and version_file.exists():
         given["VERSION"] = version_file.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff").strip()
     version = Version.parse(given["VERSION"])
@@ -196,6 +199,7 @@ def generate(env: Any) -> None:
         top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ))
     run: Run = top.attributes.run
     env["MULTIARCH_RUN"] = run
+    run.interactive = bool(SCons.Script.GetOption("interactive"))
     for stream in (sys.stdout, sys.stderr):
         # A log on Windows knows no arrow, and a file's name may be no text: what is said must not end the build.
         if hasattr(stream, "reconfigure"):
@@ -212,7 +216,9 @@ def generate(env: Any) -> None:
         # A question is answered in a tree that cannot be written, too; what it found is not kept there then.
         run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"] and os.access(private, os.W_OK)
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
-        if asking or set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
+        if run.interactive:
+            env.Tool("oci_session")  # each of its builds takes the lock
+        elif asking or set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
             run.report_file = None  # nothing is done that could be reported
         else:
             if not os.access(private, os.W_OK):
@@ -222,7 +228,7 @@ def generate(env: Any) -> None:
         fail(told(error))
     if first:
         run.watch_interrupts()
-        atexit.register(run.finish)
+        atexit.register(run.finish, report=not run.interactive)  # each build of a session has a report
 
 
 def exists(_env: Any) -> bool:

@@ -286,3 +286,23 @@ def test_many_threads_may_ask_at_once(tmp_path: Path):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_what_another_run_learnt_meanwhile_is_neither_missed_nor_lost(old: Path, tmp_path: Path):
+    path = tmp_path / "cache.json"
+    first, second = StatCache(path), StatCache(path)
+    first.digest(old)
+    first.save()
+    other = old.with_name("other")
+    other.write_bytes(b"other")
+    os.utime(other, (1, 1))
+    second.finished(other)
+    second.save()
+    first.refresh()
+    assert first.digest(old) == hashlib.sha256(old.read_bytes()).hexdigest()
+    first.finished(old)
+    first.save()
+    again = StatCache(path)
+    again.digest(other)
+    again.digest(old)
+    assert again.read == 0

@@ -79,7 +79,6 @@ class Lister:
         self._started = 0
         self._answers = Answers(cache, stats, self._counted)
         self._declared: dict[GoBuild, None] = {}
-        self._settings: dict[GoBuild, _Settings] = {}
         self.refresh()
 
     @property
@@ -93,8 +92,9 @@ class Lister:
             self._declared.update(dict.fromkeys(builds))
 
     def refresh(self) -> None:
-        """Forget what was seen of the tree: something may have written to it since."""
+        """Forget what was seen of the tree and of Go's settings: something may have written to them since."""
         with self._lock:
+            self._settings: dict[GoBuild, _Settings] = {}
             self._trees: dict[tuple[str, ...], Tree] = {}
             self._looks: dict[Path, str] = {}
             self._projects: dict[tuple[object, ...], Project] = {}
