@@ -10,12 +10,16 @@ then is left to the system, which takes the memory back at once.
 
 import atexit
 import gc
+import signal
 import sys
 from pathlib import Path
 
 if sys.dont_write_bytecode and sys.pycache_prefix is None:
     sys.pycache_prefix = str(Path.cwd() / ".multiarch" / "pycache")
     sys.dont_write_bytecode = False
+
+if getattr(signal.getsignal(signal.SIGINT), "__name__", "") == "_interrupted":  # of launch.py: SCons is there now
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.set_threshold(50_000, 20, 50)
 atexit.register(gc.freeze)

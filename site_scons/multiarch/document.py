@@ -7,7 +7,10 @@ the order given, no blanks, UTF-8, so that equal records are equal bytes (RFC 82
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 
 from multiarch.errors import MultiarchError
 from multiarch.record import dataclass
@@ -18,6 +21,51 @@ LIMIT = 4 << 20
 
 class InvalidDocument(MultiarchError, ValueError):
     """Bytes that are not the JSON document they should be."""
+
+
+class UnreadableFile(MultiarchError, ValueError):
+    """A small file that is too large, or that is none."""
+
+
+def content_of(path: Path, limit: int, *, where: str) -> bytes | None:
+    """The bytes of a small regular file, a link followed; None when there is none. Never waits, as for a pipe.
+
+    Raises UnreadableFile for a folder, pipe or device, for more than `limit` bytes, and where it may not be read.
+    """
+    try:
+        stream = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if path.is_dir():  # Windows opens none
+            raise UnreadableFile("is a folder, not a file", where=where) from None
+        raise UnreadableFile(f"cannot be read: {error.strerror}", where=where) from None
+    try:
+        status = os.fstat(stream)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+            raise UnreadableFile(f"is {kind}, not a file", where=where)
+        blocks, left = [], limit + 1
+        while status.st_size <= limit and left and (block := os.read(stream, left)):
+            blocks.append(block)
+            left -= len(block)
+    finally:
+        os.close(stream)
+    if status.st_size > limit or not left:
+        raise UnreadableFile(f"is larger than {limit} bytes", where=where)
+    return b"".join(blocks)
+
+
+def remembered(path: Path, limit: int = 1 << 30) -> object:
+    """The value in a JSON file that a run before wrote; None when there is none, or whatever else lies there.
+
+    What it holds is untrusted: it may be damaged, or another version's.
+    """
+    try:
+        content = content_of(path, limit, where=str(path))
+        return None if content is None else json.loads(content)
+    except (MultiarchError, OSError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +79,10 @@ class Document:
     where: str
 
     @classmethod
-    def parse(cls, content: bytes, *, where: str) -> Document:
-        """Read one JSON object of at most LIMIT bytes; InvalidDocument for everything else."""
-        if len(content) > LIMIT:
-            raise InvalidDocument(f"is {len(content)} bytes of JSON, the limit is {LIMIT}", where=where)
+    def parse(cls, content: bytes, *, where: str, limit: int = LIMIT) -> Document:
+        """Read one JSON object of at most `limit` bytes; InvalidDocument for everything else."""
+        if len(content) > limit:
+            raise InvalidDocument(f"is {len(content)} bytes of JSON, the limit is {limit}", where=where)
         try:
             value: object = json.loads(content)
         except (ValueError, RecursionError) as error:

@@ -6,6 +6,44 @@ Its leaves (`InvalidPlatform`, `WrongMachine`, `Unauthorized`, …) stand beside
 
 from __future__ import annotations
 
+import re
+
+_USERINFO = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/@'\"]*:[^\s/'\"]*|(?<=https://)[^\s/@'\"]+|(?<=http://)[^\s/@'\"]+)@"
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_DIGEST = re.compile(r"[A-Za-z0-9_+.-]*sha[0-9]+:[^/@]*")
+_LONG = 300
+
+
+def public(text: str) -> str:
+    """A text without the passwords of URLs in it (`https://user:password@host`): they are shown as `***`."""
+    return _USERINFO.sub(r"\1***@", text) if "@" in text else text
+
+
+def quoted(text: str, longest: int = _LONG) -> str:
+    """A reference, address or word of a user for a message: in quotes, cut when it is long, no login in it.
+
+    All before an `@` is taken for a login, unless a digest follows.
+    """
+    shown = _without_login(text)
+    return repr(shown if len(shown) <= longest else f"{shown[: longest - 1]}…")
+
+
+def holds_login(text: str) -> bool:
+    """Whether a reference or address has a user's name before its host, and so perhaps a password."""
+    return _without_login(text) != text
+
+
+def _without_login(text: str) -> str:
+    before, at, after = text.rpartition("@")
+    if not at:
+        return text
+    if _DIGEST.fullmatch(after):
+        return f"{_without_login(before) if '@' in before else before}@{after}"
+    scheme = _SCHEME.match(before)
+    return f"{scheme[0] if scheme else ''}***@{after}"
+
 
 class MultiarchError(Exception):
     """Something the user can act on: what is wrong, where, and what to do next.
@@ -15,10 +53,10 @@ class MultiarchError(Exception):
     """
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
-        super().__init__(what, where, hint)
-        self.what = what
-        self.where = where
-        self.hint = hint
+        self.what = public(what)
+        self.where = where and public(where)
+        self.hint = hint and public(hint)
+        super().__init__(self.what, self.where, self.hint)
 
     def __str__(self) -> str:
         first = self.what if self.where is None else f"{self.where}: {self.what}"

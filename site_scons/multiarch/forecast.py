@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
-from multiarch.document import readable
 from multiarch.errors import MultiarchError
+from multiarch.output import document
 from multiarch.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
 from multiarch.platform import Platform
 from multiarch.record import dataclass, replace
@@ -70,7 +70,8 @@ class TagState:
     `wanted` is None when only the build will tell. `contents` begins with the manifest; None when nobody knows what
     there will be to send. `also` are the further tags of the same content. `needs` are pins without which nothing is
     published. `refused` is an error that is certain already. What is `unfinished` a push of this tree may have left
-    there that did not end. `policed` is False for a tag that no policy protects.
+    there that did not end. `policed` is False for a tag that no policy protects. `left` are tags that stay as they are,
+    whatever they hold, `left_because` says why.
     """
 
     reference: Reference
@@ -83,6 +84,8 @@ class TagState:
     refused: str | None = None
     unfinished: frozenset[Digest] = frozenset()
     policed: bool = True
+    left: tuple[Reference, ...] = ()
+    left_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class PlannedTag:
     """What becomes of one tag: `old` → `new` (None: known after the build, or absent before).
 
     `upload` is in bytes, an upper bound when `bound`, None when nobody knows. `fails` is the error that the push would
-    end in, `error` why the registry could not be asked.
+    end in, `error` why the registry could not be asked, `because` why a tag is left alone.
     """
 
     reference: Reference
@@ -113,6 +116,7 @@ class PlannedTag:
     bound: bool = False
     fails: str | None = None
     error: str | None = None
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,8 @@ class Plan:
 
     def to_json(self) -> bytes:
         """The plan as a readable file; no key is ever left out."""
-        return readable(
+        return document(
+            "plan 1",
             {
                 "images": [
                     {
@@ -181,10 +186,11 @@ class Plan:
                         "fails": tag.fails,
                         "error": tag.error,
                     }
+                    | ({"because": tag.because} if tag.because else {})
                     for tag in self.tags
                 ],
                 "upload": {"bytes": self.upload, "bound": self.bound, "complete": self.complete},
-            }
+            },
         )
 
     def _sum(self) -> str:
@@ -224,7 +230,7 @@ def _plan_pin(pin: PinState) -> PinPlan:
 def _plan_state(
     state: TagState, policy: Policy, trouble: dict[Reference, PinPlan], sent: set[tuple[Reference, Digest]]
 ) -> Iterator[PlannedTag]:
-    """The main tag of a state, then its further tags."""
+    """The main tag of a state, then its further tags, those that are left alone last."""
     left = not isinstance(state.observed, MultiarchError) and state.observed in state.unfinished
     receipted = state.observed if left and not isinstance(state.observed, MultiarchError) else state.receipted
     main = _decide(state.reference, state.wanted, state.observed, receipted, policy)
@@ -249,6 +255,8 @@ def _plan_state(
             yield replace(tag, fails=tag.fails if main.fails is None else main.fails)
         else:
             yield PlannedTag(reference, Move.KEEP, tag.old, tag.old)
+    for reference in state.left:
+        yield PlannedTag(reference, Move.LEAVE, None, None, because=state.left_because)
 
 
 def _missed(pin: PinPlan) -> str:
@@ -325,6 +333,8 @@ def _told_tag(tag: PlannedTag) -> str:
     line = f"tag {tag.reference}: {tag.move.value}"
     if tag.move is Move.UNKNOWN:
         return f"{line}: {tag.error}"
+    if tag.move is Move.LEAVE:
+        return f"{line}, {tag.because}"
     if tag.move is Move.KEEP:
         return f"{line}, {tag.new}"
     change = f"{tag.old} → {tag.new or LATER}" if tag.old is not None else str(tag.new or f"digest {LATER}")

@@ -25,6 +25,7 @@ class Move(enum.Enum):
     CREATE = "create"
     OVERWRITE = "move"
     UNKNOWN = "unreachable"
+    LEAVE = "not moved"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, quoted
 from multiarch.record import dataclass, replace
 
 _SYSTEM = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
@@ -214,7 +214,7 @@ class Platform:
         # A base's JSON may say os.version "../../x": nothing of that kind gets into a path or tag.
         for word in words:
             if word and not _NAMEABLE.fullmatch(word):
-                raise InvalidPlatform(f"{word!r} of platform {str(self)!r} cannot stand in a file name or tag")
+                raise InvalidPlatform(f"{quoted(word)} of platform {str(self)!r} cannot stand in a file name or tag")
         return "-".join(word for word in words if word)
 
     def dockerfiles(self) -> tuple[str, ...]:
@@ -259,9 +259,9 @@ class Platform:
         written, normal = text or str(self), self.normalized()
         variants = _VARIANTS.get(normal.architecture)
         if (normal.os, normal.architecture) not in KNOWN or (variants and normal.variant not in variants):
-            raise InvalidPlatform(f"platform {written!r} is not known", hint=_suggestion(written))
+            raise InvalidPlatform(f"platform {quoted(written)} is not known", hint=_suggestion(written))
         if normal.os == "windows" and normal.os_version and not re.fullmatch(_WINDOWS_VERSION, normal.os_version):
-            what = f"platform {written!r}: {normal.os_version!r} is no Windows version"
+            what = f"platform {quoted(written)}: {normal.os_version!r} is no Windows version"
             raise InvalidPlatform(what, hint="three or four numbers, e.g. windows(10.0.20348)/amd64")
         _ = (normal.slug, normal.dockerfiles())
 
@@ -282,13 +282,17 @@ def declared(text: str, *, host: Platform | None = None) -> tuple[Platform, ...]
         except InvalidPlatform as error:
             raise InvalidPlatform(error.what, where=where, hint=error.hint) from None
         if platform in written:
-            same = f"{word!r} stands there twice"
-            what = same if word == written[platform] else f"{written[platform]!r} and {word!r} are both {platform}"
+            same = f"{quoted(word)} stands there twice"
+            what = (
+                same
+                if word == written[platform]
+                else f"{quoted(written[platform])} and {quoted(word)} are both {platform}"
+            )
             raise InvalidPlatform(what, where=where, hint="name each platform once")
         written[platform] = word
         other = suffixes.setdefault(platform.tag_suffix, word)
         if other != word:
-            what = f"{other!r} and {word!r} would share the tag suffix '-{platform.tag_suffix}'"
+            what = f"{quoted(other)} and {quoted(word)} would share the tag suffix '-{platform.tag_suffix}'"
             raise InvalidPlatform(what, where=where, hint="build them separately, under two versions")
     if not written:
         raise InvalidPlatform("no platform is named", where=where, hint="e.g. linux/amd64,linux/arm64")
@@ -317,7 +321,7 @@ def nearest(text: str) -> str | None:
 
 
 def _invalid(text: str, why: str) -> InvalidPlatform:
-    return InvalidPlatform(f"{text!r} is not a platform: {why}", hint=_suggestion(text))
+    return InvalidPlatform(f"{quoted(text)} is not a platform: {why}", hint=_suggestion(text))
 
 
 def _suggestion(text: str) -> str:
@@ -339,11 +343,11 @@ def _completed(half: Platform, host: Platform, text: str) -> Platform:
 def _unescaped(option: str, text: str) -> str:
     """An os.version or feature with its %XX resolved, as Go's url.PathUnescape does."""
     if _BAD_ESCAPE.search(option):
-        raise _invalid(text, f"'%' in {option!r} is not followed by two hexadecimal digits")
+        raise _invalid(text, f"'%' in {quoted(option)} is not followed by two hexadecimal digits")
     try:
         return unquote_to_bytes(option).decode()
     except UnicodeDecodeError:
-        raise _invalid(text, f"{option!r} is not UTF-8") from None
+        raise _invalid(text, f"{quoted(option)} is not UTF-8") from None
 
 
 def _text(mapping: Mapping[str, object], key: str) -> str:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from multiarch.digest import Digest, InvalidDigest
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, holds_login, quoted
 from multiarch.record import dataclass, replace
 
 DOCKER_HUB = "docker.io"
 _OFFICIAL = "library/"
 _LONGEST_REPOSITORY = 255
 _LONGEST_TAG = 128
+_SHOWN = 200
 # Upstream's language, written so that no input makes the match slow.
 _LABEL = r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?")
@@ -41,9 +43,9 @@ def check_tag(tag: str, *, where: str | None = None) -> str:
     if _TAG.fullmatch(tag):
         return tag
     if len(tag) > _LONGEST_TAG:
-        what = f"tag {tag!r} has {len(tag)} characters, {_LONGEST_TAG} are allowed"
+        what = f"tag {quoted(tag, _SHOWN)} has {len(tag)} characters, {_LONGEST_TAG} are allowed"
         raise InvalidReference(what, where=where, hint="shorten the version")
-    raise InvalidReference(f"{tag!r} is not a valid tag", where=where, hint=_TAG_HINT)
+    raise InvalidReference(f"{quoted(tag)} is not a valid tag", where=where, hint=_TAG_HINT)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,12 +59,12 @@ class Reference:
 
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(self.registry):
-            raise InvalidReference(f"{self.registry!r} is not the name of a registry", hint="host or host:port")
+            raise InvalidReference(f"{quoted(self.registry)} is not the name of a registry", hint="host or host:port")
         if len(self.repository) > _LONGEST_REPOSITORY:
             what = f"repository '{self.repository[:40]}…' has {len(self.repository)} characters"
             raise InvalidReference(what, hint=f"{_LONGEST_REPOSITORY} are allowed")
         if not _REPOSITORY.fullmatch(self.repository):
-            raise InvalidReference(f"{self.repository!r} is not the name of a repository", hint=_REPOSITORY_HINT)
+            raise InvalidReference(f"{quoted(self.repository)} is not the name of a repository", hint=_REPOSITORY_HINT)
         if self.tag is not None:
             check_tag(self.tag)
 
@@ -75,19 +77,23 @@ class Reference:
         sha384, and a first component such as `my_host.example` that is neither a host nor a repository of docker.io.
         """
         if _IDENTIFIER.fullmatch(text):
-            raise InvalidReference(f"{text!r} is an image's id, not its name", hint=f"for a digest: NAME@sha256:{text}")
+            raise InvalidReference(
+                f"{quoted(text)} is an image's id, not its name", hint=f"for a digest: NAME@sha256:{text}"
+            )
         name, at, digest = text.partition("@")
         registry, rest = _split_registry(name)
         repository, colon, tag = rest.partition(":")
         if registry == DOCKER_HUB and "/" not in repository:
             repository = _OFFICIAL + repository
         if not repository.removeprefix(_OFFICIAL):
-            raise InvalidReference(f"{text!r} names no repository", hint=_REPOSITORY_HINT)
+            raise InvalidReference(f"{quoted(text)} names no repository", hint=_REPOSITORY_HINT)
         try:
             return cls(registry, repository, tag if colon else None, Digest.parse(digest) if at else None)
         except (InvalidReference, InvalidDigest) as error:
             hint = error.hint or "NAME@sha256:… with 64 hexadecimal digits"
-            raise InvalidReference(f"{text!r} is not an image's name: {error.what}", hint=hint) from None
+            login = login_hint(text)
+            because = "it holds a login" if login else error.what
+            raise InvalidReference(f"{quoted(text)} is not an image's name: {because}", hint=login or hint) from None
 
     def __str__(self) -> str:
         return self._tail(self.name)
@@ -169,22 +175,54 @@ class Destination:
         not folders, since whoever writes them means a host. Raises InvalidReference.
         """
         if not text.strip() or "\0" in text:
-            what = f"{text!r} is neither a registry nor a folder"
+            what = f"{quoted(text)} is neither a registry nor a folder"
             raise InvalidReference(what, where=where, hint="e.g. localhost:5000/team or ./out")
         if text.startswith((".", "/")) or "\\" in text or _DRIVE.match(text):
             return cls(None, _without_last_slash(text))
         first, _, path = text.rstrip("/").partition("/")
         if not ("." in first or ":" in first or first == "localhost"):
             return cls(None, text.rstrip("/"))
+        if login := login_hint(text):
+            raise InvalidReference(f"{quoted(text)} holds a login", where=where, hint=login)
         if scheme := re.match(r"[A-Za-z][A-Za-z0-9+-]*://", text):
-            raise InvalidReference(f"{text!r} is a URL", where=where, hint=f"leave '{scheme[0]}' away")
+            raise InvalidReference(f"{quoted(text)} is a URL", where=where, hint=f"leave '{scheme[0]}' away")
         if not _HOST.fullmatch(first):
             hint = f"for a folder write ./{text}; a host is host, host:port or [IPv6]:port"
-            raise InvalidReference(f"{first!r} in {text!r} is not the name of a host", where=where, hint=hint)
+            raise InvalidReference(
+                f"{quoted(first)} in {quoted(text)} is not the name of a host", where=where, hint=hint
+            )
         if path and not _REPOSITORY.fullmatch(path):
-            what = f"{path!r} in {text!r} is not a path in a registry"
+            what = f"{quoted(path)} in {quoted(text)} is not a path in a registry"
             raise InvalidReference(what, where=where, hint=_REPOSITORY_HINT)
         return cls(DOCKER_HUB if first == "index.docker.io" else first, path)
+
+    @classmethod
+    def chosen(cls, text: str, *, home: str | None, is_layout: Callable[[str], bool]) -> Destination:
+        r"""Read REGISTRY of the command line, where no word is a folder by accident (behaviour, section 2).
+
+        A folder begins with `./`, `../`, `/`, `~/` (then below `home`), `_` or a drive, or holds a backslash. A host is
+        as in `parse`. Any other word is an error that shows both spellings, unless `is_layout` says that an OCI layout
+        of ours lies in the folder of that name, as versions before pushed there. Raises InvalidReference.
+        """
+        first, _, path = text.partition("/")
+        if first == "~":
+            if home is None:
+                raise InvalidReference(f"{quoted(text)} needs HOME", where="REGISTRY", hint="write the folder in full")
+            return cls(None, _without_last_slash(f"{home.rstrip('/')}/{path}"))
+        if first in (".", "..", "") or text.startswith("_") or "\\" in text or _DRIVE.match(text) or "\0" in text:
+            return cls.parse(text)
+        if not first.startswith(".") and ("." in first or ":" in first or first == "localhost"):
+            return cls.parse(text)
+        folder = text.rstrip("/")
+        if not folder.strip():
+            return cls.parse(folder)
+        if login := login_hint(text):
+            raise InvalidReference(f"{quoted(text)} holds a login", where="REGISTRY", hint=login)
+        if is_layout(folder):
+            return cls(None, folder)
+        more = f" or {DOCKER_HUB}/{folder}" if _REPOSITORY.fullmatch(folder) else ""
+        what = f"{quoted(text)} is neither a registry nor a folder"
+        raise InvalidReference(what, where="REGISTRY", hint=f"write ./{folder}{more}")
 
     def __str__(self) -> str:
         """As one writes it in REGISTRY."""
@@ -216,6 +254,11 @@ class Destination:
         return f"{self.layout(image)}:{tag}" if tag else self.layout(image)
 
 
+def login_hint(text: str) -> str | None:
+    """What to do where a text has a user's name before its host; None when it has none. No part of it is repeated."""
+    return "leave out all up to the last '@'; docker login or podman login keeps it" if holds_login(text) else None
+
+
 def _without_last_slash(folder: str) -> str:
     plain = folder.rstrip("/")
     return f"{plain}/" if plain != folder and (not plain or _DRIVE.fullmatch(plain)) else plain
@@ -224,4 +267,5 @@ def _without_last_slash(folder: str) -> str:
 def _folder_host(folder: str) -> str:
     plain = posixpath.normpath(folder.replace("\\", "/"))
     label = re.sub(r"[^a-z0-9]+", "-", posixpath.basename(plain).lower()).strip("-")[:40].strip("-") or "root"
-    return f"{label}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}.folder.invalid"
+    told = hashlib.sha256(plain.encode("utf-8", "surrogateescape"))
+    return f"{label}-{told.hexdigest()[:12]}.folder.invalid"

@@ -19,7 +19,9 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from multiarch.document import remembered
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
 
@@ -171,7 +173,7 @@ def _still(status: os.stat_result, now: int) -> bool:
 
 def _read_entries(path: Path) -> dict[str, str]:
     try:
-        document = json.loads(path.read_bytes())
+        document: Any = remembered(path)
         entries = document["entries"] if document["format"] == _FORMAT else {}
         sound = all(len(entry) > _SIGNATURE and entry[_DAY].isdecimal() for entry in entries.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

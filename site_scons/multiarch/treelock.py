@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from multiarch.errors import MultiarchError
+
 _POLL_S = 0.1
+
+
+class NoFileOfOurs(MultiarchError):
+    """Something in the place of a file of ours, such as the lock, that is none."""
 
 
 class TreeLock:
@@ -21,11 +28,14 @@ class TreeLock:
         self._file: int | None = None
 
     def acquire(self, say: Callable[[str], None]) -> None:
-        """Take the lock; while another build holds it, `say` once who that is, and wait. Idempotent."""
+        """Take the lock; while another build holds it, `say` once who that is, and wait. Idempotent.
+
+        Raises NoFileOfOurs for a link or whatever else is no file: what it leads to is not written to.
+        """
         if self._file is not None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = self._opened()
         said = False
         try:
             while not _try(file):
@@ -40,6 +50,21 @@ class TreeLock:
         os.lseek(file, 0, os.SEEK_SET)
         os.write(file, f" {os.getpid()}\n".encode())
         self._file = file
+
+    def _opened(self) -> int:
+        wrong = NoFileOfOurs("is no file of this tool", where=str(self._path), hint="remove it, and build again")
+        # Windows has no O_NOFOLLOW; a pipe is opened without waiting for its other end.
+        if self._path.is_symlink():
+            raise wrong
+        flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+        except IsADirectoryError:
+            raise wrong from None
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise wrong
+        return file
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, quoted
 from multiarch.record import dataclass
 from multiarch.reference import InvalidReference, check_tag
 
@@ -79,14 +79,20 @@ def expand(tags: str, version: Version) -> tuple[str, ...]:
     return () if version.is_prerelease else tuple(tag for tag in dict.fromkeys(expanded) if tag != version.text)
 
 
+def unmoved(tags: str, version: Version) -> tuple[str, ...]:
+    """The further main tags that `expand` leaves out, as the version is a pre-release; raises what it raises."""
+    released = Version(version.text, version.numbers, is_prerelease=False)
+    return expand(tags, released) if version.is_prerelease else ()
+
+
 def _expand(template: str, version: Version) -> str:
     def number(found: re.Match[str]) -> str:
         if found[1] not in _NAMES:
-            what = f"{template!r} holds the unknown placeholder '{found[0]}'"
+            what = f"{quoted(template)} holds the unknown placeholder '{found[0]}'"
             raise InvalidVersion(what, where="TAGS", hint="there are {major}, {minor} and {patch}")
         place = _NAMES.index(found[1])
         if place >= len(version.numbers):
-            what = f"{template!r} needs a version like 1.2.3, and {version.text!r} has no {found[1]} number"
+            what = f"{quoted(template)} needs a version like 1.2.3, and {quoted(version.text)} has no {found[1]} number"
             raise InvalidVersion(what, where="TAGS", hint=f"leave '{found[0]}' away, or change VERSION")
         return version.numbers[place]
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from multiarch.digest import Digest
 from multiarch.document import Document, keyed, readable
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, public
 from multiarch.record import dataclass, field
 
 FEW = 3
 """How many changes are told one by one; the rest is a number."""
 _SHORT = 80
+_LARGEST = 1 << 30
+_MISSING = "missing"
+"""The value that names the sources of an image that are not there."""
+_ERROR = "error"
+"""The value that holds what `go list` found wrong."""
+_RECIPE = re.compile(r"(?:[^ ]*/)?(?:[^ /]*\.)?Dockerfile(?:\.[^ /]*)?(?: |\Z)")
 
 
 class InvalidFacts(MultiarchError, ValueError):
@@ -41,19 +48,29 @@ class Facts:
     @classmethod
     def from_json(cls, content: bytes, *, where: str) -> Facts:
         """Read what `to_json` wrote; InvalidDocument for anything else."""
-        document = Document.parse(content, where=where)
+        document = Document.parse(content, where=where, limit=_LARGEST)
         return cls(dict(document.pairs("values")), dict(document.pairs("files")))
 
     def to_json(self) -> bytes:
-        """The facts as a readable file, sorted."""
-        return readable({"values": dict(sorted(self.values.items())), "files": dict(sorted(self.files.items()))})
+        """The facts as a readable file, sorted; passwords in URLs (a proxy as a build argument) are left out."""
+        values = {name: public(value) for name, value in sorted(self.values.items())}
+        return readable({"values": values, "files": dict(sorted(self.files.items()))})
 
 
 def changes(before: Facts, after: Facts) -> tuple[str, ...]:
-    """Every difference in words, files first: `main.go changed`, `x.go added`, `GOFLAGS: '' → '-tags=x'`."""
-    told = [_file(name, before.files, after.files) for name in _differing(before.files, after.files)]
-    told += [_value(name, before.values, after.values) for name in _differing(before.values, after.values)]
-    return tuple(told)
+    """Every difference in words, files first: `main.go changed`, `x.go added`, `GOFLAGS: '' → '-tags=x'`.
+
+    A Dockerfile goes before what follows from it. Many files that come or go are one reason, with their number and the
+    folders that they are in.
+    """
+    told = [f"{name} changed" for name in _differing(before.files, after.files) if _both(name, before, after)]
+    missing, found = _missing(before.values.get(_MISSING), after.values.get(_MISSING))
+    told += [f"{name} is missing" for name in missing] + [f"{name} is there now" for name in found]
+    told += _many([name for name in after.files if name not in {*before.files, *found}], "added")
+    told += _many([name for name in before.files if name not in {*after.files, *missing}], "removed")
+    names = [name for name in _differing(before.values, after.values) if name != _MISSING]
+    told += [words for name in names if (words := _value(name, before.values, after.values))]
+    return tuple(sorted(told, key=lambda words: not _RECIPE.match(words)))
 
 
 def brief(told: Iterable[str]) -> str | None:
@@ -67,17 +84,45 @@ def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
-def _file(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    if name not in before:
-        return f"{name} added"
-    return f"{name} changed" if name in after else f"{name} removed"
+def _both(name: str, before: Facts, after: Facts) -> bool:
+    return name in before.files and name in after.files
 
 
-def _value(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    old, new = before.get(name), after.get(name)
-    if old is None:
-        return f"{name}: {_short(new or '')} is new"
-    return f"{name}: {_short(old)} is gone" if new is None else f"{name}: {_short(old)} → {_short(new)}"
+def _many(names: list[str], verb: str) -> list[str]:
+    """`name verb` for a few files; of more, Dockerfiles by name, the others by number and topmost folders."""
+    if len(names) <= FEW:
+        return [f"{name} {verb}" for name in sorted(names)]
+    recipes = sorted(name for name in names if _RECIPE.match(name))
+    others = [name for name in names if name not in recipes and name != "."]
+    tops = sorted({name.partition("/")[0] for name in others})
+    shown = ", ".join(tops[:FEW]) + (", …" if len(tops) > FEW else "")
+    words = f"{len(others)} files {'no longer used' if verb == 'removed' else verb} ({shown})"
+    return [*(f"{name} {verb}" for name in recipes), words]
+
+
+def _missing(before: str | None, after: str | None) -> tuple[list[str], list[str]]:
+    """What a Dockerfile asks for that is not there, and what was not, and is now."""
+    old, new = (set(filter(None, (text or "").split(", "))) for text in (before, after))
+    return sorted(new - old), sorted(old - new)
+
+
+def _value(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
+    """The change of a value in words; None for one that is not to be seen, as of a password."""
+    old, new = (None if facts.get(name) is None else public(facts[name]) for facts in (before, after))
+    if old == new:
+        return None
+    if name == _ERROR:
+        return f"go list fails: {new.splitlines()[0]}" if new else "go list no longer fails"
+    if not old and new:
+        return f"{name}: {_short(new)} is new"
+    if old is not None and not new:
+        return f"{name}: {_short(old)} is gone"
+    return f"{name}: {_short(_plain(old))} → {_short(_plain(new))}" if _plain(old) != _plain(new) else f"{name} changed"
+
+
+def _plain(value: str | None) -> str:
+    """A value without the sum that go.sum has for a module."""
+    return (value or "").partition(" h1:")[0]
 
 
 def _short(value: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from multiarch.document import Document, InvalidDocument, readable
+from multiarch.document import Document, InvalidDocument, UnreadableFile, content_of, readable
 from multiarch.engine import Base
 from multiarch.errors import MultiarchError
 from multiarch.record import replace
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiarch.engine import BuildPlan
 
 FILE = "images.lock"
+_LONGEST = 16 << 20
 Words: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...]]"
 """What a base's config says that a Dockerfile's meaning depends on: its ENV, its ONBUILD."""
 
@@ -31,10 +32,16 @@ def lock_of(run: Run) -> BaseLock:
 
     with run.guard:
         if run.bases is None:
-            path = run.root / FILE
-            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-            run.bases = BaseLock.parse(text, where=FILE)
+            content = content_of(run.root / FILE, _LONGEST, where=FILE)
+            run.bases = BaseLock.parse((content or b"").decode("utf-8", "replace"), where=FILE)
         return run.bases
+
+
+def writable(run: Run) -> None:
+    """Raise UnreadableFile where images.lock is a link: it may be read through one, and is not replaced."""
+    if (run.root / FILE).is_symlink():
+        hint = "put the file itself in its place, or build with bases that stand in it"
+        raise UnreadableFile("is a link, which is not replaced", where=FILE, hint=hint)
 
 
 def locked(run: Run, wanted: Any) -> Digest:
@@ -56,6 +63,8 @@ def locked(run: Run, wanted: Any) -> Digest:
                 where=FILE,
                 hint="build once without LOCKED=yes, and commit it",
             )
+
+    writable(run)
 
     def resolve() -> Digest:
         chosen = choose(run.places.source(name), name, wanted.platform)
@@ -171,6 +180,7 @@ def moved(run: Run, plans: Iterable[Any]) -> Iterator[tuple[Reference, Any, Lock
 
 def update(run: Run, plans: Iterable[Any]) -> Iterator[str]:
     """Take every base as it is now into images.lock; a line each, old → new. The file is written when all are known."""
+    writable(run)
     lock = lock_of(run)
     lines = []
     for name, platform, old, new in moved(run, plans):

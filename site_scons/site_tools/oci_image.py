@@ -74,10 +74,32 @@ def unkept(run: Run, image: Any) -> str | None:
     return "its base is not in images.lock"
 
 
+_OWN = ("site_scons", "sconsw", "sconsw.bat", "_output")
+_OWN_FOLDERS = ("site_scons", "_output", "_output/bin")
+_OWN_LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-go.lock")
+
+
+def own_files(plan: BuildPlan, found: Reached) -> str:
+    """The files of the build itself that a `COPY . .` takes, in words; empty where there are none, or all are named."""
+    try:
+        text = plan.dockerfile.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    # What is named up to a variable or wildcard is meant: `_output/bin/${TARGETARCH}/linux/demo`.
+    named = set(re.findall(r"(?<![\w.-])(?:_output|site_scons|sconsw|requirements)[^\s\"',\]$*?[]*", text))
+    paths = [file.path for file in found.files if not file.path.startswith(tuple(named or {"\0"}))]
+    taken = {path.partition("/")[0] for path in paths if path not in _OWN_FOLDERS}
+    own = [name for name in _OWN if name in taken]
+    return ", ".join([*own, *(name for name in _OWN_LOCKS if name in taken and "sconsw" in taken)])
+
+
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Build the image by the chosen engine."""
     run, record, state = env["MULTIARCH_RUN"], target[0].attributes.target, target[0].attributes.state
-    plan, _ = settled(run, record.plan)
+    plan, found = settled(run, record.plan)
+    own = own_files(plan, found)
+    if own:
+        warn(f"the image holds files of the build itself: {own}; leave them out by .dockerignore, or copy them by name")
     output = Path(target[0].get_abspath())
     made = None if reasons(target[0]) else _rebased(run, target[0], plan, output)
     if made is None:

@@ -309,7 +309,7 @@ def _differs(target: Any) -> bool:
     try:
         return _look(target)
     except Exception as error:  # noqa: BLE001  # a decision never raises; the step will meet the same trouble
-        reasons(target).append(f"its state is not known ({type(error).__name__})")
+        reasons(target).append(f"its state is not known: {str(error).partition(chr(10))[0] or type(error).__name__}")
         return True
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch.digest import Digest
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, quoted
 from multiarch.once import Awaited
-from multiarch.reference import Destination, Reference
+from multiarch.reference import Destination, InvalidReference, Reference, login_hint
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -193,6 +193,8 @@ def place(text: str) -> tuple[Reference, str | None]:
 
     A digest may follow. Raises InvalidReference, InvalidDigest.
     """
+    if login := login_hint(text):
+        raise InvalidReference(f"{quoted(text)} holds a login", hint=login)
     bare, at, digest = text.partition("@")
     name, colon, tag = bare.rpartition(":")
     if not colon or "/" in tag:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,9 +17,9 @@ from oci_image import engine_foreseen, prospect
 from oci_index import stand_in
 from oci_kinds import is_image, is_index, is_pin, is_remote
 from oci_nodes import is_ours
-from oci_receipts import Intention, assembled, last_receipt, receipt_at, spelled, tags_of
+from oci_receipts import Intention, assembled, last_receipt, not_moved, receipt_at, spelled, tags_of
 from oci_run import Run
-from oci_steps import why, write
+from oci_steps import why
 
 if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
@@ -77,13 +78,17 @@ def plan(env: Any, targets: list[Any]) -> int:
         [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_looked(run, states)],
         run.policy,
     )
+    output = run.outputs.get("PLAN")
+    # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
+    aside = sys.stderr if output is not None and output.is_stdout else sys.stdout
     for line in told.lines():
-        print(spelled(line, remote))  # noqa: T201  # the answer
-    if env["PLAN"]:
+        print(spelled(line, remote), file=aside)  # the answer
+    if output is not None:
         content = spelled(
             told.to_json().decode(), remote, quote=lambda text: json.dumps(text, ensure_ascii=False)[1:-1]
         )
-        write(run.root / env["PLAN"], content.encode())
+        sys.stdout.flush()
+        output.write(content.encode())
     return 0
 
 
@@ -164,6 +169,8 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
         also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
         needs=tuple(pin.attributes.target.reference for pin in pins),
         refused=refused,
+        left=tuple(not_moved(node)),
+        left_because=node.attributes.run.not_moved_because,
     )
     return Wish(state, folder, contents, fresh)
 

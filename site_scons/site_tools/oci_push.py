@@ -26,6 +26,7 @@ from oci_receipts import (
     descriptor_of,
     keep_receipt,
     last_receipt,
+    not_moved,
     own_digests,
     receipt_at,
     receipt_node,
@@ -71,6 +72,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         unfinished=unfinished_digests,
         intend=lambda: intention.note(root.digest),
     )
+    say_not_moved(node)
     for remark in done.remarks:
         print(f"  {spelled(remark, target)}", flush=True)  # noqa: T201  # a line the user must see
     state.digest = root.digest
@@ -131,6 +133,8 @@ def known_digest(node: Any) -> Digest | None:
 
 def drifted(node: Any) -> str | None:
     """Why the registry is not as this push left it; None when it is."""
+    if not node.attributes.run.asks:
+        say_not_moved(node)
     if reasons(node):
         return None  # it is pushed in any case, and asks then
     run, record = node.attributes.run, node.attributes.target
@@ -148,6 +152,14 @@ def drifted(node: Any) -> str | None:
         if run.places.observed(record.reference.with_tag(tag), record.folder) is None:
             return f"the tag {tag} is not in the registry"
     return None
+
+
+def say_not_moved(node: Any) -> None:
+    """Say, once a run, which of TAGS stay where they are as the version is a pre-release."""
+    for tag in not_moved(node):
+        words = spelled(f"{tag} is not moved: {node.attributes.run.not_moved_because}", [node])
+        if node.attributes.run.is_new(words):
+            print(f"  {words}", flush=True)  # noqa: T201  # a line the user must see
 
 
 STEP = Step("Push", perform)

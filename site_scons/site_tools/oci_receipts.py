@@ -13,7 +13,7 @@ from multiarch.document import InvalidDocument
 from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from oci_graph import reachable
-from oci_kinds import PinTarget, is_index, is_pin, target_of
+from oci_kinds import PinTarget, PushTarget, is_index, is_pin, target_of
 from oci_paths import shown
 from oci_places import place
 from oci_run import PRIVATE, Run
@@ -245,6 +245,14 @@ def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
     if isinstance(record, PinTarget):
         return tags if record.copy_to is None else [*tags, (record.copy_to, record.copy_folder)]
     return tags + [(record.reference.with_tag(tag), record.folder) for tag in record.also]
+
+
+def not_moved(node: Any) -> list[Reference]:
+    """The further tags of a published index that this run leaves alone, as its version is a pre-release."""
+    record = target_of(node)
+    if not isinstance(record, PushTarget) or not node.sources or not is_index(node.sources[0]):
+        return []
+    return [record.reference.with_tag(tag) for tag in node.attributes.run.not_moved]
 
 
 def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:

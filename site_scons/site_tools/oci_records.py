@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import SCons.dblite
 
 from multiarch.document import InvalidDocument
+from multiarch.treelock import NoFileOfOurs
 from multiarch.why import Facts
 
 _AS_IT_IS = "surrogateescape"  # a reason may name a file whose name is no UTF-8
+
+
+def check_signatures(path: Path) -> None:
+    """Raise NoFileOfOurs where SCons would read or write its records through a link, or into no file."""
+    for name in (path.with_suffix(".dblite"), path.with_suffix(".tmp")):
+        try:
+            regular = stat.S_ISREG(name.lstat().st_mode)
+        except FileNotFoundError:
+            continue
+        if not regular:
+            raise NoFileOfOurs("is no file of this tool", where=str(name), hint="remove it, and build again")
 
 
 class Signatures(SCons.dblite._Dblite):  # noqa: SLF001  # SCons offers a place for another database, and no base for one

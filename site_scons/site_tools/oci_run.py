@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -24,7 +25,7 @@ from oci_ahead import Ahead
 from oci_paths import shown
 from oci_places import Places
 from oci_records import Records
-from oci_report import Report
+from oci_report import Report, check_sources
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from multiarch.baselock import BaseLock, Chosen
     from multiarch.errors import MultiarchError
     from multiarch.golang import GoBuild, Lister, Toolchain
+    from multiarch.output import Output
     from multiarch.platform import Platform
 
 PRIVATE = ".multiarch"
@@ -59,9 +61,12 @@ class Run:
         self.stat = StatCache(root / PRIVATE / "stat.json")
         self.lock = TreeLock(root / PRIVATE / "lock")
         self.policy = Policy()
-        self.report_file: Path | None = None
+        self.outputs: dict[str, Output] = {}  # what REPORT and PLAN name
         self.locked = False
         self.keeps = True  # False: what this run finds out is not written to the tree
+        self.not_moved: tuple[str, ...] = ()  # further tags that a pre-release leaves alone
+        self.not_moved_because = ""
+        self.asks = False  # True: nothing is built, and nobody waits for the lock
         self.epoch = 0
         self.hidden = HIDDEN
         self.caches: set[Path] = set()
@@ -130,33 +135,57 @@ class Run:
 
         threading.Thread(target=listen, daemon=True, name="interrupts").start()
 
+    def check_outputs(self, env: Any) -> None:
+        """End the run where REPORT or PLAN would write over a file of the build; everything is declared by now."""
+        if self.outputs:
+            check_sources(env, self.outputs, self.declared)
+
     def finish(self, *, report: bool = True) -> None:
-        """Keep what the next run can use; called when the run ends, and each build of an interactive session."""
+        """Keep what the next run can use; called when the run ends, and each build of an interactive session.
+
+        Ctrl-C ends that in one line, too.
+        """
+        try:
+            self._finish(report=report)
+        except KeyboardInterrupt:
+            with suppress(OSError):
+                sys.stderr.write("scons: Build interrupted.\n")
+        finally:
+            self.lock.release()
+
+    def _finish(self, *, report: bool) -> None:
         threads = [*self.ahead.end(), *self._places.asking()]
         if threads:
             self.cancelled.set()
         deadline = time.monotonic() + _PATIENCE_S
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        with suppress(OSError):  # what cannot be kept is found anew
-            self.stat.save()
-            lister: Lister | None = self._made.peek("lister")
-            if lister is not None:
-                lister.save()
-            glances: Glances | None = self._made.peek("glances")
-            if glances is not None:
-                glances.save()
-        if self.report_file is not None and report:
-            self._write_report(self.report_file)
-        self.lock.release()
+        lister: Lister | None = self._made.peek("lister")
+        glances: Glances | None = self._made.peek("glances")
+        for memory in (self.stat, lister, glances):
+            with suppress(OSError):  # what cannot be kept is found anew
+                if memory is not None:
+                    memory.save()
+        if "REPORT" in self.outputs and report:
+            self._write_report(self.outputs["REPORT"])
 
-    def _write_report(self, path: Path) -> None:
-        from oci_steps import told, write
+    def _write_report(self, output: Output) -> None:
+        from multiarch.errors import MultiarchError
+        from oci_steps import told
 
         try:
-            write(path, self.report.to_json(self.declared))
-        except OSError as error:  # SCons has ended already, with the status of the build
-            print(f"scons: REPORT was not written: {told(error)}", flush=True)  # noqa: T201  # for the terminal
+            with suppress(OSError):
+                sys.stdout.flush()
+            output.write(self.report.to_json(self.declared))
+        except (MultiarchError, OSError) as error:  # SCons has ended already, with the status of the build
+            words = told(error)
+        except KeyboardInterrupt:
+            words = "interrupted"
+        else:
+            return
+        with suppress(OSError):
+            sys.stderr.write(f"scons: REPORT was not written: {words}\n")
+            sys.stderr.flush()
 
     def declare(self, target: Any) -> None:
         """Know a target of this build."""

@@ -6,44 +6,51 @@ import atexit
 import errno
 import os
 import platform
+import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import SCons.Script
 
 import oci_cache  # noqa: F401  # nodes load it where there is a cache: no path leads to this folder by then
+from multiarch.document import content_of
 from multiarch.engine import AUTO, NAMES
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, quoted
 from multiarch.plan import Policy
 from multiarch.platform import InvalidPlatform, Platform, declared
-from multiarch.reference import Destination
-from multiarch.version import Version, expand
-from oci_records import Signatures
+from multiarch.reference import Destination, login_hint
+from multiarch.version import Version, expand, unmoved
+from oci_records import Signatures, check_signatures
+from oci_report import wanted
 from oci_run import PRIVATE, Run
 from oci_steps import fail, told
 
 VARIABLES = (
-    ("IMAGE", "demo", "repository name, may hold /"),
+    ("IMAGE", "demo", "repository name, may hold /; default: the name of the program"),
     ("VERSION", "", "version of this build, a valid tag; default: the file VERSION"),
     ("PLATFORMS", "linux/amd64,linux/arm64", "os/arch[/variant][:os.version], comma-separated"),
-    ("REGISTRY", "_output/registry", "host[:port][/path], or a folder of OCI layouts"),
+    ("REGISTRY", "_output/registry", "host[:port][/path], or a folder of OCI layouts: ./name"),
     ("ENGINE", AUTO, "who builds images: auto, embedded, buildx, podman, docker"),
     ("INSECURE", "", "hosts that may speak plain HTTP or show an unknown certificate; loopback always may"),
     ("EXTERNAL", "", "what somebody else pushed: [platform=]tag-or-reference[@digest], comma-separated"),
     ("TAGS", "", "further main tags; {major}, {minor}, {patch} come from the version"),
-    ("LABELS", "", "name=value, comma-separated: labels of every image"),
-    ("ANNOTATIONS", "", "name=value, comma-separated: annotations of the index"),
-    ("BUILD_ARGS", "", "name=value, comma-separated: arguments of the Dockerfiles"),
+    ("LABELS", "", "name=value, comma-separated (a comma in a value: \\,): labels of every image"),
+    ("ANNOTATIONS", "", "name=value, comma-separated (a comma in a value: \\,): annotations of the index"),
+    ("BUILD_ARGS", "", "name=value, comma-separated (a comma in a value: \\,): arguments of the Dockerfiles"),
     ("DRIFT", "repair", "a tag that somebody moved: repair it, or fail"),
     ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
     ("REBASE", "yes", "no: an engine builds an image again, too, when nothing but its base changed"),
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
-    ("REPORT", "", "JSON file of what was done, with digests"),
-    ("PLAN", "", "JSON file for what `plan` tells"),
+    ("REPORT", "", "JSON file of what was done, with digests; - is standard output"),
+    ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
 )
+_LONGEST_VERSION = 64 << 10
+_LAST_SECOND = 253_402_300_799
+"""The last second of the year 9999, after which the time stamps of images (RFC 3339) have no form."""
 WITHOUT_LOCK = ("plan", "why")
 """Verbs that change nothing, and so wait for nobody."""
 
@@ -60,21 +67,67 @@ def nearest(word: str, known: list[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
 
 
-def pairs(name: str, text: str) -> tuple[tuple[str, str], ...]:
-    """Read `name=value,…`."""
+Pairs: TypeAlias = "tuple[tuple[str, str], ...]"
+
+
+def pairs(name: str, given: object) -> Pairs:
+    r"""Read `name=value,…`, or a dict as custom.py and the SConstruct may have it.
+
+    In a text `\,` is a comma that separates nothing, and of backslashes before a comma every two are one; elsewhere a
+    backslash is one.
+    """
+    if isinstance(given, Mapping):
+        return tuple(_pair(name, key, value) for key, value in given.items())
     found = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
+    for item in filter(None, (part.strip() for part in _items(str(given)))):
         key, equals, value = item.partition("=")
         if not equals or not key:
-            raise UnknownWord(f"{item!r} is not name=value", where=name, hint=f"for example {name}=team=blue,tier=web")
+            hint = f"for example {name}=team=blue,tier=web" + (r"; a comma in a value is \," if found else "")
+            raise UnknownWord(f"{quoted(item)} is not name=value", where=name, hint=hint)
         found.append((key, value))
     return tuple(found)
+
+
+def _pair(name: str, key: object, value: object) -> tuple[str, str]:
+    if not isinstance(key, str) or not key or "=" in key or not isinstance(value, (str, int, float)):
+        what = f"{quoted(str(key))}: {type(value).__name__} is no name with a text"
+        raise UnknownWord(what, where=name, hint=f'for example {name} = {{"team": "blue, or red"}}')
+    return key, str(value)
+
+
+def _items(text: str) -> Iterator[str]:
+    """The parts of a text between its commas, but for those that a backslash keeps together."""
+    item = ""
+    for part, slashes, comma in re.findall(r"([^\\,]*)(\\*)(,|)", text):
+        if not comma:
+            item += part + slashes
+            continue
+        item += part + "\\" * (len(slashes) // 2)
+        if len(slashes) % 2:
+            item += ","
+        else:
+            yield item
+            item = ""
+    yield item
+
+
+def text_of(value: object) -> str:
+    """The value of a variable as it is written on the command line; custom.py may have a list or a dict."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={_kept(str(told))}" for key, told in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _kept(text: str) -> str:
+    return re.sub(r"(\\*)(,|\Z)", lambda found: found[1] * 2 + ("\\," if found[2] else ""), text)
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
     """A value out of a fixed set."""
     if value not in known:
-        raise UnknownWord(f"{value!r} is not a value of {name}", hint=nearest(value, list(known)))
+        raise UnknownWord(f"{quoted(value)} is not a value of {name}", hint=nearest(value, list(known)))
     return value
 
 
@@ -82,13 +135,17 @@ def external(text: str, destination: Destination, image: str) -> tuple[tuple[Pla
     """Read EXTERNAL: for each item its platform and the full reference."""
     found = []
     for item in filter(None, (part.strip() for part in text.split(","))):
+        if login := login_hint(item):
+            raise UnknownWord(f"{quoted(item)} holds a login", where="EXTERNAL", hint=login)
         named, equals, name = item.rpartition("=")
         bare = name.partition("@")[0]
         tag = bare.rpartition(":")[2] if ":" in bare.rpartition("/")[2] else bare.rpartition("/")[2]
         known = outside_platform(named) if equals else Platform.from_tag(tag)
         if known is None:
             raise UnknownWord(
-                f"{item!r} names no platform", where="EXTERNAL", hint=f"write it before: linux/riscv64={item}"
+                f"{quoted(item)} names no platform",
+                where="EXTERNAL",
+                hint=f"write it before: linux/riscv64={quoted(item)[1:-1]}",
             )
         full = name if "/" in bare or ":" in bare else f"{destination}/{image}:{name}"
         found.append((known, full))
@@ -112,20 +169,25 @@ def host() -> Platform:
 
 def epoch(text: str) -> int:
     """SOURCE_DATE_EPOCH, in seconds; 0 when it is not set."""
+    hint = "seconds since 1970, for example 1700000000"
     if not text.isascii() or not (text or "0").isdigit():
-        raise UnknownWord(f"{text!r} is not a number of seconds", where="SOURCE_DATE_EPOCH")
-    return int(text or 0)
+        raise UnknownWord(f"{quoted(text)} is not a number of seconds", where="SOURCE_DATE_EPOCH", hint=hint)
+    digits = text.lstrip("0")
+    if len(digits) > len(str(_LAST_SECOND)) or int(digits or 0) > _LAST_SECOND:
+        raise UnknownWord(f"{quoted(text)} is beyond the year 9999", where="SOURCE_DATE_EPOCH", hint=hint)
+    return int(digits or 0)
 
 
-def values(env: Any) -> dict[str, str]:
-    """The texts of all variables: command line, custom.py, `DEFAULTS` of the SConstruct, ours; unknown ones are errors.
+def values(env: Any) -> dict[str, object]:
+    """The value of each variable: command line, custom.py, `DEFAULTS` of the SConstruct, ours; unknown are errors.
 
     `OWN_VARIABLES` of the SConstruct, as (name, default, help), join ours. A keyword of Environment of the same name
     would win over the command line, as SCons applies keywords last; so that is an error.
     """
     known = (*VARIABLES, *env.get("OWN_VARIABLES", ()))
     names = [name for name, _, _ in known]
-    defaults = dict(env.get("DEFAULTS", {}))
+    # The program's name is the image's, too; repositories have no capitals.
+    defaults = {"IMAGE": str(env.subst("$PROGRAM")).lower() or "demo"} | dict(env.get("DEFAULTS", {}))
     for name in [name for name in names if name in env and name != "PLATFORM"]:
         raise UnknownWord(
             f"{name} is a keyword of Environment()", where="SConstruct", hint=f'write DEFAULTS={{"{name}": "…"}}'
@@ -136,25 +198,75 @@ def values(env: Any) -> dict[str, str]:
     scratch = env.Clone(tools=[])
     variables.Update(scratch)
     for name in [*defaults, *variables.UnknownVariables()]:
-        raise UnknownWord(f"there is no variable {name}", hint=nearest(name, names))
-    return {name: str(scratch[name]) for name in names}
+        raise UnknownWord(f"there is no variable {quoted(name)[1:-1]}", hint=nearest(name, names))
+    return {name: scratch[name] for name in names}
+
+
+def check_text(given: Mapping[str, str]) -> None:
+    """Raise UnknownWord for a value that is no text, but for those that name files, whose names may be any bytes."""
+    for name, text in given.items():
+        if not text.isascii() and name not in ("REGISTRY", "REPORT", "PLAN"):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                what = f"{quoted(text)} is not UTF-8"
+                raise UnknownWord(
+                    what, where=name, hint="write it in UTF-8, as the terminal's locale should be"
+                ) from None
+
+
+def version_of(run: Run, given: str) -> Version:
+    """The version of this build: as given, else what stands in the file VERSION."""
+    if given:
+        return Version.parse(given)
+    hint = "write the version into it, as v1.0, or give VERSION=v1.0 on the command line"
+    try:
+        content = content_of(Path(run.root, "VERSION"), _LONGEST_VERSION, where="VERSION")
+    except MultiarchError as error:
+        raise UnknownWord(f"the file {error.what}", where="VERSION", hint=hint) from None
+    if content is None:
+        raise UnknownWord("the file is missing", where="VERSION", hint=hint)
+    text = content.decode("utf-8", "replace").removeprefix("\ufeff").strip()
+    if not text:
+        raise UnknownWord("the file is empty", where="VERSION", hint=hint)
+    return Version.parse(text)
+
+
+def destination_of(run: Run, text: str, image: str) -> Destination:
+    """Where REGISTRY says that tags go; a folder in the tree is kept out of images."""
+    environment = run.environment
+
+    def is_layout(folder: str) -> bool:
+        """Whether an OCI layout lies in a folder of the tree, as those before pushed to by a word alone."""
+        place = run.root / folder
+        return place.is_dir() and ((place / image / "oci-layout").is_file() or any(place.glob("*/oci-layout")))
+
+    home = environment.get("HOME") or environment.get("USERPROFILE")
+    found = Destination.chosen(text, home=home, is_layout=is_layout)
+    if found.registry is None:  # an image that copied it would be new with each run
+        path = Path(os.path.abspath(run.root / found.path))  # noqa: PTH100  # links are no matter here
+        if path.is_relative_to(run.root):
+            run.hidden = tuple(dict.fromkeys((*run.hidden, path.relative_to(run.root).as_posix())))
+    return found
 
 
 def read(env: Any) -> None:
     """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one."""
-    given = values(env)
+    found = values(env)
+    given = {name: text_of(value) for name, value in found.items()}
+    check_text(given)
     run: Run = env["MULTIARCH_RUN"]
-    version_file = Path(run.root, "VERSION")
     run.note_read(run.root / "custom.py")
     if not given["VERSION"]:
-        run.note_read(version_file)
-    if not given["VERSION"] and version_file.exists():
-        given["VERSION"] = version_file.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff").strip()
-    version = Version.parse(given["VERSION"])
-    destination = Destination.parse(given["REGISTRY"])
+        run.note_read(run.root / "VERSION")
+    version = version_of(run, given["VERSION"])
+    given["VERSION"] = str(version)
+    destination = destination_of(run, given["REGISTRY"], given["IMAGE"])
     destination.reference(given["IMAGE"], version.tag())
     outside = external(given["EXTERNAL"], destination, given["IMAGE"])
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
+    run.not_moved = unmoved(given["TAGS"], version)
+    run.not_moved_because = f"{version} is a pre-release"
     run.policy = Policy(
         repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
         immutable=one_of("IMMUTABLE", given["IMMUTABLE"], ("no", "yes")) == "yes",
@@ -163,15 +275,9 @@ def read(env: Any) -> None:
     run.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
-    outputs = [destination.path] if destination.registry is None else []
-    outputs += filter(None, (given["REPORT"], given["PLAN"]))  # an image that copied them would be new with each run
-    run.hidden = tuple(dict.fromkeys((*run.hidden, *(path.removeprefix("./") for path in outputs))))
-    run.report_file = run.root / given["REPORT"] if given["REPORT"] else None
-    if run.report_file is not None:
-        if not run.report_file.parent.is_dir():
-            raise UnknownWord(f"there is no folder {run.report_file.parent}", where="REPORT", hint="make it first")
-        if run.report_file.is_dir():
-            raise UnknownWord(f"{run.report_file} is a folder", where="REPORT", hint="name a file in it")
+    for name in ("REPORT", "PLAN"):
+        if given[name]:
+            run.outputs[name] = wanted(run, name, given[name])
     env.Replace(
         **{name: value for name, value in given.items() if name != "PLATFORM"}
         | {
@@ -182,9 +288,9 @@ def read(env: Any) -> None:
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
             "TAGS": expand(given["TAGS"], version),
-            "LABELS": pairs("LABELS", given["LABELS"]),
-            "ANNOTATIONS": pairs("ANNOTATIONS", given["ANNOTATIONS"]),
-            "BUILD_ARGS": pairs("BUILD_ARGS", given["BUILD_ARGS"]),
+            "LABELS": pairs("LABELS", found["LABELS"]),
+            "ANNOTATIONS": pairs("ANNOTATIONS", found["ANNOTATIONS"]),
+            "BUILD_ARGS": pairs("BUILD_ARGS", found["BUILD_ARGS"]),
             "REBASE": one_of("REBASE", given["REBASE"], ("yes", "no")) == "yes",
             "TOLD": given,
         }
@@ -211,15 +317,17 @@ def generate(env: Any) -> None:
     env.Decider("content")
     try:
         private.mkdir(exist_ok=True)
+        check_signatures(private / "sconsign")
         env.SConsignFile(str(private / "sconsign"), Signatures)
         read(env)
         # A question is answered in a tree that cannot be written, too; what it found is not kept there then.
         run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"] and os.access(private, os.W_OK)
         asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
+        run.asks = asking or bool(set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK))
         if run.interactive:
             env.Tool("oci_session")  # each of its builds takes the lock
-        elif asking or set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK):
-            run.report_file = None  # nothing is done that could be reported
+        elif run.asks:
+            run.outputs.pop("REPORT", None)  # nothing is done that could be reported
         else:
             if not os.access(private, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))

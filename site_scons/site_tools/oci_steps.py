@@ -18,7 +18,7 @@ import SCons.Node
 import SCons.Script
 
 from multiarch.errors import MultiarchError
-from multiarch.why import brief, changes
+from multiarch.why import Facts, brief, changes
 from oci_kinds import WrongSource, check_source
 from oci_nodes import DAMAGED, Nodes, reasons, state_of
 from oci_paths import file as file_of
@@ -123,7 +123,15 @@ def why(target: Any) -> str | None:
     before = target.attributes.run.records.recall(str(target))
     found = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
-    return brief([*found, *(reason for reason in reasons(target) if reason not in found), *_beside(target)])
+    told = brief([*found, *(reason for reason in reasons(target) if reason not in found), *_beside(target)])
+    return told or (None if facts is None else _unknown(before, facts))
+
+
+def _unknown(before: Facts | None, facts: Facts) -> str | None:
+    """The reason where nothing that may be shown differs: the record is lost, or it is a password that changed."""
+    if before is None:
+        return "no record of what it was made from"
+    return None if before == facts else "what it is made from changed"
 
 
 def _beside(target: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ import SCons.Node.FS
 import SCons.Script
 
 import oci_paths as paths
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, public, quoted
 from multiarch.platform import Platform
 from oci_kinds import is_image, platform_of
 from oci_reading import after_reading
@@ -56,7 +56,7 @@ def help_text(told: dict[str, str]) -> str:
     lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify):"]
     lines += [f"  {words:40} {text}" for words, text in QUESTIONS]
     lines += ["", "Variables, with their present values:"]
-    lines += [f"  {f'{name}={told[name]}':40} {text}" for name, _, text in VARIABLES]
+    lines += [f"  {public(f'{name}={told[name]}'):40} {text}" for name, _, text in VARIABLES]
     lines += [
         "",
         "Examples:",
@@ -98,6 +98,7 @@ def settle(env: Any, here: Any) -> None:
         env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, env["MULTIARCH_RUN"].declared)), append=True)
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     verb = VERBS.get(words[0]) if words else None
+    env["MULTIARCH_RUN"].check_outputs(env)
     asked = words[1:] if verb else words
     check_words(here, asked)
     if "clean" in words and len(words) > 1:  # targets are made side by side
@@ -135,7 +136,11 @@ def check_words(here: Any, words: list[str]) -> None:
     for word in words:
         if not is_target(here, word):
             question = f"it is a question and comes first: scons {word} …"
-            fail(UnknownWord(f"there is no target {word}", hint=question if word in VERBS else nearest(word, known)))
+            fail(
+                UnknownWord(
+                    f"there is no target {quoted(word)[1:-1]}", hint=question if word in VERBS else nearest(word, known)
+                )
+            )
 
 
 def is_target(here: Any, word: str) -> bool:
@@ -162,6 +167,9 @@ def is_alias(word: str) -> bool:
 
 def leavings(output: Path) -> list[Path]:
     """Everything in the output folder but folder registries, which hold what was published."""
+    if output.is_symlink():
+        hint = "remove by hand what the build made there"
+        fail(UnknownWord("is a link, and what it leads to is not emptied", where=output.name, hint=hint))
     entries = sorted(output.iterdir()) if output.is_dir() else []
     return [entry for entry in entries if not any(entry.glob("oci-layout")) and not any(entry.glob("**/oci-layout"))]
 

@@ -26,7 +26,7 @@ FLOORS = (
     ("store",),
     ("engine", "baselock"),
     ("golang",),
-    ("plan", "forecast", "verify", "why"),
+    ("output", "plan", "forecast", "verify", "why"),
     ("publish", "pin"),
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, holds_login, public, quoted
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,31 @@ def test_the_text_says_where_what_and_what_to_do(error: MultiarchError, text: st
 def test_the_three_parts_can_be_asked_for():
     error = MultiarchError("it broke", where="file:7", hint="mend it")
     assert (error.what, error.where, error.hint) == ("it broke", "file:7", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://u:PW@host/x", "http://***@host/x"),
+        ("http://u:a/PW@host", "http://***@host"),
+        ("https://PW@host", "https://***@host"),
+        ("u:PW@host:5000/team", "***@host:5000/team"),
+        ("PW@host", "***@host"),
+        ("u:a@PW@host", "***@host"),
+        (f"u:PW@host/x@sha256:{'0' * 64}", f"***@host/x@sha256:{'0' * 64}"),
+        (f"host/x:1@sha256:{'0' * 64}", f"host/x:1@sha256:{'0' * 64}"),
+        ("host/x@sha512:short", "host/x@sha512:short"),
+        ("host:5000/x", "host:5000/x"),
+        ("x" * 400, "x" * 299 + "…"),
+        ("a\0b", "a\\x00b"),
+    ],
+)
+def test_what_a_user_wrote_is_quoted_without_its_login(text: str, shown: str):
+    assert quoted(text) == f"'{shown}'"
+    assert holds_login(text) == ("***" in shown)
+
+
+def test_the_passwords_of_urls_are_in_no_error():
+    error = MultiarchError("no https://u:PW@host/x", where="http://PW@host", hint="see tcp://u:PW@h and ssh://me@host")
+    assert str(error) == "http://***@host: no https://***@host/x\n  hint: see tcp://***@h and ssh://me@host"
+    assert public("user@host") == "user@host"

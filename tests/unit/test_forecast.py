@@ -236,6 +236,7 @@ def test_the_json_leaves_no_key_out():
     states = [TagState(TAG, None, OLD, OLD, contents()), TagState(LATEST, NEW, None, DOWN)]
     plan = forecast(IMAGES[:2], [PinState(PIN, WINDOWS, OLD, DOWN)], states, Policy())
     assert json.loads(plan.to_json()) == {
+        "format": "multiarch plan 1",
         "images": [
             {"target": "a.tar", "rebuild": "no", "why": None, "digest": str(NEW), "engine": None, "because": ""},
             {
@@ -288,3 +289,14 @@ def test_what_our_own_unfinished_push_left_is_nobody_elses():
     assert one(STRICT, **left, unfinished=frozenset([OTHER])).fails is None
     state = TagState(TAG, NEW, NEW, NEW, also=((LATEST, OTHER),), unfinished=frozenset([OTHER]))
     assert [tag.move for tag in forecast([], [], [state], STRICT).tags] == [Move.KEEP, Move.OVERWRITE]
+
+
+def test_tags_that_a_pre_release_leaves_alone_are_told_last():
+    state = TagState(TAG, NEW, None, None, contents(), left=(LATEST,), left_because="v1-rc1 is a pre-release")
+    plan = forecast([], [], [state], Policy())
+    assert plan.lines()[1:] == (
+        f"tag {LATEST}: not moved, v1-rc1 is a pre-release",
+        "tags: 1 create, 1 not moved; 32.0 MB to upload",
+    )
+    told = json.loads(plan.to_json())["tags"][1]
+    assert (told["action"], told["because"]) == ("not moved", "v1-rc1 is a pre-release")

@@ -299,3 +299,47 @@ def test_two_spellings_of_one_folder_are_one_identity_and_two_folders_are_two():
     assert registry("a/out") != registry("b/out")
     assert registry("/").startswith("root-")
     assert registry("Ünï").endswith(".folder.invalid")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("./team", Destination(None, "./team")),
+        ("../team/", Destination(None, "../team")),
+        (".", Destination(None, ".")),
+        ("/srv/reg.d", Destination(None, "/srv/reg.d")),
+        ("~/reg", Destination(None, "/home/me/reg")),
+        ("~", Destination(None, "/home/me")),
+        ("_output/registry", Destination(None, "_output/registry")),
+        ("C:\\reg", Destination(None, "C:\\reg")),
+        ("C:/reg", Destination(None, "C:/reg")),
+        ("team\\sub", Destination(None, "team\\sub")),
+        ("localhost/team", Destination("localhost", "team")),
+        ("host:5000", Destination("host:5000", "")),
+        ("ghcr.io/team", Destination("ghcr.io", "team")),
+        ("old", Destination(None, "old")),
+        (".cache/old", Destination(None, ".cache/old")),
+    ],
+)
+def test_a_registry_of_the_command_line_is_a_folder_a_host_or_an_error(text, found):
+    def is_layout(folder):
+        return folder in ("old", ".cache/old")
+
+    assert Destination.chosen(text, home="/home/me", is_layout=is_layout) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("team", "'team' is neither a registry nor a folder\n  hint: write ./team or docker.io/team"),
+        ("Team", "'Team' is neither a registry nor a folder\n  hint: write ./Team"),
+        (".cache/reg", "'.cache/reg' is neither a registry nor a folder\n  hint: write ./.cache/reg"),
+        ("~me/reg", "'~me/reg' is neither a registry nor a folder\n  hint: write ./~me/reg"),
+        ("~/reg", "'~/reg' needs HOME\n  hint: write the folder in full"),
+        (" ", "'' is neither a registry nor a folder\n  hint: e.g. localhost:5000/team or ./out"),
+    ],
+)
+def test_no_word_of_the_command_line_is_a_folder_by_accident(text, message):
+    with pytest.raises(InvalidReference) as error:
+        Destination.chosen(text, home=None, is_layout=lambda _: False)
+    assert str(error.value).replace("' '", "''") == f"REGISTRY: {message}"

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from multiarch.digest import Digest
-from multiarch.document import keyed
+from multiarch.document import keyed, remembered
 from multiarch.engine import BuildPlan, NamedContext
+from multiarch.errors import holds_login
 from multiarch.platform import Platform
 from multiarch.record import dataclass
 
@@ -151,6 +152,7 @@ class Glances:
             return found
         full = ask(plan)
         plain = not full.missing and [file.path for file in full.files] == sorted(full.wanted) and _plain(full)
+        plain = plain and not any(holds_login(base.name) for base in full.bases)  # a password is not kept
         if plain and _read(plan) == read:  # else it was edited since: what was found is not what that Dockerfile takes
             self._load()[key] = [
                 [file.path for file in full.files],
@@ -171,12 +173,8 @@ class Glances:
 
     def _load(self) -> dict[str, object]:
         if self._known is None:
-            try:
-                document = json.loads(self._path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                document = {}
-            right = isinstance(document, dict) and document.get("format") == _FORMAT
-            known = document.get("glances") if right else {}
+            document = remembered(self._path)
+            known = document.get("glances") if isinstance(document, dict) and document.get("format") == _FORMAT else {}
             self._known = known if isinstance(known, dict) else {}
         return self._known
 

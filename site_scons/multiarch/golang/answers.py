@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from multiarch.document import remembered
 from multiarch.golang.heads import Heads
 from multiarch.golang.listing import Listing, Run, list_packages
 from multiarch.golang.recipe import flag_value, goflags
@@ -73,7 +74,7 @@ class Answers:
         if self._cache is None:
             return None
         try:
-            document = json.loads(self._path(question).read_bytes())
+            document: Any = remembered(self._path(question))
             apart = walk(document["apart"])
             same = document["key"] == question.key(tree) and apart.digest == document["apart_digest"]
             same = same and self._digests(document["moving"]) == document["moving"]

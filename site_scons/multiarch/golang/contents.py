@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from multiarch.document import remembered
 from multiarch.golang.includes import Includes, includes
 from multiarch.statcache import StatCache, replace_text
 
@@ -57,7 +59,7 @@ class Contents:
 
     def _load(self) -> dict[str, Includes]:
         try:
-            document = json.loads(self._path.read_bytes()) if self._path is not None else {}
+            document: Any = remembered(self._path) if self._path is not None else {}
             entries = document["includes"] if document["format"] == _FORMAT else {}
             return {
                 str(digest): tuple((bool(quoted), str(name)) for quoted, name in found)

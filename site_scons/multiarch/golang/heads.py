@@ -13,7 +13,9 @@ import json
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
+from multiarch.document import remembered
 from multiarch.golang.tree import Tree
 from multiarch.statcache import replace_text
 
@@ -90,7 +92,7 @@ def _digest(path: str) -> str:
 
 def _read(path: Path) -> dict[str, list[str]]:
     try:
-        document = json.loads(path.read_bytes())
+        document: Any = remembered(path)
         entries = document["heads"] if document["format"] == _FORMAT else {}
         return {str(name): [str(line), str(digest)] for name, (line, digest) in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

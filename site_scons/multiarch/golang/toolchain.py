@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from multiarch.document import remembered
 from multiarch.errors import MultiarchError
 from multiarch.golang.modfile import go_version
 from multiarch.record import dataclass
@@ -150,10 +151,7 @@ class _Asked:
     def _known(self) -> dict[str, str]:
         if self.cache is None:
             return {}
-        try:
-            known = json.loads(self.cache.read_bytes())
-        except (OSError, ValueError):
-            return {}
+        known = remembered(self.cache)
         return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
 
     def _key(self, script: Path) -> str:

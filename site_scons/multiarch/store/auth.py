@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -122,7 +123,7 @@ class Credentials:
     def _read(self) -> Iterator[_File]:
         inline = self._environment.get("DOCKER_AUTH_CONFIG")
         if inline:
-            yield _File("DOCKER_AUTH_CONFIG", Document.parse(inline.encode(), where="DOCKER_AUTH_CONFIG"))
+            yield _File("DOCKER_AUTH_CONFIG", Document.parse(os.fsencode(inline), where="DOCKER_AUTH_CONFIG"))
         for path in dict.fromkeys(self._paths()):
             name = self._short(path)
             try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from multiarch.errors import MultiarchError
+from multiarch.errors import MultiarchError, holds_login, quoted
 from multiarch.store.daemon.endpoint import Endpoint, EngineUnreachable
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Client:
             said = self._line.last_words() if self._line is not None else ""
             hint = self._line.hint(said) if self._line is not None else _START
             what = f"no container engine answers: {said or one_line(error)}"
+            if holds_login(where):  # it would be in the words of docker-py, too
+                what, where = "no container engine answers", quoted(where)[1:-1]
             raise EngineUnreachable(what, where=where, hint=hint) from None
 
     def _connected(self) -> docker.APIClient:

@@ -71,7 +71,7 @@ def proxy_at(url: str, netloc: str, context: Callable[[str], ssl.SSLContext]) ->
         raise no_proxy(netloc) from None
     user, _, password = login.partition(":")
     pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}"
-    authorization = f"Basic {base64.b64encode(pair.encode()).decode()}" if user else None
+    authorization = f"Basic {base64.b64encode(pair.encode('utf-8', 'surrogateescape')).decode()}" if user else None
     return Proxy(origin, context(where) if parts.scheme == "https" else None, authorization)
 
 

@@ -1,0 +1,310 @@
+"""Odd values, files and environments are one clear line each: no traceback, no secret, no hang (behaviour, section 6)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from machines.project import ROOT, Project
+
+SCONSTRUCT = """\
+DefaultEnvironment(tools=[])
+env = Environment(
+    tools=["oci_settings", "oci_image", "oci_push", "oci_pin", "oci_index", "oci_targets"],
+    DEFAULTS={"PLATFORMS": "linux/amd64"}, {more}
+)
+images = env.Image("_output/images/demo.tar", dockerfile="Dockerfile", platform="linux/amd64")
+pushed = env.Push(images, "$REPOSITORY:$VERSION-amd64")
+pins = [env.Pin(reference, platform=platform) for platform, reference in env["EXTERNAL"]]
+index = env.Index(
+    "_output/manifest/index.json", [images, pins],
+    platforms=[*env["PLATFORMS"], *(platform for platform, _ in env["EXTERNAL"])],
+    annotations=env["ANNOTATIONS"],
+)
+published = env.Push(index, "$REPOSITORY:$VERSION", children=[pushed, pins], also=env["TAGS"])
+env.Targets(images=images, push=pushed, manifest=index, push_manifest=published)
+"""
+PASSWORD = "correct-horse"  # noqa: S105  # of nobody
+posix = pytest.mark.skipif(sys.platform == "win32", reason="names, pipes and links as POSIX has them")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
+    made = Project(tmp_path / "tree")
+    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
+    texts = {"VERSION": "1.0\n", "one.txt": "one\n", "Dockerfile": "FROM scratch\nCOPY one.txt /\n"}
+    for name, text in {**texts, "SConstruct": SCONSTRUCT.replace("{more}", "")}.items():
+        made.edit(name, text)
+    return made
+
+
+def fails(tree: Project, *words: str, env: dict[str, str] | None = None) -> str:
+    """Run with something odd; return what is said."""
+    ran = tree.scons(*words, check=False, env=env, timeout=60)
+    assert ran.status == 2, ran.text
+    assert "Traceback" not in ran.text
+    assert PASSWORD not in ran.text
+    assert 'File "' not in ran.text
+    assert max(map(len, ran.text.splitlines())) < 500, "one line, and not all that was given"
+    return ran.text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("253402300800", "'253402300800' is beyond the year 9999"),
+        ("9" * 5000, "is beyond the year 9999"),
+        ("-1", "'-1' is not a number of seconds"),
+        ("1e9", "'1e9' is not a number of seconds"),
+        ("x" * 5000, "is not a number of seconds"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_time_that_no_image_can_have(text: str, words: str, tree: Project) -> None:
+    said = fails(tree, "images", env={"SOURCE_DATE_EPOCH": text})
+    assert "scons: *** SOURCE_DATE_EPOCH: " in said
+    assert f"{words}\n  hint: seconds since 1970, for example 1700000000\n" in said
+
+
+def test_the_last_second_that_an_image_can_have(tree: Project) -> None:
+    tree.scons("images", env={"SOURCE_DATE_EPOCH": "0" * 5000 + "253402300799"})
+
+
+def _nothing(path: Path) -> None:
+    path.unlink()
+
+
+@posix
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_nothing, "the file is missing"),
+        (lambda path: path.write_text(""), "the file is empty"),
+        (lambda path: path.write_bytes(os.urandom(50 << 20)), "the file is larger than 65536 bytes"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 200), "has"),
+        (lambda path: path.write_bytes(b"1.0\0"), "'1.0\\x00' is not a valid tag"),
+        (lambda path: (path.unlink(), path.mkdir()), "the file is a folder, not a file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "the file is a pipe or device, not a file"),
+        (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "the file is a pipe or device, not a file"),
+        (lambda path: (path.unlink(), path.symlink_to(path.name)), "the file cannot be read: "),
+    ],
+    ids=["missing", "empty", "large", "binary", "zero byte", "folder", "pipe", "device", "circle"],
+)
+def test_a_version_file_that_holds_no_version(make: object, words: str, tree: Project) -> None:
+    assert callable(make)
+    make(tree.path / "VERSION")
+    assert words in (said := fails(tree, "images"))
+    assert "scons: *** VERSION: " in said
+    assert "\n  hint: " in said
+    tree.scons("images", "VERSION=2.0")
+
+
+@posix
+@pytest.mark.parametrize(
+    "name", ["IMAGE", "VERSION", "TAGS", "LABELS", "ANNOTATIONS", "BUILD_ARGS", "INSECURE", "DRIFT"]
+)
+def test_a_value_that_is_no_utf_8(name: str, tree: Project) -> None:
+    value = os.fsdecode(b"a=\xff")
+    assert f"scons: *** {name}: 'a=\\udcff' is not UTF-8\n  hint: " in fails(tree, "images", f"{name}={value}")
+
+
+@posix
+def test_words_files_and_folders_that_are_no_utf_8(tree: Project) -> None:
+    odd = os.fsdecode(b"\xff")
+    assert "there is no target \\udcff\n" in fails(tree, odd)
+    assert "there is no variable \\udcff\n" in fails(tree, f"{odd}=1")
+    tree.scons("push-manifest", f"REGISTRY=./{odd}", f"REPORT={odd}.json")
+    assert tree.scons("push-manifest", f"REGISTRY=./{odd}", f"REPORT={odd}.json").up_to_date
+    for verb in ("why", "plan"):
+        tree.scons(verb, odd)
+
+
+@posix
+@pytest.mark.parametrize("damage", ["deep", "other", "empty", "pipe", "folder"])
+def test_what_is_remembered_may_be_damaged(damage: str, tree: Project) -> None:
+    tree.scons("push-manifest")
+    remembered = sorted(tree.path.glob(".multiarch/**/*.json"))
+    assert len(remembered) > 3
+    for path in remembered:
+        path.unlink()
+        if damage == "pipe" and path.parent.name == ".multiarch":
+            os.mkfifo(path)
+        elif damage == "folder":
+            path.mkdir()
+        else:
+            path.write_text({"deep": "[" * 200_000, "other": '{"format": 1, "values": []}'}.get(damage, ""))
+    for words in (["why"], ["plan"], ["push-manifest"], ["push-manifest"]):
+        ran = tree.scons(*words, timeout=60)
+        assert words != ["push-manifest"] or ran.steps == []
+        assert "Traceback" not in ran.text
+
+
+@posix
+@pytest.mark.parametrize("name", ["sconsign.dblite", "sconsign.tmp"])
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_something_else_in_the_place_of_the_records(name: str, kind: str, tree: Project) -> None:
+    path, victim = tree.path / ".multiarch" / name, tree.path / "victim.txt"
+    path.parent.mkdir()
+    victim.write_text("keep me\n")
+    {"folder": path.mkdir, "link": lambda: path.symlink_to(victim), "pipe": lambda: os.mkfifo(path)}[kind]()
+    assert f"{path}: is no file of this tool\n  hint: remove it, and build again\n" in fails(tree, "images")
+    assert victim.read_text() == "keep me\n"
+
+
+@pytest.mark.parametrize("login", [f"http://u:{PASSWORD}@host", f"u:{PASSWORD}@host.io/x", f"https://{PASSWORD}@host"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "REGISTRY={}", "EXTERNAL=linux/arm64={}/a:1", "EXTERNAL={}/a:1-arm64", "IMAGE={}", "PLATFORMS={}", "PLATFORM={}",
+        "VERSION={}", "TAGS={}", "ENGINE={}", "DRIFT={}", "LABELS={}", "{}=1", "BUILD_ARGS=BASE={}/a:1", "{}",
+    ],
+)  # fmt: skip
+def test_no_password_is_repeated(variable: str, login: str, tree: Project) -> None:
+    if "BASE" in variable:
+        tree.edit("Dockerfile", "ARG BASE\nFROM ${BASE}\n")
+    word = variable.format(login)
+    if variable == "{}=1" and "://" in login:
+        word = word.replace("://", ":")
+    fails(tree, "push-manifest", word)
+    for path in tree.path.glob(".multiarch/**/*"):
+        assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
+
+
+def test_a_password_in_a_build_argument_is_not_told_nor_kept(tree: Project) -> None:
+    tree.edit("Dockerfile", "FROM scratch\nARG HTTP_PROXY\nCOPY one.txt /\n")
+    tree.scons("images")
+    for number in ("1", "2"):
+        proxy = f"HTTP_PROXY=http://me:{PASSWORD}{number}@proxy:3128"
+        told = tree.scons("why", "images", f"BUILD_ARGS={proxy}").text + tree.scons("-h", f"BUILD_ARGS={proxy}").text
+        ran = tree.scons("images", f"BUILD_ARGS={proxy}")
+        assert PASSWORD not in told + ran.text
+        assert "http://***@proxy:3128" in told
+        assert len(ran.steps) == 1
+        for path in tree.path.glob(".multiarch/facts/**/*"):
+            assert not path.is_file() or PASSWORD not in path.read_text()
+
+
+TEXT = {"description": "small, fast", "path": "C:\\dir\\", "plain": "x"}
+
+
+def annotations(tree: Project) -> object:
+    import json
+
+    return json.loads(tree.read("_output/manifest/index.json")).get("annotations")
+
+
+@pytest.mark.parametrize("where", ["command line", "custom.py", "SConstruct"])
+def test_a_value_may_hold_a_comma(where: str, tree: Project) -> None:
+    words = []
+    if where == "command line":
+        words = ["ANNOTATIONS=description=small\\, fast,path=C:\\dir\\\\,plain=x"]
+    elif where == "custom.py":
+        tree.edit("custom.py", f"ANNOTATIONS = {TEXT!r}\nPLATFORMS = ['linux/amd64']\n")
+    else:
+        defaults = f'"PLATFORMS": ["linux/amd64"], "ANNOTATIONS": {TEXT!r}'
+        tree.edit("SConstruct", SCONSTRUCT.replace("{more}", "").replace('"PLATFORMS": "linux/amd64"', defaults))
+    tree.scons("manifest", *words)
+    assert annotations(tree) == TEXT
+    assert "ANNOTATIONS=description=small\\, fast,path=C:\\dir\\\\,plain=x" in tree.scons("-h", *words).text
+    tree.scons("manifest", "ANNOTATIONS=description=small\\, fast,path=C:\\dir\\\\,plain=x")
+    assert annotations(tree) == TEXT
+
+
+def test_a_value_that_a_comma_ended_says_how_to_write_one(tree: Project) -> None:
+    said = fails(tree, "manifest", "LABELS=a=small, fast")
+    assert "LABELS: 'fast' is not name=value\n" in said
+    assert "; a comma in a value is \\,\n" in said
+
+
+def test_the_image_has_the_name_of_the_program(tree: Project) -> None:
+    tree.edit("SConstruct", SCONSTRUCT.replace("{more}", 'PROGRAM="Whoami",'))
+    assert "Push _output/registry/whoami:1.0-amd64" in tree.scons("push").steps
+    assert "Push _output/registry/other:1.0-amd64" in tree.scons("push", "IMAGE=other").steps
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("team", "write ./team or docker.io/team"),
+        ("team/sub/", "write ./team/sub or docker.io/team/sub"),
+        ("My Folder", "write ./My Folder"),
+        ("~me/x", "write ./~me/x"),
+    ],
+)
+def test_a_word_that_is_neither_host_nor_folder_is_an_error(text: str, hint: str, tree: Project) -> None:
+    said = fails(tree, "push", f"REGISTRY={text}")
+    assert f"REGISTRY: {text!r} is neither a registry nor a folder\n  hint: {hint}\n" in said
+
+
+def test_a_folder_that_holds_a_layout_of_an_earlier_version_is_one(tree: Project) -> None:
+    tree.scons("push-manifest", "REGISTRY=./team")
+    assert tree.scons("push-manifest", "REGISTRY=team").status == 0
+    assert tree.scons("push-manifest", "REGISTRY=team").up_to_date
+
+
+@posix
+def test_a_registry_may_lie_below_the_home_of_the_user(tree: Project) -> None:
+    home = tree.path.parent / "home"
+    home.mkdir()
+    tree.scons("push-manifest", "REGISTRY=~/registry", env={"HOME": str(home)})
+    assert (home / "registry/demo/oci-layout").is_file()
+
+
+def test_further_tags_that_a_pre_release_leaves_alone_are_told(tree: Project) -> None:
+    import json
+
+    words = ["push-manifest", "VERSION=v1.1.0-rc1", "TAGS=latest,{major}", "REPORT=report.json"]
+    line = "_output/registry/demo:latest"
+    plan = tree.scons("plan", *words, "PLAN=plan.json").text
+    assert f"tag {line}: not moved, v1.1.0-rc1 is a pre-release\n" in plan
+    assert "2 not moved" in plan
+    told = [tag["reference"] for tag in json.loads(tree.read("plan.json"))["tags"] if tag["action"] == "not moved"]
+    assert told == [line, "_output/registry/demo:1"]
+    for _ in range(2):
+        assert tree.scons(*words).text.count(f"  {line} is not moved: v1.1.0-rc1 is a pre-release\n") == 1
+        assert json.loads(tree.read("report.json"))["not_moved"] == [
+            {"reference": reference, "because": "v1.1.0-rc1 is a pre-release"} for reference in told
+        ]
+    assert "not moved" not in tree.scons("push-manifest", "VERSION=v1.1.0", "TAGS=latest").text
+
+
+def test_an_image_of_everything_says_that_it_holds_files_of_the_build(tree: Project) -> None:
+    for name in ("sconsw", "requirements.lock"):
+        tree.edit(name, "#\n")
+    tree.edit("Dockerfile", "FROM scratch\nCOPY . /\n")
+    words = "  warning: the image holds files of the build itself: "
+    assert f"{words}site_scons, sconsw, requirements.lock; leave them out by .dockerignore" in tree.scons("images").text
+    tree.edit("Dockerfile", "FROM scratch\nCOPY one.txt site_scons /\n")
+    assert words not in tree.scons("images").text
+    tree.edit("_output/bin/amd64/x", "x\n")
+    tree.edit("_output/other/x", "x\n")
+    tree.edit("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY _output/bin/${TARGETARCH}/x one.txt /\n")
+    assert words not in tree.scons("images").text
+    tree.edit("Dockerfile", "FROM scratch\nCOPY _output/bin/amd64/x /x\nCOPY _outpu? /\n")
+    assert f"{words}_output; " in tree.scons("images").text
+    tree.edit(".dockerignore", "site_scons\nsconsw*\nrequirements*\n_output\n")
+    tree.edit("Dockerfile", "FROM scratch\nCOPY . /\n")
+    assert words not in tree.scons("images").text
+
+
+def test_reasons_are_for_people(tree: Project) -> None:
+    for number in range(40):
+        tree.edit(f"data/{number}/x.txt", "x\n")
+    tree.edit("Dockerfile", "FROM scratch\nCOPY . /\n")
+    tree.scons("images", "VERSION=1.0")
+    tree.edit("Dockerfile", "FROM scratch\nCOPY one.txt big.bin /\n")
+    said = tree.scons("images", check=False).text
+    assert "demo.tar: Dockerfile changed, big.bin is missing, " in said
+    assert " files no longer used (" in said
+    tree.edit("big.bin", "big\n")
+    tree.edit("Dockerfile", "FROM scratch\nCOPY one.txt big.bin /\n")
+    told = tree.scons("why", "images").text
+    assert "''" not in said + told
+    assert ".git" not in said
+    tree.scons("images")
+    tree.remove("big.bin")
+    assert "demo.tar: it would fail: " in (told := tree.scons("why", "images").text) or "big.bin" in told
