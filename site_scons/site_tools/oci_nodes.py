@@ -18,6 +18,7 @@ import SCons.Node.FS
 import SCons.Util
 
 from multiarch.why import Facts
+from oci_folders import above, as_file, follow_folders, with_folders
 
 if TYPE_CHECKING:
     from multiarch.digest import Digest
@@ -39,7 +40,7 @@ class State:
     """
 
     __slots__ = (
-        *("_find", "_found", "because", "digest", "drifted", "facts", "failure", "mend", "reasons", "retrieved"),
+        *("_found", "because", "digest", "drifted", "facts", "failure", "find", "mend", "reasons", "retrieved"),
         *("scan", "seen", "spell", "subject", "taken", "targets"),
     )
 
@@ -59,7 +60,7 @@ class State:
         self.scan = scan
         self.spell = spell
         self.taken = taken
-        self._find = find
+        self.find = find
         self.renew()
 
     def renew(self) -> None:
@@ -79,14 +80,14 @@ class State:
         if self.facts is not None or self.failure is not None:
             return
         try:
-            self.facts = self._find()
+            self.facts = self.find()
             self._found = self.facts.digest()
         except Exception as error:  # noqa: BLE001  # kept for the step, see the class
             self.failure = error
 
     def still_holds(self) -> bool:
         """Whether the facts, found anew, are those that were found; raises what finding them raises."""
-        return self._find().digest() == self._found
+        return self.find().digest() == self._found
 
     def digest_of_facts(self) -> str:
         """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
@@ -130,6 +131,7 @@ class Tracked(SCons.Node.FS.File):
             return
         self.implicit, self.implicit_set = [], set()
         self._memo.pop("_children_get", None)
+        self.add_to_implicit([folder for folder in map(above, self.sources) if folder is not None])
         state = state_of(self)
         if state is not None and state.scan is not None:
             self.add_to_implicit(state.scan())
@@ -249,7 +251,7 @@ def track(env: Any, nodes: Nodes) -> Nodes:
     run = env["MULTIARCH_RUN"] if nodes else None
     for node in nodes:
         if type(node) is SCons.Node.FS.Entry:  # what Command makes; tracked too late, it had a signature of SCons first
-            node.disambiguate()
+            as_file(node) if node.has_builder() and node.isdir() else node.disambiguate()
         if type(node) is SCons.Node.FS.File:
             node.__class__ = Tracked
         node.attributes.run = run
@@ -262,6 +264,8 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     track(env, targets[0].sources)
     targets[0].get_executor().__class__ = _Executor
     state.targets = targets
+    state.find = with_folders(state.find, targets[0])
+    follow_folders(env["MULTIARCH_RUN"])
     for target in targets:
         target.set_precious()
         target.attributes.state = state
@@ -297,7 +301,12 @@ def _decided(target: Any) -> bool:
 
 
 def _is_changed(child: Any, target: Any, previous: Any) -> bool:
-    """Whether a dependency is not what it was; folders, aliases and values have their own ideas of that."""
+    """Whether a dependency is not what it was; aliases and values have their own ideas of that.
+
+    What of a folder counts is among the facts.
+    """
+    if isinstance(child, SCons.Node.FS.Dir):
+        return False
     if isinstance(child, Tracked):
         return bool(child.get_csig() != getattr(previous, "csig", None))
     decider = SCons.Node._decider_map[child.changed_since_last_build]  # noqa: SLF001  # as Node.changed does

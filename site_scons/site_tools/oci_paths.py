@@ -164,7 +164,7 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
     try:
         node = env.fs.Entry(name)
         # What nothing says to be a folder yet is a file, as with SCons' own builders.
-        return node.disambiguate() if type(node) is SCons.Node.FS.Entry else node
+        return node.disambiguate() if type(node) is SCons.Node.FS.Entry and not node.has_builder() else node
     except TypeError as error:  # a path through a file
         raise NotAPath(str(error), where=parameter) from None
 

@@ -66,6 +66,10 @@ class Records:
         reason = f"{because or 'not built before'}\n".encode("utf-8", _AS_IT_IS)
         write(self._facts_file(target).with_suffix(".why"), reason)
 
+    def forget(self, target: str) -> None:
+        """Keep no facts of a target any more: it is about to be made."""
+        self._facts_file(target).unlink(missing_ok=True)
+
     def last_reason(self, target: str) -> str | None:
         """Why a target was made when it was made last; None when that is not known."""
         try:

@@ -1,4 +1,4 @@
-"""Which generated files a Dockerfile copies. Not a Tool."""
+"""Which generated files and folders a Dockerfile copies. Not a Tool."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import bisect
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import SCons.Node.FS
 
 from multiarch.record import replace
+from oci_folders import is_made
 
 if TYPE_CHECKING:
     from multiarch.engine import BuildPlan
 
 
 def generated(env: Any, reached: Any, target: Any) -> list[Any]:
-    """The nodes of generated files that a COPY or ADD takes, by path; `reached` is the Dockerfile's inputs."""
+    """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
     run = env["MULTIARCH_RUN"]
     found = _taken(run.once("generated", lambda: _all(env.Dir("#"), run.hidden)), reached, target)
     for named in reached.named:
@@ -26,24 +27,59 @@ def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     return found
 
 
-def _named(env: Any, folder: Path, plan: BuildPlan) -> tuple[list[str], dict[str, Any]]:
+class There(NamedTuple):
+    """What builders make below a folder: the paths of files, sorted; the nodes by path; the paths of folders.
+
+    A Command need not say that it makes a folder: then it is among the files.
+    """
+
+    paths: list[str]
+    nodes: dict[str, Any]
+    folders: list[str]
+
+
+def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
     from multiarch.engine.reading.named import hidden_in
 
-    return _all(env.fs.Dir(str(folder)), hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].hidden)))
+    node = env.fs.Entry(str(folder))
+    if node.has_builder() and not isinstance(node, SCons.Node.FS.Dir):
+        return There([], {"": node}, [""])  # a folder, though its declaration does not say so
+    node = env.fs.Dir(node)
+    there = _all(node, hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].hidden)))
+    return there if not is_made(node) else There(there.paths, {**there.nodes, "": node}, [*there.folders, ""])
 
 
-def _taken(there: tuple[list[str], dict[str, Any]], reached: Any, target: Any) -> list[Any]:
-    paths, nodes = there
+def _taken(there: There, reached: Any, target: Any) -> list[Any]:
+    paths, nodes, folders = there
     found = {}
     for pattern in reached.wanted:
         prefix = _fixed(pattern)
         place = bisect.bisect_left(paths, prefix)
         while place < len(paths) and paths[place].startswith(prefix):
             path = paths[place]
-            if path not in found and nodes[path] is not target and reached.reaches(path):
-                found[path] = nodes[path]
+            node = nodes[path]
+            taken = reached.reaches(path) or (_may_be_folder(node) and reached.enters(path))
+            if taken and node is not target:
+                found[path] = node
             place += 1
+        # What is in a folder is not known before it is made.
+        above = [path for path in _above(pattern) if path in nodes and path not in found and nodes[path] is not target]
+        found.update((path, nodes[path]) for path in above if reached.enters(path))
+    found.update((path, nodes[path]) for path in folders if path not in found and (not path or reached.enters(path)))
     return [found[path] for path in sorted(found)]
+
+
+def _may_be_folder(node: Any) -> bool:
+    """Whether a builder that does not say so makes, or made, a folder of this name."""
+    return type(node) is SCons.Node.FS.Entry or Path(node.get_abspath()).is_dir()
+
+
+def _above(pattern: str) -> Iterator[str]:
+    """The paths of the folders that a pattern lies in."""
+    place = pattern.find("/")
+    while place >= 0:
+        yield pattern[:place]
+        place = pattern.find("/", place + 1)
 
 
 def _fixed(pattern: str) -> str:
@@ -51,10 +87,11 @@ def _fixed(pattern: str) -> str:
     return next((pattern[:i] for i, letter in enumerate(pattern) if letter in "*?[\\"), pattern)
 
 
-def _all(folder: Any, hidden: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
-    """Every file below a folder that has a builder, by its path; taken once, when the SConstruct has been read."""
+def _all(folder: Any, hidden: tuple[str, ...]) -> There:
+    """Everything below a folder that has a builder, by its path; taken once, when the SConstruct has been read."""
     nodes = dict(_below(folder, "", hidden))
-    return sorted(nodes), nodes
+    folders = [path for path, node in nodes.items() if isinstance(node, SCons.Node.FS.Dir)]
+    return There(sorted(path for path in nodes if path not in folders), nodes, folders)
 
 
 def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
@@ -62,8 +99,11 @@ def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[st
         if name in (".", ".."):
             continue
         here = f"{path}{name}"
+        if here in hidden:
+            continue
         if isinstance(node, SCons.Node.FS.Dir):
-            if here not in hidden:
-                yield from _below(node, f"{here}/", hidden)
-        elif node.has_builder() and here not in hidden:
+            if is_made(node):
+                yield here, node
+            yield from _below(node, f"{here}/", hidden)
+        elif node.has_builder():
             yield here, node

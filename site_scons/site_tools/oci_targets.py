@@ -45,6 +45,10 @@ QUESTIONS = (
 )
 
 
+_LOCAL_DEFAULTS = 3
+"""What SCons calls the option -U."""
+
+
 class CannotRun(MultiarchError):
     """A program that this machine cannot start."""
 
@@ -82,16 +86,17 @@ def targets(env: Any, **nodes: Any) -> None:
                 env.Alias(alias, members)
         if name == "bin":
             env["MULTIARCH_RUN"].once("programs to run", list).extend(members)
-    env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: settle(env, here)))
+    own = SCons.Script._Get_Default_Targets is SCons.Script._Set_Default_Targets_Has_Been_Called  # noqa: SLF001
+    env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: settle(env, here, own=own)))
 
 
-def settle(env: Any, here: Any) -> None:
+def settle(env: Any, here: Any, *, own: bool) -> None:
     """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
     env.Alias("clean", [], PlainAction(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
     env.Alias("test", [], PlainAction(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005
     declare_run(env, env["MULTIARCH_RUN"].once("programs to run", list))
     env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
-    set_default(env)
+    set_default(env, own=own)
     if SCons.Script.GetOption("help"):
         from oci_engines import help_text as engines_text
 
@@ -112,9 +117,12 @@ def settle(env: Any, here: Any) -> None:
             fail(told(error))
 
 
-def set_default(env: Any) -> None:
-    """Make `manifest` the default, unless an SConscript said Default() itself."""
-    if SCons.Script._Get_Default_Targets is SCons.Script._Set_Default_Targets_Has_Not_Been_Called:  # noqa: SLF001
+def set_default(env: Any, *, own: bool) -> None:
+    """Make `manifest` a default, unless the user has an `own` one, said before Targets(); later ones join it.
+
+    With `-U` those of the folder alone are built, where there are any.
+    """
+    if not own and not (SCons.Script.GetOption("climb_up") == _LOCAL_DEFAULTS and SCons.Script.DEFAULT_TARGETS):
         env.Default("manifest")
     for each in (SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default):  # noqa: SLF001
         each[:] = [named_by(node) for node in each]

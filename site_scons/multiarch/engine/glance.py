@@ -81,6 +81,10 @@ class Reached(Protocol):
         """Whether a COPY or ADD would take a file of this path."""
         ...
 
+    def enters(self, folder: str) -> bool:
+        """Whether a COPY or ADD may take something that is in this folder, or the folder."""
+        ...
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -123,6 +127,10 @@ class Glance:
     def reaches(self, path: str) -> bool:
         """Whether this is one of the files."""
         return path in self.wanted
+
+    def enters(self, folder: str) -> bool:
+        """Whether one of the files lies in this folder."""
+        return any(file.path.startswith(f"{folder}/") for file in self.files)
 
 
 class Glances:

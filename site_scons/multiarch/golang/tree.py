@@ -104,12 +104,21 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
 
 
 def look(path: str) -> str:
-    """The same line for one path, "" when there is nothing: for files that lie outside every walk."""
+    """The same line for one path, "" when there is nothing: for files that lie outside every walk.
+
+    Of a folder it is one line over everything in it.
+    """
     try:
         status = os.stat(path)  # noqa: PTH116  # called for every declared source
     except OSError:
         return ""
-    return _line(path, status)
+    if not stat.S_ISDIR(status.st_mode):
+        return _line(path, status)
+    lines = [path]
+    for here, folders, files in os.walk(path):
+        folders.sort()
+        lines += [here, *(look(f"{here}{os.sep}{name}") for name in sorted(files))]
+    return hashlib.sha256("\0".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -57,14 +57,23 @@ class ContextInputs:
         """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
         if not any(_reaches(pattern, path) for pattern in self.wanted):
             return False
+        return not self._leaves_out(path)
+
+    def enters(self, folder: str) -> bool:
+        """Whether a COPY, ADD or bind mount may take a folder (relative, with `/`), or something in it."""
+        if not any(_enters(pattern, folder) for pattern in self.wanted):
+            return False
+        return self.ignore is None or not self._leaves_out(folder) or not self.ignore.prunable(folder)
+
+    def _leaves_out(self, path: str) -> bool:
         if self.ignore is None:
-            return True
+            return False
         excluded, here = False, ""
         state: State = ()
         for name in path.split("/"):
             here = joined(here, name)
             excluded, state = self.ignore.excludes(here, state)
-        return not excluded
+        return excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +211,22 @@ def _note_unusable(path: str, files: dict[str, ContextFile]) -> bool:
 
 def _reaches(pattern: str, path: str) -> bool:
     """Whether a source pattern names a path or a folder above it."""
-    if not pattern:
-        return True
-    wanted, given = pattern.split("/"), path.split("/")
-    if "**" in wanted:
-        wanted = wanted[: wanted.index("**")]
-    if len(given) < len(wanted):
-        return False
+    wanted = _parts(pattern)
+    return len(path.split("/")) >= len(wanted) and _agree(wanted, path.split("/"))
+
+
+def _enters(pattern: str, folder: str) -> bool:
+    """Whether a source pattern names a folder, one above it, or something that may be in it."""
+    return _agree(_parts(pattern), folder.split("/"))
+
+
+def _parts(pattern: str) -> list[str]:
+    wanted = pattern.split("/") if pattern else []
+    return wanted[: wanted.index("**")] if "**" in wanted else wanted
+
+
+def _agree(wanted: list[str], given: list[str]) -> bool:
+    """Whether the names of a pattern match those of a path, as far as both go."""
     try:
         return all(
             match_glob(part, name) if sources.has_wildcards(part) else part == name
