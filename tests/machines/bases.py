@@ -48,11 +48,14 @@ def push_image(
     links: dict[str, str] | None = None,
     said: Platform | None = None,
     config: ImageConfig | None = None,
+    created: str | None = None,
 ) -> Digest:
     """Push an OCI image of one layer under `name` (`host/repository:tag`); return its manifest's digest.
 
-    `links` are symbolic links, by path. With `folders` the layer says of those above its files, too, as those of most images do. The config says the
-    platform `said`, to the letter, where that is given; it is `config` but for what its layer makes of it.
+    `links` are symbolic links, by path.
+    With `folders` the layer says of those above its files, too, as those of most images do. The config says the
+    platform `said`, to the letter, where that is given; it is `config` but for what its layer makes of it. Buildah uses
+    its cache over a base only whose history says when it was `created`.
     """
     reference, wanted = Reference.parse(name), Platform.parse(platform)
     store = store_of(reference)
@@ -69,7 +72,7 @@ def push_image(
     written = layer.write(entries, sink)
     # Buildah takes no base without a history.
     config = replace(config or ImageConfig(wanted, env=env, on_build=on_build), platform=said or wanted)
-    config = replace(config, diff_ids=(written.diff_id,), history=(History(created_by="test"),))
+    config = replace(config, diff_ids=(written.diff_id,), history=(History(created=created, created_by="test"),))
     manifest = Manifest(config.descriptor(), (written.descriptor,))
     _put(store, written.descriptor, sink.getvalue())
     _put(store, manifest.config, config.to_json())

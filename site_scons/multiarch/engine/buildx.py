@@ -13,6 +13,7 @@ from multiarch.descriptor import Descriptor
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.contexts import given
 from multiarch.engine.handing.lending import lent
+from multiarch.engine.handing.marks import for_buildkit
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch.engine.harvest.made import Made, of_layout, of_save
@@ -68,7 +69,7 @@ class BuildxEngine:
         with staged(settled, self._given.reader) as there:
             command = [*found.command, "build", *self._named(), "--progress", "plain"]
             command += ["--provenance=false", "--sbom=false", "--file", str(there.dockerfile)]
-            command += [*flags(settled), *given(settled, there), *lending]
+            command += [*flags(settled), *given(settled, there), *lending, *for_buildkit(plan)]
             take = self._loaded if found.driver == _ITSELF else self._exported
             made = take(found, command, there, settled)
             return harvest(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)

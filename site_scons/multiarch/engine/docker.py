@@ -22,6 +22,7 @@ from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import EngineFailed, Programs, hint_of
 from multiarch.engine.handing.contexts import given, locked
 from multiarch.engine.handing.lending import lent
+from multiarch.engine.handing.marks import for_buildkit, for_legacy
 from multiarch.engine.handing.staging import DOCKERFILE, Staged, staged, write_context
 from multiarch.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
 from multiarch.engine.harvest.made import Made, of_save
@@ -158,7 +159,7 @@ class DockerEngine:
             str(there.dockerfile),
             *flags(settled),
         ]
-        command += [*given(settled, there), *lending]
+        command += [*given(settled, there), *lending, *for_buildkit(settled.plan)]
         if self._plugin():
             command += ["--provenance=false", "--load"]
         command.append(str(there.context))
@@ -176,14 +177,13 @@ class DockerEngine:
         return made
 
     def _legacy(self, settled: Settled, name: str, saved: Path, *, cached: bool) -> Made:
-        plan = settled.plan
         context = saved.with_name("context.tar")
+        marks = for_legacy(settled)
         with context.open("wb") as sink:
-            write_context(settled, self._given.reader, sink)
+            write_context(settled, self._given.reader, sink, marks)
         with context.open("rb") as stream, self._asking() as api:
-            self._read(api.build(**_legacy_settings(settled, name, stream, cached=cached)), settled)
+            self._read(api.build(**_legacy_settings(settled, name, stream, cached=cached and marks.cached)), settled)
         context.unlink()
-        del plan
         return self._save(name, saved)
 
     def _read(self, items: Iterable[object], settled: Settled) -> None:

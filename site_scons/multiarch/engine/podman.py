@@ -15,6 +15,7 @@ from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import Programs
 from multiarch.engine.handing.contexts import given
 from multiarch.engine.handing.lending import lent
+from multiarch.engine.handing.marks import for_buildah
 from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch.engine.harvest.made import of_save
@@ -58,10 +59,18 @@ class PodmanEngine:
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
         lending = lent(plan, self._programs.environment, where=settled.recipe.name, typed=True)
-        with staged(settled, self._given.reader) as there, self._named(kind, program) as name:
+        marks = for_buildah(settled, self._given.reader)
+        with staged(settled, self._given.reader, marks) as there, self._named(kind, program) as name:
             self._pull(program, settled)
             contexts = given(settled, there)
-            command = [program, *_build(kind), *flags(settled), *contexts, *lending, *_places(there, name)]
+            command = [
+                program,
+                *_build(kind, cached=marks.cached),
+                *flags(settled),
+                *contexts,
+                *lending,
+                *_places(there, name),
+            ]
             self._run(command, settled, f"{kind} build")
             archive = there.scratch / "image.tar"
             self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")
@@ -118,11 +127,11 @@ def _without_empty_config(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "DOCKER_CONFIG" or not empty}
 
 
-def _build(kind: str) -> list[str]:
+def _build(kind: str, *, cached: bool) -> list[str]:
     # In the OCI format HEALTHCHECK, SHELL and ONBUILD would be dropped.
     # --pull=false fetches what is missing; a digest never becomes another image.
     always = ["--format", "docker", "--layers", "--pull=false", "--identity-label=false"]
-    return ["build" if kind == "podman" else "bud", *always]
+    return ["build" if kind == "podman" else "bud", *always, *([] if cached else ["--no-cache"])]
 
 
 def _places(there: Staged, name: str) -> list[str]:

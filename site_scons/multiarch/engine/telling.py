@@ -12,6 +12,8 @@ from multiarch.engine.glance import FILE, Reached, Taken
 from multiarch.gzipstream import COMPRESSOR
 from multiarch.platform import Platform
 
+MARK = "multiarch.inputs"
+"""The label that stands in what an engine is handed, for its cache's sake, and in no image (`handing.marks`)."""
 FORMAT = "layers 1"
 """Part of every layer's key: to be raised when equal entries are to give other bytes."""
 
@@ -38,9 +40,9 @@ def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str
     values |= {f"build argument {name}": value for name, value in plan.build_args}
     values |= {f"label {name}": value for name, value in plan.labels}
     values |= {_base(plan, base.name, base.platform): str(base.digest) for base in plan.bases}
-    files = {file.path or ".": _told(plan, plan.context, file) for file in inputs.files}
+    files = {file.path or ".": told(plan, plan.context, file) for file in inputs.files}
     for each in inputs.named:  # no path of the context holds two slashes
-        files |= {f"{each.name}//{file.path}": _told(plan, each.folder, file) for file in each.inputs.files}
+        files |= {f"{each.name}//{file.path}": told(plan, each.folder, file) for file in each.inputs.files}
     recipe = plan.file_digest(plan.dockerfile)
     files[name] = f"{files[name]} {recipe}" if name in files else recipe  # where it is copied, too, its mode counts
     return values, files
@@ -68,7 +70,8 @@ def _shown(path: str, folder: str) -> str:
     return path[len(above) :].replace(os.sep, "/") if below else path
 
 
-def _told(plan: BuildPlan, folder: Path, file: Taken) -> str:
+def told(plan: BuildPlan, folder: Path, file: Taken) -> str:
+    """What a file of a context is, in a line: kind, mode, link, contents."""
     content = ""
     if file.what == FILE:
         try:

@@ -6,6 +6,7 @@ import re
 
 from multiarch.dockerfile import Command, Copy, Run
 from multiarch.engine import NamedContext
+from multiarch.engine.handing.marks import Marks
 from multiarch.engine.reading import Settled
 from multiarch.engine.reading.origins import Origin
 from multiarch.engine.reading.planned import SCRATCH, PlannedStage
@@ -13,12 +14,12 @@ from multiarch.engine.reading.planned import SCRATCH, PlannedStage
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
 
 
-def pinned(content: bytes, settled: Settled) -> bytes:
+def pinned(content: bytes, settled: Settled, marks: Marks | None = None) -> bytes:
     """The Dockerfile with `FROM name@digest`, and so `COPY --from=` and `RUN --mount=from=` of images.
 
     Stages that the target does not need are emptied, for some engines build them all the same; names and numbers of
     stages, and so `--from=`, are as before. So are those that a named context replaces; what is copied from a folder is
-    called by its context's name.
+    called by its context's name. `marks` are lines more.
     """
     lines = _LINE.findall(content.decode("utf-8", "surrogateescape"))
     ends = [*(each.stage.line for each in settled.recipe.stages[1:]), len(lines) + 1]
@@ -35,6 +36,8 @@ def pinned(content: bytes, settled: Settled) -> bytes:
             _replace(lines, (each.stage.line, each.stage.end_line), text)
         for command in each.stage.instructions:
             _pin(lines, command, settled)
+    if marks is not None:
+        marks.put(lines)
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from multiarch.digest import BLOCK
 from multiarch.engine import BuildPlan
+from multiarch.engine.handing.marks import Marks
 from multiarch.engine.handing.pinning import pinned
 from multiarch.engine.reading import ContextInputs, Reader, Settled
 from multiarch.engine.reading.context import Context
@@ -69,8 +70,8 @@ def _nodes(settled: Settled, context: Context, reached: ContextInputs, place: st
 
 
 @contextmanager
-def staged(settled: Settled, reader: Reader) -> Iterator[Staged]:
-    """The context and the Dockerfile on disk, gone when the block ends. Raises CannotCopy, ContentChanged, OSError."""
+def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iterator[Staged]:
+    """Context and Dockerfile on disk, `marks` in it, gone at the end. Raises CannotCopy, ContentChanged, OSError."""
     first, plan = settled.recipe.base_stage, settled.plan
     reached = reader.inputs(plan)
     made_from = apart_from(plan, reached, first.base, first.platform)
@@ -84,7 +85,7 @@ def staged(settled: Settled, reader: Reader) -> Iterator[Staged]:
         folders = {name: Path(folder, f"context-{number}") for number, name in enumerate(named, 1)}
         there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from, folders)
         there.scratch.mkdir()
-        there.dockerfile.write_bytes(pinned(plan.dockerfile.read_bytes(), settled))
+        there.dockerfile.write_bytes(pinned(plan.dockerfile.read_bytes(), settled, marks))
         there.ignore.write_text("# nothing: what is left out is not here\n", encoding="utf-8")
         _fill(there.context, found, plan)
         for name, place in folders.items():
@@ -101,12 +102,12 @@ def _fill(place: Path, found: Mapping[str, Node], plan: BuildPlan) -> None:
             os.utime(place / path, (plan.epoch, plan.epoch))
 
 
-def write_context(settled: Settled, reader: Reader, sink: BinaryIO) -> None:
+def write_context(settled: Settled, reader: Reader, sink: BinaryIO, marks: Marks | None = None) -> None:
     """The context as a tar, equal for equal files, the pinned Dockerfile in it as DOCKERFILE.
 
     A .dockerignore beside it names both, so that a COPY of everything takes neither.
     """
-    content = pinned(settled.plan.dockerfile.read_bytes(), settled)
+    content = pinned(settled.plan.dockerfile.read_bytes(), settled, marks)
     epoch = settled.plan.epoch
     found = nodes(settled, reader)
     for name, text in ((DOCKERFILE, content), (IGNORE, f"{DOCKERFILE}\n{IGNORE}\n".encode())):

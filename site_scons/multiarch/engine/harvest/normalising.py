@@ -14,6 +14,7 @@ from multiarch.engine.harvest.programs import check_programs, starter
 from multiarch.engine.harvest.repacking import repack
 from multiarch.engine.reading import BaseImage, Settled
 from multiarch.engine.reading.tree import Node, Overlay
+from multiarch.engine.telling import MARK
 from multiarch.errors import MultiarchError
 from multiarch.executable import WrongMachine
 from multiarch.layer import Written
@@ -117,18 +118,23 @@ def _normalised(config: ImageConfig, base: BaseImage | None, settled: Settled, o
     if len(told) > len(config.history):
         told = ()
     lower = () if base is None else base.config.diff_ids
+    labels = {name: value for name, value in config.labels if name != MARK}
     return replace(
         config,
         created=moment,
         diff_ids=(*lower, *(layer.diff_id for layer in own)),
-        history=(*told, *(_told(line, moment) for line in config.history[len(told) :])),
+        history=(*told, *(_told(line, moment) for line in config.history[len(told) :] if not _is_mark(line))),
         # Buildah writes what is not set as set to nothing; no runtime tells the two apart.
         entrypoint=config.entrypoint or None,
         cmd=config.cmd or None,
         # As BuildKit has it over scratch; Buildah and older engines leave it to the runtime, which takes the same.
         working_dir=config.working_dir or ("/" if base is None and config.platform.os == "linux" else ""),
-        labels=tuple((dict(config.labels) | dict(settled.plan.labels)).items()),
+        labels=tuple((labels | dict(settled.plan.labels)).items()),
     )
+
+
+def _is_mark(line: History) -> bool:
+    return line.empty_layer and f"LABEL {MARK}=" in (line.created_by or "")
 
 
 def _told(line: History, moment: str) -> History:

@@ -13,17 +13,17 @@ from multiarch.rooms import opener
 
 if TYPE_CHECKING:
     from multiarch.engine.reading.bases import BaseImage, OpenSource
-    from multiarch.engine.reading.inputs import ContextFile, ContextInputs
+    from multiarch.engine.reading.inputs import ContextFile, ContextInputs, Taking
     from multiarch.engine.reading.reader import Reader, Settled
     from multiarch.engine.reading.recipe import BaseWanted
 
-__all__ = ["BaseImage", "BaseWanted", "ContextFile", "ContextInputs", "OpenSource", "Reader", "Settled"]
+__all__ = ["BaseImage", "BaseWanted", "ContextFile", "ContextInputs", "OpenSource", "Reader", "Settled", "Taking"]
 
 __getattr__ = opener(
     __name__,
     {
         "bases": ("BaseImage", "OpenSource"),
-        "inputs": ("ContextFile", "ContextInputs"),
+        "inputs": ("ContextFile", "ContextInputs", "Taking"),
         "reader": ("Reader", "Settled"),
         "recipe": ("BaseWanted",),
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from multiarch.dockerfile import Add, Arg, Command, Copy, Env, Run
@@ -110,6 +110,32 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
 Opened = tuple[Context, IgnoreFile | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """An instruction of a stage that the target needs, and the files that it takes of each context (None: the plan's).
+
+    `variables` are the stage's behind it; `trigger` says that it is one of ONBUILD.
+    """
+
+    stage: int
+    command: Command
+    trigger: bool
+    variables: Mapping[str, str]
+    files: tuple[tuple[NamedContext | None, tuple[ContextFile, ...]], ...]
+
+
+def instructions(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> Iterator[Taking]:
+    """All instructions that the target needs, stage by stage. Raises MultiarchError for a Dockerfile that is wrong."""
+    numbers = ((number, each) for number in recipe.needed for each in range(len(recipe.commands(number))))
+    for (number, position), (scope, command) in zip(numbers, taken(recipe, plan), strict=True):
+        wanted: dict[NamedContext | None, dict[str, None]] = {}
+        for context, pattern in _taken_by(recipe, scope, command):
+            wanted.setdefault(context, {})[pattern] = None
+        files = tuple((context, _inputs(patterns, *opened(context)).files) for context, patterns in wanted.items())
+        trigger = position < len(recipe.triggers.get(number, ()))
+        yield Taking(number, command, trigger, dict(scope.variables), files)
+
+
 def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> ContextInputs:
     """What the recipe takes of its contexts, of which None is the one without a name.
 
@@ -146,10 +172,14 @@ def _wanted(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[NamedContext | No
         if folder is not None:
             yield folder, ""
     for scope, command in taken(recipe, plan):
-        for name, path in _sources(scope, command):
-            folder = recipe.folder(recipe.origin(name, command)) if name else None
-            if folder is not None or not name:
-                yield folder, sources.cleaned(path)
+        yield from _taken_by(recipe, scope, command)
+
+
+def _taken_by(recipe: Recipe, scope: Scope, command: Command) -> Iterator[tuple[NamedContext | None, str]]:
+    for name, path in _sources(scope, command):
+        folder = recipe.folder(recipe.origin(name, command)) if name else None
+        if folder is not None or not name:
+            yield folder, sources.cleaned(path)
 
 
 def _sources(scope: Scope, command: Command) -> Iterator[tuple[str, str]]:

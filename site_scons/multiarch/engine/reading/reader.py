@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from multiarch.dockerfile import InvalidDockerfile
 from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.reading.bases import BaseImage, OpenSource, check_platform, load, resolved
 from multiarch.engine.reading.context import Context
-from multiarch.engine.reading.inputs import ContextInputs, context_inputs
+from multiarch.engine.reading.inputs import ContextInputs, Taking, context_inputs, instructions
 from multiarch.engine.reading.named import hidden_in
 from multiarch.engine.reading.recipe import Parsed, Recipe, recipe
 from multiarch.engine.reading.tree import CannotCopy
@@ -71,6 +72,10 @@ class Reader:
         is absent or wrong; a missing source is none.
         """
         return context_inputs(self.recipe(plan), plan, lambda named: self._opened(plan, named))
+
+    def instructions(self, plan: BuildPlan) -> Iterator[Taking]:
+        """What the target needs, instruction by instruction, with the files that each takes. Raises MultiarchError."""
+        return instructions(self.recipe(plan), plan, lambda named: self._opened(plan, named))
 
     def context(self, plan: BuildPlan, named: NamedContext | None = None) -> Context:
         """The context folder, or that of a named context, as the Dockerfile sees it.
