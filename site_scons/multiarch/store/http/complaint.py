@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 
-from multiarch.store.http.page import as_text, first_line
-
 _FEW = 4
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def complaint(status: int, content: bytes) -> str:
     """Status, code, message and detail; of what is no JSON, plain text or a page, its first readable line."""
     said = _said(content).removeprefix(str(status)).strip()
     return f"{status} {said}" if said else str(status)
+
+
+def as_text(content: bytes) -> str:
+    """Bytes as the text that they most likely are; what is none becomes U+FFFD."""
+    return content.decode("utf-16" if content[:2] in _UTF_16 else "utf-8", "replace")
 
 
 def hint_for(status: int, complaint: str, action: str) -> str | None:
@@ -65,6 +69,8 @@ def _text(error: dict[str, object], *keys: str) -> str:
 
 def _plain(content: bytes) -> str:
     """The first readable line; none of bytes that are no text: a few characters may be of another encoding."""
+    from multiarch.store.http.page import first_line  # start-up; most answers are no pages
+
     line = first_line(as_text(content))
     strange = line.count("\ufffd")
     return "" if strange * _FEW > len(line) else line.replace("\ufffd", "?")

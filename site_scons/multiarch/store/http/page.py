@@ -7,7 +7,6 @@ import re
 SHOWN = 200
 """How many characters of a line are shown at most."""
 _LOOKED_AT = 64 << 10
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _HIDDEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style|template|svg)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title\b[^>]*>(.*?)(?:</title|\Z)", re.IGNORECASE | re.DOTALL)
 _CODE, _MESSAGE = (re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("Code", "Message"))
@@ -20,11 +19,6 @@ _NO_WORDS = re.compile(
     re.IGNORECASE,
 )
 """A number alone, and who the server is: these say nothing of the refusal."""
-
-
-def as_text(content: bytes) -> str:
-    """Bytes as the text that they most likely are; what is none becomes U+FFFD."""
-    return content.decode("utf-16" if content[:2] in _UTF_16 else "utf-8", "replace")
 
 
 def is_page(text: str) -> bool:

@@ -18,8 +18,7 @@ from multiarch.once import Awaited
 from multiarch.record import dataclass
 from multiarch.store.auth import Credential, Credentials
 from multiarch.store.http.challenge import Challenge, Wish, covers, join_scopes
-from multiarch.store.http.complaint import complaint
-from multiarch.store.http.page import as_text
+from multiarch.store.http.complaint import as_text, complaint
 
 Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, bytes]]
 """Method, URL, headers, body to status and bounded content; raises what the transport raises."""
