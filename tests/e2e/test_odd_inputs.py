@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -308,3 +310,33 @@ def test_reasons_are_for_people(tree: Project) -> None:
     tree.scons("images")
     tree.remove("big.bin")
     assert "demo.tar: it would fail: " in (told := tree.scons("why", "images").text) or "big.bin" in told
+
+
+@posix
+@pytest.mark.parametrize("module", ["SCons.Util", "SCons.Node.FS", "SCons.Environment"])
+def test_ctrl_c_while_scons_is_imported_is_one_line(module: str, tree: Project) -> None:
+    launcher = tree.path / "site_scons/launch.py"
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", str(launcher), "-n", "images"],
+        cwd=tree.path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.endswith(f" {module}\n"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = [line for line in process.stderr if not line.startswith("import time:")]
+    assert process.returncode == 2
+    assert [line for line in said if line.strip()] == ["scons: Build interrupted.\n"]
+
+
+@posix
+def test_a_build_that_sconsw_starts_is_one_as_any(tree: Project) -> None:
+    command = [sys.executable, str(tree.path / "site_scons/launch.py"), "-Q", "images"]
+    ran = subprocess.run(command, cwd=tree.path, check=True, capture_output=True, text=True)
+    assert ran.stdout == "Image _output/images/demo.tar\n"
+    assert tree.scons("images").up_to_date
