@@ -311,3 +311,17 @@ def test_a_cache_is_asked_by_each_build(tree: Project, open_session: Callable[..
     assert verbs(back) == ["Publish", "Push"], back.text
     assert tree.digests("_output/images") == first
     assert session.say(ALL).up_to_date
+
+
+def test_settings_of_go_that_change_meanwhile_count(tree: Project, open_session: Callable[..., Session]):
+    tree.edit("tagged.go", "//go:build other\n\npackage main\n\nfunc init() { println(2) }\n")
+    session = open_session()
+    session.say("build bin")
+    before = tree.digests("_output/bin")
+    subprocess.run(["go", "env", "-w", "GOFLAGS=-tags=other"], check=True)
+    assert verbs(session.say("build bin")) == ["Compile"]
+    assert tree.digests("_output/bin") != before
+    subprocess.run(["go", "env", "-u", "GOFLAGS"], check=True)
+    assert verbs(session.say("build bin")) == ["Compile"]
+    assert tree.digests("_output/bin") == before
+    assert tree.scons("bin").up_to_date

@@ -786,3 +786,24 @@ def test_cgo_builds_and_follows_a_header_outside_its_package(repository, toolcha
         repository.replace("app/inc/cgo_outside.h", "on 1", "on 2")
         make(repository, toolchain, declared)
         assert " on 2 " in ran(repository)
+
+
+def test_a_lister_that_looks_again_sees_the_tree_and_the_settings_of_go_as_they_are(
+    tmp_path: Path, toolchain: Toolchain
+):
+    repository = Repository(tmp_path / "repo")
+    lister, builds = listing(repository, toolchain), programs(repository)
+    first = inputs(lister, builds)
+    settings = repository.path(".multiarch/home/.config/go/env")
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("GOFLAGS=-tags=other\n", encoding="utf-8")
+    lister.refresh()
+    second = inputs(lister, builds)
+    assert differing(first, second) == set(builds)
+    assert second == inputs(listing(repository, toolchain), builds)
+    settings.unlink()
+    repository.append(P05, "// more\n")
+    lister.refresh()
+    third = inputs(lister, builds)
+    assert differing(second, third) == set(builds)
+    assert third == inputs(listing(repository, toolchain), builds)
