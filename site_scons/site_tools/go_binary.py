@@ -146,7 +146,7 @@ def make_executable(node: Any) -> None:
     path.chmod(mode | (mode & 0o444) >> 2)
 
 
-STEP = Step("Compile", perform, loads_ahead=True)
+STEP = Step("Compile", perform)
 
 
 def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sources: Any = (), **overrides: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,16 +153,6 @@ class Places:
     def asking(self) -> list[threading.Thread]:
         """The threads that still ask."""
         return [thread for thread in self._asking if thread.is_alive()]
-
-    def meet(self, reference: Reference) -> None:
-        """Ask a registry once for a tag that will be pushed, and drop the answer.
-
-        Its scheme, a connection and a token are there then. What goes wrong counts for nothing: the push meets it.
-        """
-        from multiarch.store.registry import Registry
-
-        with suppress(MultiarchError, OSError):
-            Registry(self.transport(), reference, action="push").greet(_name(reference))
 
     def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
         try:

@@ -21,7 +21,6 @@ from multiarch.plan import Policy
 from multiarch.reference import Reference
 from multiarch.statcache import StatCache
 from multiarch.treelock import TreeLock
-from oci_ahead import Ahead
 from oci_paths import shown
 from oci_places import Places
 from oci_records import Records
@@ -90,15 +89,14 @@ class Run:
         self._made: Once[Any] = Once()
         self.report = Report()
         self._told: set[str] = set()
-        self._places = Places(self.root, self.environment, self.cancelled)
-        self._places.insecure = insecure
-        self.ahead = Ahead(self._places.meet)
+        self.places = Places(self.root, self.environment, self.cancelled)
+        self.places.insecure = insecure
 
     def renew(self) -> None:
         """Forget all that was found out: another build of an interactive session begins. What is declared stays."""
         self.cancelled.clear()
         self.stat.refresh()
-        self._begin(self._places.insecure)
+        self._begin(self.places.insecure)
 
     def note_read(self, path: Path) -> None:
         """Note, in an interactive session, a file that decides what is declared, as it is now."""
@@ -109,12 +107,6 @@ class Run:
         """Note, in an interactive session, a file that decides what is declared by being there."""
         if self.interactive:
             self.looked_for.setdefault(path, path.exists())
-
-    @property
-    def places(self) -> Places:
-        """Registries and folders; what they need is loaded, or is now."""
-        self.ahead.wait()
-        return self._places
 
     def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """Make something at its first use and keep it for the run; who wants something else does not wait for it."""
@@ -154,7 +146,7 @@ class Run:
             self.lock.release()
 
     def _finish(self, *, report: bool) -> None:
-        threads = [*self.ahead.end(), *self._places.asking()]
+        threads = self.places.asking()
         if threads:
             self.cancelled.set()
         deadline = time.monotonic() + _PATIENCE_S

@@ -57,15 +57,11 @@ class _StepBuilder(SCons.Builder.BuilderBase):
 
 
 class Step:
-    """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2.
+    """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2."""
 
-    A step that `loads_ahead` has others' modules loaded while it goes on; all others wait until that is done.
-    """
-
-    def __init__(self, verb: str, perform: Perform, *, loads_ahead: bool = False) -> None:
+    def __init__(self, verb: str, perform: Perform) -> None:
         self.verb = verb
         self.perform = perform
-        self._loads_ahead = loads_ahead
 
     def action(self) -> Any:
         """As an SCons action."""
@@ -95,10 +91,6 @@ class Step:
                 clear_unfinished(Path(node.get_abspath()))
             if state.because is None:  # under -s nothing is announced
                 state.because = why(target[0])
-            if self._loads_ahead:
-                run.ahead.load(target[0])
-            else:
-                run.ahead.wait()
             self.perform(target, source, env)
             run.records.remember(str(target[0]), state.facts, state.because)
             run.report.add(self.verb, target[0])

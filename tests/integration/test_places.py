@@ -17,6 +17,7 @@ from machines.registry import Registry as Machine
 from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from oci_places import Places, place
+from oci_run import Run
 
 STALL = 3.0  # seconds: longer than whatever shall not wait for it
 
@@ -122,3 +123,15 @@ def test_who_asks_learns_of_a_failure_that_was_quicker_than_he(tmp_path: Path, m
     with pytest.raises(RuntimeError, match="broken"):
         places.observed(Reference("127.0.0.1:5000", "demo", "v1"), None)
     assert tried == [1]
+
+
+def test_a_run_ends_when_nobody_asks_any_more(registry: Machine, tmp_path: Path) -> None:
+    run = Run(tmp_path, {"HOME": str(tmp_path)})
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("HEAD manifest", stall=30.0, times=100)
+        run.places.prefetch([(Reference(proxy.host, "demo", "v1"), None)])
+        while not proxy.seen:
+            time.sleep(0.01)
+        assert [thread.name for thread in run.places.asking()] == ["tags"]
+        run.finish()
+        assert run.places.asking() == []

@@ -104,13 +104,6 @@ class Repository:
                 return Descriptor(media_type, wanted or found, size)
         return self._get(name, wanted, limit)  # what a refusal says stands in the body that a HEAD has not
 
-    def greet(self, name: str) -> None:
-        """Ask for a tag once and drop the answer: what the first question costs is paid then, while nobody waits.
-
-        One try, and a host that does not answer is not given up for it. Raises as the other methods.
-        """
-        self._transport.ask(self._request("HEAD", f"manifests/{name}", headers=_ACCEPT))
-
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The content, verified while it is read; BlobMissing when absent. A cut download goes on where it ended."""
         if descriptor.media_type in MANIFESTS:
