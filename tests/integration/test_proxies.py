@@ -214,12 +214,6 @@ def test_an_ipv6_address_is_told_to_a_proxy_in_brackets(registry: Peer) -> None:
         assert [head.get("Host") for head in registry.heads] == ["[2001:db8::1]:5000", "[2001:db8::1]"]
 
 
-def test_nothing_is_opened_ahead_behind_a_proxy(registry: Peer) -> None:
-    with Peer(upstream=registry.host) as proxy:
-        wire(SETTINGS, proxy).connect("https://registry.invalid:5000/")
-        assert proxy.heads == []
-
-
 def test_tls_loads_nothing_to_find_out_how_a_host_is_written(registry: Peer) -> None:
     program = """\
 import sys, threading

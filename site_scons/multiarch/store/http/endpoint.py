@@ -13,16 +13,18 @@ from multiarch.store.http.crowd import Crowd
 
 @dataclass(slots=True)
 class Endpoint:
-    """A registry at `host[:port]`; `scheme` is None while an insecure one has not shown whether it speaks TLS."""
+    """A registry at `host[:port]`; `scheme` is None while an insecure one has not shown whether it speaks TLS.
+
+    The first request has been `asked`; `known` is set once its answer showed how the others have to ask.
+    """
 
     netloc: str
     insecure: bool
     uploads: threading.BoundedSemaphore
     scheme: str | None
     probe: Awaited[str] | None = None
-    scouted: bool = False
+    asked: bool = False
     known: threading.Event = field(default_factory=threading.Event)
-    reached: threading.Event = field(default_factory=threading.Event)
     crowd: Crowd = field(default_factory=Crowd)
 
     @property

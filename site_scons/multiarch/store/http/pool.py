@@ -88,10 +88,6 @@ class Pool:
         channel.begin(patience)
         return Exchange(self, connection, head, patience)
 
-    def open(self, seconds: float) -> None:
-        """Open one more connection, for the next request that takes one. Raises as `ask`."""
-        self.keep(self._dialled(seconds))
-
     def keep(self, connection: Connection) -> None:
         """Take back a connection whose last answer was read to its end."""
         if len(self._idle) < self._size:

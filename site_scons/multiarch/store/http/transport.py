@@ -71,14 +71,13 @@ class Transport:
         """
         self.check()
         host = self._host(request.registry)
-        scout = self._is_scout(host, request)
+        first = self._is_first(host, request)
         try:
             with host.crowd.among(self.check) as accompanied:
                 answer = self._authorized(host, request)
         finally:
-            if scout:
+            if first:
                 host.known.set()
-                host.reached.set()
         if answer.status == _FORBIDDEN and accompanied() and host.owns(answer.url):
             return self._alone(host, request, answer)
         self._refuse(request, answer)
@@ -183,23 +182,18 @@ class Transport:
 
     # -- authorization ---------------------------------------------------------------------------------------------
 
-    def _is_scout(self, host: Endpoint, request: Request) -> bool:
+    def _is_first(self, host: Endpoint, request: Request) -> bool:
         """Whether this request finds out for the others how the host wants to be asked; the others wait for it here.
 
-        They connect meanwhile, so that they lose no round trip when they know.
-
-        A host in INSECURE that we know no login for is not scouted: it would cost a local registry a round trip.
+        A host in INSECURE that we know no login for is asked by all at once: it would cost a local registry a round
+        trip.
         """
         if host.known.is_set() or (host.insecure and not self._authorizations.expects_login(request.registry)):
             return False
         with self._lock:
-            first, host.scouted = not host.scouted, True
-        if not first:
-            patience = self.settings.connect_timeout + self.settings.read_timeout
-            if host.reached.wait(patience) and not host.known.is_set():
-                with contextlib.suppress(MultiarchError):  # the request itself will meet it
-                    self._wire.connect(host.root)
-            host.known.wait(patience)
+            first, host.asked = not host.asked, True
+        while not first and not host.known.wait(_POLL_S):
+            self.check()
         return first
 
     def _authorized(self, host: Endpoint, request: Request) -> Answer:
@@ -217,7 +211,7 @@ class Transport:
             if fresh is None:
                 break
             sent = time.monotonic()
-            host.known.set()  # whoever waits for the scout has what it needs: they all ask at once now
+            host.known.set()  # whoever waits has what it needs: they all ask at once now
             used, answer = fresh, self._follow(host, request, fresh)
         return answer
 
@@ -279,8 +273,6 @@ class Transport:
                 insecure = self.settings.may_be_plain(netloc)
                 slots = threading.BoundedSemaphore(self.settings.uploads)
                 host = self._hosts[registry] = Endpoint(netloc, insecure, slots, None if insecure else "https")
-                if not insecure:
-                    host.reached.set()
             return host
 
     def _follow(self, host: Endpoint, request: Request, authorization: str | None) -> Answer:
@@ -338,7 +330,6 @@ class Transport:
                     host.probe = None
                 raise failure or _silent(host.netloc, error) from None
             host.scheme = "http"
-        host.reached.set()
         if host.scheme == "http" and failure is not None:
             raise failure
         return answer if host.scheme == "http" else None

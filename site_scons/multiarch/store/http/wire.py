@@ -113,17 +113,6 @@ class Wire:
         limits = (self._settings.connect_timeout, read_timeout or self._settings.read_timeout)
         return _receive(pool.ask(method, target, fields, content, limits), url, netloc, limits[1], stream=stream)
 
-    def connect(self, url: str) -> None:
-        """Open one more connection to the host of `url`, which the next request that finds no other one takes.
-
-        Nothing is done for a host behind a proxy. Raises as `send`.
-        """
-        self._watchdog.check()
-        scheme, netloc, _ = split_url(url)
-        pool = self._pool(scheme, netloc)
-        if pool.way.proxy is None:
-            pool.open(self._settings.connect_timeout)
-
     def speaks_tls(self, netloc: str) -> bool:
         """Whether TLS is spoken at `host[:port]`; Unreachable when nobody is there. The connection is kept."""
         try:
