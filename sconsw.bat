@@ -1,6 +1,7 @@
 @echo off
 rem sconsw.bat [SCons options] [TARGET...] [NAME=value...]
-rem The same as sconsw, for cmd.exe: sets up what is missing, then runs SCons in the current folder.
+rem The same as sconsw, for cmd.exe: sets up what is missing, then runs SCons in the current folder, or, where that holds
+rem no SConstruct, with the one above.
 rem PYTHON names the Python to use, else the py launcher's, else python or python3 from PATH.
 rem No parenthesised blocks: a value with a parenthesis, as in windows(10.0.20348)/amd64, would end one.
 setlocal EnableExtensions DisableDelayedExpansion
@@ -8,10 +9,17 @@ set "sconsw_here=%~dp0"
 set "sconsw_here=%sconsw_here:~0,-1%"
 set "sconsw_venv=%sconsw_here%\.multiarch\venv"
 
+set "sconsw_up=-D"
+if exist SConstruct set "sconsw_up="
+if exist SConstruct.py set "sconsw_up="
 set "sconsw_tests="
 :words
 if "%~1"=="" goto facts
 if "%~1"=="test" set "sconsw_tests=--tests"
+set "sconsw_word=%~1"
+for %%O in (-f -C -D -u -U) do if "%sconsw_word:~0,2%"=="%%O" set "sconsw_up="
+for %%O in (--dir --up --sea --fil --mak --sco) do if "%sconsw_word:~0,5%"=="%%O" set "sconsw_up="
+if "%sconsw_word%"=="--up" set "sconsw_up="
 shift
 goto words
 
@@ -48,7 +56,7 @@ fc /b "%sconsw_here%\requirements-go.lock" "%sconsw_venv%\requirements-go.lock" 
 if errorlevel 1 goto setup
 
 :run
-"%sconsw_venv%\Scripts\scons.exe" %*
+"%sconsw_venv%\Scripts\scons.exe" %sconsw_up% %*
 exit /b %errorlevel%
 
 :setup

@@ -119,8 +119,24 @@ class Tracked(SCons.Node.FS.File):
             known = cache.finished if self.get_state() == SCons.Node.executed else cache.digest
             info.csig = known(self.get_abspath())
         except OSError:
-            info.csig = _MISSING
+            info.csig = self._elsewhere()
         return str(info.csig)
+
+    def srcnode(self) -> Any:
+        """Its source, when it lies in a variant folder; SCons itself asks for one of this very class."""
+        folders = self.dir.srcdir_list()
+        if not folders:
+            return self
+        found = folders[0].Entry(self.name)
+        found.must_be_same(SCons.Node.FS.File)
+        return found
+
+    def _elsewhere(self) -> str:
+        """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies."""
+        try:
+            return str(self.attributes.run.stat.digest(self.rfile().get_abspath()))
+        except OSError:
+            return _MISSING
 
     def scan(self) -> None:
         """Find what only the Dockerfile knows of; SCons' scanners (of C, say) have no say in what is made of a file."""

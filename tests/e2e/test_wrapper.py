@@ -137,6 +137,32 @@ def test_first_start_sets_up_and_later_ones_only_run_scons(tree: Tree, tmp_path:
     assert (ran.returncode, ran.stderr, "elsewhere" in ran.stdout) == (0, "", True)
 
 
+def test_in_a_folder_below_the_sconstruct_above_is_found(finished: Tree, tmp_path: Path) -> None:
+    below = finished.path / "sub" / "deep"
+    below.mkdir(parents=True)
+    (finished.path / "sub" / "link").symlink_to("../sconsw")
+    (tmp_path / "linked").symlink_to(finished.path / "sconsw")
+
+    def told(*words: str, cwd: Path = below) -> str:
+        ran = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr == ""
+        return ran.stdout
+
+    for words in (
+        ["../../sconsw"],
+        ["../../sconsw", "-Q"],
+        ["../link"],
+        ["../../sconsw", "-u"],
+        ["../../sconsw", "-QD"],
+    ):
+        assert "TARGETS []" in told(*words)
+    assert "TARGETS ['some target']" in told("../../sconsw", "some target")
+    assert "TARGETS []" in told("../../sconsw", "-C", "../..")
+    assert "TARGETS []" in told("../sconsw", "-f", "../SConstruct", cwd=below.parent)
+    assert "TARGETS []" in told(str(tmp_path / "linked"), cwd=finished.path)
+
+
 def test_modules_of_the_project_do_not_hide_those_that_scons_starts_with(finished: Tree) -> None:
     for name in ("optparse.py", "platform.py", "shutil.py"):
         (finished.path / name).write_text("raise SystemExit('a module of the project was imported')\n")
