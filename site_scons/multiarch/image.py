@@ -43,10 +43,7 @@ class Image:
         read = Manifest.from_json(manifest, where=where, media_type=descriptor.media_type)
         _check(read.config.digest, config, where)
         parsed = ImageConfig.from_json(config, where=where)
-        if len(parsed.diff_ids) != len(read.layers):
-            raise InvalidDocument(
-                f"has {len(read.layers)} layers, but its config names {len(parsed.diff_ids)} diff_ids", where=where
-            )
+        check_layers(read, parsed, where=where)
         said = descriptor.platform
         if said is not None and said.normalized() != parsed.platform.normalized():
             raise InvalidDocument(f"is said to be {said}, but its config says {parsed.platform}", where=where)
@@ -76,6 +73,13 @@ class Image:
         return MappingProxyType(
             {layer.digest: origin for layer in self.missing if not is_foreign(layer.media_type)},
         )
+
+
+def check_layers(manifest: Manifest, config: ImageConfig, *, where: str) -> None:
+    """Raise InvalidDocument when a config does not name one diff_id for each layer (config.md, `rootfs`)."""
+    layers, named = len(manifest.layers), len(config.diff_ids)
+    if layers != named:
+        raise InvalidDocument(f"has {layers} layers, but its config names {named} diff_ids", where=where)
 
 
 def _check(wanted: Digest, content: bytes, where: str) -> None:

@@ -203,17 +203,23 @@ def _shared(entry: Entry, named: dict[str, Entry]) -> Entry:
     return replace(entry, mode=target.mode, uid=target.uid, gid=target.gid)
 
 
-def _rank(entry: Entry) -> tuple[bool, tuple[tuple[bool, str], ...]]:
-    *parents, last = _name(entry).split("/")
+def _rank(entry: Entry) -> tuple[bool, str]:
+    """By what entries are sorted: name by name (no name holds a NUL), a whiteout before what else is in its folder."""
+    folder, slash, last = _name(entry).rpartition("/")
     whiteout = entry.kind in (Kind.WHITEOUT, Kind.OPAQUE)
-    return entry.kind is Kind.HARDLINK, (*((True, parent) for parent in parents), (not whiteout, last))
+    above = f"\2{folder}{slash}".replace("/", "\0\2")[: -1 if slash else 0]
+    return entry.kind is Kind.HARDLINK, f"{above}{chr(1) if whiteout else chr(2)}{last}"
 
 
 def _fits(name: str, entry: Entry, named: dict[str, Entry]) -> None:
-    for at in (index for index, letter in enumerate(name) if letter == "/"):
-        parent = named.get(name[:at])
-        if parent is not None and parent.kind is not Kind.DIRECTORY:
+    above = name
+    while above := above.rpartition("/")[0]:
+        parent = named.get(above)
+        if parent is None:
+            continue
+        if parent.kind is not Kind.DIRECTORY:
             raise InvalidEntry(f"'{entry.path}' is below '{parent.path}', a {parent.kind.value}", where=_where(entry))
+        break  # what is above that one is asked for it
     if entry.kind is Kind.HARDLINK:
         target = named.get(entry.target)
         if target is None or target.kind is not Kind.FILE:

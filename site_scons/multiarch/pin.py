@@ -8,6 +8,7 @@ from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.errors import MultiarchError
+from multiarch.image import check_layers
 from multiarch.index import Index, as_declared, stands_for
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index
@@ -63,6 +64,7 @@ def pin(
     chosen = _choose(source, held, platform, where, say)
     manifest = Manifest.from_json(read(source, chosen), where=where, media_type=chosen.media_type)
     config = ImageConfig.from_json(read(source, manifest.config), where=where)
+    check_layers(manifest, config, where=where)
     if not stands_for(config.platform, platform):
         raise PinMissing(
             f"is {config.platform}, not {platform}",

@@ -111,16 +111,16 @@ class _Tree:
             )
         if entry.kind in (Kind.CHARACTER, Kind.BLOCK, Kind.FIFO):
             raise InvalidEntry(f"'{entry.path}' is a {entry.kind.value}, which Windows does not have")
-        folder = self._folder(entry.path.rpartition("/")[0], entry)
+        folder = self._folder(entry.path.rpartition("/")[0])
         path = f"{folder}{entry.path.rpartition('/')[2]}"
         self._put(replace(entry, path=path))
 
-    def _folder(self, path: str, child: Entry) -> str:
+    def _folder(self, path: str) -> str:
         """The folder at this path with every parent, as they are spelled in the layer, with a slash behind."""
-        if not path:
-            return ""
-        above, _, name = path.rpartition("/")
-        return self._put(Entry.directory(f"{self._folder(above, child)}{name}")).path + "/"
+        above = ""
+        for name in filter(None, path.split("/")):
+            above = self._put(Entry.directory(f"{above}{name}")).path + "/"
+        return above
 
     def _put(self, entry: Entry) -> Entry:
         # upper() is nearer to NTFS' own table than casefold(): it leaves ß apart from ss.

@@ -20,8 +20,8 @@ FLOORS = (
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),
     (
-        "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "layer", "windows",
-        "image",
+        "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "tarfields",
+        "tarsparse", "tarreader", "layer", "windows", "image",
     ),
     ("store",),
     ("engine", "baselock"),

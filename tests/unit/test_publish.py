@@ -8,6 +8,7 @@ import pytest
 
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
 from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import LAYER_GZIP
@@ -31,7 +32,7 @@ def held(memory: Memory, media_type: str, content: bytes) -> Descriptor:
 
 
 def image(memory: Memory, platform: Platform = AMD64, text: bytes = b"layer") -> Descriptor:
-    config = ImageConfig(platform)
+    config = ImageConfig(platform, (Digest.of(text),))
     layer = held(memory, LAYER_GZIP, text)
     manifest = Manifest(held(memory, config.descriptor().media_type, config.to_json()), (layer,))
     return held(memory, manifest.media_type, manifest.to_json())

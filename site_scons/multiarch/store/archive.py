@@ -26,11 +26,12 @@ from multiarch.reference import Reference, check_tag
 from multiarch.store import BlobMissing, read
 from multiarch.store.atomic import replacing
 from multiarch.store.entries import INDEX_FILE, MARKER, Entries, InvalidLayout, check_marker, marker, parse_digest
-from multiarch.store.tarmembers import InvalidArchive, Member, members
+from multiarch.store.tarmembers import Member, members, window
+from multiarch.tarfields import InvalidArchive
 from multiarch.tarheader import END, FILE, RECORD, Header, padding
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import ReadableBuffer
 
 _BLOBS = "blobs/"
 _LARGEST = 8**11 - 1
@@ -91,7 +92,7 @@ class Archive:
         member = self._members.get(blob_name(descriptor.digest))
         if member is None:
             raise BlobMissing(f"has no {descriptor.digest}", where=str(self.path))
-        return verifying(_window(self.path, member), descriptor.digest, descriptor.size, where=str(self.path))
+        return verifying(window(self.path, member), descriptor.digest, descriptor.size, where=str(self.path))
 
     def image(self) -> Image:
         """The one image of this archive, manifest and config read and checked; InvalidArchive when it is not one.
@@ -110,7 +111,7 @@ class Archive:
         return None if member is None else self._content(member.name)
 
     def _content(self, name: str) -> bytes:
-        with _window(self.path, self._members[name]) as stream:
+        with window(self.path, self._members[name]) as stream:
             return stream.read(LIMIT + 1)
 
 
@@ -278,7 +279,7 @@ class ArchiveWriter:
     def _window(self, member: Member) -> BinaryIO:
         with self._lock:
             self._sink.flush()
-        return _window(Path(self._sink.name), member)
+        return window(Path(self._sink.name), member)
 
     def _append(self, name: str, size: int, stream: BinaryIO) -> None:
         with self._appending() as start:
@@ -335,35 +336,6 @@ class _Hashing(io.RawIOBase):
         size = memoryview(content).nbytes
         self.size += size
         return size
-
-
-class _Window(io.RawIOBase):
-    """The bytes of one member, through a handle of its own."""
-
-    def __init__(self, stream: BinaryIO, member: Member) -> None:
-        super().__init__()
-        self._stream = stream
-        self._stream.seek(member.offset)
-        self._left = member.size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        block = self._stream.read(min(len(view), self._left))
-        view[: len(block)] = block
-        self._left -= len(block)
-        return len(block)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._stream.close()
-        super().close()
-
-
-def _window(path: Path, member: Member) -> BinaryIO:
-    return io.BufferedReader(_Window(path.open("rb"), member), BLOCK)
 
 
 def _header(name: str, size: int) -> bytes:

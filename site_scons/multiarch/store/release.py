@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.document import canonical
+from multiarch.image import check_layers
 from multiarch.manifest import Manifest
 from multiarch.record import replace
 from multiarch.reference import Reference
@@ -23,11 +25,13 @@ def write_release(path: Path, source: Source, root: Descriptor, reference: Refer
     """Write an image with all its layers under the name `reference` (with a tag); equal images give equal bytes.
 
     `root` is the manifest of one platform. `path` is replaced at once or not at all. Raises what the source raises:
-    BlobMissing when it lacks a layer, DigestMismatch for wrong bytes.
+    BlobMissing when it lacks a layer, DigestMismatch for wrong bytes, InvalidDocument for a config that does not fit.
     """
     reference = replace(reference.with_default_tag(), digest=None)
     content = read(source, root)
     manifest = Manifest.from_json(content, where=str(root.digest), media_type=root.media_type)
+    config = ImageConfig.from_json(read(source, manifest.config), where=str(root.digest))
+    check_layers(manifest, config, where=str(root.digest))
     named = replace(root, annotations=(*root.annotations, (_CONTAINERD_NAME, str(reference))))
     with ArchiveWriter(path) as archive:
         for blob in (*manifest.blobs(), root):

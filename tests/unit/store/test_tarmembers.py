@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from multiarch.store import tarmembers
-from multiarch.store.tarmembers import InvalidArchive, members
+from multiarch.store.tarmembers import members
+from multiarch.tarfields import InvalidArchive
 from multiarch.tarheader import END
 
 
@@ -49,7 +50,7 @@ def test_members_lie_where_tarfile_finds_them(path: Path, form: int, name: str):
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("name", ["n" * 300, "größe", "d/" * 200 + "x"])
+@pytest.mark.parametrize("name", ["n" * 255, "größe", "d/" * 200 + "x"])
 def test_long_and_foreign_names_are_read(path: Path, form: int, name: str):
     write(path, info(name, 3), form=form)
     assert list(members(path)) == [name]
@@ -92,30 +93,34 @@ def test_a_sparse_file_is_refused(path: Path):
     sparse = info("file", 10)
     sparse.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
     write(path, sparse)
-    assert refused(path) == "holds a sparse file"
+    assert refused(path) == "cannot be read: member 'file': a damaged map of a sparse file"
+    sparse.pax_headers = {"GNU.sparse.map": "0,10", "GNU.sparse.numblocks": "1", "GNU.sparse.size": "20"}
+    write(path, sparse)
+    assert refused(path) == "member 'file' is a sparse file"
 
 
-def test_an_old_gnu_sparse_file_is_no_member(path: Path):
+def test_an_old_sparse_file_that_is_not_of_gnu_is_refused(path: Path):
     write(path, info("file", 10), info("after"))
     content = bytearray(path.read_bytes())
     content[156:157] = b"S"
     content[148:156] = b"%06o\0 " % (sum(content[:148]) + 8 * 32 + sum(content[156:512]))
     path.write_bytes(content)
-    assert list(members(path)) == ["after"]
+    assert refused(path) == "cannot be read: member 'file': a sparse file of a kind that is not known"
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * 512, b"\x1f\x8b" + bytes(range(256)) * 8, b"\xff" * 1024])
 def test_what_is_no_tar_file_is_refused(path: Path, content: bytes):
     path.write_bytes(content)
-    assert refused(path) in ("is no tar archive, or ends too early", "is no tar archive, or damaged")
+    assert refused(path) == ("is no tar archive, or a damaged one" if content else "is no tar archive, or an empty one")
 
 
 def test_a_file_cut_anywhere_is_refused(path: Path):
-    write(path, info("a", 600), info("n" * 300, 10))
+    write(path, info("a", 600), info("n" * 90, 10))
     whole = path.read_bytes().rstrip(b"\0")
     for length in range(0, len(whole) - 10, 97):
-        path.write_bytes(whole[:length])
-        refused(path)
+        if not 512 + 600 <= length <= 512 + 1024:  # what fills the last block up is not missed, as with Go
+            path.write_bytes(whole[:length])
+            refused(path)
 
 
 def test_a_size_beyond_the_end_is_refused(path: Path):
@@ -125,7 +130,8 @@ def test_a_size_beyond_the_end_is_refused(path: Path):
         header.size = size
         form = tarfile.GNU_FORMAT
         path.write_bytes(header.tobuf(form) + END[: len(large) - 512])
-        assert refused(path) in ("ends within member 'a'", "is no tar archive, or ends too early")
+        within = "cannot be read: member 'a': the archive ends within it"
+        assert refused(path) == (within if size < 8**11 else "is no tar archive, or a damaged one")
 
 
 def test_the_number_of_members_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -142,7 +148,7 @@ def test_the_number_of_members_is_bounded(path: Path, monkeypatch: pytest.Monkey
 def test_a_damaged_pax_header_is_refused(path: Path, record: bytes):
     head = info("PaxHeaders", len(record), tarfile.XHDTYPE).tobuf(tarfile.USTAR_FORMAT)
     path.write_bytes(head + record.ljust(512, b"\0") + info("a").tobuf() + END)
-    assert refused(path) == "has a damaged extended header"
+    assert refused(path).startswith("cannot be read: member 'PaxHeaders': ")
 
 
 @pytest.mark.parametrize("size", ["-1", "x", "1" * 20, "²"])
@@ -151,10 +157,11 @@ def test_a_pax_size_that_is_no_number_is_refused(path: Path, size: str):
     member.pax_headers = {"size": size}
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
         tar.fileobj.write(member.tobuf(tarfile.PAX_FORMAT))
-    assert refused(path) in ("has a damaged extended header", "ends within member 'a'")
+    assert refused(path).startswith("cannot be read: member 'a': ")
 
 
 def test_an_extended_header_that_is_too_long_is_refused(path: Path):
     head = info("PaxHeaders", (1 << 20) + 1, tarfile.XHDTYPE).tobuf(tarfile.USTAR_FORMAT)
     path.write_bytes(head + bytes(2 << 20))
-    assert refused(path) == "has an extended header of 1048577 bytes"
+    wanted = "cannot be read: member 'PaxHeaders': an extended header of 1048577 bytes, the limit is 1048576"
+    assert refused(path) == wanted

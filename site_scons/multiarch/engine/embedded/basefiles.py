@@ -7,26 +7,26 @@ leave out of it what a base has just so (size, time, content). A COPY alone need
 from __future__ import annotations
 
 import hashlib
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO
 
-from multiarch.digest import BLOCK, Digest
+from multiarch.digest import Digest
 from multiarch.engine.harvest.repacking import apply
 from multiarch.engine.reading.bases import BaseImage
-from multiarch.engine.reading.packing import decompressed
+from multiarch.engine.reading.layers import unpacked
 from multiarch.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, parent
 from multiarch.executable import HEAD
 from multiarch.layer import OPAQUE, Kind
 from multiarch.record import replace
+from multiarch.tarfields import Member
+from multiarch.tarheader import DIRECTORY, HARDLINK, SYMLINK
+from multiarch.tarreader import inner_path
 
 _XATTR = "SCHILY.xattr."
-_DAMAGED = (tarfile.TarError, EOFError, zlib.error, ValueError)
 _TIME, _SIZE, _SHA256, _TYPE = "time", "size", "sha256", "type"
 _IMPLIED = replace(ROOT, records=(("implied", b""),))
-Member = tuple[str, tarfile.TarInfo, Callable[[], Iterator[bytes]]]
+Found = tuple[str, Member, Callable[[], Iterator[bytes]]]
 
 
 def files_of(image: BaseImage) -> Overlay:
@@ -35,22 +35,25 @@ def files_of(image: BaseImage) -> Overlay:
     A folder in which a layer changed something without naming the folder has no time: it is that of the unpacking.
     """
     files = Overlay()
-    for descriptor in image.layers:
-        _apply(files, partial(image.source.open, descriptor), str(descriptor.digest))
+    for index, descriptor in enumerate(image.layers):
+        where = image.layer_name(index)
+        _apply(files, _members(partial(image.source.open, descriptor), image.diff_id(index), where), where)
     return files
 
 
-def own_layer(opener: Callable[[], BinaryIO], digest: Digest, whole: Overlay) -> tuple[tuple[str, Node], ...]:
+def own_layer(
+    opener: Callable[[], BinaryIO], diff_id: Digest, whole: Overlay, where: str
+) -> tuple[tuple[str, Node], ...]:
     """The names of one of an image's own layers, whiteouts too; `whole` gets what it does to those before.
 
     There a program has its head as content, and nothing else has any.
     """
     found: dict[str, Node] = {}
-    for path, member, content in _members(opener, str(digest)):
+    for path, member, content in _members(opener, diff_id, where):
         if not path:
             continue
         apply(whole, path, member, next(content(), b"")[:HEAD])
-        linked = found.get(_plain(member.linkname)) if member.islnk() else None
+        linked = found.get(_plain(member.target, where)) if member.typeflag == HARDLINK else None
         found[path] = linked or _node(member, None)
     return tuple(found.items())
 
@@ -76,54 +79,39 @@ def as_repeated(node: Node | None, epoch: int) -> Node | None:
     return replace(node, records=tuple(sorted(known.items())))
 
 
-def _apply(files: Overlay, opener: Callable[[], BinaryIO], digest: str) -> None:
+def _apply(files: Overlay, found: Iterator[Found], where: str) -> None:
     added: dict[str, Node] = {}
     links: list[tuple[str, str]] = []
-    for path, member, content in _members(opener, digest):
+    for path, member, content in found:
         if files.whiteout(path):
             if path.rpartition("/")[2] != OPAQUE:
                 _touch(files, parent(path))
-        elif member.islnk():
-            links.append((path, _plain(member.linkname)))
+        elif member.typeflag == HARDLINK:
+            links.append((path, _plain(member.target, where)))
         elif path:
             added.pop(path, None)
-            added[path] = _node(member, _sha256(content()) if member.isreg() else None)
+            added[path] = _node(member, _sha256(content()) if member.is_file else None)
     for path, node in added.items():
         _put(files, path, node, named=parent(path) in added)
     for path, target in links:
         linked = files.lookup(target)
         if linked is None or linked.is_directory:
-            raise CannotCopy(f"layer {digest}: '{path}' is a hard link to '{target}', which is no file")
+            raise CannotCopy(f"'{path}' is a hard link to '{target}', which is no file", where=where)
         _put(files, path, linked, named=parent(path) in added)
 
 
-def _members(opener: Callable[[], BinaryIO], digest: str) -> Iterator[Member]:
+def _members(opener: Callable[[], BinaryIO], diff_id: Digest, where: str) -> Iterator[Found]:
     """Path, header and content of each member; the content is to be asked for before the next one is."""
-    try:
-        with opener() as packed, decompressed(packed) as stream:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK) as archive:
-                for member in archive:
-                    yield _plain(member.name), member, partial(_blocks, archive, member)
-            while stream.read(BLOCK):
-                pass
-    except _DAMAGED as error:
-        raise CannotCopy(f"layer {digest} is a damaged archive: {error}") from None
+    with unpacked(opener, diff_id, where) as reader:
+        for member in reader:
+            yield _plain(member.name, where), member, reader.blocks
 
 
-def _blocks(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
-    stream = archive.extractfile(member) if member.isreg() else None
-    while stream is not None:
-        block = stream.read(BLOCK)
-        if not block:
-            return
-        yield block
-
-
-def _plain(name: str) -> str:
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise CannotCopy(f"member '{name}' leads out of its layer")
-    return "/".join(parts)
+def _plain(name: str, where: str) -> str:
+    path = inner_path(name)
+    if path is None:
+        raise CannotCopy(f"member '{name}' leads out of its layer", where=where)
+    return path
 
 
 def _sha256(blocks: Iterator[bytes]) -> bytes:
@@ -133,30 +121,30 @@ def _sha256(blocks: Iterator[bytes]) -> bytes:
     return running.hexdigest().encode("ascii")
 
 
-def _node(member: tarfile.TarInfo, sha256: bytes | None) -> Node:
-    records = [
-        (name, value.encode("utf-8", "surrogateescape"))
-        for name, value in member.pax_headers.items()
-        if name.startswith(_XATTR)
-    ]
-    records.append((_TIME, str(int(member.mtime)).encode("ascii")))
-    kind = Kind.DIRECTORY if member.isdir() else Kind.SYMLINK if member.issym() else Kind.FILE
+def _node(member: Member, sha256: bytes | None) -> Node:
+    records = [(name, value) for name, value in member.records.items() if name.startswith(_XATTR)]
+    records.append((_TIME, str(member.mtime).encode("ascii")))
+    kinds = {DIRECTORY: Kind.DIRECTORY, SYMLINK: Kind.SYMLINK}
+    kind = kinds.get(member.typeflag, Kind.FILE)
     if kind is Kind.FILE:
         records.append((_SIZE, str(member.size).encode("ascii")))
-        device = "" if member.isreg() else f" {member.devmajor} {member.devminor}"
-        records.append((_TYPE, member.type + device.encode("ascii")))
+        device = "" if member.is_file else f" {member.device[0]} {member.device[1]}"
+        records.append((_TYPE, member.typeflag + device.encode("ascii")))
         records += [(_SHA256, sha256)] if sha256 is not None else []
-    target = member.linkname if kind is Kind.SYMLINK else ""
-    return Node(kind, member.mode & 0o7777, member.uid, member.gid, target, records=tuple(sorted(records)))
+    target = member.target if kind is Kind.SYMLINK else ""
+    return Node(kind, member.mode, member.uid, member.gid, target, records=tuple(sorted(records)))
 
 
 def _put(files: Overlay, path: str, node: Node, *, named: bool) -> None:
+    missing = []
     above = parent(path)
-    there = files.lookup(above)
-    if there is None or not there.is_directory:
-        _put(files, above, _IMPLIED, named=False)
-    elif not named:
+    while (there := files.lookup(above)) is None or not there.is_directory:
+        missing.append(above)
+        above = parent(above)
+    if missing or not named:
         _touch(files, above)
+    for folder in reversed(missing):
+        files.put(folder, _IMPLIED)
     files.put(path, node)
 
 

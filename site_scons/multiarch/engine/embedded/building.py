@@ -79,8 +79,9 @@ def unsupported(command: Command, where: str) -> UnsupportedInstruction | None:
 class Builder:
     """Executes the stages that the target of a recipe needs."""
 
-    def __init__(self, settled: Settled, context: OpenContext) -> None:
+    def __init__(self, settled: Settled, context: OpenContext, warn: Callable[[str], None]) -> None:
         self._plan = settled.plan
+        self._warn = warn
         self._recipe = settled.recipe
         self._open = context
         self._context = context(None)
@@ -213,9 +214,13 @@ class Builder:
             node = tree.lookup(resolve(tree, path))
             if node is None:
                 raise _missing(tree, place, source, path)
-            if isinstance(command, Add) and command.unpack is not False and unpack(node, layer, destination, manner):
-                continue
-            copy(tree, path, layer, destination, manner)
+            unpacks = isinstance(command, Add) and command.unpack is not False
+            if not unpacks or not unpack(node, layer, destination, manner, self._warn_of(command)):
+                copy(tree, path, layer, destination, manner)
+
+    def _warn_of(self, command: Command) -> Callable[[str], None]:
+        where = self._recipe.where(command.line)
+        return lambda words: self._warn(f"{where}: {words}")
 
     def _matches(self, tree: Tree, place: str, source: str) -> tuple[str, ...]:
         """The paths that a source means; what stands in front of its wildcards must be there."""

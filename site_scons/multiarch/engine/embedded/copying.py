@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from multiarch.engine.embedded.modes import Chmod
 from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
 from multiarch.ignorefile import IgnoreFile, State
@@ -50,7 +52,24 @@ def copy(source: Tree, path: str, image: Overlay, destination: str, manner: Mann
     if not node.is_directory and there is not None and there.is_directory:
         target = joined(target, path.rpartition("/")[2])
     image.make_directories(target if node.is_directory and there is None else parent(target), mode=mode, owner=owner)
-    _Copier(source, image, manner).copy(followed, "", target, ((), ()), overwrite=False)
+    _Copier(source, image, manner).copy(_Step(followed, "", target, ((), ()), overwrite=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A name on its way; `inside` is its path below the source, "" for the source itself, which is always taken."""
+
+    path: str
+    inside: str
+    target: str
+    states: tuple[State, State]
+    overwrite: bool
+
+    def below(self, name: str, states: tuple[State, State]) -> _Step:
+        """A name in this folder."""
+        return _Step(
+            joined(self.path, name), joined(self.inside, name), joined(self.target, name), states, overwrite=True
+        )
 
 
 @dataclass(slots=True)
@@ -60,39 +79,39 @@ class _Copier:
     manner: Manner
     parents: list[_Pending] = field(default_factory=list)
 
-    def copy(self, path: str, inside: str, target: str, states: tuple[State, State], *, overwrite: bool) -> None:
-        """Copy what is at `path`; `inside` is its path below the source, "" for the source itself: always taken."""
-        taken, excluded, states = self._judged(inside, states)
-        if excluded and self.manner.include is None and not self._brings_back(inside):
-            return
-        node = self.source.lookup(path)
+    def copy(self, step: _Step) -> None:
+        """Copy what is at a step's path, and all below it, which may be any number of folders deep."""
+        pending: list[Iterator[_Step]] = [iter((step,))]
+        while pending:
+            following = next(pending[-1], None)
+            if following is None:
+                pending.pop()
+                del self.parents[max(len(pending) - 1, 0) :]
+                continue
+            below = self._visit(following)
+            if below is not None:
+                pending.append(below)
+
+    def _visit(self, step: _Step) -> Iterator[_Step] | None:
+        """Copy one name; the names in it, when it is a folder that is looked into."""
+        taken, excluded, states = self._judged(step.inside, step.states)
+        if excluded and self.manner.include is None and not self._brings_back(step.inside):
+            return None
+        node = self.source.lookup(step.path)
         if node is None:
-            raise CannotCopy(f"'{path}' is not there")
+            raise CannotCopy(f"'{step.path}' is not there")
         if taken:
             self._make_parents()
-        if node.is_directory:
-            self._folder(path, inside, target, (taken, excluded, overwrite), (node, states))
-        elif taken:
-            self._leaf(node, path, target)
-
-    def _folder(
-        self,
-        path: str,
-        inside: str,
-        target: str,
-        flags: tuple[bool, bool, bool],
-        found: tuple[Node, tuple[State, State]],
-    ) -> None:
-        taken, excluded, overwrite = flags
-        node, states = found
+        if not node.is_directory:
+            if taken:
+                self._leaf(node, step.path, step.target)
+            return None
         if taken:
-            self._make(node, target, overwrite=overwrite)
-        if excluded and not self._brings_back(inside):
-            return
-        self.parents.append(_Pending(node, target, taken))
-        for name in self.source.names(path):
-            self.copy(joined(path, name), joined(inside, name), joined(target, name), states, overwrite=True)
-        self.parents.pop()
+            self._make(node, step.target, overwrite=step.overwrite)
+        if excluded and not self._brings_back(step.inside):
+            return None
+        self.parents.append(_Pending(node, step.target, taken))
+        return iter([step.below(name, states) for name in self.source.names(step.path)])
 
     def _leaf(self, node: Node, path: str, target: str) -> None:
         there = self.image.lookup(target)

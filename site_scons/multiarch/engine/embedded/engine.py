@@ -77,7 +77,7 @@ class EmbeddedEngine:
         """As Engine says; beside it BlobMissing and what a registry raises for a base."""
         settled = self._reader.settled(plan, self._open_source)
         plan = settled.plan
-        stage = Builder(settled, partial(self._reader.context, plan)).target()
+        stage = Builder(settled, partial(self._reader.context, plan), self._warn).target()
         labels = tuple((dict(stage.config.labels) | dict(plan.labels)).items())
         stage.config = replace(stage.config, platform=settled.platform(), created=instant(plan.epoch), labels=labels)
         said_in = starter(settled.recipe, stage.config)

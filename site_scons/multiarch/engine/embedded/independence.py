@@ -134,13 +134,16 @@ class Comparison:
                 self._leaf(joined(place, path.rpartition("/")[2]) if inside else place)
 
     def _taken_below(self, folder: str, place: str) -> None:
-        self._note(place)
-        for name in self._context.names(folder):
-            path, target = joined(folder, name), joined(place, name)
-            if _is_folder(self._context.lookup(path)):
-                self._taken_below(path, target)
-            else:
-                self._leaf(target)
+        pending = [(folder, place)]
+        while pending:
+            folder, place = pending.pop()
+            self._note(place)
+            for name in self._context.names(folder):
+                path, target = joined(folder, name), joined(place, name)
+                if _is_folder(self._context.lookup(path)):
+                    pending.append((path, target))
+                else:
+                    self._leaf(target)
 
     def _check_layers(self) -> None:
         """What the layers hold was asked for, too; and where one COPY wrote over another, the links of the first."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from multiarch.engine.embedded.archives import TarContents
 from multiarch.engine.reading.bases import BaseImage
 from multiarch.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, parent
+from multiarch.tarheader import HARDLINK
 
 _USUAL = frozenset(
     # The root of the Filesystem Hierarchy Standard, and what Linux distributions have beside it.
@@ -54,11 +55,13 @@ class BaseTree:
         return () if self.lookup(path) is None or self._files is None else self._files.names(path)
 
     def _apply(self, files: Overlay, index: int) -> None:
-        descriptor = self._image.layers[index]
-        source = self._image.source
+        descriptor, source = self._image.layers[index], self._image.source
         digest = str(descriptor.digest)
         contents = TarContents(
-            lambda: source.open(descriptor), lambda: digest, f"{self._image.reference} layer {digest}"
+            lambda: source.open(descriptor),
+            lambda: digest,
+            self._image.layer_name(index),
+            diff_id=self._image.diff_id(index),
         )
         added: dict[str, Node] = {}
         links: list[tuple[str, str]] = []
@@ -68,10 +71,8 @@ class BaseTree:
                 continue
             if files.whiteout(inside):
                 continue
-            if member.islnk():
-                links.append(
-                    (inside, self._inside("/".join(p for p in member.linkname.split("/") if p not in ("", "."))))
-                )
+            if member.typeflag == HARDLINK:
+                links.append((inside, self._inside(contents.path(member.target))))
             else:
                 _keep(added, inside, contents.node(path, member))
         for path, node in added.items():
@@ -96,10 +97,13 @@ def _keep(added: dict[str, Node], path: str, node: Node | None) -> None:
 
 
 def _put(files: Overlay, path: str, node: Node) -> None:
+    missing = []
     above = parent(path)
-    there = files.lookup(above)
-    if there is None or not there.is_directory:
-        _put(files, above, ROOT)
+    while (there := files.lookup(above)) is None or not there.is_directory:
+        missing.append(above)
+        above = parent(above)
+    for folder in reversed(missing):
+        files.put(folder, ROOT)
     files.put(path, node)
 
 

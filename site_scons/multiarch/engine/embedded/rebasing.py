@@ -241,7 +241,12 @@ def _last(env: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
 
 def _own(move: _Move) -> tuple[Overlay, OwnLayers]:
     files = Overlay()
-    return files, [own_layer(partial(move.archive.open, each), each.digest, files) for each in move.own]
+    diff_ids = move.image.config.diff_ids[len(move.bases[0].layers) :]
+    layers = []
+    for each, diff_id in zip(move.own, diff_ids, strict=True):
+        where = f"{move.archive.path}: layer {each.digest}"
+        layers.append(own_layer(partial(move.archive.open, each), diff_id, files, where))
+    return files, layers
 
 
 def _check_layers(move: _Move, own: OwnLayers, reader: Reader) -> None:

@@ -5,24 +5,29 @@ Owners and modes are the archive's, as its bytes say them, and so equal on every
 
 from __future__ import annotations
 
-import tarfile
+from collections.abc import Callable
 
 from multiarch.engine.embedded.archives import TarContents, attributes
 from multiarch.engine.embedded.copying import Manner
 from multiarch.engine.reading.tree import CannotCopy, Node, Overlay, joined, parent, resolve
 from multiarch.layer import Kind
 from multiarch.record import replace
+from multiarch.tarfields import Member
+from multiarch.tarheader import HARDLINK
 
 
-def unpack(node: Node, image: Overlay, destination: str, manner: Manner) -> bool:
+def unpack(node: Node, image: Overlay, destination: str, manner: Manner, warn: Callable[[str], None]) -> bool:
     """Unpack a file that is an archive below `destination`; False, and nothing done, when it is none.
+
+    What is damaged behind its first header is an error; before that it is no archive, as with BuildKit, and `warn` is
+    told of it.
 
     `--chmod` does not reach into archives, `--chown` does (BuildKit, `file/unpack.go`). Raises CannotCopy.
     """
     if node.kind is not Kind.FILE or node.content is None:
         return False
     contents = TarContents(node.content.open, node.content.key, node.content.origin)
-    if not contents.is_archive():
+    if not contents.is_archive(warn):
         return False
     top = resolve(image, destination)
     image.make_directories(top, owner=manner.owner or (0, 0))
@@ -30,8 +35,8 @@ def unpack(node: Node, image: Overlay, destination: str, manner: Manner) -> bool
     for path, member in contents.members():
         if not path:
             continue
-        if member.islnk():
-            unpacking.link(path, member)
+        if member.typeflag == HARDLINK:
+            unpacking.link(path, contents.path(member.target), member)
         else:
             unpacking.place(path, contents.node(path, member))
     return True
@@ -64,16 +69,16 @@ class _Unpacking:
             node = replace(node, uid=self._manner.owner[0], gid=self._manner.owner[1])
         self._image.put(target, node)
 
-    def link(self, path: str, member: tarfile.TarInfo) -> None:
+    def link(self, path: str, first: str, member: Member) -> None:
         """Give a file one more name, and what the link's header says of owner, mode and attributes to all its names."""
-        first = self._inside(joined(self._top, member.linkname.strip("/").removeprefix("./")))
+        first = self._inside(joined(self._top, first))
         linked = self._image.lookup(first)
         if linked is None or linked.is_directory:
-            raise CannotCopy(f"{self._origin}: '{path}' is a hard link to '{member.linkname}', which is no file")
+            raise CannotCopy(f"{self._origin}: '{path}' is a hard link to '{member.target}', which is no file")
         target = self._inside(joined(self._top, path))
         self._image.make_directories(parent(target))
         uid, gid = self._manner.owner or (member.uid, member.gid)
-        mode = linked.mode if linked.kind is Kind.SYMLINK else member.mode & 0o7777
+        mode = linked.mode if linked.kind is Kind.SYMLINK else member.mode
         records = tuple(sorted((dict(linked.records) | dict(attributes(member))).items()))
         told = replace(linked, mode=mode, uid=uid, gid=gid, records=records)
         # A name that was written anew since then has a file of its own.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import tarfile
-from collections.abc import Callable
+import posixpath
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from multiarch.descriptor import Descriptor
+from multiarch.document import LIMIT
 from multiarch.errors import MultiarchError
 from multiarch.index import Index, serves
 from multiarch.manifest import Manifest
@@ -19,6 +20,8 @@ from multiarch.record import dataclass
 from multiarch.store import read
 from multiarch.store.archive import Archive
 from multiarch.store.selecting import select
+from multiarch.store.tarmembers import Member, members, window
+from multiarch.tarfields import InvalidArchive
 
 
 class InvalidOutput(MultiarchError):
@@ -54,36 +57,33 @@ def _manifest(archive: Archive, platform: Platform) -> Descriptor:
 
 
 def of_save(path: Path) -> Made:
-    """The one image in what `docker save` wrote (moby, image/tarexport): layers unpacked, or blobs of a layout."""
+    """The one image in what `docker save` wrote (moby, image/tarexport): layers unpacked, or blobs of a layout.
+
+    An engine writes a layer that it has written already as a link to that one. Raises InvalidOutput.
+    """
     try:
-        with tarfile.open(path, "r:") as archive:
-            listed = json.loads(_member(archive, "manifest.json", path))
-            entry = listed[0]
-            config = _member(archive, entry["Config"], path)
-            layers = [str(name) for name in entry["Layers"]]
-    except (tarfile.TarError, ValueError, LookupError, TypeError):
+        found = members(path, saved=True)
+    except InvalidArchive as error:
+        raise InvalidOutput(f"is nothing that 'docker save' writes: it {error.what}", where=str(path)) from None
+    try:
+        listed = json.loads(_content(path, found, "manifest.json"))
+        entry = listed[0]
+        config = _content(path, found, str(entry["Config"]))
+        layers = [_member(path, found, str(name)) for name in entry["Layers"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise InvalidOutput("is nothing that 'docker save' writes", where=str(path)) from None
     if len(listed) != 1:
         raise InvalidOutput(f"holds {len(listed)} images, not one", where=str(path))
-    return Made(config, tuple(partial(_open, path, name) for name in layers))
+    return Made(config, tuple(partial(window, path, layer) for layer in layers))
 
 
-def _member(archive: tarfile.TarFile, name: str, path: Path) -> bytes:
-    stream = archive.extractfile(name)
-    if stream is None:
+def _member(path: Path, found: Mapping[str, Member], name: str) -> Member:
+    member = found.get(posixpath.normpath(name))
+    if member is None:
         raise InvalidOutput(f"has no '{name}'", where=str(path))
-    with stream:
-        return stream.read()
+    return member
 
 
-def _open(path: Path, name: str) -> BinaryIO:
-    """A layer's bytes. An engine writes one that it has written already as a link, which tarfile follows."""
-    archive = tarfile.open(path, "r:")  # noqa: SIM115  # lives as long as the stream
-    try:
-        stream = archive.extractfile(name)
-    except KeyError:
-        stream = None
-    if stream is None:
-        archive.close()
-        raise InvalidOutput(f"has no '{name}'", where=str(path))
-    return cast("BinaryIO", stream)
+def _content(path: Path, found: Mapping[str, Member], name: str) -> bytes:
+    with window(path, _member(path, found, name)) as stream:
+        return stream.read(LIMIT + 1)

@@ -6,27 +6,25 @@ engine's own way to write and compress archives go. So equal files are an equal 
 
 from __future__ import annotations
 
-import hashlib
 import io
-import tarfile
-import zlib
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from multiarch.descriptor import Descriptor
-from multiarch.digest import BLOCK, Digest, DigestMismatch
-from multiarch.engine.reading.packing import decompressed
+from multiarch.digest import Digest
+from multiarch.engine.harvest.made import InvalidOutput
+from multiarch.engine.reading.layers import unpacked
 from multiarch.engine.reading.tree import Content, Node, Overlay
 from multiarch.executable import HEAD, essential
 from multiarch.gzipstream import BlockWriter, member
 from multiarch.layer import Compression, Kind, Written
-from multiarch.tarheader import DIRECTORY, END, FILE, HARDLINK, SYMLINK, Header, padding
+from multiarch.tarfields import Member
+from multiarch.tarheader import BLOCK, CHARACTER, DIRECTORY, END, FIFO, FILE, HARDLINK, SYMLINK, Header, padding
+from multiarch.tarreader import TarReader, inner_path
 
-_TYPES = {tarfile.DIRTYPE: DIRECTORY, tarfile.LNKTYPE: HARDLINK, tarfile.SYMTYPE: SYMLINK}
-_TYPES |= {kind: kind for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)}
-_DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
+_DEVICES = (CHARACTER, BLOCK)
+_KNOWN = (FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK, DIRECTORY, FIFO)
 _KEPT = ("SCHILY.xattr.", "MSWINDOWS.", "LIBARCHIVE.xattr.")
-_DAMAGED = (tarfile.TarError, EOFError, zlib.error, ValueError)
 
 
 def repack(
@@ -37,102 +35,67 @@ def repack(
     Of a file no more than its head is kept, and only if it is a program or a script. DigestMismatch when the archive is
     not the one that `diff_id` names.
     """
-    with opener() as packed, BlockWriter(sink, member) as blocks:
-        running = _Hashing(decompressed(packed))
-        try:
-            with tarfile.open(fileobj=running, mode="r|", bufsize=BLOCK) as archive:
-                for each in archive:
-                    _entry(each, archive, blocks, files, epoch)
-            while running.read(BLOCK):
-                pass
-        except _DAMAGED as error:
-            raise DigestMismatch(f"layer {diff_id} is a damaged archive: {error}", where=where) from None
-        found = Digest(diff_id.algorithm, running.sum.hexdigest())
-        if found != diff_id:
-            raise DigestMismatch(f"wanted layer {diff_id}, the bytes are {found}", where=where)
+    with BlockWriter(sink, member) as blocks:
+        with unpacked(opener, diff_id, f"{where}: layer {diff_id}") as reader:
+            for each in reader:
+                _entry(each, reader, blocks, files, (epoch, where))
         blocks.write(END)
         blocks.finish()
         packed_as = Descriptor(Compression.GZIP.value, Digest("sha256", blocks.written_sum.hexdigest()), blocks.size)
         return Written(packed_as, Digest("sha256", blocks.read_sum.hexdigest()))
 
 
-class _Hashing(io.RawIOBase):
-    """What is read, hashed on the way."""
-
-    def __init__(self, below: BinaryIO) -> None:
-        super().__init__()
-        self._below = below
-        self.sum = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        block = self._below.read(size)
-        self.sum.update(block)
-        return block
-
-
-def _entry(each: tarfile.TarInfo, archive: tarfile.TarFile, blocks: BlockWriter, files: Overlay, epoch: int) -> None:
-    path = "/".join(part for part in each.name.split("/") if part not in ("", "."))
+def _entry(each: Member, reader: TarReader, blocks: BlockWriter, files: Overlay, how: tuple[int, str]) -> None:
+    epoch, where = how
+    path = inner_path(each.name)
+    if path is None or each.typeflag not in _KNOWN:
+        what = "leads out of its layer" if path is None else f"is of an unknown kind, {each.typeflag!r}"
+        raise InvalidOutput(f"member '{each.name}' {what}", where=where)
     if not path:
         return  # the root: every engine makes it as it likes
-    typeflag = _TYPES.get(each.type, FILE)
-    size = each.size if typeflag == FILE else 0
     blocks.write(
         Header(
-            f"{path}/" if typeflag == DIRECTORY else path,
-            typeflag,
-            each.mode & 0o7777,
+            f"{path}/" if each.typeflag == DIRECTORY else path,
+            each.typeflag,
+            each.mode,
             each.uid,
             each.gid,
-            size,
-            min(max(int(each.mtime), 0), epoch),
+            each.size,
+            min(max(each.mtime, 0), epoch),
             _target(each),
             _records(each),
-            (each.devmajor, each.devminor) if each.type in _DEVICES else (0, 0),
+            each.device if each.typeflag in _DEVICES else (0, 0),
         ).to_bytes()
     )
-    head = _content(archive, each, blocks) if typeflag == FILE else b""
+    head = _content(reader, each, blocks) if each.is_file else b""
     apply(files, path, each, head)
 
 
-def _target(each: tarfile.TarInfo) -> str:
-    if each.islnk():
-        return "/".join(part for part in each.linkname.split("/") if part not in ("", "."))
-    return each.linkname if each.issym() else ""
+def _target(each: Member) -> str:
+    if each.typeflag == HARDLINK:
+        return inner_path(each.target) or ""
+    return each.target if each.typeflag == SYMLINK else ""
 
 
-def _records(each: tarfile.TarInfo) -> tuple[tuple[str, bytes], ...]:
-    return tuple(
-        (name, value.encode("utf-8", "surrogateescape"))
-        for name, value in sorted(each.pax_headers.items())
-        if name.startswith(_KEPT)
-    )
+def _records(each: Member) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, value) for name, value in sorted(each.records.items()) if name.startswith(_KEPT))
 
 
-def _content(archive: tarfile.TarFile, each: tarfile.TarInfo, blocks: BlockWriter) -> bytes:
-    stream = archive.extractfile(each)
-    if stream is None:
-        return b""
-    head, left = b"", each.size
-    while left:
-        block = stream.read(min(left, blocks.room))
-        if not block:
-            raise EOFError(f"'{each.name}' ends too early")
+def _content(reader: TarReader, each: Member, blocks: BlockWriter) -> bytes:
+    head = b""
+    for block in reader.blocks():
         if len(head) < HEAD:
             head += block[: HEAD - len(head)]
         blocks.write(block)
-        left -= len(block)
     blocks.write(padding(each.size))
     return head
 
 
-def apply(files: Overlay, path: str, each: tarfile.TarInfo, head: bytes) -> None:
+def apply(files: Overlay, path: str, each: Member, head: bytes) -> None:
     """Do to `files` what a member of a layer does; of a file's content no more than `head` is known."""
     if files.whiteout(path):
         return
-    if each.islnk():
+    if each.typeflag == HARDLINK:
         linked = files.lookup(_target(each))
         if linked is not None:
             files.put(path, linked)
@@ -140,12 +103,12 @@ def apply(files: Overlay, path: str, each: tarfile.TarInfo, head: bytes) -> None
         files.put(path, _node(each, head))
 
 
-def _node(each: tarfile.TarInfo, head: bytes) -> Node:
-    mode = each.mode & 0o7777
-    if each.isdir():
+def _node(each: Member, head: bytes) -> Node:
+    mode = each.mode
+    if each.typeflag == DIRECTORY:
         return Node(Kind.DIRECTORY, mode)
-    if each.issym():
-        return Node(Kind.SYMLINK, mode, target=each.linkname)
+    if each.typeflag == SYMLINK:
+        return Node(Kind.SYMLINK, mode, target=each.target)
     head = essential(head)
     if not head:
         return Node(Kind.FILE, mode)

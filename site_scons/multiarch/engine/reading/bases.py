@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
+from multiarch.digest import Digest
 from multiarch.dockerfile import InvalidDockerfile
 from multiarch.engine import Base, BuildPlan
 from multiarch.engine.reading.recipe import BaseWanted, Recipe
 from multiarch.executable import WrongMachine
+from multiarch.image import check_layers
 from multiarch.index import Index, serves
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_index, to_oci
@@ -29,6 +31,17 @@ class BaseImage:
     config: ImageConfig
     layers: tuple[Descriptor, ...]
     source: Source
+    where: str = ""
+    """File and line of the FROM that names it, for messages."""
+
+    def layer_name(self, index: int) -> str:
+        """What a layer is called in messages."""
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}base {replace(self.reference, digest=None)}: layer {self.layers[index].digest}"
+
+    def diff_id(self, index: int) -> Digest:
+        """The digest of a layer's archive, as the config says it; `load` found one for each layer."""
+        return self.config.diff_ids[index]
 
 
 Images = Mapping[tuple[str, Platform], BaseImage]
@@ -36,9 +49,10 @@ OpenSource = Callable[[Reference], Source]
 
 
 def load(base: Base, open_source: OpenSource, *, where: str) -> BaseImage:
-    """Read manifest and config of a resolved base; BlobMissing when it is gone, else what the source raises.
+    """Read manifest and config of a resolved base, which have to fit each other.
 
-    Every error names the base and `where`; those of its layers, when they are read, as well.
+    Every error names the base and `where`; those of its layers, when they are read, as well. Raises BlobMissing when
+    it is gone, InvalidDocument for a config that does not name one diff_id for each layer, else what the source raises.
     """
     subject = Subject.base(base.name, where)
     return attempt(subject, lambda: _load(base, open_source, subject, where=where))
@@ -54,16 +68,18 @@ def _load(base: Base, open_source: OpenSource, subject: Subject, *, where: str) 
             where=where,
             hint="'scons update-bases' resolves it again",
         )
+    told = str(reference)
     if is_index(descriptor.media_type):
-        index = Index.from_json(read(source, descriptor), where=str(reference), media_type=descriptor.media_type)
-        entry = select(source, index, base.platform, serves=serves, where=str(reference))
+        index = Index.from_json(read(source, descriptor), where=told, media_type=descriptor.media_type)
+        entry = select(source, index, base.platform, serves=serves, where=told)
         if entry is None:
             raise WrongMachine(f"base {base.name} has no image for {base.platform}", where=where)
         descriptor = entry.descriptor
-    manifest = Manifest.from_json(read(source, descriptor), where=str(reference), media_type=descriptor.media_type)
-    config = ImageConfig.from_json(read(source, manifest.config), where=f"{reference}: config")
+    manifest = Manifest.from_json(read(source, descriptor), where=told, media_type=descriptor.media_type)
+    config = ImageConfig.from_json(read(source, manifest.config), where=f"{told}: config")
+    check_layers(manifest, config, where=told)
     layers = tuple(replace(layer.bare(), media_type=to_oci(layer.media_type)) for layer in manifest.layers)
-    return BaseImage(reference.with_digest(descriptor.digest), config, layers, source)
+    return BaseImage(reference.with_digest(descriptor.digest), config, layers, source, where)
 
 
 def resolved(wanted: BaseWanted, plan: BuildPlan, recipe: Recipe) -> Base:

@@ -56,6 +56,7 @@ class Context:
         self._tracked: frozenset[str] | None = None
         self._states: dict[str, tuple[bool, State]] = {"": (False, ())}
         self._nodes: dict[str, Node | None] = {"": _FOLDER}
+        self._holds: dict[str, bool] = {}  # folders that are left out: whether something in them is not
 
     @property
     def folder(self) -> Path:
@@ -67,8 +68,12 @@ class Context:
         try:
             return self._nodes[path]
         except KeyError:
-            node = self._nodes[path] = self._found(path)
-            return node
+            missing = [path]
+            while (path := parent(path)) not in self._nodes:
+                missing.append(path)
+            for each in reversed(missing):
+                self._nodes[each] = self._found(each)
+            return self._nodes[missing[0]]
 
     def names(self, path: str) -> tuple[str, ...]:
         """As Tree says."""
@@ -138,10 +143,37 @@ class Context:
 
     def _is_seen(self, path: str, *, directory: bool | None = None) -> bool:
         """Whether a name that exists is in the context: not excluded, or a folder with something in it that is not."""
+        seen = self._is_seen_itself(path, directory=directory)
+        if seen is None:
+            seen = self._holds.get(path)
+        return self._look_below(path) if seen is None else seen
+
+    def _look_below(self, path: str) -> bool:
+        """Whether something in a folder is in the context; what is found out of those below is kept."""
+        looked = [path]
+        pending = [path]
+        while pending:
+            folder = pending.pop()
+            for name in self._listed(folder):
+                below = joined(folder, name)
+                seen = self._is_seen_itself(below)
+                if seen is None and (seen := self._holds.get(below)) is None:
+                    looked.append(below)
+                    pending.append(below)
+                elif seen:
+                    while len(below) > len(path):
+                        below = parent(below)
+                        self._holds[below] = True
+                    return True
+        self._holds |= dict.fromkeys(looked, False)
+        return False
+
+    def _is_seen_itself(self, path: str, *, directory: bool | None = None) -> bool | None:
+        """Whether a name that exists is in the context; None for a folder that is when something in it is."""
         if path in self._hidden:
             return False
         if path in self._above_hidden:  # a folder of nothing but outputs comes and goes with them
-            return any(self._is_seen(joined(path, name)) for name in self._listed(path))
+            return None
         if self._ignore is None:
             return True
         excluded, _ = self._judged(path)
@@ -149,16 +181,18 @@ class Context:
             return True
         if directory is None:
             directory = stat.S_ISDIR(os.lstat(self._place(path)).st_mode)
-        if not directory or self._ignore.prunable(path):
-            return False
-        return any(self._is_seen(joined(path, name)) for name in self._listed(path))
+        return None if directory and not self._ignore.prunable(path) else False
 
     def _judged(self, path: str) -> tuple[bool, State]:
         found = self._states.get(path)
         if found is None:
-            assert self._ignore is not None  # noqa: S101  # only _is_seen calls this
-            _, above = self._judged(parent(path))
-            found = self._states[path] = self._ignore.excludes(path, above)
+            assert self._ignore is not None  # noqa: S101  # only _is_seen_itself calls this
+            missing = [path]
+            while (path := parent(path)) not in self._states:
+                missing.append(path)
+            for each in reversed(missing):
+                found = self._states[each] = self._ignore.excludes(each, self._states[parent(each)][1])
+        assert found is not None  # noqa: S101  # one of them is missing at least
         return found
 
 

@@ -103,7 +103,7 @@ def resolve(tree: Tree, path: str) -> str:
     As containerd/continuity's `fs.RootPath`. Raises LinkLoop.
     """
     pending = path.split("/")[::-1]
-    done: list[str] = []
+    done: list[str] = []  # the path so far, at each of its parts
     links = 0
     while pending:
         name = pending.pop()
@@ -112,8 +112,8 @@ def resolve(tree: Tree, path: str) -> str:
         if name == "..":
             del done[-1:]
             continue
-        done.append(name)
-        node = tree.lookup("/".join(done))
+        done.append(joined(done[-1], name) if done else name)
+        node = tree.lookup(done[-1])
         if node is None or node.kind is not Kind.SYMLINK:
             continue
         links += 1
@@ -121,7 +121,7 @@ def resolve(tree: Tree, path: str) -> str:
             raise LinkLoop(f"'{path}' leads through more than {_LINKS} symbolic links")
         del done[0 if node.target.startswith("/") else -1 :]
         pending.extend(node.target.split("/")[::-1])
-    return "/".join(done)
+    return done[-1] if done else ""
 
 
 class Overlay:
@@ -226,11 +226,19 @@ class Overlay:
 
     def _drop(self, path: str) -> None:
         self._hidden.add(path)  # what lies below may be known later (`upon`)
-        for name in self._names.pop(path, ()):
-            self._drop(f"{path}/{name}")
-            self._own.pop(f"{path}/{name}", None)
+        pending = [path]
+        while pending:
+            folder = pending.pop()
+            for name in self._names.pop(folder, ()):
+                below = joined(folder, name)
+                self._own.pop(below, None)
+                pending.append(below)
 
     def _is_hidden(self, path: str) -> bool:
-        if any(not top or path.startswith(f"{top}/") for top in self._emptied):
-            return True
-        return bool(self._hidden) and any(path == top or path.startswith(f"{top}/") for top in self._hidden)
+        if not self._hidden and not self._emptied:
+            return False
+        while path and path not in self._hidden:
+            path = parent(path)
+            if path in self._emptied:
+                return True
+        return path in self._hidden

@@ -193,7 +193,7 @@ def test_onbuild_of_the_base_is_executed_once(shop):
 
 def test_a_damaged_layer_is_an_error(shop):
     shop.base("base", b"this is no tar" * 100)
-    with pytest.raises(MultiarchError, match="is a damaged archive"):
+    with pytest.raises(MultiarchError, match=r"layer sha256:.*: is no tar archive"):
         shop.build("FROM scratch\nCOPY --from=base / /\n")
 
 
