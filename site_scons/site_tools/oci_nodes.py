@@ -17,8 +17,10 @@ import SCons.Node
 import SCons.Node.FS
 import SCons.Util
 
+from multiarch.errors import MultiarchError
 from multiarch.why import Facts
 from oci_folders import above, as_file, follow_folders, with_folders
+from oci_interrupts import Interrupted
 
 if TYPE_CHECKING:
     from multiarch.digest import Digest
@@ -80,10 +82,13 @@ class State:
         if self.facts is not None or self.failure is not None:
             return
         try:
-            self.facts = self.find()
+            with self.targets[0].attributes.run.steps.performing():
+                self.facts = self.find()
             self._found = self.facts.digest()
         except Exception as error:  # noqa: BLE001  # kept for the step, see the class
             self.failure = error
+        except Interrupted:  # SCons has noted the signal, too, and begins nothing more
+            self.failure = MultiarchError("was interrupted")
 
     def still_holds(self) -> bool:
         """Whether the facts, found anew, are those that were found; raises what finding them raises."""
@@ -117,9 +122,12 @@ class Tracked(SCons.Node.FS.File):
         try:
             # What has just been made nobody writes any more; images and the next run need not read it again.
             known = cache.finished if self.get_state() == SCons.Node.executed else cache.digest
-            info.csig = known(self.get_abspath())
+            with self.attributes.run.steps.performing():
+                info.csig = known(self.get_abspath())
         except OSError:
             info.csig = self._elsewhere()
+        except Interrupted:
+            info.csig = _MISSING
         return str(info.csig)
 
     def srcnode(self) -> Any:
@@ -162,7 +170,11 @@ class Tracked(SCons.Node.FS.File):
         if node is not None or not is_ours(self):
             return bool(super().changed(node, allowcache))
         if "changed" not in self._memo:
-            self._memo["changed"] = _decided(self)
+            try:
+                with self.attributes.run.steps.performing():
+                    self._memo["changed"] = _decided(self)
+            except Interrupted:
+                self._memo["changed"] = True
         return bool(self._memo["changed"])
 
     def visited(self) -> None:

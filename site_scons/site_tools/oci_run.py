@@ -21,6 +21,7 @@ from multiarch.plan import Policy
 from multiarch.reference import Reference
 from multiarch.statcache import StatCache
 from multiarch.treelock import TreeLock
+from oci_interrupts import Interrupts
 from oci_paths import shown
 from oci_places import Places
 from oci_records import Records
@@ -50,6 +51,12 @@ HIDDEN = (
 )
 """What the build makes of images: an image that copies everything does not copy these."""
 
+_ENDING = frozenset(
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if (number := getattr(signal, name, None)) is not None
+)
+
 
 class Run:
     """The state of one run; `environment` is the process's, read here once and passed down."""
@@ -74,6 +81,7 @@ class Run:
         self.loading = threading.Lock()  # one archive at a time: an engine unpacks them one after the other anyway
         self.guard = threading.RLock()  # never held while something is asked for: the other steps go on
         self.cancelled = threading.Event()
+        self.steps = Interrupts()
         self.interactive = False
         self.read_from: dict[Path, bytes | None] = {}  # of a session: what decided its declarations, as it was read
         self.looked_for: dict[Path, bool] = {}  # … and what did by being there, or not
@@ -113,7 +121,7 @@ class Run:
         return self._made.get(name, make)
 
     def watch_interrupts(self) -> None:
-        """Set `cancelled` at Ctrl-C and its like, so that a long transfer stops; SCons itself waits for running steps.
+        """Set `cancelled` at Ctrl-C and its like, and end the running steps; SCons itself would wait for them.
 
         SCons installs its own signal handlers later; the interpreter's wake-up pipe is told of a signal whoever
         handles it. Call in the main thread.
@@ -122,8 +130,10 @@ class Run:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
         def listen() -> None:
-            while receive():
+            while received := receive():
                 self.cancelled.set()
+                if received[0] in _ENDING:
+                    self.steps.end()
 
         threading.Thread(target=listen, daemon=True, name="interrupts").start()
 

@@ -19,6 +19,7 @@ import SCons.Script
 
 from multiarch.errors import MultiarchError
 from multiarch.why import Facts, brief, changes
+from oci_interrupts import Interrupted
 from oci_kinds import WrongSource, check_source
 from oci_nodes import DAMAGED, Nodes, reasons, state_of
 from oci_paths import file as file_of
@@ -79,7 +80,15 @@ class Step:
         return f"{self.verb} {state.subject}" + (f": {state.because}" if state.because else "")
 
     def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
-        """Perform the step; keep the facts it was made from."""
+        """Perform the step, which ends at Ctrl-C; keep the facts it was made from."""
+        try:
+            with target[0].attributes.run.steps.performing():
+                self._perform(target, source, env)
+        except Interrupted:
+            words = "was interrupted"
+            raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from None
+
+    def _perform(self, target: Nodes, source: Nodes, env: Any) -> None:
         from multiarch.store.atomic import clear_unfinished
 
         state, run = target[0].attributes.state, target[0].attributes.run

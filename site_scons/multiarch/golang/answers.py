@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from multiarch.statcache import StatCache, replace_text
 
 _FORMAT = "go list 1"
 _TRIES = 3
+_TURN_S = 0.2
+_GRACE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +173,42 @@ class Answers:
 def run_process(line: Sequence[str], directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
     """Start a process and wait for it: status, output, complaint. That it cannot be started is status 127."""
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             list(line),
             cwd=directory,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="surrogateescape",
         )
     except (OSError, ValueError) as error:
         return 127, "", f"{line[0]} could not be started in {directory}: {error}"
-    return done.returncode, done.stdout, done.stderr
+    with process:
+        try:
+            output, complaint = _waited_for(process)
+        except BaseException:
+            _end(process)
+            raise
+    return process.returncode, output, complaint
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process as Ctrl-C does, at which `go` removes its folder of temporary files, and soon without."""
+    try:
+        process.terminate() if sys.platform == "win32" else process.send_signal(signal.SIGINT)
+        process.wait(_GRACE_S)
+    except BaseException:
+        process.kill()
+        raise
+
+
+def _waited_for(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process wrote, in turns: an exception that another thread raises in this one gets in between."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_TURN_S)
 
 
 def _apart(listing: Listing, tree: Tree) -> tuple[str, ...]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from multiarch.errors import MultiarchError
 
 _LAST = 20
 _FOREIGN = "exec format error"
 _ANSWER_S = 20
+_TURN_S = 0.2
+_GRACE_S = 0.7
 
 
 class EngineFailed(MultiarchError):
@@ -73,15 +77,45 @@ class Programs:
             raise EngineFailed(f"{command[0]} cannot be started: {error.strerror}", where=where) from None
         with process:
             try:
-                for line in process.stdout or ():
+                for line in _lines(process):
                     text = line.rstrip()
                     if text:
                         last.append(text)
                         self.tell(text)
             except BaseException:
-                process.terminate()
+                _end(process)
                 raise
         if process.returncode:
             said = "".join(f"\n  | {line}" for line in last)
             what = f"{doing} failed (status {process.returncode}){said}"
             raise EngineFailed(what, where=where, hint=hint_of(last))
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    """What a process prints, in turns: an exception that another thread raises in this one gets in between."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=_TURN_S)
+        except queue.Empty:
+            continue
+        if line is None:
+            return
+        yield line
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process: by a request, and soon without."""
+    process.terminate()
+    try:
+        process.wait(_GRACE_S)
+    except BaseException:
+        process.kill()
+        raise
