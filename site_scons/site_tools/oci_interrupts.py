@@ -13,8 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_AGAIN_S = 0.8
-_LIMIT_S = 1.6
+_GRACE_S = 0.4
+"""How long a step may come to its own end: one that is about to needs no exception, and leaves nothing behind."""
+_AGAIN_S = 0.5
+"""How long what an exception began to clean up may take; some code of Python itself swallows an exception, too."""
+_LIMIT_S = 1.7
 _POLL_S = 0.05
 
 
@@ -56,9 +59,9 @@ class Interrupts:
                 return
             self._ended = True
         deadline = time.monotonic() + _LIMIT_S
-        again = 0.0
+        again = time.monotonic() + _GRACE_S
         while running and time.monotonic() < deadline:
-            if time.monotonic() >= again:  # not at every turn: what the first one began to clean up shall end
+            if time.monotonic() >= again:
                 self._interrupt()
                 again = time.monotonic() + _AGAIN_S
             time.sleep(_POLL_S)
