@@ -15,7 +15,7 @@ from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
 from multiarch.engine import Base, BuildPlan
-from multiarch.engine.embedded import EmbeddedEngine
+from multiarch.engine.embedded.engine import EmbeddedEngine
 from multiarch.image import Image
 from multiarch.layer import Entry, write
 from multiarch.manifest import Manifest

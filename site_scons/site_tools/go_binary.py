@@ -11,9 +11,8 @@ import SCons.Node.FS
 
 import oci_paths as paths
 from multiarch.errors import MultiarchError
-from multiarch.golang import GoBuild
 from multiarch.golang.modfile import is_local
-from multiarch.golang.recipe import check_flags
+from multiarch.golang.recipe import GoBuild, check_flags
 from multiarch.golang.words import quoted, split
 from multiarch.platform import Platform
 from multiarch.why import Facts
@@ -103,7 +102,7 @@ def package_in(env: Any, directory: Path, package: Any) -> str:
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Run `go build`; the program replaces the old one at once or not at all."""
-    from multiarch.golang import build
+    from multiarch.golang.compiler import build
 
     run: Run = env["MULTIARCH_RUN"]
     wanted = target[0].attributes.target.build

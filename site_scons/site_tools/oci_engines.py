@@ -12,8 +12,8 @@ from multiarch.errors import MultiarchError
 from oci_run import Run
 
 if TYPE_CHECKING:
-    from multiarch.engine.handing import Surroundings
-    from multiarch.engine.reading import Reader
+    from multiarch.engine.handing.surroundings import Surroundings
+    from multiarch.engine.reading.reader import Reader
     from oci_kinds import ImageTarget
 
 _RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
@@ -22,7 +22,7 @@ _RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
 
 def reader(run: Run) -> Reader:
     """What reads the Dockerfiles of this run."""
-    from multiarch.engine.reading import Reader
+    from multiarch.engine.reading.reader import Reader
 
     return run.once("reader", Reader)
 
@@ -31,7 +31,7 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
     """Every engine, in the order in which `auto` asks them; none is loaded before it is asked."""
 
     def embedded() -> Engine:
-        from multiarch.engine.embedded import EmbeddedEngine
+        from multiarch.engine.embedded.engine import EmbeddedEngine
 
         return EmbeddedEngine(run.places.source, warn, reader=reader(run))
 
@@ -54,7 +54,8 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
 
 
 def _surroundings(run: Run) -> Surroundings:
-    from multiarch.engine.handing import Programs, Surroundings
+    from multiarch.engine.handing.calling import Programs
+    from multiarch.engine.handing.surroundings import Surroundings
     from multiarch.store.http.hosts import LOOPBACK
 
     programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user

@@ -14,7 +14,7 @@ from oci_paths import shown
 
 if TYPE_CHECKING:
     from multiarch.engine import BuildPlan
-    from multiarch.golang import GoBuild
+    from multiarch.golang.recipe import GoBuild
     from multiarch.platform import Platform
     from multiarch.reference import Reference
 

@@ -33,7 +33,7 @@ def engine(run: Run, into: str) -> Any:
     """The engine that DOCKER_HOST names, or the usual socket; or containerd. Asked for nothing yet."""
 
     def docker() -> Any:
-        from multiarch.store.daemon import Daemon
+        from multiarch.store.daemon.daemon import Daemon
 
         return Daemon(run.environment)
 
@@ -48,7 +48,7 @@ def engine(run: Run, into: str) -> Any:
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Load the image when the engine runs its platform; on the engine's own platform it gets the main tag, too."""
     from multiarch.receipt import Receipt
-    from multiarch.store.daemon import runnable
+    from multiarch.store.daemon.daemon import runnable
     from multiarch.store.release import write_release
 
     node, run = target[0], env["MULTIARCH_RUN"]

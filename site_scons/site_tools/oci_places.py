@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from multiarch.descriptor import Descriptor
     from multiarch.store import Source, Store
     from multiarch.store.cache import Cache
-    from multiarch.store.http import Transport
+    from multiarch.store.http.transport import Transport
     from multiarch.store.visible import Written
 
 CACHE_BYTES = 20 << 30
@@ -48,8 +48,9 @@ class Places:
 
     def _connected(self) -> Transport:
         from multiarch.store.auth import Credentials
-        from multiarch.store.http import Settings, Transport
+        from multiarch.store.http.exchange import Settings
         from multiarch.store.http.hosts import LOOPBACK
+        from multiarch.store.http.transport import Transport
 
         settings = Settings(
             insecure=(*LOOPBACK, *self.insecure),

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from multiarch.baselock import BaseLock, Chosen
     from multiarch.errors import MultiarchError
-    from multiarch.golang import GoBuild, Lister, Toolchain
+    from multiarch.golang.lister import Lister
+    from multiarch.golang.recipe import GoBuild
+    from multiarch.golang.toolchain import Toolchain
     from multiarch.output import Output
     from multiarch.platform import Platform
 
@@ -223,7 +225,7 @@ class Run:
         return self.once("go", self._toolchain)
 
     def _toolchain(self) -> Toolchain:
-        from multiarch.golang import find_go, minimum_version
+        from multiarch.golang.toolchain import find_go, minimum_version
 
         path = self.environment.get("PATH", os.defpath)
         return find_go(
@@ -260,7 +262,7 @@ class Run:
         return self.once("lister", self._lister)
 
     def _lister(self) -> Lister:
-        from multiarch.golang import Lister
+        from multiarch.golang.lister import Lister
 
         skip = (self.root / "_output", self.root / PRIVATE, *self.caches)
         lister = Lister(self.toolchain(), self.environment, self._memory() / "go", self.stat, skip=skip)

@@ -17,11 +17,11 @@ from multiarch.descriptor import BASE_DIGEST
 from multiarch.engine import Base, Engine
 from multiarch.engine.buildx import BuildxEngine
 from multiarch.engine.docker import DockerEngine
-from multiarch.engine.embedded import EmbeddedEngine
-from multiarch.engine.handing import Programs
+from multiarch.engine.embedded.engine import EmbeddedEngine
+from multiarch.engine.handing.calling import Programs
 from multiarch.engine.handing.surroundings import Surroundings
 from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.errors import MultiarchError
 from multiarch.executable import WrongMachine
 from multiarch.platform import Platform

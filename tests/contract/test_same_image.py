@@ -19,12 +19,12 @@ from multiarch.config import ImageConfig
 from multiarch.engine import Base, Engine, EngineUnavailable, NamedContext
 from multiarch.engine.buildx import BuildxEngine
 from multiarch.engine.docker import DockerEngine
-from multiarch.engine.embedded import EmbeddedEngine
-from multiarch.engine.handing import EngineFailed, Programs
+from multiarch.engine.embedded.engine import EmbeddedEngine
+from multiarch.engine.handing.calling import EngineFailed, Programs
 from multiarch.engine.handing.surroundings import Surroundings
 from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading import Reader
 from multiarch.engine.reading.named import named_contexts
+from multiarch.engine.reading.reader import Reader
 from multiarch.store.archive import Archive
 from workshop import AMD64, Workshop, tar
 

@@ -22,7 +22,8 @@ from multiarch.reference import InvalidReference, Reference
 from multiarch.store import BlobMissing, Store, copy, read
 from multiarch.store.archive import ArchiveWriter
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.layout import Layout
 from multiarch.store.memory import Memory
 from multiarch.store.registry import Registry

@@ -26,7 +26,8 @@ from multiarch.mediatype import LAYER_GZIP
 from multiarch.platform import Platform
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.registry import Registry as Repository
 from samples import factory, layer
 

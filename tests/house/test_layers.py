@@ -15,7 +15,7 @@ TOOLS = ROOT / "site_scons" / "site_tools"
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
 FLOORS = (
     (
-        "rooms", "record", "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
+        "record", "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
         "statcache", "treelock", "once",
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),
@@ -99,7 +99,7 @@ def test_imports_go_in_no_circle():
     while free := [name for name, needed in needs.items() if not needed & set(needs)]:
         for name in free:
             del needs[name]
-    assert needs == {}, "threads that begin at different ends of this could wait for each other: see multiarch/rooms.py"
+    assert needs == {}, "threads that begin at different ends of this could wait for each other"
 
 
 def test_golang_and_store_never_meet_and_engines_do_not_know_each_other():

@@ -19,7 +19,8 @@ from multiarch.index import Index
 from multiarch.platform import Platform
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.registry import Registry
 from samples import factory, sample
 

@@ -16,7 +16,8 @@ from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import CONFIG, INDEX, LAYER_GZIP, MANIFEST
 from multiarch.reference import Reference
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.registry import Registry
 from multiarch.store.tags import resolve_all
 from multiarch.store.visible import Patience, Written

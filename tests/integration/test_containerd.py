@@ -13,8 +13,9 @@ from machines.engine import Tool
 from machines.project import Project
 from multiarch.platform import Platform
 from multiarch.reference import Reference
-from multiarch.store.daemon import EngineFailed, EngineUnreachable
+from multiarch.store.daemon.client import EngineFailed
 from multiarch.store.daemon.containerd import Containerd
+from multiarch.store.daemon.endpoint import EngineUnreachable
 
 AMD64 = Platform.parse("linux/amd64")
 

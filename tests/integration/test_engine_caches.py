@@ -20,9 +20,10 @@ from machines.required import required
 from multiarch.engine import Base, Engine, NamedContext
 from multiarch.engine.buildx import BuildxEngine
 from multiarch.engine.docker import DockerEngine
-from multiarch.engine.handing import Programs, Surroundings
+from multiarch.engine.handing.calling import Programs
+from multiarch.engine.handing.surroundings import Surroundings
 from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.engine.telling import MARK
 from multiarch.store.archive import Archive
 from workshop import AMD64, Workshop, tar

@@ -21,10 +21,11 @@ from machines.registry import Registry
 from multiarch.engine import Base, Engine, EngineUnavailable
 from multiarch.engine.buildx import BuildxEngine
 from multiarch.engine.docker import DockerEngine
-from multiarch.engine.handing import EngineFailed, Programs, Surroundings
+from multiarch.engine.handing.calling import EngineFailed, Programs
 from multiarch.engine.handing.lending import MissingSecret
+from multiarch.engine.handing.surroundings import Surroundings
 from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.executable import WrongMachine
 from multiarch.image import Image
 from multiarch.platform import Platform

@@ -19,11 +19,13 @@ from machines.registry import Registry
 from machines.required import required
 from multiarch.engine import Base
 from multiarch.engine.docker import DockerEngine
-from multiarch.engine.handing import Programs, Surroundings
-from multiarch.engine.reading import Reader
+from multiarch.engine.handing.calling import Programs
+from multiarch.engine.handing.surroundings import Surroundings
+from multiarch.engine.reading.reader import Reader
 from multiarch.reference import Reference
 from multiarch.store.archive import Archive
-from multiarch.store.daemon import Daemon, EngineUnreachable
+from multiarch.store.daemon.daemon import Daemon
+from multiarch.store.daemon.endpoint import EngineUnreachable
 from workshop import AMD64, Workshop
 
 

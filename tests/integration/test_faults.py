@@ -33,16 +33,16 @@ from multiarch.manifest import Manifest
 from multiarch.mediatype import CONFIG, LAYER_GZIP
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import (
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.failures import (
     Cancelled,
     RegistryFailed,
     RegistryRefused,
-    Settings,
     TooManyRequests,
-    Transport,
     Unauthorized,
     Unreachable,
 )
+from multiarch.store.http.transport import Transport
 from multiarch.store.registry import Registry
 from multiarch.store.tags import resolve_all
 

@@ -14,17 +14,12 @@ from pathlib import Path
 import pytest
 
 from integration.golang_repository import Change, Repository, append, edit, link, remove, rename, toolchain_of
-from multiarch.golang import (
-    CompileFailed,
-    GoBuild,
-    Inputs,
-    Lister,
-    NoMainPackage,
-    Toolchain,
-    build,
-    explain,
-)
 from multiarch.golang.answers import run_process
+from multiarch.golang.compiler import CompileFailed, NoMainPackage, build
+from multiarch.golang.inputs import Inputs, explain
+from multiarch.golang.lister import Lister
+from multiarch.golang.recipe import GoBuild
+from multiarch.golang.toolchain import Toolchain
 from multiarch.platform import Platform
 from multiarch.statcache import StatCache
 

@@ -9,7 +9,10 @@ import pytest
 
 from integration.golang_repository import Repository, toolchain_of
 from integration.golang_rows import PLATFORMS, ROWS, Row
-from multiarch.golang import GoBuild, Inputs, Lister, Toolchain, explain
+from multiarch.golang.inputs import Inputs, explain
+from multiarch.golang.lister import Lister
+from multiarch.golang.recipe import GoBuild
+from multiarch.golang.toolchain import Toolchain
 from multiarch.platform import Platform
 from multiarch.statcache import StatCache
 

@@ -26,7 +26,8 @@ from multiarch.errors import MultiarchError
 from multiarch.mediatype import LAYER_GZIP, MANIFEST
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.registry import Registry
 
 BODY = b'{"schemaVersion": 2}'

@@ -29,8 +29,9 @@ from multiarch.receipt import Receipt
 from multiarch.reference import Reference
 from multiarch.store import PartsMissing
 from multiarch.store.auth import Credentials
-from multiarch.store.http import RegistryRefused, Settings, Transport
-from multiarch.store.http.failures import Cancelled
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.failures import Cancelled, RegistryRefused
+from multiarch.store.http.transport import Transport
 from multiarch.store.memory import Memory
 from multiarch.store.registry import Registry
 from multiarch.store.tags import resolve_all

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from buildkit_oracle import Oracle, sent
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
-from multiarch.dockerfile import Add, Command, Copy, Run
+from multiarch.dockerfile.instructions import Add, Command, Copy, Run
 from multiarch.engine import Base, BuildPlan
 from multiarch.engine.embedded import building
 from multiarch.engine.embedded.building import Builder, Stage, destination_of, line_of
 from multiarch.engine.embedded.configuring import recorded
 from multiarch.engine.embedded.modes import Chmod
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.engine.reading.sources import is_remote
 from multiarch.errors import MultiarchError
 from multiarch.manifest import Manifest

@@ -21,7 +21,7 @@ import pytest
 from certificates import Certificate, certify
 from faults import Head, read_head
 from multiarch.errors import MultiarchError
-from multiarch.store.http import Settings
+from multiarch.store.http.exchange import Settings
 from multiarch.store.http.wire import Wire
 
 SETTINGS = Settings(connect_timeout=3, read_timeout=5, insecure=())

@@ -24,7 +24,8 @@ from machines.odd import Call, OddRegistry, Reply
 from machines.registry import PASSWORD, USER
 from multiarch.errors import MultiarchError
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 
 QUICK = Settings(backoff=0.01, longest_pause=1.0, chunk=CHUNK, attempts=3, connect_timeout=3, read_timeout=5)
 

@@ -23,9 +23,10 @@ from multiarch.engine.buildx import BuildxEngine
 from multiarch.engine.docker import DockerEngine
 from multiarch.engine.embedded.independence import Dependent
 from multiarch.engine.embedded.rebasing import rebase
-from multiarch.engine.handing import Programs, Surroundings
+from multiarch.engine.handing.calling import Programs
+from multiarch.engine.handing.surroundings import Surroundings
 from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.layer import Entry
 from multiarch.manifest import Manifest
 from multiarch.record import replace

@@ -24,7 +24,8 @@ from multiarch.mediatype import CONFIG, LAYER_GZIP, MANIFEST
 from multiarch.reference import Reference
 from multiarch.store import copy
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.memory import Memory
 from multiarch.store.registry import Registry
 

@@ -20,7 +20,9 @@ from multiarch.errors import MultiarchError
 from multiarch.mediatype import LAYER_GZIP, MANIFEST
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Forbidden, Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.failures import Forbidden
+from multiarch.store.http.transport import Transport
 from multiarch.store.registry import Registry
 from multiarch.store.tags import resolve_all
 

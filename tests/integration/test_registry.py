@@ -33,7 +33,9 @@ from multiarch.mediatype import CONFIG, LAYER_GZIP
 from multiarch.reference import Reference
 from multiarch.store import BlobMissing, copy
 from multiarch.store.auth import Credentials
-from multiarch.store.http import RegistryFailed, Settings, Transport, Unauthorized
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.failures import RegistryFailed, Unauthorized
+from multiarch.store.http.transport import Transport
 from multiarch.store.http.wire import UnreadableContent
 from multiarch.store.memory import Memory
 from multiarch.store.registry import Registry

@@ -15,7 +15,8 @@ from machines.engine import Tool
 from machines.required import required
 from multiarch.digest import Digest
 from multiarch.reference import Reference
-from multiarch.store.daemon import Daemon, EngineFailed, runnable
+from multiarch.store.daemon.client import EngineFailed
+from multiarch.store.daemon.daemon import Daemon, runnable
 from multiarch.store.memory import Memory
 from multiarch.store.release import write_release
 from samples import Sample, sample

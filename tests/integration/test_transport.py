@@ -21,7 +21,9 @@ from machines.registry import Registry as Machine
 from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport, Unreachable, UntrustedHost
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.failures import Unreachable, UntrustedHost
+from multiarch.store.http.transport import Transport
 from multiarch.store.http.wire import Wire
 from multiarch.store.registry import Registry
 

@@ -21,9 +21,9 @@ import pytest
 
 from faults import Head, read_head
 from multiarch.errors import MultiarchError
-from multiarch.store.http import Cancelled, Settings, Unreachable
 from multiarch.store.http.address import UnusableUrl
-from multiarch.store.http.failures import AnswerTooLarge, Interrupted
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.failures import AnswerTooLarge, Cancelled, Interrupted, Unreachable
 from multiarch.store.http.wire import Outgoing, UnreadableContent, Wire
 
 SETTINGS = Settings(connect_timeout=3, read_timeout=5)

@@ -18,7 +18,7 @@ from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch.engine.harvest.made import Made, of_layout, of_save
 from multiarch.engine.harvest.normalising import harvest
-from multiarch.engine.reading import Settled
+from multiarch.engine.reading.reader import Settled
 from multiarch.errors import MultiarchError
 from multiarch.record import dataclass
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol, cast
 
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
-from multiarch.dockerfile import Add, Command, Copy, Run
+from multiarch.dockerfile.instructions import Add, Command, Copy, Run
 from multiarch.document import Document
 from multiarch.engine import BuildPlan, EngineUnavailable
 from multiarch.engine.handing.calling import EngineFailed, Programs, hint_of
@@ -27,11 +27,12 @@ from multiarch.engine.handing.staging import DOCKERFILE, Staged, staged, write_c
 from multiarch.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
 from multiarch.engine.harvest.made import Made, of_save
 from multiarch.engine.harvest.normalising import harvest
-from multiarch.engine.reading import Settled
+from multiarch.engine.reading.reader import Settled
 from multiarch.engine.reading.recipe import Recipe
 from multiarch.errors import MultiarchError
-from multiarch.store.daemon import Client, Endpoint, EngineUnreachable, endpoint_of
-from multiarch.store.daemon import EngineFailed as Refused
+from multiarch.store.daemon.client import Client
+from multiarch.store.daemon.client import EngineFailed as Refused
+from multiarch.store.daemon.endpoint import Endpoint, EngineUnreachable, endpoint_of
 
 _VERSION = re.compile(r"version (\d+)")
 _PLUGIN_SINCE = 23

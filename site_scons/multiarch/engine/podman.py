@@ -20,7 +20,7 @@ from multiarch.engine.handing.staging import Staged, staged
 from multiarch.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch.engine.harvest.made import of_save
 from multiarch.engine.harvest.normalising import harvest
-from multiarch.engine.reading import Settled
+from multiarch.engine.reading.reader import Settled
 from multiarch.errors import MultiarchError
 from multiarch.store.http.hosts import is_listed
 

@@ -10,7 +10,7 @@ from multiarch.descriptor import Descriptor
 from multiarch.errors import MultiarchError
 from multiarch.record import dataclass
 from multiarch.store import Source
-from multiarch.store.http import Cancelled, Unreachable
+from multiarch.store.http.failures import Cancelled, Unreachable
 
 _T = TypeVar("_T")
 

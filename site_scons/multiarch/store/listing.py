@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from multiarch.document import Document
 from multiarch.mediatype import INDEX
 from multiarch.reference import Reference
-from multiarch.store.http import RegistryRefused, Request, Transport
+from multiarch.store.http.exchange import Request
+from multiarch.store.http.failures import RegistryRefused
+from multiarch.store.http.transport import Transport
 from multiarch.store.served import media_type_of
 
 NOT_FOUND = (404,)

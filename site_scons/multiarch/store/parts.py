@@ -16,7 +16,7 @@ from multiarch.index import Index
 from multiarch.manifest import Manifest
 from multiarch.mediatype import is_foreign, is_index
 from multiarch.store import PartsMissing
-from multiarch.store.http import Answer
+from multiarch.store.http.exchange import Answer
 from multiarch.store.visible import Written
 
 _CODES = re.compile(rb"(?:BLOB|MANIFEST)[_ ]UNKNOWN|UNKNOWN[_ ](?:BLOB|MANIFEST)", re.IGNORECASE)

@@ -15,8 +15,9 @@ from multiarch.mediatype import MANIFESTS
 from multiarch.reference import Reference, check_tag
 from multiarch.store import ManifestTooLarge
 from multiarch.store.entries import parse_digest
-from multiarch.store.http import Answer, Forbidden, RegistryRefused, Unauthorized
 from multiarch.store.http.challenge import repository_scope
+from multiarch.store.http.exchange import Answer
+from multiarch.store.http.failures import Forbidden, RegistryRefused, Unauthorized
 from multiarch.store.repository import Repository
 from multiarch.store.served import check_digest
 

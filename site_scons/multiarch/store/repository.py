@@ -16,7 +16,9 @@ from multiarch.record import replace
 from multiarch.reference import Reference, check_tag
 from multiarch.store import BlobMissing, ManifestTooLarge, read
 from multiarch.store.entries import parse_digest
-from multiarch.store.http import Forbidden, Request, Transport
+from multiarch.store.http.exchange import Request
+from multiarch.store.http.failures import Forbidden
+from multiarch.store.http.transport import Transport
 from multiarch.store.served import Download, check_digest, digest_of, media_type_of
 from multiarch.store.visible import Written
 

@@ -8,7 +8,9 @@ from typing import BinaryIO
 
 from multiarch.digest import Digest, DigestMismatch, InvalidDigest
 from multiarch.store import BlobMissing
-from multiarch.store.http import Answer, RegistryFailed, Request, Transient, Transport
+from multiarch.store.http.exchange import Answer, Request
+from multiarch.store.http.failures import RegistryFailed, Transient
+from multiarch.store.http.transport import Transport
 
 _PARTIAL, _NOT_FOUND = 206, 404
 _BLOCK = 1 << 16

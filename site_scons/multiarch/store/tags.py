@@ -13,8 +13,9 @@ from typing import TypeAlias
 from multiarch.descriptor import Descriptor
 from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
-from multiarch.store.http import Transport, Unreachable
 from multiarch.store.http.challenge import repository_scope
+from multiarch.store.http.failures import Unreachable
+from multiarch.store.http.transport import Transport
 from multiarch.store.repository import Repository
 from multiarch.store.visible import Written
 

@@ -21,7 +21,9 @@ from multiarch.digest import BLOCK, verifying
 from multiarch.document import Document, InvalidDocument
 from multiarch.reference import Reference
 from multiarch.store.atomic import replacing
-from multiarch.store.http import Answer, RegistryRefused, Request, Transient, Transport
+from multiarch.store.http.exchange import Answer, Request
+from multiarch.store.http.failures import RegistryRefused, Transient
+from multiarch.store.http.transport import Transport
 from multiarch.store.served import check_digest
 
 _RANGE = r"(?:bytes=)?0-(\d{1,19})\Z"

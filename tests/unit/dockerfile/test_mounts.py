@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile import InvalidDockerfile, expand
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.dockerfile.mounts import Mount, check_device, check_mount, parse_mount
+from multiarch.dockerfile.shell import expand
 
 
 def read(text: str) -> Mount:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile import Heredoc, InvalidDockerfile, parse
+from multiarch.dockerfile.errors import InvalidDockerfile
+from multiarch.dockerfile.parser import Heredoc, parse
 
 
 def lines(content: bytes) -> list[tuple]:

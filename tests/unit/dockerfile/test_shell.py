@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile import InvalidDockerfile, expand, expand_heredoc, expand_names, expand_words
+from multiarch.dockerfile.errors import InvalidDockerfile
+from multiarch.dockerfile.shell import expand, expand_heredoc, expand_names, expand_words
 
 VARIABLES = {"a": "x/y/z", "empty": "", "two": "1  2"}
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile import (
+from multiarch.dockerfile.errors import InvalidDockerfile
+from multiarch.dockerfile.instructions import (
     Add,
     Arg,
     Argument,
@@ -12,17 +13,16 @@ from multiarch.dockerfile import (
     Expose,
     Healthcheck,
     InlineFile,
-    InvalidDockerfile,
     Onbuild,
     Pair,
     Run,
     Shell,
     StopSignal,
     Volume,
-    expand,
     expanded,
-    parse,
 )
+from multiarch.dockerfile.parser import parse
+from multiarch.dockerfile.shell import expand
 from multiarch.dockerfile.stages import stages
 
 

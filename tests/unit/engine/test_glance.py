@@ -9,7 +9,7 @@ import pytest
 from multiarch.digest import Digest
 from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.glance import Glances
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.platform import Platform
 from multiarch.reference import Reference
 

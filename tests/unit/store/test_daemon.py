@@ -11,8 +11,9 @@ import pytest
 
 from multiarch.platform import Platform, declared
 from multiarch.reference import Reference
-from multiarch.store.daemon import Daemon, EngineFailed, EngineUnreachable, runnable
-from multiarch.store.daemon.daemon import _check
+from multiarch.store.daemon.client import EngineFailed
+from multiarch.store.daemon.daemon import Daemon, _check, runnable
+from multiarch.store.daemon.endpoint import EngineUnreachable
 
 NAME = Reference.parse("demo:1.0")
 

@@ -14,7 +14,8 @@ import pytest
 
 from multiarch.reference import InvalidReference, Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.listing import next_page
 from multiarch.store.registry import Registry
 

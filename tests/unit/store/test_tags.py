@@ -5,7 +5,8 @@ from pathlib import Path
 from multiarch.errors import MultiarchError
 from multiarch.reference import Reference
 from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
+from multiarch.store.http.exchange import Settings
+from multiarch.store.http.transport import Transport
 from multiarch.store.tags import Observed, resolve_all
 
 

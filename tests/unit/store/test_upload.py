@@ -12,7 +12,7 @@ import pytest
 from multiarch.descriptor import Descriptor
 from multiarch.digest import DigestMismatch
 from multiarch.mediatype import LAYER_GZIP
-from multiarch.store.http import Answer
+from multiarch.store.http.exchange import Answer
 from multiarch.store.upload import Content, _held
 
 BYTES = bytes(range(256)) * 40

@@ -13,7 +13,7 @@ from multiarch import windows
 from multiarch.config import ImageConfig
 from multiarch.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch.digest import Digest
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.engine.embedded.building import Stage
 from multiarch.engine.reading.tree import Node
 from multiarch.engine.telling import FORMAT

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from multiarch import windows
 from multiarch.config import ImageConfig
-from multiarch.dockerfile import Add, Cmd, Command, Copy, Run, Workdir
+from multiarch.dockerfile.instructions import Add, Cmd, Command, Copy, Run, Workdir
 from multiarch.engine import NamedContext, UnsupportedInstruction
 from multiarch.engine.embedded import names
 from multiarch.engine.embedded.configuring import begun, executed, is_root, recorded

@@ -7,14 +7,14 @@ from functools import singledispatch
 
 from multiarch import windows
 from multiarch.config import HealthCheck, History, ImageConfig, instant
-from multiarch.dockerfile import (
+from multiarch.dockerfile.errors import InvalidDockerfile
+from multiarch.dockerfile.instructions import (
     Arg,
     Cmd,
     Entrypoint,
     Env,
     Expose,
     Healthcheck,
-    InvalidDockerfile,
     Label,
     Maintainer,
     Onbuild,

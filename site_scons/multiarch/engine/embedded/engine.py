@@ -14,8 +14,9 @@ from multiarch.engine import BuildPlan
 from multiarch.engine.embedded.assembling import assemble
 from multiarch.engine.embedded.building import Builder, unsupported
 from multiarch.engine.harvest.programs import check_programs, starter
-from multiarch.engine.reading import ContextInputs, OpenSource, Reader
-from multiarch.engine.reading.inputs import taken
+from multiarch.engine.reading.bases import OpenSource
+from multiarch.engine.reading.inputs import ContextInputs, taken
+from multiarch.engine.reading.reader import Reader
 from multiarch.engine.telling import describe
 from multiarch.errors import MultiarchError
 from multiarch.record import replace

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from multiarch.config import ImageConfig
-from multiarch.dockerfile import Add, Copy, Workdir
+from multiarch.dockerfile.instructions import Add, Copy, Workdir
 from multiarch.engine.embedded import names
 from multiarch.engine.embedded.archives import TarContents
 from multiarch.engine.embedded.basefiles import as_repeated, content_of, size_of

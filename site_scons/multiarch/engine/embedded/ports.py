@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _NUMBER = re.compile(r"[+]?[0-9]{1,18}\Z")

@@ -16,7 +16,7 @@ from pathlib import Path
 from multiarch.config import History, ImageConfig, instant
 from multiarch.descriptor import BASE_DIGEST, Descriptor
 from multiarch.digest import Digest
-from multiarch.dockerfile import Add, Cmd, Copy, Env, Run, Workdir
+from multiarch.dockerfile.instructions import Add, Cmd, Copy, Env, Run, Workdir
 from multiarch.engine import AUTO, Base, BuildPlan
 from multiarch.engine.embedded.basefiles import files_of, own_layer
 from multiarch.engine.embedded.building import line_of
@@ -24,9 +24,10 @@ from multiarch.engine.embedded.configuring import begun, executed, is_root, reco
 from multiarch.engine.embedded.engine import refusal
 from multiarch.engine.embedded.independence import Comparison, Dependent, OwnLayers, Write
 from multiarch.engine.harvest.normalising import ENGINE, MADE_FROM, check_made, description
-from multiarch.engine.reading import BaseImage, BaseWanted, OpenSource, Reader, Settled, sources
-from multiarch.engine.reading.bases import load, resolved
-from multiarch.engine.reading.recipe import Recipe, Scope, environment
+from multiarch.engine.reading import sources
+from multiarch.engine.reading.bases import BaseImage, OpenSource, load, resolved
+from multiarch.engine.reading.reader import Reader, Settled
+from multiarch.engine.reading.recipe import BaseWanted, Recipe, Scope, environment
 from multiarch.engine.reading.tree import Overlay
 from multiarch.engine.telling import apart_from
 from multiarch.errors import MultiarchError

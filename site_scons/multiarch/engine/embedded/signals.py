@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 
 _PLAIN = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM",

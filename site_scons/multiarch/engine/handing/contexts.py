@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from multiarch.engine.handing.pinning import reference_of
 from multiarch.engine.handing.staging import Staged
-from multiarch.engine.reading import Settled
 from multiarch.engine.reading.planned import SCRATCH
+from multiarch.engine.reading.reader import Settled
 
 
 def given(settled: Settled, there: Staged) -> list[str]:

@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from multiarch.digest import Digest
-from multiarch.dockerfile import Command, Run
+from multiarch.dockerfile.instructions import Command, Run
 from multiarch.document import keyed
 from multiarch.engine import BuildPlan, NamedContext
-from multiarch.engine.reading import Reader, Settled, Taking
+from multiarch.engine.reading.inputs import Taking
 from multiarch.engine.reading.planned import SCRATCH
+from multiarch.engine.reading.reader import Reader, Settled
 from multiarch.engine.telling import MARK, told
 from multiarch.platform import Platform
 from multiarch.record import dataclass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from multiarch.dockerfile import Command, Copy, Run
+from multiarch.dockerfile.instructions import Command, Copy, Run
 from multiarch.engine import NamedContext
 from multiarch.engine.handing.marks import Marks
-from multiarch.engine.reading import Settled
 from multiarch.engine.reading.origins import Origin
 from multiarch.engine.reading.planned import SCRATCH, PlannedStage
+from multiarch.engine.reading.reader import Settled
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
 

@@ -18,9 +18,9 @@ from multiarch.digest import BLOCK
 from multiarch.engine import BuildPlan
 from multiarch.engine.handing.marks import Marks
 from multiarch.engine.handing.pinning import pinned
-from multiarch.engine.reading import ContextInputs, Reader, Settled
 from multiarch.engine.reading.context import Context
-from multiarch.engine.reading.inputs import matching
+from multiarch.engine.reading.inputs import ContextInputs, matching
+from multiarch.engine.reading.reader import Reader, Settled
 from multiarch.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
 from multiarch.engine.telling import apart_from
 from multiarch.layer import Kind

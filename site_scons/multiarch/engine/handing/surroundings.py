@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from multiarch.dockerfile import Arg
+from multiarch.dockerfile.instructions import Arg
 from multiarch.engine.handing.calling import Programs
-from multiarch.engine.reading import OpenSource, Reader, Settled
+from multiarch.engine.reading.bases import OpenSource
+from multiarch.engine.reading.reader import Reader, Settled
 from multiarch.record import dataclass, replace
 
 _EPOCH = "SOURCE_DATE_EPOCH"

@@ -12,7 +12,8 @@ from multiarch.engine.harvest.basenames import names_of
 from multiarch.engine.harvest.made import InvalidOutput, Made
 from multiarch.engine.harvest.programs import check_programs, starter
 from multiarch.engine.harvest.repacking import repack
-from multiarch.engine.reading import BaseImage, Settled
+from multiarch.engine.reading.bases import BaseImage
+from multiarch.engine.reading.reader import Settled
 from multiarch.engine.reading.tree import Node, Overlay
 from multiarch.engine.telling import MARK
 from multiarch.errors import MultiarchError

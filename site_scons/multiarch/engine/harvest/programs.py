@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from multiarch.config import ImageConfig
-from multiarch.dockerfile import Cmd, Entrypoint
+from multiarch.dockerfile.instructions import Cmd, Entrypoint
 from multiarch.engine.harvest.started import started
 from multiarch.engine.reading.recipe import Recipe
 from multiarch.engine.reading.tree import Node, Tree

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from multiarch.config import ImageConfig
 from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.engine import Base, BuildPlan
 from multiarch.engine.reading.recipe import BaseWanted, Recipe
 from multiarch.executable import WrongMachine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from multiarch.dockerfile import Add, Arg, Command, Copy, Env, Run
+from multiarch.dockerfile.instructions import Add, Arg, Command, Copy, Env, Run
 from multiarch.engine import BuildPlan, NamedContext
 from multiarch.engine.reading import sources
 from multiarch.engine.reading.context import Context

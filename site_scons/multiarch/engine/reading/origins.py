@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from multiarch.dockerfile import Command, Copy, InvalidDockerfile, Run, mounts
+from multiarch.dockerfile import mounts
+from multiarch.dockerfile.errors import InvalidDockerfile
+from multiarch.dockerfile.instructions import Command, Copy, Run
 from multiarch.engine import NamedContext
 from multiarch.engine.reading.named import find
 from multiarch.engine.reading.planned import PlannedStage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multiarch.dockerfile import Stage
+from multiarch.dockerfile.instructions import Stage
 from multiarch.engine import NamedContext
 from multiarch.platform import Platform
 from multiarch.record import dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.reading.bases import BaseImage, OpenSource, check_platform, load, resolved
 from multiarch.engine.reading.context import Context

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from multiarch.dockerfile import (
+from multiarch.dockerfile.errors import InvalidDockerfile
+from multiarch.dockerfile.instructions import (
     Add,
     Arg,
     Argument,
     Command,
     Copy,
-    Dockerfile,
     Env,
     Expose,
-    InvalidDockerfile,
     Onbuild,
     Run,
     Stage,
-    expand,
-    expand_heredoc,
-    expand_words,
     expanded,
-    parse,
 )
 from multiarch.dockerfile.mounts import Mount, parse_mount
+from multiarch.dockerfile.parser import Dockerfile, parse
+from multiarch.dockerfile.shell import expand, expand_heredoc, expand_words
 from multiarch.dockerfile.stages import stages
 from multiarch.engine import Base, BuildPlan, NamedContext
 from multiarch.engine.reading.drives import slashed

@@ -13,7 +13,7 @@ from multiarch.engine.embedded.independence import Dependent
 from multiarch.engine.embedded.rebasing import candidate, promising, rebase
 from multiarch.engine.harvest.made import Made
 from multiarch.engine.harvest.normalising import harvest
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.engine.telling import apart_from
 from multiarch.errors import MultiarchError
 from multiarch.executable import WrongMachine

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.engine.embedded.signals import check
 
 

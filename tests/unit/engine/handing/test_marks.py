@@ -5,9 +5,9 @@ import re
 import pytest
 
 from multiarch.config import ImageConfig
-from multiarch.engine.handing import pinned
 from multiarch.engine.handing.marks import for_buildah, for_buildkit, for_legacy, unnamed
-from multiarch.engine.reading import Reader
+from multiarch.engine.handing.pinning import pinned
+from multiarch.engine.reading.reader import Reader
 from multiarch.engine.telling import MARK
 from multiarch.layer import Entry
 

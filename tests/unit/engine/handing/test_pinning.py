@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.engine.handing import pinned
-from multiarch.engine.reading import Reader
+from multiarch.engine.handing.pinning import pinned
 from multiarch.engine.reading.named import named_contexts
+from multiarch.engine.reading.reader import Reader
 from multiarch.layer import Entry
 from multiarch.platform import Platform
 

@@ -5,11 +5,10 @@ import tarfile
 
 import pytest
 
-from multiarch.engine.handing import staged, write_context
 from multiarch.engine.handing.contexts import given
-from multiarch.engine.handing.staging import DOCKERFILE
-from multiarch.engine.reading import Reader
+from multiarch.engine.handing.staging import DOCKERFILE, staged, write_context
 from multiarch.engine.reading.named import named_contexts
+from multiarch.engine.reading.reader import Reader
 from multiarch.engine.reading.tree import CannotCopy
 
 TEXT = "FROM scratch\nCOPY src/*.c through/real.txt /x/\nRUN --mount=source=mounted,target=/m true\n"

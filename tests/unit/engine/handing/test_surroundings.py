@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from multiarch.engine.handing.surroundings import build_args, flags, temporary_name
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.platform import Platform
 
 

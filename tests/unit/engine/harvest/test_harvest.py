@@ -17,7 +17,7 @@ from multiarch.descriptor import Descriptor
 from multiarch.digest import Digest, DigestMismatch
 from multiarch.engine.harvest.made import InvalidOutput, Made, of_layout, of_save
 from multiarch.engine.harvest.normalising import WrongBase, engine_of, harvest
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.executable import WrongMachine
 from multiarch.index import Index
 from multiarch.layer import Entry

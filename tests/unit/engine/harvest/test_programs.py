@@ -6,7 +6,7 @@ import pytest
 
 from multiarch.config import ImageConfig
 from multiarch.engine.harvest.programs import starter
-from multiarch.engine.reading import Reader
+from multiarch.engine.reading.reader import Reader
 from multiarch.executable import WrongMachine
 from multiarch.platform import Platform
 from workshop import AMD64, elf

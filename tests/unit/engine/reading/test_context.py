@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.engine.reading.context import Context
 from multiarch.engine.reading.tree import CannotCopy
 from multiarch.ignorefile import IgnoreFile

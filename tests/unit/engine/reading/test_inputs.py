@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from multiarch.digest import Digest
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.engine import Base
-from multiarch.engine.reading import Reader
 from multiarch.engine.reading.inputs import ContextFile
+from multiarch.engine.reading.reader import Reader
 from multiarch.engine.telling import describe
 from multiarch.layer import Kind
 from multiarch.platform import Platform

@@ -9,7 +9,7 @@ import pytest
 
 import unpacked
 from multiarch.config import ImageConfig
-from multiarch.dockerfile import InvalidDockerfile
+from multiarch.dockerfile.errors import InvalidDockerfile
 from multiarch.engine import NamedContext
 from multiarch.engine.reading.named import InvalidContext, canonical, find, named_contexts
 from multiarch.engine.reading.tree import CannotCopy
