@@ -7,9 +7,9 @@ import io
 import tarfile
 from pathlib import Path
 
-from multiarch.config import History, ImageConfig
-from multiarch.engine import Base
-from multiarch.layer import Entry
+from multiarch_oci.config import History, ImageConfig
+from multiarch_oci.engine import Base
+from multiarch_oci.layer import Entry
 from workshop import Workshop
 
 

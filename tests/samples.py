@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from multiarch.config import ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_GZIP, LAYER_TAR
-from multiarch.platform import Platform
-from multiarch.store import Store
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_GZIP, LAYER_TAR
+from multiarch_oci.platform import Platform
+from multiarch_oci.store import Store
 
 
 def factory(content: bytes) -> Callable[[], BinaryIO]:

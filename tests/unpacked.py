@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiarch.store.archive import Archive
+from multiarch_oci.store.archive import Archive
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import unpacked
-from multiarch.config import ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.engine import Base, BuildPlan
-from multiarch.engine.embedded.engine import EmbeddedEngine
-from multiarch.image import Image
-from multiarch.layer import Entry, write
-from multiarch.manifest import Manifest
-from multiarch.mediatype import DOCKER_LAYER_GZIP
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store.archive import Archive
-from multiarch.store.memory import Memory
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.engine import Base, BuildPlan
+from multiarch_oci.engine.embedded.engine import EmbeddedEngine
+from multiarch_oci.image import Image
+from multiarch_oci.layer import Entry, write
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import DOCKER_LAYER_GZIP
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.archive import Archive
+from multiarch_oci.store.memory import Memory
 
 AMD64 = Platform.parse("linux/amd64")
 ELF = {"amd64": 62, "arm64": 183}

@@ -13,21 +13,21 @@ import pytest
 
 import unpacked
 from machines.bases import push_image, store_of
-from multiarch.descriptor import BASE_DIGEST
-from multiarch.engine import Base, Engine
-from multiarch.engine.buildx import BuildxEngine
-from multiarch.engine.docker import DockerEngine
-from multiarch.engine.embedded.engine import EmbeddedEngine
-from multiarch.engine.handing.calling import Programs
-from multiarch.engine.handing.surroundings import Surroundings
-from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading.reader import Reader
-from multiarch.errors import MultiarchError
-from multiarch.executable import WrongMachine
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store import Source
-from multiarch.store.archive import Archive
+from multiarch_oci.descriptor import BASE_DIGEST
+from multiarch_oci.engine import Base, Engine
+from multiarch_oci.engine.buildx import BuildxEngine
+from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.embedded.engine import EmbeddedEngine
+from multiarch_oci.engine.handing.calling import Programs
+from multiarch_oci.engine.handing.surroundings import Surroundings
+from multiarch_oci.engine.podman import PodmanEngine
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.executable import WrongMachine
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import Source
+from multiarch_oci.store.archive import Archive
 from unpacked import Found, merged, of_tar, unzipped
 from workshop import Workshop, elf, tar
 

@@ -15,17 +15,17 @@ import unpacked
 from machines.bases import push_image, store_of
 from machines.builders import busybox
 from machines.registry import Registry
-from multiarch.config import ImageConfig
-from multiarch.engine import Base, Engine, EngineUnavailable, NamedContext
-from multiarch.engine.buildx import BuildxEngine
-from multiarch.engine.docker import DockerEngine
-from multiarch.engine.embedded.engine import EmbeddedEngine
-from multiarch.engine.handing.calling import EngineFailed, Programs
-from multiarch.engine.handing.surroundings import Surroundings
-from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading.named import named_contexts
-from multiarch.engine.reading.reader import Reader
-from multiarch.store.archive import Archive
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine import Base, Engine, EngineUnavailable, NamedContext
+from multiarch_oci.engine.buildx import BuildxEngine
+from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.embedded.engine import EmbeddedEngine
+from multiarch_oci.engine.handing.calling import EngineFailed, Programs
+from multiarch_oci.engine.handing.surroundings import Surroundings
+from multiarch_oci.engine.podman import PodmanEngine
+from multiarch_oci.engine.reading.named import named_contexts
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.store.archive import Archive
 from workshop import AMD64, Workshop, tar
 
 OTHERS: dict[str, Callable[[Surroundings], Engine]] = {

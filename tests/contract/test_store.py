@@ -15,18 +15,18 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from multiarch.digest import Digest, DigestMismatch
-from multiarch.errors import MultiarchError
-from multiarch.index import Index
-from multiarch.reference import InvalidReference, Reference
-from multiarch.store import BlobMissing, Store, copy, read
-from multiarch.store.archive import ArchiveWriter
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.layout import Layout
-from multiarch.store.memory import Memory
-from multiarch.store.registry import Registry
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.index import Index
+from multiarch_oci.reference import InvalidReference, Reference
+from multiarch_oci.store import BlobMissing, Store, copy, read
+from multiarch_oci.store.archive import ArchiveWriter
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.layout import Layout
+from multiarch_oci.store.memory import Memory
+from multiarch_oci.store.registry import Registry
 from samples import blob, factory, sample
 
 ELSEWHERE = Reference.parse("registry.example/other/image:1")

@@ -19,10 +19,10 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "site_scons")]
 
 from dockerfile_cases import EVERY, make_base, make_context  # noqa: E402  # found by the line above
-from multiarch.manifest import Manifest  # noqa: E402  # as above
-from multiarch.store import copy  # noqa: E402  # as above
-from multiarch.store.archive import Archive  # noqa: E402  # as above
-from multiarch.store.layout import Layout  # noqa: E402  # as above
+from multiarch_oci.manifest import Manifest  # noqa: E402  # as above
+from multiarch_oci.store import copy  # noqa: E402  # as above
+from multiarch_oci.store.archive import Archive  # noqa: E402  # as above
+from multiarch_oci.store.layout import Layout  # noqa: E402  # as above
 from unpacked import merged, of_tar  # noqa: E402  # as above
 from workshop import Workshop  # noqa: E402  # as above
 

@@ -12,7 +12,7 @@ import unpacked
 from machines.bases import push_image
 from machines.project import ROOT, Project
 from machines.registry import Registry
-from multiarch.store.archive import Archive
+from multiarch_oci.store.archive import Archive
 
 SCONSTRUCT = """\
 DefaultEnvironment(tools=[])

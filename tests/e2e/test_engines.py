@@ -17,9 +17,9 @@ from machines.builders import busybox
 from machines.registry import Registry
 from machines.required import required
 from machines.small import Tree
-from multiarch.config import ImageConfig
-from multiarch.platform import Platform
-from multiarch.store.archive import Archive
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.platform import Platform
+from multiarch_oci.store.archive import Archive
 from workshop import elf
 
 IMAGE = "_output/images/demo-linux-amd64.tar"
@@ -128,8 +128,11 @@ def test_each_image_has_the_engine_that_the_sconstruct_names(
     ran = running.scons("images", env=told(podman_environment) | {"PATH": path})
     assert len([step for step in ran.steps if step.startswith("Image")]) == 2
     roots = Archive(running.path / IMAGE).roots
-    assert roots[0].annotation("multiarch.engine") == "docker"
-    assert Archive(running.path / "_output/images/demo-linux-arm64.tar").roots[0].annotation("multiarch.engine") is None
+    assert roots[0].annotation("multiarch_oci.engine") == "docker"
+    assert (
+        Archive(running.path / "_output/images/demo-linux-arm64.tar").roots[0].annotation("multiarch_oci.engine")
+        is None
+    )
 
 
 def test_an_image_of_an_engine_is_pushed_with_its_base_mounted(
@@ -192,7 +195,7 @@ def test_each_platform_is_built_by_an_engine_of_its_own_one_of_them_behind_ssh(
         architecture: Archive(running.path / f"_output/images/demo-linux-{architecture}.tar").roots[0]
         for architecture in ("amd64", "arm64")
     }
-    assert {name: root.annotation("multiarch.engine") for name, root in made.items()} == {
+    assert {name: root.annotation("multiarch_oci.engine") for name, root in made.items()} == {
         "amd64": "podman",
         "arm64": "docker",
     }

@@ -14,7 +14,7 @@ from machines import bases
 from machines.engine import Tool
 from machines.registry import Registry
 from machines.small import Tree
-from multiarch.platform import Platform
+from multiarch_oci.platform import Platform
 
 WINDOWS = "windows(10.0.20348.2849)/amd64"
 INDEX = "Index _output/manifest/demo-v1.0.json"

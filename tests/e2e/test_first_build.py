@@ -18,17 +18,17 @@ import pytest
 from machines.project import ROOT, Project
 from machines.registry import PASSWORD, USER, Registry, hold_port
 from machines.small import Tree
-from multiarch.config import ImageConfig
-from multiarch.document import canonical
-from multiarch.index import Index
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_GZIP
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.registry import Registry as Repository
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.document import canonical
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.registry import Registry as Repository
 from samples import factory, layer
 
 BUILT = {
@@ -510,7 +510,7 @@ def test_windows_without_a_version_takes_that_of_its_base(fresh: Tree, registry:
         ("TAGS={foo}", "TAGS: '{foo}' holds the unknown placeholder '{foo}'\n  hint: there are {major}, {minor} and {patch}"),
         ("TAGS={patch}", "TAGS: '{patch}' needs a version like 1.2.3, and 'v1.0' has no patch number\n  hint: leave '{patch}' away, or change VERSION"),
         ("EXTERNAL=v1.0-nothing", "EXTERNAL: 'v1.0-nothing' names no platform\n  hint: write it before: linux/riscv64=v1.0-nothing"),
-        ("PLATFORMS=linux/riscv64", "there is no Dockerfile for linux/riscv64\n  hint: write one of: Dockerfile.linux-riscv64, Dockerfile.riscv64, Dockerfile.linux, Dockerfile"),
+        ("PLATFORMS=linux/riscv64", "SConstruct:20: there is no Dockerfile for linux/riscv64\n  hint: write one of: Dockerfile.linux-riscv64, Dockerfile.riscv64, Dockerfile.linux, Dockerfile"),
     ],
 )  # fmt: skip
 def test_a_wrong_word_of_the_command_line_is_one_error_and_no_build(argument: str, words: str, fresh: Tree):
@@ -545,7 +545,7 @@ def test_a_platform_tag_that_grows_too_long_is_an_error(fresh: Tree):
         ),
         (
             'env.Image("x.tar", dockerfile="Nowhere")',
-            "there is no Dockerfile for linux/amd64\n  hint: write one of: Nowhere",
+            "SConstruct:LINE: there is no Dockerfile for linux/amd64\n  hint: write one of: Nowhere",
         ),
         (
             'env.Push(images[0], "x.y/Upper:1")',
@@ -578,7 +578,8 @@ def test_a_bad_epoch_is_an_error(fresh: Tree):
             "bin/amd64/",
             (
                 "Dockerfile.arm64:6: /demo: is an x86-64 ELF, but the image is linux/arm64\n"
-                "  hint: copy the file that was built for linux/arm64, or build it for that platform\n"
+                "  hint: copy the file that was built for linux/arm64, or build it for that platform; "
+                'or let it in where it is meant to be there: foreign=["demo"] of env.Image\n'
             ),
         ),
         (

@@ -19,7 +19,7 @@ from machines.names import silent_names
 from machines.project import steps_of
 from machines.required import required
 from machines.small import Tree
-from multiarch.store.atomic import is_unfinished
+from multiarch_oci.store.atomic import is_unfinished
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 

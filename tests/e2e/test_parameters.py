@@ -21,7 +21,7 @@ env = Environment(
 """
 EVERYTHING = """\
 import inspect, itertools
-from multiarch.platform import Platform
+from multiarch_oci.platform import Platform
 
 number = itertools.count()
 image = env.Image("_output/images/base.tar", dockerfile="Dockerfile", platform="linux/amd64")

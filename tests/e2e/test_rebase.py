@@ -11,8 +11,8 @@ from machines.bases import push_image
 from machines.builders import busybox
 from machines.registry import Registry
 from machines.small import Tree
-from multiarch.digest import Digest
-from multiarch.store.archive import Archive
+from multiarch_oci.digest import Digest
+from multiarch_oci.store.archive import Archive
 
 IMAGE = "_output/images/demo-linux-amd64.tar"
 RECIPE = """\

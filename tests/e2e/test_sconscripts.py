@@ -168,11 +168,11 @@ def test_the_event_that_scons_has_not_is_found_where_it_is_looked_for(tmp_path: 
     (tmp_path / "below").mkdir()
     (tmp_path / "SConstruct").write_text(
         "import sys\n"
-        f"sys.path.insert(0, {str(ROOT / 'site_scons/site_tools')!r})\n"
-        "import oci_reading\n"
+        f"sys.path.insert(0, {str(ROOT / 'site_scons')!r})\n"
+        "from scons_multiarch.reading import after_reading\n"
         "DefaultEnvironment(tools=[])\n"
-        'oci_reading.after_reading(lambda here: print("first", here.get_internal_path(), "none read"))\n'
-        'oci_reading.after_reading(lambda here: print("second"))\n'
+        'after_reading(lambda here: print("first", here.get_internal_path(), "none read"))\n'
+        'after_reading(lambda here: print("second"))\n'
         'Help("the help\\n")\n'
         'Environment(tools=[]).Command("x", [], lambda target, source, env: print("built"))\n'
         'Default("x")\n'

@@ -15,13 +15,13 @@ import pytest
 from machines.project import Project
 from machines.registry import Registry as Machine
 from machines.required import required
-from multiarch.index import Index
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.registry import Registry
+from multiarch_oci.index import Index
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.registry import Registry
 from samples import factory, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -209,8 +209,8 @@ def test_variables_given_in_commands_exist(page: Path, project: Project):
 def test_the_architecture_names_every_room_and_every_module_of_the_tools():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     (drawing,) = blocks(ROOT / "docs" / "architecture.md", "text")
-    rooms = {path.stem for path in (ROOT / "site_scons" / "multiarch").iterdir() if path.name[0] not in "_."}
-    tools = {path.stem for path in (ROOT / "site_scons" / "site_tools").glob("*.py")}
+    rooms = {path.stem for path in (ROOT / "site_scons" / "multiarch_oci").iterdir() if path.name[0] not in "_."}
+    tools = {path.stem for path in (ROOT / "site_scons" / "scons_multiarch").rglob("*.py")}
     assert rooms | tools <= set(re.findall(r"\w+", drawing))
     assert all(room in text for room in rooms)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = ROOT / "site_scons" / "multiarch"
+LIBRARY = ROOT / "site_scons" / "multiarch_oci"
 SOURCES = sorted((ROOT / "site_scons").rglob("*.py"))
 FORBIDDEN = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?|handlers?|services?)($|_)")
 

@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 
 import pytest
 
-from multiarch.golang.toolchain import Toolchain, find_go
+from multiarch_oci.golang.toolchain import Toolchain, find_go
 
 FILES = {
     "app/go.mod": """\

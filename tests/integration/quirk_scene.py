@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from machines.odd import BASIC, Bend, Call, OddRegistry, Reply, digest
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.index import Index
-from multiarch.manifest import Manifest
-from multiarch.mediatype import CONFIG, INDEX, LAYER_GZIP, MANIFEST
-from multiarch.reference import Reference
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.registry import Registry
-from multiarch.store.tags import resolve_all
-from multiarch.store.visible import Patience, Written
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, INDEX, LAYER_GZIP, MANIFEST
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.tags import resolve_all
+from multiarch_oci.store.visible import Patience, Written
 
 CHUNK = 64 << 10
 SIZE = 4 * CHUNK - 7

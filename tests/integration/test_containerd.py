@@ -11,11 +11,11 @@ import pytest
 from machines.containerd import containerd
 from machines.engine import Tool
 from machines.project import Project
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store.daemon.client import EngineFailed
-from multiarch.store.daemon.containerd import Containerd
-from multiarch.store.daemon.endpoint import EngineUnreachable
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.daemon.client import EngineFailed
+from multiarch_oci.store.daemon.containerd import Containerd
+from multiarch_oci.store.daemon.endpoint import EngineUnreachable
 
 AMD64 = Platform.parse("linux/amd64")
 

@@ -13,8 +13,8 @@ import pytest
 from dockerfile_cases import CASES, EVERY, STAGES, make_base, make_context
 from machines import required
 from machines.engine import Tool
-from multiarch.manifest import Manifest
-from multiarch.store.archive import Archive
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.store.archive import Archive
 from unpacked import Found, merged, of_tar
 from workshop import Workshop
 

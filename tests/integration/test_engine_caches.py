@@ -17,15 +17,15 @@ from machines.bases import push_image, store_of
 from machines.builders import busybox
 from machines.registry import Registry
 from machines.required import required
-from multiarch.engine import Base, Engine, NamedContext
-from multiarch.engine.buildx import BuildxEngine
-from multiarch.engine.docker import DockerEngine
-from multiarch.engine.handing.calling import Programs
-from multiarch.engine.handing.surroundings import Surroundings
-from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading.reader import Reader
-from multiarch.engine.telling import MARK
-from multiarch.store.archive import Archive
+from multiarch_oci.engine import Base, Engine, NamedContext
+from multiarch_oci.engine.buildx import BuildxEngine
+from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.handing.calling import Programs
+from multiarch_oci.engine.handing.surroundings import Surroundings
+from multiarch_oci.engine.podman import PodmanEngine
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.engine.telling import MARK
+from multiarch_oci.store.archive import Archive
 from workshop import AMD64, Workshop, tar
 
 MOUNTING = ("podman", "buildah", "docker", "buildx")

@@ -18,18 +18,18 @@ from machines import ssh
 from machines.bases import push_image, store_of
 from machines.builders import busybox, docker_context
 from machines.registry import Registry
-from multiarch.engine import Base, Engine, EngineUnavailable
-from multiarch.engine.buildx import BuildxEngine
-from multiarch.engine.docker import DockerEngine
-from multiarch.engine.handing.calling import EngineFailed, Programs
-from multiarch.engine.handing.lending import MissingSecret
-from multiarch.engine.handing.surroundings import Surroundings
-from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading.reader import Reader
-from multiarch.executable import WrongMachine
-from multiarch.image import Image
-from multiarch.platform import Platform
-from multiarch.store.archive import Archive
+from multiarch_oci.engine import Base, Engine, EngineUnavailable
+from multiarch_oci.engine.buildx import BuildxEngine
+from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.handing.calling import EngineFailed, Programs
+from multiarch_oci.engine.handing.lending import MissingSecret
+from multiarch_oci.engine.handing.surroundings import Surroundings
+from multiarch_oci.engine.podman import PodmanEngine
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.executable import WrongMachine
+from multiarch_oci.image import Image
+from multiarch_oci.platform import Platform
+from multiarch_oci.store.archive import Archive
 from workshop import AMD64, Workshop, elf
 
 ARM64 = Platform.parse("linux/arm64")

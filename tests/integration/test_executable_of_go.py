@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from machines.required import required
-from multiarch.executable import agrees, identify, read_head
-from multiarch.platform import Platform
+from multiarch_oci.executable import agrees, identify, read_head
+from multiarch_oci.platform import Platform
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm", "linux/s390x", "windows/amd64", "darwin/arm64", "freebsd/amd64")
 

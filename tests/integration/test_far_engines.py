@@ -17,15 +17,15 @@ from machines.bases import push_image, store_of
 from machines.builders import Secured, busybox, docker_context, secured_docker
 from machines.registry import Registry
 from machines.required import required
-from multiarch.engine import Base
-from multiarch.engine.docker import DockerEngine
-from multiarch.engine.handing.calling import Programs
-from multiarch.engine.handing.surroundings import Surroundings
-from multiarch.engine.reading.reader import Reader
-from multiarch.reference import Reference
-from multiarch.store.archive import Archive
-from multiarch.store.daemon.daemon import Daemon
-from multiarch.store.daemon.endpoint import EngineUnreachable
+from multiarch_oci.engine import Base
+from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.handing.calling import Programs
+from multiarch_oci.engine.handing.surroundings import Surroundings
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.archive import Archive
+from multiarch_oci.store.daemon.daemon import Daemon
+from multiarch_oci.store.daemon.endpoint import EngineUnreachable
 from workshop import AMD64, Workshop
 
 

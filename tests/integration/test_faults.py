@@ -26,15 +26,15 @@ from faults import WRONG_DIGEST, FaultProxy
 from machines.registry import PASSWORD, USER, registry_program
 from machines.required import cache_folder
 from machines.tokens import TokenRegistry
-from multiarch.descriptor import Descriptor
-from multiarch.digest import DigestMismatch
-from multiarch.errors import MultiarchError
-from multiarch.manifest import Manifest
-from multiarch.mediatype import CONFIG, LAYER_GZIP
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.failures import (
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import DigestMismatch
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, LAYER_GZIP
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.failures import (
     Cancelled,
     RegistryFailed,
     RegistryRefused,
@@ -42,9 +42,9 @@ from multiarch.store.http.failures import (
     Unauthorized,
     Unreachable,
 )
-from multiarch.store.http.transport import Transport
-from multiarch.store.registry import Registry
-from multiarch.store.tags import resolve_all
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.tags import resolve_all
 
 CACHE = cache_folder()
 CHUNK = 64 << 10

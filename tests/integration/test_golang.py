@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from integration.golang_repository import Change, Repository, append, edit, link, remove, rename, toolchain_of
-from multiarch.golang.answers import run_process
-from multiarch.golang.compiler import CompileFailed, NoMainPackage, build
-from multiarch.golang.inputs import Inputs, explain
-from multiarch.golang.lister import Lister
-from multiarch.golang.recipe import GoBuild
-from multiarch.golang.toolchain import Toolchain
-from multiarch.platform import Platform
-from multiarch.statcache import StatCache
+from multiarch_oci.golang.answers import run_process
+from multiarch_oci.golang.compiler import CompileFailed, NoMainPackage, build
+from multiarch_oci.golang.inputs import Inputs, explain
+from multiarch_oci.golang.lister import Lister
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.platform import Platform
+from multiarch_oci.statcache import StatCache
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64", "windows/amd64", "darwin/arm64")
 ALL = set(PLATFORMS)

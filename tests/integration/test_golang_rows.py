@@ -9,12 +9,12 @@ import pytest
 
 from integration.golang_repository import Repository, toolchain_of
 from integration.golang_rows import PLATFORMS, ROWS, Row
-from multiarch.golang.inputs import Inputs, explain
-from multiarch.golang.lister import Lister
-from multiarch.golang.recipe import GoBuild
-from multiarch.golang.toolchain import Toolchain
-from multiarch.platform import Platform
-from multiarch.statcache import StatCache
+from multiarch_oci.golang.inputs import Inputs, explain
+from multiarch_oci.golang.lister import Lister
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.platform import Platform
+from multiarch_oci.statcache import StatCache
 
 
 @pytest.fixture(scope="module")

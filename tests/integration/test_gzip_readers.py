@@ -18,10 +18,10 @@ import pytest
 from machines.engine import Tool
 from machines.registry import Registry
 from machines.required import required
-from multiarch import layer, mediatype, windows
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.layer import Entry, Written
+from multiarch_oci import layer, mediatype, windows
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.layer import Entry, Written
 
 CONTENT = b"".join(b"line %d of many\n" % n for n in range(300_000)) + random.Random(5).randbytes(2 << 20)  # noqa: S311
 LAST = b"what stands in the last member\n"

@@ -21,14 +21,14 @@ import pytest
 
 from certificates import certify
 from faults import read_head
-from multiarch.descriptor import Descriptor
-from multiarch.errors import MultiarchError
-from multiarch.mediatype import LAYER_GZIP, MANIFEST
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.registry import Registry
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.registry import Registry
 
 BODY = b'{"schemaVersion": 2}'
 TYPE = b"Content-Type: application/vnd.oci.image.manifest.v1+json\r\n"

@@ -16,27 +16,27 @@ import pytest
 
 from machines.late import Delays, Late, Refusal
 from machines.registry import Registry as Machine
-from multiarch.config import ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.index import Index
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_GZIP
-from multiarch.plan import Policy, TagMoved
-from multiarch.platform import Platform
-from multiarch.publish import NotVisible, Published, publish
-from multiarch.receipt import Receipt
-from multiarch.reference import Reference
-from multiarch.store import PartsMissing
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.failures import Cancelled, RegistryRefused
-from multiarch.store.http.transport import Transport
-from multiarch.store.memory import Memory
-from multiarch.store.registry import Registry
-from multiarch.store.tags import resolve_all
-from multiarch.store.visible import Patience, Written
-from multiarch.verify import Expected, verify
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.plan import Policy, TagMoved
+from multiarch_oci.platform import Platform
+from multiarch_oci.publish import NotVisible, Published, publish
+from multiarch_oci.receipt import Receipt
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import PartsMissing
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.failures import Cancelled, RegistryRefused
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.memory import Memory
+from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.tags import resolve_all
+from multiarch_oci.store.visible import Patience, Written
+from multiarch_oci.verify import Expected, verify
 
 QUICK = Patience(limit=6.0, said=0.3, rival=0.5, lost=0.6, first=0.02, longest=0.1)
 SHORT = replace(QUICK, limit=0.8)

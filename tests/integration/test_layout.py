@@ -9,10 +9,10 @@ import pytest
 
 from machines.engine import Tool
 from machines.registry import Registry as Machine
-from multiarch.index import Index
-from multiarch.store import copy, read
-from multiarch.store.layout import Layout
-from multiarch.store.memory import Memory
+from multiarch_oci.index import Index
+from multiarch_oci.store import copy, read
+from multiarch_oci.store.layout import Layout
+from multiarch_oci.store.memory import Memory
 from samples import Sample, factory, sample
 
 

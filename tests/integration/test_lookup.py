@@ -17,12 +17,12 @@ PROGRAM = f"""\
 import sys, threading, time
 sys.path.insert(0, {str(LIBRARY)!r})
 from pathlib import Path
-from multiarch.errors import MultiarchError
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
-from multiarch.store.registry import Registry
-from multiarch.store.tags import resolve_all
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http import Settings, Transport
+from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.tags import resolve_all
 
 cancelled, begun = threading.Event(), time.monotonic()
 environment = dict(word.split("=", 1) for word in sys.argv[2:])

@@ -18,21 +18,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildkit_oracle import Oracle, sent
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.dockerfile.instructions import Add, Command, Copy, Run
-from multiarch.engine import Base, BuildPlan
-from multiarch.engine.embedded import building
-from multiarch.engine.embedded.building import Builder, Stage, destination_of, line_of
-from multiarch.engine.embedded.configuring import recorded
-from multiarch.engine.embedded.modes import Chmod
-from multiarch.engine.reading.reader import Reader
-from multiarch.engine.reading.sources import is_remote
-from multiarch.errors import MultiarchError
-from multiarch.manifest import Manifest
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store.memory import Memory
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.dockerfile.instructions import Add, Command, Copy, Run
+from multiarch_oci.engine import Base, BuildPlan
+from multiarch_oci.engine.embedded import building
+from multiarch_oci.engine.embedded.building import Builder, Stage, destination_of, line_of
+from multiarch_oci.engine.embedded.configuring import recorded
+from multiarch_oci.engine.embedded.modes import Chmod
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.engine.reading.sources import is_remote
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.memory import Memory
 
 SOME = settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 CONFIG: dict[str, Any] = {

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildkit_oracle import Oracle, sent
-from multiarch import dockerfile
-from multiarch.dockerfile import mounts
-from multiarch.dockerfile.instructions import Run
-from multiarch.dockerfile.stages import stages
-from multiarch.errors import MultiarchError
-from multiarch.ignorefile import IgnoreFile
-from multiarch.wildcard import BadPattern, match_glob
+from multiarch_oci import dockerfile
+from multiarch_oci.dockerfile import mounts
+from multiarch_oci.dockerfile.instructions import Run
+from multiarch_oci.dockerfile.stages import stages
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.ignorefile import IgnoreFile
+from multiarch_oci.wildcard import BadPattern, match_glob
 
 MANY = settings(max_examples=600, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 VARIABLES = {"a": "x/y*z", "b": "", "C": "two  words", "_d": "$a\\n", "n1": "10", "é": "ümlaut"}

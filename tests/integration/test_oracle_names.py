@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from multiarch.platform import KNOWN, InvalidPlatform, Platform
-from multiarch.reference import InvalidReference, Reference
+from multiarch_oci.platform import KNOWN, InvalidPlatform, Platform
+from multiarch_oci.reference import InvalidReference, Reference
 
 SOURCE = Path(__file__).parents[1] / "oracle" / "names"
 MANY = settings(

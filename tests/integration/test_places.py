@@ -14,10 +14,10 @@ import pytest
 
 from faults import FaultProxy
 from machines.registry import Registry as Machine
-from multiarch.errors import MultiarchError
-from multiarch.reference import Reference
-from oci_places import Places, place
-from oci_run import Run
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.reference import Reference
+from scons_multiarch.registries import Places, place
+from scons_multiarch.session import Run
 
 STALL = 3.0  # seconds: longer than whatever shall not wait for it
 
@@ -97,10 +97,10 @@ def test_where_nothing_can_be_asked_nobody_waits(tmp_path: Path, monkeypatch: py
 
     places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     tag = Reference("127.0.0.1:5000", "demo", "v1")
-    monkeypatch.setattr("multiarch.store.tags.resolve_all", broken)
+    monkeypatch.setattr("multiarch_oci.store.tags.resolve_all", broken)
     with pytest.raises(RuntimeError, match="broken"):
         places.observed(tag, None)
-    monkeypatch.setattr("oci_places.threading.Thread", broken)
+    monkeypatch.setattr("scons_multiarch.registries.threading.Thread", broken)
     with pytest.raises(RuntimeError, match="broken"):
         places.observed(tag, None)
 
@@ -118,8 +118,8 @@ def test_who_asks_learns_of_a_failure_that_was_quicker_than_he(tmp_path: Path, m
 
     tried: list[int] = []
     places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
-    monkeypatch.setattr("multiarch.store.tags.resolve_all", broken)
-    monkeypatch.setattr("oci_places.threading.Thread", AtOnce)
+    monkeypatch.setattr("multiarch_oci.store.tags.resolve_all", broken)
+    monkeypatch.setattr("scons_multiarch.registries.threading.Thread", AtOnce)
     with pytest.raises(RuntimeError, match="broken"):
         places.observed(Reference("127.0.0.1:5000", "demo", "v1"), None)
     assert tried == [1]

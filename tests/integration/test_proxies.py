@@ -20,9 +20,9 @@ import pytest
 
 from certificates import Certificate, certify
 from faults import Head, read_head
-from multiarch.errors import MultiarchError
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.wire import Wire
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.wire import Wire
 
 SETTINGS = Settings(connect_timeout=3, read_timeout=5, insecure=())
 LOGIN = "Basic " + base64.b64encode(b"someone:hunter 2").decode()
@@ -218,8 +218,8 @@ def test_tls_loads_nothing_to_find_out_how_a_host_is_written(registry: Peer) -> 
     program = """\
 import sys, threading
 sys.path.insert(0, sys.argv[1])
-from multiarch.store.http import Settings
-from multiarch.store.http.wire import Wire
+from multiarch_oci.store.http import Settings
+from multiarch_oci.store.http.wire import Wire
 print(Wire(Settings(), threading.Event()).send("GET", sys.argv[2], ()).content)
 print([name for name in ("urllib3", "idna", "encodings.idna") if name in sys.modules])
 """

@@ -22,10 +22,10 @@ from integration.quirk_scene import CHUNK, Quirk, Scene
 from machines import certificates
 from machines.odd import Call, OddRegistry, Reply
 from machines.registry import PASSWORD, USER
-from multiarch.errors import MultiarchError
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
 
 QUICK = Settings(backoff=0.01, longest_pause=1.0, chunk=CHUNK, attempts=3, connect_timeout=3, read_timeout=5)
 

@@ -14,24 +14,24 @@ import pytest
 from machines.bases import store_of
 from machines.builders import busybox
 from machines.registry import Registry
-from multiarch import layer
-from multiarch.config import HealthCheck, History, ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.engine import Base, Engine
-from multiarch.engine.buildx import BuildxEngine
-from multiarch.engine.docker import DockerEngine
-from multiarch.engine.embedded.independence import Dependent
-from multiarch.engine.embedded.rebasing import rebase
-from multiarch.engine.handing.calling import Programs
-from multiarch.engine.handing.surroundings import Surroundings
-from multiarch.engine.podman import PodmanEngine
-from multiarch.engine.reading.reader import Reader
-from multiarch.layer import Entry
-from multiarch.manifest import Manifest
-from multiarch.record import replace
-from multiarch.reference import Reference
-from multiarch.store.archive import Archive
+from multiarch_oci import layer
+from multiarch_oci.config import HealthCheck, History, ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.engine import Base, Engine
+from multiarch_oci.engine.buildx import BuildxEngine
+from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.embedded.independence import Dependent
+from multiarch_oci.engine.embedded.rebasing import rebase
+from multiarch_oci.engine.handing.calling import Programs
+from multiarch_oci.engine.handing.surroundings import Surroundings
+from multiarch_oci.engine.podman import PodmanEngine
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.layer import Entry
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.record import replace
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.archive import Archive
 from workshop import AMD64, Workshop, elf
 
 EPOCH = 1_700_000_000

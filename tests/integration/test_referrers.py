@@ -16,18 +16,18 @@ from conftest import CACHE
 from faults import FaultProxy
 from machines.referring import referring
 from machines.registry import Registry as Machine
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.index import Index
-from multiarch.manifest import Manifest
-from multiarch.mediatype import CONFIG, LAYER_GZIP, MANIFEST
-from multiarch.reference import Reference
-from multiarch.store import copy
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.memory import Memory
-from multiarch.store.registry import Registry
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, LAYER_GZIP, MANIFEST
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import copy
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.memory import Memory
+from multiarch_oci.store.registry import Registry
 
 KINDS = ("docker-registry", "distribution v3", "go-containerregistry with referrers")
 SIGNATURE = "application/vnd.dev.cosign.artifact.sig.v1+json"

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from machines.odd import Call, OddRegistry, Reply
-from multiarch.descriptor import Descriptor
-from multiarch.errors import MultiarchError
-from multiarch.mediatype import LAYER_GZIP, MANIFEST
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.failures import Forbidden
-from multiarch.store.http.transport import Transport
-from multiarch.store.registry import Registry
-from multiarch.store.tags import resolve_all
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.failures import Forbidden
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.tags import resolve_all
 
 PAGE = b"<html><head><title>Request blocked &amp; logged</title></head><body><h1>no</h1></body></html>"
 

@@ -25,21 +25,21 @@ from machines.project import ROOT
 from machines.registry import PASSWORD, USER, free_port
 from machines.registry import Registry as Machine
 from machines.tokens import REFRESH_TOKEN, TokenRegistry
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest, DigestMismatch
-from multiarch.index import Index
-from multiarch.manifest import Manifest
-from multiarch.mediatype import CONFIG, LAYER_GZIP
-from multiarch.reference import Reference
-from multiarch.store import BlobMissing, copy
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.failures import RegistryFailed, Unauthorized
-from multiarch.store.http.transport import Transport
-from multiarch.store.http.wire import UnreadableContent
-from multiarch.store.memory import Memory
-from multiarch.store.registry import Registry
-from multiarch.store.tags import resolve_all
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, LAYER_GZIP
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import BlobMissing, copy
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.failures import RegistryFailed, Unauthorized
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.http.wire import UnreadableContent
+from multiarch_oci.store.memory import Memory
+from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.tags import resolve_all
 
 QUICK = Settings(backoff=0.01, longest_pause=1.0, chunk=1 << 20)
 
@@ -284,13 +284,13 @@ def test_anybody_may_pull_where_that_is_allowed(token_registry: TokenRegistry) -
 PUSHER = """
 import io, sys
 from pathlib import Path
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.mediatype import LAYER_GZIP
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http import Settings, Transport
-from multiarch.store.registry import Registry
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http import Settings, Transport
+from multiarch_oci.store.registry import Registry
 host, sessions, chunk, file = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 made = Transport(Settings(chunk=chunk, sessions=sessions, backoff=0.01), Credentials({}, Path("/nowhere")))
 descriptor = Descriptor(LAYER_GZIP, Digest.of_file(file), file.stat().st_size)

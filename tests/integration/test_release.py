@@ -13,12 +13,12 @@ import pytest
 
 from machines.engine import Tool
 from machines.required import required
-from multiarch.digest import Digest
-from multiarch.reference import Reference
-from multiarch.store.daemon.client import EngineFailed
-from multiarch.store.daemon.daemon import Daemon, runnable
-from multiarch.store.memory import Memory
-from multiarch.store.release import write_release
+from multiarch_oci.digest import Digest
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.daemon.client import EngineFailed
+from multiarch_oci.store.daemon.daemon import Daemon, runnable
+from multiarch_oci.store.memory import Memory
+from multiarch_oci.store.release import write_release
 from samples import Sample, sample
 
 NAME = Reference.parse("localhost:5000/tests/release:1.0")

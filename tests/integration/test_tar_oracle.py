@@ -14,8 +14,8 @@ import pytest
 
 import hostile_tars
 from machines.required import required
-from multiarch.tarfields import InvalidArchive
-from multiarch.tarreader import LONGEST_NAME, LONGEST_PART, TarReader
+from multiarch_oci.tarfields import InvalidArchive
+from multiarch_oci.tarreader import LONGEST_NAME, LONGEST_PART, TarReader
 
 SOURCE = Path(__file__).parents[1] / "oracle" / "tar"
 ARCHIVES = int(os.environ.get("MULTIARCH_HOSTILE_TARS", "400"))

@@ -18,14 +18,14 @@ import pytest
 from certificates import Certificate, certify
 from faults import FaultProxy
 from machines.registry import Registry as Machine
-from multiarch.errors import MultiarchError
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.failures import Unreachable, UntrustedHost
-from multiarch.store.http.transport import Transport
-from multiarch.store.http.wire import Wire
-from multiarch.store.registry import Registry
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.failures import Unreachable, UntrustedHost
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.http.wire import Wire
+from multiarch_oci.store.registry import Registry
 
 QUICK = Settings(backoff=0.01, attempts=3, connect_timeout=3, read_timeout=5)
 STRICT = replace(QUICK, insecure=())

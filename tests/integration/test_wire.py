@@ -20,11 +20,11 @@ from typing import BinaryIO
 import pytest
 
 from faults import Head, read_head
-from multiarch.errors import MultiarchError
-from multiarch.store.http.address import UnusableUrl
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.failures import AnswerTooLarge, Cancelled, Interrupted, Unreachable
-from multiarch.store.http.wire import Outgoing, UnreadableContent, Wire
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.http.address import UnusableUrl
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.failures import AnswerTooLarge, Cancelled, Interrupted, Unreachable
+from multiarch_oci.store.http.wire import Outgoing, UnreadableContent, Wire
 
 SETTINGS = Settings(connect_timeout=3, read_timeout=5)
 CUT = "HOST: the connection was cut"
@@ -450,8 +450,8 @@ def test_the_first_address_that_takes_a_connection_is_used(monkeypatch: pytest.M
 def test_an_exchange_warns_of_nothing_and_loads_nothing_that_it_does_not_need() -> None:
     program = """\
 import sys, threading
-from multiarch.store.http import Settings
-from multiarch.store.http.wire import Wire
+from multiarch_oci.store.http import Settings
+from multiarch_oci.store.http.wire import Wire
 print(Wire(Settings(), threading.Event()).send("GET", sys.argv[1], ()).content)
 print([name for name in ("urllib3", "idna", "encodings.idna", "requests") if name in sys.modules])
 """

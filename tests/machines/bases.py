@@ -7,25 +7,25 @@ import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from multiarch import layer, windows
-from multiarch.config import History, ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.index import Index
-from multiarch.layer import Entry
-from multiarch.manifest import Manifest
-from multiarch.mediatype import (
+from multiarch_oci import layer, windows
+from multiarch_oci.config import History, ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.index import Index
+from multiarch_oci.layer import Entry
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import (
     DOCKER_CONFIG,
     DOCKER_LAYER_FOREIGN,
     DOCKER_MANIFEST,
     INDEX,
 )
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.registry import Registry
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.registry import Registry
 
 
 def store_of(reference: Reference) -> Registry:

@@ -14,13 +14,13 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from multiarch.config import ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_TAR
-from multiarch.platform import Platform
-from multiarch.reference import Reference
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_TAR
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
 
 from .bases import push_index, store_of
 from .required import missing, required

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from multiarch.store.atomic import locked
+from multiarch_oci.store.atomic import locked
 
 _SUFFIX = ".exe" if sys.platform == "win32" else ""
 

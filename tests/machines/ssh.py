@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiarch.store.atomic import locked
+from multiarch_oci.store.atomic import locked
 
 from .registry import free_port
 from .required import missing, required

@@ -24,15 +24,15 @@ if __name__ == "__main__":
 
 from dockerfile_cases import make_base
 from machines import builders, required
-from multiarch.config import History, ImageConfig
-from multiarch.errors import MultiarchError
-from multiarch.layer import Entry
-from multiarch.manifest import Manifest
-from multiarch.platform import Platform
-from multiarch.store import copy
-from multiarch.store.archive import Archive
-from multiarch.store.layout import Layout
-from multiarch.windows import entries
+from multiarch_oci.config import History, ImageConfig
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.layer import Entry
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.platform import Platform
+from multiarch_oci.store import copy
+from multiarch_oci.store.archive import Archive
+from multiarch_oci.store.layout import Layout
+from multiarch_oci.windows import entries
 from soak import alone
 from soak.dockerfiles import LINUX, WINDOWS, Case, draw
 from unpacked import Found, merged, of_tar, unzipped

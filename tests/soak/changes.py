@@ -29,7 +29,7 @@ from integration import golang_rows, test_golang
 from integration.golang_repository import FILES, Repository
 from integration.golang_rows import ALL, NONE, PLATFORMS, Row, nothing
 from machines.project import ROOT, Project, Run
-from multiarch.platform import Platform
+from multiarch_oci.platform import Platform
 from soak import alone
 
 DOCKERFILE = "FROM scratch\nARG TARGETOS\nCOPY _output/bin/{}/{} /program\n"

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.baselock import BaseLock, InvalidLock
-from multiarch.digest import Digest
-from multiarch.platform import Platform
-from multiarch.reference import Reference
+from multiarch_oci.baselock import BaseLock, InvalidLock
+from multiarch_oci.digest import Digest
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
 
 DEBIAN = Reference.parse("debian:12")
 AMD64, ARM64 = Platform.parse("linux/amd64"), Platform.parse("linux/arm64")

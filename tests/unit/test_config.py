@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from multiarch.config import HealthCheck, History, ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest, InvalidDigest
-from multiarch.document import InvalidDocument
-from multiarch.mediatype import CONFIG
-from multiarch.platform import InvalidPlatform, Platform
+from multiarch_oci.config import HealthCheck, History, ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest, InvalidDigest
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.mediatype import CONFIG
+from multiarch_oci.platform import InvalidPlatform, Platform
 
 LAYER = Digest.of(b"layer")
 FULL: dict[str, object] = {

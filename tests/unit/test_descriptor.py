@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest, InvalidDigest
-from multiarch.document import Document, InvalidDocument
-from multiarch.platform import InvalidPlatform, Platform
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest, InvalidDigest
+from multiarch_oci.document import Document, InvalidDocument
+from multiarch_oci.platform import InvalidPlatform, Platform
 
 HEX = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 FULL: dict[str, object] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.digest import BLOCK, Digest, DigestMismatch, InvalidDigest, VerifyingReader, verifying
+from multiarch_oci.digest import BLOCK, Digest, DigestMismatch, InvalidDigest, VerifyingReader, verifying
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 

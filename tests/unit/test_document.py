@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from multiarch.document import LIMIT, Document, InvalidDocument, canonical, keyed, readable
+from multiarch_oci.document import LIMIT, Document, InvalidDocument, canonical, keyed, readable
 
 
 def document(text: str) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.errors import MultiarchError, holds_login, public, quoted
+from multiarch_oci.errors import MultiarchError, holds_login, public, quoted
 
 
 @pytest.mark.parametrize(

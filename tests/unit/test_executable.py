@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.executable import (
+from multiarch_oci.executable import (
     HEAD,
     Format,
     Machine,
@@ -21,7 +21,7 @@ from multiarch.executable import (
     is_executable_head,
     read_head,
 )
-from multiarch.platform import Platform
+from multiarch_oci.platform import Platform
 
 HEADS = {
     platform: base64.b64decode(head)

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.errors import MultiarchError
-from multiarch.forecast import Content, ImagePlan, PinState, Plan, PlannedTag, Rebuild, TagState, forecast
-from multiarch.mediatype import LAYER_GZIP, MANIFEST
-from multiarch.plan import Move, Policy
-from multiarch.platform import Platform
-from multiarch.reference import Reference
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.forecast import Content, ImagePlan, PinState, Plan, PlannedTag, Rebuild, TagState, forecast
+from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
+from multiarch_oci.plan import Move, Policy
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
 
 NAME = Reference.parse("localhost:5000/demo")
 TAG, LATEST = NAME.with_tag("v1"), NAME.with_tag("latest")

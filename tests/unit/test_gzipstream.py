@@ -14,8 +14,8 @@ import zlib
 
 import pytest
 
-from multiarch import gzipstream
-from multiarch.gzipstream import BLOCK, BlockWriter, member
+from multiarch_oci import gzipstream
+from multiarch_oci.gzipstream import BLOCK, BlockWriter, member
 
 CONTENT = b"".join(bytes([n % 251]) * (n % 97) for n in range(50_000)) + random.Random(1).randbytes(200_000)  # noqa: S311
 
@@ -75,8 +75,8 @@ def test_the_version_in_the_signature_is_the_one_installed() -> None:
 
 
 def test_naming_the_compressor_does_not_import_it() -> None:
-    code = "import sys, multiarch.layer, multiarch.gzipstream as g; g.COMPRESSOR; sys.exit('deflate' in sys.modules)"
-    folder = str(next(iter(sys.modules["multiarch"].__path__)) + "/..")
+    code = "import sys, multiarch_oci.layer, multiarch_oci.gzipstream as g; g.COMPRESSOR; sys.exit('deflate' in sys.modules)"
+    folder = str(next(iter(sys.modules["multiarch_oci"].__path__)) + "/..")
     assert (
         subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": folder}, check=False).returncode
         == 0

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 import hostile_tars
-from multiarch.digest import Digest
-from multiarch.engine.embedded.basefiles import files_of, own_layer
-from multiarch.engine.harvest.made import of_layout, of_save
-from multiarch.engine.harvest.repacking import repack
-from multiarch.engine.reading.bases import load
-from multiarch.engine.reading.tree import Overlay
-from multiarch.errors import MultiarchError
-from multiarch.store.archive import read_image
-from multiarch.store.tarmembers import members
+from multiarch_oci.digest import Digest
+from multiarch_oci.engine.embedded.basefiles import files_of, own_layer
+from multiarch_oci.engine.harvest.made import of_layout, of_save
+from multiarch_oci.engine.harvest.repacking import repack
+from multiarch_oci.engine.reading.bases import load
+from multiarch_oci.engine.reading.tree import Overlay
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.archive import read_image
+from multiarch_oci.store.tarmembers import members
 from workshop import AMD64, Workshop
 
 ARCHIVES = int(os.environ.get("MULTIARCH_HOSTILE_TARS", "150"))

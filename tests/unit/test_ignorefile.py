@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.ignorefile import IgnoreFile, InvalidIgnoreFile
+from multiarch_oci.ignorefile import IgnoreFile, InvalidIgnoreFile
 
 
 def ignoring(*lines: str) -> IgnoreFile:

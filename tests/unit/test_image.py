@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.descriptor import BASE_DIGEST, BASE_NAME
-from multiarch.digest import Digest, DigestMismatch
-from multiarch.document import InvalidDocument
-from multiarch.image import Image
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_FOREIGN_GZIP
-from multiarch.platform import Platform
-from multiarch.reference import Reference
+from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.image import Image
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_FOREIGN_GZIP
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
 from samples import Sample, sample
 
 DIGEST = Digest.of(b"the base's manifest")

@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-import multiarch
+import multiarch_oci
 
-LIBRARY = Path(multiarch.__file__).parent
+LIBRARY = Path(multiarch_oci.__file__).parent
 MODULES = sorted(
-    ".".join((multiarch.__name__, *path.relative_to(LIBRARY).with_suffix("").parts)).removesuffix(".__init__")
+    ".".join((multiarch_oci.__name__, *path.relative_to(LIBRARY).with_suffix("").parts)).removesuffix(".__init__")
     for path in LIBRARY.rglob("*.py")
 )
 TOGETHER = """

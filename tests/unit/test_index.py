@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.document import InvalidDocument
-from multiarch.index import IncompleteIndex, Index
-from multiarch.mediatype import DOCKER_INDEX, INDEX, MANIFEST
-from multiarch.platform import Platform, declared
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.index import IncompleteIndex, Index
+from multiarch_oci.mediatype import DOCKER_INDEX, INDEX, MANIFEST
+from multiarch_oci.platform import Platform, declared
 
 
 def member(platform: str, content: str = "") -> Descriptor:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from multiarch import layer, mediatype
-from multiarch.digest import Digest
-from multiarch.layer import Compression, ContentChanged, Entry, InvalidEntry, Kind, Written
-from multiarch.tarheader import Unwritable
+from multiarch_oci import layer, mediatype
+from multiarch_oci.digest import Digest
+from multiarch_oci.layer import Compression, ContentChanged, Entry, InvalidEntry, Kind, Written
+from multiarch_oci.tarheader import Unwritable
 
 SOME = random.Random(3).randbytes(3 * (1 << 20) + 77)  # noqa: S311  # wants to be the same every time
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.document import InvalidDocument
-from multiarch.manifest import Manifest
-from multiarch.mediatype import CONFIG, DOCKER_MANIFEST, INDEX, LAYER_GZIP, MANIFEST
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, DOCKER_MANIFEST, INDEX, LAYER_GZIP, MANIFEST
 
 CONF = Descriptor.of(CONFIG, b"{}")
 LAYERS = (Descriptor.of(LAYER_GZIP, b"1"), Descriptor.of(LAYER_GZIP, b"2"), Descriptor.of(LAYER_GZIP, b"1"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch import mediatype
+from multiarch_oci import mediatype
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.misspelled import corrected
-from multiarch.platform import KNOWN, Platform
+from multiarch_oci.misspelled import corrected
+from multiarch_oci.platform import KNOWN, Platform
 
 
 @pytest.mark.parametrize(

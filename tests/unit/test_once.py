@@ -1,4 +1,4 @@
-"""multiarch.once: each thing is made once, and nobody waits for another one."""
+"""multiarch_oci.once: each thing is made once, and nobody waits for another one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from multiarch.once import Awaited, Once
+from multiarch_oci.once import Awaited, Once
 
 LONG = 30  # seconds after which something that should happen did not
 

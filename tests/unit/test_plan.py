@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.digest import Digest
-from multiarch.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
-from multiarch.reference import Reference
+from multiarch_oci.digest import Digest
+from multiarch_oci.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
+from multiarch_oci.reference import Reference
 
 TAG = Reference.parse("localhost:5000/demo:v1")
 OLD, NEW, OTHER = (Digest.of(text) for text in (b"old", b"new", b"other"))

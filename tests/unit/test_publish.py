@@ -6,20 +6,20 @@ from typing import BinaryIO
 
 import pytest
 
-from multiarch.config import ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest
-from multiarch.index import Index
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_GZIP
-from multiarch.pin import PinMissing, pin
-from multiarch.plan import Move, Policy, TagImmutable, TagMoved
-from multiarch.platform import Platform
-from multiarch.publish import ATTEMPTS, publish
-from multiarch.receipt import Receipt
-from multiarch.reference import Reference
-from multiarch.store import BlobMissing, read
-from multiarch.store.memory import Memory
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.pin import PinMissing, pin
+from multiarch_oci.plan import Move, Policy, TagImmutable, TagMoved
+from multiarch_oci.platform import Platform
+from multiarch_oci.publish import ATTEMPTS, publish
+from multiarch_oci.receipt import Receipt
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import BlobMissing, read
+from multiarch_oci.store.memory import Memory
 
 AMD64, ARM64 = Platform.parse("linux/amd64"), Platform.parse("linux/arm64")
 TAG = Reference.parse("localhost:5000/demo:v1")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest, InvalidDigest
-from multiarch.document import InvalidDocument
-from multiarch.mediatype import MANIFEST
-from multiarch.platform import Platform
-from multiarch.receipt import Intent, Receipt
-from multiarch.reference import InvalidReference, Reference
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest, InvalidDigest
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.mediatype import MANIFEST
+from multiarch_oci.platform import Platform
+from multiarch_oci.receipt import Intent, Receipt
+from multiarch_oci.reference import InvalidReference, Reference
 
 DESCRIPTOR = Descriptor.of(MANIFEST, b"abc")
 RECEIPT = Receipt(Reference.parse("registry.example:5000/team/demo:1.0-arm64"), DESCRIPTOR)

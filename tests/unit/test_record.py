@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from multiarch import record
+from multiarch_oci import record
 
 SHAPES: list[dict[str, bool]] = [
     {"frozen": True},

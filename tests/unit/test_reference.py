@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from multiarch.digest import Digest
-from multiarch.reference import Destination, InvalidReference, Reference, check_tag
+from multiarch_oci.digest import Digest
+from multiarch_oci.reference import Destination, InvalidReference, Reference, check_tag
 
 SUM = Digest.of(b"x")
 

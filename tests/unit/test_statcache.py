@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.statcache import StatCache
+from multiarch_oci.statcache import StatCache
 
 DAY = 86_400
 

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from multiarch.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, Unwritable, padding
+from multiarch_oci.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, Unwritable, padding
 
 
 def read(header: Header) -> tarfile.TarInfo:

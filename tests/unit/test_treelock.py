@@ -4,13 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from multiarch.treelock import TreeLock
+from multiarch_oci.treelock import TreeLock
 
 HOLDER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from multiarch.treelock import TreeLock
+from multiarch_oci.treelock import TreeLock
 TreeLock(Path(sys.argv[1])).acquire(print)
 print("held", flush=True)
 sys.stdin.read()

@@ -8,17 +8,17 @@ from typing import BinaryIO
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.errors import MultiarchError
-from multiarch.index import Index
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_FOREIGN_GZIP
-from multiarch.receipt import Receipt
-from multiarch.reference import Reference
-from multiarch.store import BlobMissing
-from multiarch.store.layout import Layout
-from multiarch.store.memory import Memory
-from multiarch.verify import Expected, Finding, Problem, verify
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_FOREIGN_GZIP
+from multiarch_oci.receipt import Receipt
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import BlobMissing
+from multiarch_oci.store.layout import Layout
+from multiarch_oci.store.memory import Memory
+from multiarch_oci.verify import Expected, Finding, Problem, verify
 from samples import Sample, factory, sample
 
 NAME = Reference.parse("localhost:5000/demo")

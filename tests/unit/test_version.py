@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.version import InvalidVersion, Version, expand
+from multiarch_oci.version import InvalidVersion, Version, expand
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,6 @@ def test_a_bad_further_tag_is_an_error_already_for_a_pre_release(tags, version, 
 
 
 def test_a_semver_version_is_read_without_importing_packaging():
-    code = "import sys; from multiarch.version import Version; Version.parse('1.2.3-rc1'); sys.exit('packaging' in sys.modules)"
+    code = "import sys; from multiarch_oci.version import Version; Version.parse('1.2.3-rc1'); sys.exit('packaging' in sys.modules)"
     root = Path(__file__).parents[2] / "site_scons"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

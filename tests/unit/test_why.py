@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.document import InvalidDocument
-from multiarch.why import Facts, brief, changes
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.why import Facts, brief, changes
 
 BEFORE = Facts({"go": "1.26", "tags": ""}, {"main.go": "a", "old.go": "b"})
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.wildcard import BadPattern, Wildcard, match_glob
+from multiarch_oci.wildcard import BadPattern, Wildcard, match_glob
 
 
 @pytest.mark.parametrize(

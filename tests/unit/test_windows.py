@@ -8,9 +8,9 @@ import tarfile
 
 import pytest
 
-from multiarch import layer, windows
-from multiarch.layer import Compression, Entry, InvalidEntry
-from multiarch.windows import InvalidWindowsPath, normalise
+from multiarch_oci import layer, windows
+from multiarch_oci.layer import Compression, Entry, InvalidEntry
+from multiarch_oci.windows import InvalidWindowsPath, normalise
 from windows_layer_rules import broken_rules
 
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.dockerfile.mounts import Mount, check_device, check_mount, parse_mount
-from multiarch.dockerfile.shell import expand
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile.mounts import Mount, check_device, check_mount, parse_mount
+from multiarch_oci.dockerfile.shell import expand
 
 
 def read(text: str) -> Mount:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.dockerfile.parser import Heredoc, parse
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile.parser import Heredoc, parse
 
 
 def lines(content: bytes) -> list[tuple]:

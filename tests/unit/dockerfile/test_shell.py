@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.dockerfile.shell import expand, expand_heredoc, expand_names, expand_words
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile.shell import expand, expand_heredoc, expand_names, expand_words
 
 VARIABLES = {"a": "x/y/z", "empty": "", "two": "1  2"}
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.dockerfile.instructions import (
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile.instructions import (
     Add,
     Arg,
     Argument,
@@ -21,9 +21,9 @@ from multiarch.dockerfile.instructions import (
     Volume,
     expanded,
 )
-from multiarch.dockerfile.parser import parse
-from multiarch.dockerfile.shell import expand
-from multiarch.dockerfile.stages import stages
+from multiarch_oci.dockerfile.parser import parse
+from multiarch_oci.dockerfile.shell import expand
+from multiarch_oci.dockerfile.stages import stages
 
 
 def typed(line: str):

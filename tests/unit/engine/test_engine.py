@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.engine import AUTO, EngineUnavailable, choose
+from multiarch_oci.engine import AUTO, EngineUnavailable, choose
 
 
 class Fake:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.digest import Digest
-from multiarch.engine import Base, BuildPlan, NamedContext
-from multiarch.engine.glance import Glances
-from multiarch.engine.reading.reader import Reader
-from multiarch.platform import Platform
-from multiarch.reference import Reference
+from multiarch_oci.digest import Digest
+from multiarch_oci.engine import Base, BuildPlan, NamedContext
+from multiarch_oci.engine.glance import Glances
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
 
 
 def sha256(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.engine.presence import absent
+from multiarch_oci.engine.presence import absent
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang import heads
-from multiarch.golang.answers import Answers, Question, run_process
-from multiarch.golang.toolchain import Toolchain
-from multiarch.golang.tree import Tree, walk
-from multiarch.record import replace
-from multiarch.statcache import StatCache
+from multiarch_oci.golang import heads
+from multiarch_oci.golang.answers import Answers, Question, run_process
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.golang.tree import Tree, walk
+from multiarch_oci.record import replace
+from multiarch_oci.statcache import StatCache
 
 STILL = Tree("one", frozenset(["/src"]), (), back_dated=frozenset())
 

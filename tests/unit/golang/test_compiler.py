@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.compiler import CompileFailed, build
-from multiarch.golang.inputs import Hints
-from multiarch.golang.recipe import GoBuild
-from multiarch.golang.toolchain import Toolchain
-from multiarch.platform import Platform
+from multiarch_oci.golang.compiler import CompileFailed, build
+from multiarch_oci.golang.inputs import Hints
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.platform import Platform
 
 
 class Go:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.compose import compiler_facts, package_facts
-from multiarch.golang.contents import Contents
-from multiarch.golang.listing import Package
-from multiarch.golang.project import Project
-from multiarch.golang.recipe import GoBuild
-from multiarch.platform import Platform
-from multiarch.statcache import StatCache
+from multiarch_oci.golang.compose import compiler_facts, package_facts
+from multiarch_oci.golang.contents import Contents
+from multiarch_oci.golang.listing import Package
+from multiarch_oci.golang.project import Project
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.platform import Platform
+from multiarch_oci.statcache import StatCache
 
 
 @pytest.fixture

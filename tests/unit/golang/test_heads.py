@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang import heads
-from multiarch.golang.heads import Heads, head
-from multiarch.golang.tree import walk
+from multiarch_oci.golang import heads
+from multiarch_oci.golang.heads import Heads, head
+from multiarch_oci.golang.tree import walk
 
 FILE = b'//go:build linux\n\n// Command demo.\npackage main\n\nimport (\n\t"fmt"\n)\n\nconst a = 1\n\nfunc main() {}\n'
 AGE = 10_000_000_000
@@ -78,7 +78,7 @@ def aged(path: Path) -> None:
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every walk take place ten seconds later: what was just written is settled then."""
     now = time.time_ns
-    monkeypatch.setattr("multiarch.golang.tree.time.time_ns", lambda: now() + AGE)
+    monkeypatch.setattr("multiarch_oci.golang.tree.time.time_ns", lambda: now() + AGE)
 
 
 @pytest.mark.usefixtures("later")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.includes import Includes, includes, libraries, outside_headers
-from multiarch.golang.listing import Package
+from multiarch_oci.golang.includes import Includes, includes, libraries, outside_headers
+from multiarch_oci.golang.listing import Package
 
 
 def package(folder: Path, *files: str, imports: tuple[str, ...] = ()) -> Package:

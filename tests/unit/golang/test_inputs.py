@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.golang.inputs import Inputs, InvalidInputs, Part, explain
+from multiarch_oci.golang.inputs import Inputs, InvalidInputs, Part, explain
 
 
 def made(files: dict[str, str] | None = None, **facts: str) -> Inputs:

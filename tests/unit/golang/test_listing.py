@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from multiarch.golang.listing import Listing, list_packages
-from multiarch.golang.toolchain import Toolchain
+from multiarch_oci.golang.listing import Listing, list_packages
+from multiarch_oci.golang.toolchain import Toolchain
 
 MODULE = {"Path": "ex.org/r", "Main": True, "Dir": "/src", "GoVersion": "1.24"}
 ENTRIES = [

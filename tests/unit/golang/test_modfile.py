@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.golang.modfile import directives, facts, go_version, is_local, local_replacements, uses
+from multiarch_oci.golang.modfile import directives, facts, go_version, is_local, local_replacements, uses
 
 MOD = """\
 module ex.org/r // comment

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.inputs import Hints
-from multiarch.golang.overlay import may_embed, shown
-from multiarch.golang.recipe import GoBuild
-from multiarch.platform import Platform
+from multiarch_oci.golang.inputs import Hints
+from multiarch_oci.golang.overlay import may_embed, shown
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.platform import Platform
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.project import locate, overlaid
+from multiarch_oci.golang.project import locate, overlaid
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.flags import ConflictingFlags, merged
-from multiarch.golang.recipe import (
+from multiarch_oci.golang.flags import ConflictingFlags, merged
+from multiarch_oci.golang.recipe import (
     GoBuild,
     affecting,
     command,
@@ -16,8 +16,8 @@ from multiarch.golang.recipe import (
     listing_flags,
     trims_paths,
 )
-from multiarch.golang.toolchain import Toolchain
-from multiarch.platform import Platform
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.platform import Platform
 
 AMD64 = Platform.parse("linux/amd64")
 DIRECTORY = Path("/src").absolute()

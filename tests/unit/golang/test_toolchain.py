@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.toolchain import GoNotFound, find_go, minimum_version, release, toolchain_at
+from multiarch_oci.golang.toolchain import GoNotFound, find_go, minimum_version, release, toolchain_at
 
 GO = "go.exe" if os.name == "nt" else "go"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links and scripts")

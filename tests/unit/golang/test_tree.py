@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.golang.tree import look, walk
+from multiarch_oci.golang.tree import look, walk
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links and times of change")
 

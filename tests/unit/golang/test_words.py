@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.golang.words import fields, quoted, split
+from multiarch_oci.golang.words import fields, quoted, split
 
 
 @pytest.mark.parametrize(

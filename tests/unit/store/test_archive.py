@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
-from multiarch.digest import Digest, DigestMismatch
-from multiarch.document import InvalidDocument
-from multiarch.mediatype import LAYER_GZIP
-from multiarch.platform import Platform
-from multiarch.reference import Reference
-from multiarch.store import BlobMissing, read
-from multiarch.store.archive import Archive, ArchiveWriter, read_image, write_archive
-from multiarch.store.entries import InvalidLayout
-from multiarch.store.tarmembers import InvalidArchive
+from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.platform import Platform
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import BlobMissing, read
+from multiarch_oci.store.archive import Archive, ArchiveWriter, read_image, write_archive
+from multiarch_oci.store.entries import InvalidLayout
+from multiarch_oci.store.tarmembers import InvalidArchive
 from samples import blob, factory, sample
 
 BASE = Reference.parse("registry.example/base:1@sha256:" + "ab" * 32)

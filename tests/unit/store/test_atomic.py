@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.store.atomic import clear_abandoned, clear_unfinished, is_unfinished, locked, replacing
+from multiarch_oci.store.atomic import clear_abandoned, clear_unfinished, is_unfinished, locked, replacing
 
 
 def test_what_go_is_writing_is_unfinished_too():
@@ -71,7 +71,7 @@ def test_one_thread_at_a_time_holds_the_lock(tmp_path: Path):
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
     program = (
-        "import sys, time; from pathlib import Path; from multiarch.store.atomic import locked\n"
+        "import sys, time; from pathlib import Path; from multiarch_oci.store.atomic import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "site_scons")}

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from multiarch.document import InvalidDocument
-from multiarch.errors import MultiarchError
-from multiarch.store.auth import Credential, Credentials, InvalidCredentials
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.auth import Credential, Credentials, InvalidCredentials
 
 
 def login(user: str, password: str) -> dict[str, str]:

@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import DigestMismatch
-from multiarch.mediatype import INDEX, MANIFEST, MANIFESTS
-from multiarch.store import BlobMissing, read
-from multiarch.store.cache import Cache, Cached
-from multiarch.store.memory import Memory
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import DigestMismatch
+from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS
+from multiarch_oci.store import BlobMissing, read
+from multiarch_oci.store.cache import Cache, Cached
+from multiarch_oci.store.memory import Memory
 from samples import blob, factory, sample
 
 

@@ -6,11 +6,11 @@ from typing import BinaryIO
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.errors import MultiarchError
-from multiarch.store import BlobMissing, read
-from multiarch.store.chain import Chain
-from multiarch.store.memory import Memory
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store import BlobMissing, read
+from multiarch_oci.store.chain import Chain
+from multiarch_oci.store.memory import Memory
 from samples import blob, factory, sample
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.document import LIMIT
-from multiarch.errors import MultiarchError
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_FOREIGN_GZIP, MANIFEST
-from multiarch.reference import Destination, Reference
-from multiarch.store import BlobMissing, Copied, ManifestTooLarge, copy, holds, read
-from multiarch.store.layout import Layout
-from multiarch.store.memory import Memory
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.document import LIMIT
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_FOREIGN_GZIP, MANIFEST
+from multiarch_oci.reference import Destination, Reference
+from multiarch_oci.store import BlobMissing, Copied, ManifestTooLarge, copy, holds, read
+from multiarch_oci.store.layout import Layout
+from multiarch_oci.store.memory import Memory
 from samples import blob, sample
 
 

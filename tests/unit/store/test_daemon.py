@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.platform import Platform, declared
-from multiarch.reference import Reference
-from multiarch.store.daemon.client import EngineFailed
-from multiarch.store.daemon.daemon import Daemon, _check, runnable
-from multiarch.store.daemon.endpoint import EngineUnreachable
+from multiarch_oci.platform import Platform, declared
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.daemon.client import EngineFailed
+from multiarch_oci.store.daemon.daemon import Daemon, _check, runnable
+from multiarch_oci.store.daemon.endpoint import EngineUnreachable
 
 NAME = Reference.parse("demo:1.0")
 

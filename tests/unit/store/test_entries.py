@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.document import LIMIT
-from multiarch.mediatype import DOCKER_MANIFEST, INDEX, MANIFEST
-from multiarch.store.entries import Entries, check_marker, manifest_type, marker
+from multiarch_oci.document import LIMIT
+from multiarch_oci.mediatype import DOCKER_MANIFEST, INDEX, MANIFEST
+from multiarch_oci.store.entries import Entries, check_marker, manifest_type, marker
 from samples import sample
 
 

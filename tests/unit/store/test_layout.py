@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.descriptor import REF_NAME
-from multiarch.document import InvalidDocument
-from multiarch.reference import Destination, Reference
-from multiarch.store import BlobMissing, read
-from multiarch.store.entries import InvalidLayout
-from multiarch.store.layout import Layout
+from multiarch_oci.descriptor import REF_NAME
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.reference import Destination, Reference
+from multiarch_oci.store import BlobMissing, read
+from multiarch_oci.store.entries import InvalidLayout
+from multiarch_oci.store.layout import Layout
 from samples import blob, factory, sample
 
 
@@ -252,7 +252,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from samples import sample
-from multiarch.store.layout import Layout
+from multiarch_oci.store.layout import Layout
 layout = Layout(Path(sys.argv[1]))
 for number in range(10):
     image = sample(text=str(number).encode())
@@ -300,9 +300,9 @@ def test_the_order_of_pushes_leaves_no_trace(tmp_path: Path):
 HALF = """
 import io, sys, time
 from pathlib import Path
-from multiarch.descriptor import Descriptor
-from multiarch.mediatype import LAYER_GZIP
-from multiarch.store.layout import Layout
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.store.layout import Layout
 class Slow(io.BytesIO):
     def read(self, size=-1):
         block = super().read(1)

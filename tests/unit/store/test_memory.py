@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.store import BlobMissing
-from multiarch.store.memory import Memory
+from multiarch_oci.store import BlobMissing
+from multiarch_oci.store.memory import Memory
 from samples import blob, sample
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.reference import InvalidReference, Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.listing import next_page
-from multiarch.store.registry import Registry
+from multiarch_oci.reference import InvalidReference, Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.listing import next_page
+from multiarch_oci.store.registry import Registry
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_name_that_is_none_is_never_asked_for() -> None:
 
 
 def test_a_no_op_does_not_pay_for_http() -> None:
-    code = "import sys, multiarch.store.tags; print([m for m in ('http.client', 'urllib3', 'docker', 'ssl', 'email') if m in sys.modules])"
+    code = "import sys, multiarch_oci.store.tags; print([m for m in ('http.client', 'urllib3', 'docker', 'ssl', 'email') if m in sys.modules])"
     root = Path(__file__).resolve().parents[3] / "site_scons"
     ran = subprocess.run(
         [sys.executable, "-c", code],

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.digest import Digest, DigestMismatch
-from multiarch.store.http.exchange import Answer
-from multiarch.store.served import check_digest, digest_of
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.store.http.exchange import Answer
+from multiarch_oci.store.served import check_digest, digest_of
 
 GOOD, OTHER = Digest("sha256", "a" * 64), Digest("sha256", "b" * 64)
 

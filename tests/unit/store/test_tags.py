@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multiarch.errors import MultiarchError
-from multiarch.reference import Reference
-from multiarch.store.auth import Credentials
-from multiarch.store.http.exchange import Settings
-from multiarch.store.http.transport import Transport
-from multiarch.store.tags import Observed, resolve_all
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.reference import Reference
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.tags import Observed, resolve_all
 
 
 def transport(**settings: float) -> Transport:

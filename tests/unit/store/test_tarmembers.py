@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.store import tarmembers
-from multiarch.store.tarmembers import members
-from multiarch.tarfields import InvalidArchive
-from multiarch.tarheader import END
+from multiarch_oci.store import tarmembers
+from multiarch_oci.store.tarmembers import members
+from multiarch_oci.tarfields import InvalidArchive
+from multiarch_oci.tarheader import END
 
 
 def info(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:

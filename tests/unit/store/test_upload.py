@@ -9,11 +9,11 @@ import io
 
 import pytest
 
-from multiarch.descriptor import Descriptor
-from multiarch.digest import DigestMismatch
-from multiarch.mediatype import LAYER_GZIP
-from multiarch.store.http.exchange import Answer
-from multiarch.store.upload import Content, _held
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import DigestMismatch
+from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.store.http.exchange import Answer
+from multiarch_oci.store.upload import Content, _held
 
 BYTES = bytes(range(256)) * 40
 

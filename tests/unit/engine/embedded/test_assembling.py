@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from multiarch.engine.embedded import assembling
-from multiarch.store.archive import Archive
+from multiarch_oci.engine.embedded import assembling
+from multiarch_oci.store.archive import Archive
 
 TEXT = "FROM scratch\nCOPY a /a\nCOPY b /b\nLABEL l=1\n"
 

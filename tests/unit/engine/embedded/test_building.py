@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.engine import UnsupportedInstruction
-from multiarch.errors import MultiarchError
-from multiarch.layer import Entry
-from multiarch.platform import Platform
+from multiarch_oci.engine import UnsupportedInstruction
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.layer import Entry
+from multiarch_oci.platform import Platform
 from unpacked import Found
 from workshop import Workshop
 

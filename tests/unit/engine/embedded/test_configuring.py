@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.config import HealthCheck
+from multiarch_oci.config import HealthCheck
 from workshop import Workshop
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

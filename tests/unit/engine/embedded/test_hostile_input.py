@@ -11,14 +11,14 @@ import os
 import pytest
 
 import hostile_tars as hostile
-from multiarch.config import ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest, DigestMismatch
-from multiarch.document import InvalidDocument
-from multiarch.engine import Base
-from multiarch.errors import MultiarchError
-from multiarch.manifest import Manifest
-from multiarch.mediatype import LAYER_GZIP
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.engine import Base
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import LAYER_GZIP
 from workshop import AMD64, Workshop, tar
 
 END = bytes(1024)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.engine.embedded.modes import Chmod
-from multiarch.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.embedded.modes import Chmod
+from multiarch_oci.engine.reading.tree import CannotCopy
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.engine.embedded.ports import exposed
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine.embedded.ports import exposed
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from multiarch.config import History, ImageConfig
-from multiarch.engine.embedded.independence import Dependent
-from multiarch.engine.embedded.rebasing import candidate, promising, rebase
-from multiarch.engine.harvest.made import Made
-from multiarch.engine.harvest.normalising import harvest
-from multiarch.engine.reading.reader import Reader
-from multiarch.engine.telling import apart_from
-from multiarch.errors import MultiarchError
-from multiarch.executable import WrongMachine
-from multiarch.layer import Entry
-from multiarch.platform import Platform
-from multiarch.record import replace
-from multiarch.store import BlobMissing
-from multiarch.store.archive import Archive
+from multiarch_oci.config import History, ImageConfig
+from multiarch_oci.engine.embedded.independence import Dependent
+from multiarch_oci.engine.embedded.rebasing import candidate, promising, rebase
+from multiarch_oci.engine.harvest.made import Made
+from multiarch_oci.engine.harvest.normalising import harvest
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.engine.telling import apart_from
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.executable import WrongMachine
+from multiarch_oci.layer import Entry
+from multiarch_oci.platform import Platform
+from multiarch_oci.record import replace
+from multiarch_oci.store import BlobMissing
+from multiarch_oci.store.archive import Archive
 from workshop import AMD64, elf
 
 NAME = "example.com/base:v1"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.engine.embedded.signals import check
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine.embedded.signals import check
 
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "sigquit", "KILL", "9", "RTMIN+3", "SIGRTMAX-14", "99"])

@@ -9,8 +9,8 @@ import tarfile
 import pytest
 
 import unpacked
-from multiarch.errors import MultiarchError
-from multiarch.platform import Platform
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.platform import Platform
 from workshop import tar
 
 PLAIN = tar(("d", {"type": tarfile.DIRTYPE, "mode": 0o700, "uid": 3}, b""), ("d/f", {"mode": 0o640, "gid": 4}, b"x"))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.config import HealthCheck, instant
-from multiarch.engine.embedded import wording
+from multiarch_oci.config import HealthCheck, instant
+from multiarch_oci.engine.embedded import wording
 
 
 @pytest.mark.parametrize(

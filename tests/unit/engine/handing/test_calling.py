@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from multiarch.engine.handing.calling import EngineFailed, Programs
+from multiarch_oci.engine.handing.calling import EngineFailed, Programs
 
 SCRIPT = "import sys\nfor n in range(30): print('line', n, flush=True)\nprint('wrong', file=sys.stderr)\nsys.exit(3)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.engine.handing.lending import MissingSecret, lent
+from multiarch_oci.engine.handing.lending import MissingSecret, lent
 
 WHERE = "Dockerfile"
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from multiarch.config import ImageConfig
-from multiarch.engine.handing.marks import for_buildah, for_buildkit, for_legacy, unnamed
-from multiarch.engine.handing.pinning import pinned
-from multiarch.engine.reading.reader import Reader
-from multiarch.engine.telling import MARK
-from multiarch.layer import Entry
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.handing.marks import for_buildah, for_buildkit, for_legacy, unnamed
+from multiarch_oci.engine.handing.pinning import pinned
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.engine.telling import MARK
+from multiarch_oci.layer import Entry
 
 MOUNTED = (
     "FROM example.com/base:v1 AS made\n\n# about it\nRUN --mount=type=bind,source=d,target=/m \\\n  cat /m/f\n"

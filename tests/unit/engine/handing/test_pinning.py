@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.engine.handing.pinning import pinned
-from multiarch.engine.reading.named import named_contexts
-from multiarch.engine.reading.reader import Reader
-from multiarch.layer import Entry
-from multiarch.platform import Platform
+from multiarch_oci.engine.handing.pinning import pinned
+from multiarch_oci.engine.reading.named import named_contexts
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.layer import Entry
+from multiarch_oci.platform import Platform
 
 
 def pin(shop, text, **more):

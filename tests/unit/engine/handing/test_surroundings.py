@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.engine.handing.surroundings import build_args, flags, temporary_name
-from multiarch.engine.reading.reader import Reader
-from multiarch.platform import Platform
+from multiarch_oci.engine.handing.surroundings import build_args, flags, temporary_name
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.platform import Platform
 
 
 def settled(shop, text, **more):

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 import unpacked
-from multiarch.config import History, ImageConfig
-from multiarch.descriptor import Descriptor
-from multiarch.digest import Digest, DigestMismatch
-from multiarch.engine.harvest.made import InvalidOutput, Made, of_layout, of_save
-from multiarch.engine.harvest.normalising import WrongBase, engine_of, harvest
-from multiarch.engine.reading.reader import Reader
-from multiarch.executable import WrongMachine
-from multiarch.index import Index
-from multiarch.layer import Entry
-from multiarch.manifest import Manifest
-from multiarch.mediatype import INDEX, LAYER_GZIP
-from multiarch.platform import Platform
-from multiarch.store.archive import Archive, ArchiveWriter
-from multiarch.tarfields import InvalidArchive
+from multiarch_oci.config import History, ImageConfig
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.engine.harvest.made import InvalidOutput, Made, of_layout, of_save
+from multiarch_oci.engine.harvest.normalising import WrongBase, engine_of, harvest
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.executable import WrongMachine
+from multiarch_oci.index import Index
+from multiarch_oci.layer import Entry
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import INDEX, LAYER_GZIP
+from multiarch_oci.platform import Platform
+from multiarch_oci.store.archive import Archive, ArchiveWriter
+from multiarch_oci.tarfields import InvalidArchive
 from workshop import AMD64, elf, tar
 
 ARM64 = Platform.parse("linux/arm64")

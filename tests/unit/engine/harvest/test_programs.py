@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from multiarch.config import ImageConfig
-from multiarch.engine.harvest.programs import starter
-from multiarch.engine.reading.reader import Reader
-from multiarch.executable import WrongMachine
-from multiarch.platform import Platform
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.harvest.programs import starter
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.executable import WrongMachine
+from multiarch_oci.platform import Platform
 from workshop import AMD64, elf
 
 WRONG = "/app/demo: is an ARM64 ELF, but the image is linux/amd64"

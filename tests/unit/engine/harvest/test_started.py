@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.config import ImageConfig
-from multiarch.engine.harvest.basenames import names_of
-from multiarch.engine.harvest.started import started
-from multiarch.engine.reading.tree import Content, Node, Overlay
-from multiarch.executable import WrongMachine, essential, identify, interpreter, read_head
-from multiarch.layer import Entry, Kind
-from multiarch.platform import Platform
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.harvest.basenames import names_of
+from multiarch_oci.engine.harvest.started import started
+from multiarch_oci.engine.reading.tree import Content, Node, Overlay
+from multiarch_oci.executable import WrongMachine, essential, identify, interpreter, read_head
+from multiarch_oci.layer import Entry, Kind
+from multiarch_oci.platform import Platform
 from workshop import AMD64, elf, tar
 
 LINUX_OWN = {"app/demo": b"", "app/run.sh": b"#!/bin/x -e\n", "bin/x": b"", "app/env.sh": b"#! /usr/bin/env -S  x -q\n"}
@@ -315,7 +315,7 @@ def test_whiteouts_and_hard_links_of_the_base_count(shop):
     )
     base = shop.base("base:1", first, second)
     shop.plan("FROM base:1\n")
-    from multiarch.engine.reading.bases import load
+    from multiarch_oci.engine.reading.bases import load
 
     names = names_of(load(base, shop._source, where="x"))
     assert sorted(names.names("bin")) == ["link", "old", "same"]

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.config import History, ImageConfig
-from multiarch.descriptor import BASE_DIGEST, BASE_NAME
-from multiarch.engine import Base
-from multiarch.errors import MultiarchError
-from multiarch.executable import WrongMachine
-from multiarch.layer import Entry
-from multiarch.mediatype import LAYER_GZIP, MANIFEST
-from multiarch.platform import Platform
-from multiarch.store.archive import Archive
+from multiarch_oci.config import History, ImageConfig
+from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME
+from multiarch_oci.engine import Base
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.executable import WrongMachine
+from multiarch_oci.layer import Entry
+from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
+from multiarch_oci.platform import Platform
+from multiarch_oci.store.archive import Archive
 from workshop import AMD64, elf
 
 ROOTFS = (

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.engine.reading.context import Context
-from multiarch.engine.reading.tree import CannotCopy
-from multiarch.ignorefile import IgnoreFile
-from multiarch.store.atomic import replacing
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine.reading.context import Context
+from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.ignorefile import IgnoreFile
+from multiarch_oci.store.atomic import replacing
 from workshop import sha256
 
 

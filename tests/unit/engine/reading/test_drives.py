@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.engine.reading.drives import below, slashed
-from multiarch.windows import InvalidWindowsPath
+from multiarch_oci.engine.reading.drives import below, slashed
+from multiarch_oci.windows import InvalidWindowsPath
 
 
 @pytest.mark.parametrize(

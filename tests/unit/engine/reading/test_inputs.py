@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from multiarch.digest import Digest
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.engine import Base
-from multiarch.engine.reading.inputs import ContextFile
-from multiarch.engine.reading.reader import Reader
-from multiarch.engine.telling import describe
-from multiarch.layer import Kind
-from multiarch.platform import Platform
+from multiarch_oci.digest import Digest
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine import Base
+from multiarch_oci.engine.reading.inputs import ContextFile
+from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.engine.telling import describe
+from multiarch_oci.layer import Kind
+from multiarch_oci.platform import Platform
 
 
 def inputs(shop, text, **more):

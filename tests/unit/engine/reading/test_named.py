@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import unpacked
-from multiarch.config import ImageConfig
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.engine import NamedContext
-from multiarch.engine.reading.named import InvalidContext, canonical, find, named_contexts
-from multiarch.engine.reading.tree import CannotCopy
-from multiarch.errors import MultiarchError
-from multiarch.layer import Entry
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine import NamedContext
+from multiarch_oci.engine.reading.named import InvalidContext, canonical, find, named_contexts
+from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.layer import Entry
 from workshop import AMD64, Workshop
 
 ROOT = Path(os.path.abspath("/project"))  # noqa: PTH100  # a drive, on Windows

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.dockerfile.errors import InvalidDockerfile
-from multiarch.engine.reading.recipe import BaseWanted
-from multiarch.platform import InvalidPlatform, Platform
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine.reading.recipe import BaseWanted
+from multiarch_oci.platform import InvalidPlatform, Platform
 from workshop import AMD64, Workshop
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.store.http.address import Origin, UnusableUrl, origin_of, split_url
+from multiarch_oci.store.http.address import Origin, UnusableUrl, origin_of, split_url
 
 TARGETS = {
     "": "/",

@@ -8,8 +8,8 @@ import ssl
 
 import pytest
 
-from multiarch.store.http.causes import interrupted, no_connection, no_proxy
-from multiarch.store.http.failures import Interrupted, Unreachable, UntrustedHost
+from multiarch_oci.store.http.causes import interrupted, no_connection, no_proxy
+from multiarch_oci.store.http.failures import Interrupted, Unreachable, UntrustedHost
 
 NAME = "HOST: no address is known for this name\n  hint: see REGISTRY, and the network"
 HINT = "\n  hint: does the registry run there?"

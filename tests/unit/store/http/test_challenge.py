@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch.store.http.challenge import Challenge, covers, join_scopes, parse_challenges, repository_scope
+from multiarch_oci.store.http.challenge import Challenge, covers, join_scopes, parse_challenges, repository_scope
 
 REALM = ("realm", "https://auth.example/token")
 

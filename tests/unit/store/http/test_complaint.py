@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiarch.store.http.complaint import complaint, hint_for
+from multiarch_oci.store.http.complaint import complaint, hint_for
 
 ABSENT = "make the repository (or its project) there first: this registry does not do it at a push"
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from multiarch.store.http.endpoint import Endpoint, same_origin
+from multiarch_oci.store.http.endpoint import Endpoint, same_origin
 
 
 def endpoint(scheme: str | None = "https", netloc: str = "r.example:5000") -> Endpoint:

@@ -9,7 +9,7 @@ import gzip
 
 import pytest
 
-from multiarch.store.http.exchange import Answer, Headers, decoded
+from multiarch_oci.store.http.exchange import Answer, Headers, decoded
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from multiarch.store.http.failures import Cancelled, TooManyRequests, Unreachable, retry_after, unauthorized
+from multiarch_oci.store.http.failures import Cancelled, TooManyRequests, Unreachable, retry_after, unauthorized
 
 
 @pytest.mark.parametrize(

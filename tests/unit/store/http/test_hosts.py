@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch.store.http.hosts import LOOPBACK, InvalidCertificates, is_listed, proxy_for, split_host, tls_context
+from multiarch_oci.store.http.hosts import LOOPBACK, InvalidCertificates, is_listed, proxy_for, split_host, tls_context
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from multiarch.document import InvalidDocument
-from multiarch.store.auth import Credentials
-from multiarch.store.http.challenge import Challenge, Wish, repository_scope
-from multiarch.store.http.failures import Unreachable
-from multiarch.store.http.tokens import Authorizations, UnusableRealm, public_url
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.challenge import Challenge, Wish, repository_scope
+from multiarch_oci.store.http.failures import Unreachable
+from multiarch_oci.store.http.tokens import Authorizations, UnusableRealm, public_url
 
 BEARER = (Challenge("bearer", (("realm", "https://auth.example/token?a=b"), ("service", "s"))),)
 PULL = Wish("r.example", "a", (repository_scope("a", "pull"),))

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from multiarch.store.http.failures import Cancelled
-from multiarch.store.http.watchdog import Watchdog
+from multiarch_oci.store.http.failures import Cancelled
+from multiarch_oci.store.http.watchdog import Watchdog
 
 
 def test_whoever_waits_on_a_connection_meets_its_end() -> None:

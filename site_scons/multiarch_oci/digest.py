@@ -1,0 +1,135 @@
+"""Digests: what a blob is called (OCI image spec 1.1, descriptor.md, "Digests").
+
+Only sha256 and sha512 are accepted, as these are the registered algorithms; what this library makes is always sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.record import dataclass
+
+_LENGTH = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+\Z")
+BLOCK = 1 << 20
+"""Bytes moved at once when a stream is hashed or copied."""
+
+
+class InvalidDigest(MultiarchError, ValueError):
+    """A text that is no registered digest."""
+
+
+class DigestMismatch(MultiarchError):
+    """Bytes that are not what their descriptor says; they are never stored or published."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """An algorithm and the lower-case hexadecimal of its sum; safe as a path component pair once parsed."""
+
+    algorithm: str
+    hex: str
+
+    def __post_init__(self) -> None:
+        if _LENGTH.get(self.algorithm) != len(self.hex) or not _HEX.match(self.hex):
+            raise InvalidDigest(f"'{self.algorithm}:{self.hex[:140]}' is not a sha256 or sha512 digest")
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Read `algorithm:hex`; raises InvalidDigest for anything else, including upper case."""
+        algorithm, _, hexadecimal = text.partition(":")
+        return cls(algorithm, hexadecimal)
+
+    @classmethod
+    def of(cls, content: bytes, algorithm: str = "sha256") -> Digest:
+        """The digest of these bytes; `algorithm` is sha256 or sha512."""
+        return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
+
+    @classmethod
+    def of_stream(cls, stream: BinaryIO) -> Digest:
+        """The sha256 digest of the rest of a stream, read in blocks; the stream stays open."""
+        running = hashlib.sha256()
+        while block := stream.read(BLOCK):
+            running.update(block)
+        return cls("sha256", running.hexdigest())
+
+    @classmethod
+    def of_file(cls, path: Path) -> Digest:
+        """The sha256 digest of a file's bytes; OSError is the caller's."""
+        with path.open("rb") as stream:
+            return cls.of_stream(stream)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+class VerifyingReader(io.RawIOBase):
+    """A stream that hands on exactly `size` bytes with the digest `expected`, or raises DigestMismatch.
+
+    The check happens at the read that reaches the end, *before* the last bytes are handed on; whoever stores what
+    it reads has therefore never stored a whole wrong blob. Closes the stream below with itself.
+    """
+
+    def __init__(self, below: BinaryIO, expected: Digest, size: int, *, where: str | None = None) -> None:
+        super().__init__()
+        self._below = below
+        self._expected = expected
+        self._left = size
+        self._size = size
+        self._where = where
+        self._running = hashlib.new(expected.algorithm)
+        self._checked = False
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes (all for -1 or None); b"" only after the digest was found right."""
+        if size is None or size < 0:
+            parts = []
+            while part := self.read(BLOCK):
+                parts.append(part)
+            return b"".join(parts)
+        if size == 0 or self._checked:
+            return b""
+        block = self._below.read(min(size, self._left)) if self._left else b""
+        if not block and self._left:
+            raise DigestMismatch(
+                f"{self._expected} ended {self._left} of {self._size} bytes too early", where=self._where
+            )
+        self._running.update(block)
+        self._left -= len(block)
+        if not self._left:
+            self._check()
+        return block
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
+        """As io.RawIOBase says, over `read`."""
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def _check(self) -> None:
+        if self._below.read(1):
+            raise DigestMismatch(f"{self._expected} is longer than its {self._size} bytes", where=self._where)
+        if self._running.hexdigest() != self._expected.hex:
+            found = f"{self._expected.algorithm}:{self._running.hexdigest()}"
+            raise DigestMismatch(f"wanted {self._expected}, the bytes are {found}", where=self._where)
+        self._checked = True
+
+    def close(self) -> None:
+        """Close this stream and the one below."""
+        if not self.closed:
+            self._below.close()
+        super().close()
+
+
+def verifying(below: BinaryIO, expected: Digest, size: int, *, where: str | None = None) -> BinaryIO:
+    """A VerifyingReader behind a buffer, so that it is a BinaryIO in every respect and reads are never short."""
+    return io.BufferedReader(VerifyingReader(below, expected, size, where=where), BLOCK)

@@ -1,0 +1,161 @@
+"""The forms that arguments come in: flags, words, `name=value`, JSON, as in BuildKit's `line_parsers.go`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile.gotext import SPACE, WHITESPACE, byte_is_space, decode, encode, quoted, runes
+
+_QUOTES = "'\""
+
+
+def split_command(line: str, escape: str) -> tuple[str, tuple[str, ...], str]:
+    """Split a logical line into keyword, flags and the rest."""
+    keyword, *rest = WHITESPACE.split(line.strip(SPACE), maxsplit=1)
+    if not rest:
+        return keyword, (), ""
+    flags, arguments = _flags(encode(rest[0]), ord(escape))
+    return keyword, flags, decode(arguments).strip(SPACE)
+
+
+def _flags(line: bytes, escape: int) -> tuple[tuple[str, ...], bytes]:
+    """Take the leading words that begin with `--`, resolving quotes and escapes; a lone `--` ends them.
+
+    BuildKit reads bytes here and writes them as runes: what is not ASCII in a flag comes out as Latin-1. So here.
+    """
+    flags: list[str] = []
+    position = 0
+    while True:
+        while position < len(line) and byte_is_space(line[position]):
+            position += 1
+        if line[position : position + 2] != b"--":
+            return tuple(flags), line[position:]
+        word, position, meant = _flag(line, position, escape)
+        if word == "--":
+            return tuple(flags), line[position:]
+        if meant:
+            flags.append(word)
+
+
+def _flag(line: bytes, position: int, escape: int) -> tuple[str, int, bool]:
+    """Read one flag: its text, where it ends, and whether it is one (it is empty and not quoted otherwise)."""
+    word, quote, was_quoted = "", -1, False
+    while position < len(line):
+        byte = line[position]
+        if quote < 0 and byte_is_space(byte):
+            break
+        position += 1
+        if byte == quote:
+            quote = -1
+        elif quote < 0 and byte in b"'\"":
+            quote, was_quoted = byte, True
+        elif byte == escape:
+            if position == len(line):  # an escape at the end is dropped
+                break
+            word += chr(line[position])
+            position += 1
+        else:
+            word += chr(byte)
+    return word, position, was_quoted or bool(word)
+
+
+def words(rest: str, escape: str) -> tuple[str, ...]:
+    """Split at blanks that are neither quoted nor escaped; quotes and escapes stay in the words."""
+    found: list[str] = []
+    word, quote = "", ""
+    text = iter(runes(rest))
+    for rune in text:
+        if not quote and rune in SPACE:
+            if word:
+                found.append(word)
+            word = ""
+            continue
+        if rune == escape and quote != "'":
+            following = next(text, "")
+            word += rune + following if following else ""  # an escape at the end is dropped
+            continue
+        if quote:
+            quote = "" if rune == quote else quote
+        elif rune in _QUOTES:
+            quote = rune
+        word += rune
+    if word:
+        found.append(word)
+    return tuple(found)
+
+
+def name_values(rest: str, keyword: str, escape: str) -> tuple[str, ...]:
+    """ENV and LABEL: name, value and delimiter of each pair in one flat list; the old form has an empty delimiter."""
+    found = words(rest, escape)
+    if not found:
+        return ()
+    if "=" not in found[0]:
+        parts = WHITESPACE.split(rest, maxsplit=1)
+        if len(parts) < 2:  # noqa: PLR2004 - name and value
+            raise InvalidDockerfile(f"{keyword} must have two arguments")
+        return (*parts, "")
+    return tuple(_triples(found))
+
+
+def _triples(found: tuple[str, ...]) -> Iterator[str]:
+    for word in found:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InvalidDockerfile(
+                f"Syntax error - can't find = in {quoted(word)}. Must be of the form: name=value",
+                hint="quote the value, or escape its blanks",
+            )
+        yield from (name, value, "=")
+
+
+def listed(rest: str) -> tuple[str, ...]:
+    """Split at blanks, whatever the quotes."""
+    return tuple(WHITESPACE.split(rest)) if rest else ()
+
+
+def whole(rest: str) -> tuple[str, ...]:
+    """Take everything as one argument."""
+    return (rest,) if rest else ()
+
+
+def health(rest: str) -> tuple[tuple[str, ...], bool]:
+    """HEALTHCHECK: the type, then a command; and whether the command is in JSON form."""
+    line = encode(rest)
+    end = next((at for at, byte in enumerate(line) if byte_is_space(byte)), len(line))
+    if not end:
+        return (), False
+    start = next((at for at in range(end, len(line)) if not byte_is_space(line[at])), len(line))
+    command = decode(line[start:])
+    array = json_array(command)
+    return (decode(line[:end]), *(whole(command) if array is None else array)), array is not None
+
+
+def json_array(rest: str) -> tuple[str, ...] | None:
+    """Read a JSON array of strings; None if it is no JSON array. Raises InvalidDockerfile if it holds others."""
+    text = rest.lstrip(SPACE)
+    if not text.startswith("["):
+        return None
+    try:
+        array = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_finite)
+    except RecursionError:
+        array = [None]  # deeper than any array of strings
+    except ValueError:
+        return None
+    if not all(isinstance(item, str) for item in array):
+        raise InvalidDockerfile("when using JSON array syntax, arrays must be comprised of strings only")
+    return tuple(map(runes, array))
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and Infinity, which JSON does not know."""
+    raise ValueError(constant)
+
+
+def _finite(number: str) -> float:
+    """Refuse a number that Go's float64 cannot hold: to Go it is no JSON array then."""
+    value = float(number)
+    if value in {float("inf"), float("-inf")}:
+        raise ValueError(number)
+    return value

@@ -1,0 +1,139 @@
+"""Engines: what turns a Dockerfile and a context into an image tarball. None of them pushes.
+
+The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerfiles without RUN) and what joins it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.platform import Platform
+from multiarch_oci.record import dataclass
+
+if TYPE_CHECKING:
+    from multiarch_oci.descriptor import Descriptor
+    from multiarch_oci.digest import Digest
+
+AUTO = "auto"
+NAMES = ("embedded", "buildx", "podman", "docker")
+"""Every name that ENGINE may have beside `auto`, in the order in which `auto` asks them."""
+
+
+class EngineUnavailable(MultiarchError):
+    """No engine at hand can build this image."""
+
+
+class UnsupportedInstruction(MultiarchError):
+    """An instruction that the chosen engine cannot execute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """One FROM of a Dockerfile, resolved: the reference as written (arguments expanded) and the platform's manifest.
+
+    `env` and `on_build` are what the base's config says, where the caller knows it: they decide what a Dockerfile
+    copies. The embedded engine fills them in itself when it builds.
+    """
+
+    name: str
+    platform: Platform
+    digest: Digest
+    env: tuple[str, ...] = ()
+    on_build: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NamedContext:
+    """What a name in a Dockerfile means: the files of a folder (absolute, there or not yet), or an image.
+
+    `name` is as `reading.named` compares names; of `folder` and `image` one is given. An image is a reference, or
+    `scratch`.
+    """
+
+    name: str
+    folder: Path | None = None
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """Everything that decides the bytes of an image, but for the contents of the files it copies.
+
+    Paths are absolute. `epoch` is the one time stamp, in seconds. `bases` holds every image that a FROM or `--from=`
+    names. `hidden` are paths below the context that are never part of it: what the build itself makes of images.
+    `foreign` are globs of files in the image that may be of another machine. `file_digest` gives the sha256, in
+    hexadecimal, of a file of the context (a stat cache, so that nothing is hashed twice). `build_platform` is what
+    BUILDPLATFORM says to a Dockerfile whose RUNs an engine executes; None: the platform that is built for. `secrets`
+    and `ssh` are as the docker CLI writes them (`id=token,src=/run/token`, `id=token,env=TOKEN`; `default`): where
+    they are, never what they are, and no part of any signature. `network` is what RUN may reach (`none`, `host`);
+    empty: what the engine gives. `contexts` are what names mean that a FROM or `--from=` may have; one that the
+    Dockerfile does not name counts for nothing.
+    """
+
+    platform: Platform
+    dockerfile: Path
+    context: Path
+    file_digest: Callable[[Path], str]
+    build_args: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    epoch: int = 0
+    bases: tuple[Base, ...] = ()
+    foreign: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    build_platform: Platform | None = None
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    network: str = ""
+    contexts: tuple[NamedContext, ...] = ()
+
+
+class Engine(Protocol):
+    """One way to build an image."""
+
+    name: str
+
+    def refusal(self, plan: BuildPlan) -> str | None:
+        """Why this engine cannot build the plan, in words for the user; None = it can. Cheap; asks no network."""
+        ...
+
+    def build(self, plan: BuildPlan, output: Path) -> Descriptor:
+        """Write the image tarball (OCI layout, base layers by descriptor only) and return its manifest's descriptor.
+
+        `output` is replaced at once or not at all. What an older `output` holds may be taken over. Raises
+        MultiarchError: a fault of the Dockerfile, a missing file, a program of another machine.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine for an image; `because` is why those before it in the order could not."""
+
+    engine: Engine
+    because: str = ""
+
+
+def choose(
+    engines: Mapping[str, Callable[[], Engine]], name: str, plan: BuildPlan, *, before: str | None = None
+) -> Choice:
+    """The engine called `name`; for `auto` the first that does not refuse. EngineUnavailable says the reasons.
+
+    `engines` are made when they are asked, in their order. `before` is the engine that made this image the last time:
+    after `embedded`, which needs nothing, it is asked first, so that installing another one changes nothing.
+    """
+    if name != AUTO:
+        if name not in engines:
+            raise EngineUnavailable(f"there is no engine '{name}'", hint=f"there is: {', '.join((AUTO, *engines))}")
+        return Choice(engines[name]())
+    reasons: list[str] = []
+    for each in sorted(engines, key=lambda known: (known != NAMES[0], known != before)):
+        engine = engines[each]()
+        reason = engine.refusal(plan)
+        if reason is None:
+            return Choice(engine, "; ".join(reasons))
+        reasons.append(f"{each}: {reason}")
+    raise EngineUnavailable("no engine can build this image", where=str(plan.dockerfile), hint="; ".join(reasons))

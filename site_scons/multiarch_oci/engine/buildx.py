@@ -1,0 +1,154 @@
+"""BuildKit by buildx: any builder of the user: local, in a container, in Kubernetes, or on other machines.
+
+A builder that is the Docker engine itself (the driver `docker`, all that a plain installation has) hands no OCI layout
+out: there the image is loaded into the engine and saved.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine.handing.contexts import given
+from multiarch_oci.engine.handing.lending import lent
+from multiarch_oci.engine.handing.marks import for_buildkit
+from multiarch_oci.engine.handing.staging import Staged, staged
+from multiarch_oci.engine.handing.surroundings import Surroundings, flags, temporary_name
+from multiarch_oci.engine.harvest.made import Made, of_layout, of_save
+from multiarch_oci.engine.harvest.normalising import harvest
+from multiarch_oci.engine.reading.reader import Settled
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.record import dataclass
+
+_DRIVER = re.compile(r"\bDriver: (\S+)")
+_ENDPOINT = re.compile(r"\bEndpoint: (\S+)")
+_PLATFORMS = re.compile(r"\bPlatforms: (\S+(?:, \S+)*)")
+_ERROR = re.compile(r"\bError: (.*?)(?= Platforms:| Name:|$)")
+_ITSELF = "docker"
+"""The driver whose builder is the Docker engine itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """What buildx says of a builder. `command` is buildx; `docker` the command line of the engine that it is itself."""
+
+    command: tuple[str, ...]
+    docker: tuple[str, ...]
+    driver: str
+    platforms: tuple[str, ...]
+
+
+class BuildxEngine:
+    """Implements Engine by `docker buildx build`; `builder` is a name of `docker buildx ls`.
+
+    Without a name it is BUILDX_BUILDER's, else the one in use.
+    """
+
+    name = "buildx"
+
+    def __init__(self, given: Surroundings, *, builder: str = "") -> None:
+        self._given = given
+        self._builder = builder
+
+    def refusal(self, plan: BuildPlan) -> str | None:
+        """As Engine says; asks the plugin, and the builder whether it is there and can hand an image out."""
+        try:
+            self._ready(plan)
+        except EngineUnavailable as error:
+            return error.what
+        return None
+
+    def build(self, plan: BuildPlan, output: Path) -> Descriptor:
+        """As Engine says."""
+        found = self._ready(plan)
+        settled = self._given.reader.settled(plan, self._given.open_source)
+        settled.platform()
+        lending = lent(plan, self._given.programs.environment, where=settled.recipe.name)
+        with staged(settled, self._given.reader) as there:
+            command = [*found.command, "build", *self._named(), "--progress", "plain"]
+            command += ["--provenance=false", "--sbom=false", "--file", str(there.dockerfile)]
+            command += [*flags(settled), *given(settled, there), *lending, *for_buildkit(plan)]
+            take = self._loaded if found.driver == _ITSELF else self._exported
+            made = take(found, command, there, settled)
+            return harvest(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
+
+    def _exported(self, found: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
+        del found
+        archive = there.scratch / "image.tar"
+        self._run(
+            [*command, "--output", f"type=oci,dest={archive}", str(there.context)], settled, "docker buildx build"
+        )
+        return of_layout(archive, settled.plan.platform)
+
+    def _loaded(self, found: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
+        """The image has a name of its own in the engine until it is saved, and none afterwards."""
+        archive, name = there.scratch / "image.tar", temporary_name()
+        try:
+            self._run([*command, "--load", "--tag", name, str(there.context)], settled, "docker buildx build")
+            self._run([*found.docker, "save", "--output", str(archive), name], settled, "docker save")
+        finally:
+            self._given.programs.ask([*found.docker, "rmi", "--no-prune", name])
+        return of_save(archive)
+
+    def _run(self, command: list[str], settled: Settled, doing: str) -> None:
+        self._given.programs.run(command, where=settled.recipe.name, doing=doing)
+
+    def _named(self) -> list[str]:
+        return ["--builder", self._builder] if self._builder else []
+
+    def _ready(self, plan: BuildPlan) -> Builder:
+        found = self._found()
+        refusal = found if isinstance(found, str) else self._lacking(found, plan)
+        if isinstance(found, str) or refusal is not None:
+            hint = "ENGINE=podman and docker build as well"
+            raise EngineUnavailable(str(refusal), where=str(plan.dockerfile), hint=hint)
+        return found
+
+    def _lacking(self, found: Builder, plan: BuildPlan) -> str | None:
+        """What of a plan the builder cannot do."""
+        system = plan.platform.os
+        if not found.platforms or any(each.startswith(f"{system}/") for each in found.platforms):
+            return None
+        if found.driver == _ITSELF:
+            return f"buildx's builder is a Docker engine that makes no {system} images"
+        return f"buildx's builder runs no {system} programs" if self._runs(plan) else None
+
+    def _runs(self, plan: BuildPlan) -> bool:
+        try:
+            return self._given.reader.recipe(plan).runs
+        except MultiarchError:
+            return False  # `build` says what is wrong with the Dockerfile
+
+    def _found(self) -> Builder | str:
+        """The builder, or why there is none."""
+        programs = self._given.programs
+        docker = programs.find("docker")
+        alone = programs.find("buildx") or programs.find("docker-buildx")
+        if docker is not None and programs.ask([docker, "buildx", "version"])[0]:
+            command: tuple[str, ...] = (docker, "buildx")
+        elif alone is not None:
+            command = (alone,)
+        else:
+            return "docker has no buildx plugin" if docker is not None else "there is no docker in PATH"
+        named = [self._builder] if self._builder else []
+        works, said = programs.ask([*command, "inspect", *named])
+        if not works:
+            return f"buildx has no builder that answers: {said}"
+        driver, error = _DRIVER.search(said), _ERROR.search(said)
+        if error is not None:
+            return f"buildx's builder does not answer: {error[1]}"
+        platforms, endpoint = _PLATFORMS.search(said), _ENDPOINT.search(said)
+        itself = driver is not None and driver[1] == _ITSELF
+        if itself and docker is None:
+            return "buildx's builder is the Docker engine itself, and there is no docker in PATH to take the image out"
+        context = ("--context", endpoint[1]) if itself and endpoint is not None and endpoint[1] != "default" else ()
+        if context and docker is not None:
+            command = (docker, *context, "buildx")  # buildx builds in no engine but that of the context in use
+        return Builder(
+            command,
+            (docker or "", *context),
+            driver[1] if driver is not None else "",
+            tuple(platforms[1].replace("*", "").split(", ")) if platforms is not None else (),
+        )

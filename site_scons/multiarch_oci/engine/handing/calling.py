@@ -1,0 +1,121 @@
+"""Other people's programs: found in the PATH that is given, run to their end, their last words kept for the error."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from multiarch_oci.errors import MultiarchError
+
+_LAST = 20
+_FOREIGN = "exec format error"
+_ANSWER_S = 20
+_TURN_S = 0.2
+_GRACE_S = 0.7
+
+
+class EngineFailed(MultiarchError):
+    """An engine that was asked to build, and did not."""
+
+
+def hint_of(lines: Iterable[str]) -> str | None:
+    """What to do about words that the kernel has for a program of another machine."""
+    if not any(_FOREIGN in line.lower() for line in lines):
+        return None
+    return (
+        "the engine's machine does not start programs of this platform: install qemu-user-static and binfmt-support "
+        "there (or: docker run --privileged --rm tonistiigi/binfmt --install all)"
+    )
+
+
+class Programs:
+    """Runs programs with `environment`, and only that; `tell` hears every line that they print."""
+
+    def __init__(self, environment: Mapping[str, str], tell: Callable[[str], None]) -> None:
+        self.environment = dict(environment)
+        self.tell = tell
+
+    def find(self, name: str) -> str | None:
+        """The full path of a program; None when it is not there."""
+        return shutil.which(name, path=self.environment.get("PATH", ""))
+
+    def ask(self, command: Sequence[str], more: Mapping[str, str] | None = None) -> tuple[bool, str]:
+        """Whether a short question succeeded, and what was printed, in one line; a silent program is a no."""
+        try:
+            ran = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment | dict(more or {}),
+                timeout=_ANSWER_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return False, " ".join(str(error).split())
+        return ran.returncode == 0, " ".join(ran.stdout.decode("utf-8", "replace").split())
+
+    def run(self, command: Sequence[str], *, where: str, doing: str, more: Mapping[str, str] | None = None) -> None:
+        """Run to the end; EngineFailed with the last lines that were printed."""
+        last: deque[str] = deque(maxlen=_LAST)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment | dict(more or {}),
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise EngineFailed(f"{command[0]} cannot be started: {error.strerror}", where=where) from None
+        with process:
+            try:
+                for line in _lines(process):
+                    text = line.rstrip()
+                    if text:
+                        last.append(text)
+                        self.tell(text)
+            except BaseException:
+                _end(process)
+                raise
+        if process.returncode:
+            said = "".join(f"\n  | {line}" for line in last)
+            what = f"{doing} failed (status {process.returncode}){said}"
+            raise EngineFailed(what, where=where, hint=hint_of(last))
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    """What a process prints, in turns: an exception that another thread raises in this one gets in between."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=_TURN_S)
+        except queue.Empty:
+            continue
+        if line is None:
+            return
+        yield line
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process: by a request, and soon without."""
+    process.terminate()
+    try:
+        process.wait(_GRACE_S)
+    except BaseException:
+        process.kill()
+        raise

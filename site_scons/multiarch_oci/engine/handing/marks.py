@@ -1,0 +1,156 @@
+"""What decides an image and is in no cache key of the engine that makes it, put where that key sees it.
+
+BuildKit goes by contents. Buildah goes by the text of the Dockerfile, the layers below and what COPY and ADD take: not
+by what a RUN mounts, nor by the base's config. The legacy builder goes by the image below and what COPY and ADD take.
+None goes by the arguments for proxies, nor by which secrets there are.
+
+For Buildah and the legacy builder a LABEL with a digest of these facts stands before the instruction: an instruction
+like any other, which RUN does not see, and which is taken out of config and history again (harvest). Triggers of
+ONBUILD come before anything that could stand there: for them the cache is not used. For BuildKit it is a name in the
+`/etc/hosts` of every RUN, which no image holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from multiarch_oci.digest import Digest
+from multiarch_oci.dockerfile.instructions import Command, Run
+from multiarch_oci.document import keyed
+from multiarch_oci.engine import BuildPlan, NamedContext
+from multiarch_oci.engine.reading.inputs import Taking
+from multiarch_oci.engine.reading.planned import SCRATCH
+from multiarch_oci.engine.reading.reader import Reader, Settled
+from multiarch_oci.engine.telling import MARK, told
+from multiarch_oci.platform import Platform
+from multiarch_oci.record import dataclass
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """`before` says which digest is to stand before which line; `cached` is whether the engine's cache may be used."""
+
+    before: Mapping[int, str]
+    cached: bool = True
+
+    def put(self, lines: list[str]) -> None:
+        """Put them into the lines of a Dockerfile, each as a line of its own in front of another one's text."""
+        for number, digest in self.before.items():
+            text = f"LABEL {MARK}={digest}\n"
+            if number <= len(lines):
+                lines[number - 1] = text + lines[number - 1]
+            else:
+                lines[-1] = lines[-1].removesuffix("\n") + "\n"
+                lines.append(text)
+
+
+def for_buildah(settled: Settled, reader: Reader) -> Marks:
+    """A mark behind each FROM, and one before each RUN that mounts something."""
+    recipe = settled.recipe
+    before: dict[int, str] = {}
+    keys = _Keys(settled)
+    for number in recipe.needed:
+        each = recipe.stages[number]
+        if each.below is None and not each.replaced and each.stage.instructions:
+            before[each.stage.end_line + 1] = _digest(keys.base(number), unnamed(settled.plan), settled.plan.network)
+    for taking in reader.instructions(settled.plan):
+        keys.add(taking)
+        command = taking.command
+        if isinstance(command, Run) and (command.mounts or command.files) and not taking.trigger:
+            before[command.line] = _digest(before.get(command.line, ""), keys.mounts(taking))
+    triggers = any(recipe.triggers.get(number) for number in recipe.needed)
+    return Marks(before, cached=not triggers)
+
+
+def for_legacy(settled: Settled) -> Marks:
+    """A mark before the first RUN of each stage, where there is something to be marked."""
+    recipe, facts = settled.recipe, unnamed(settled.plan)
+    if not facts:
+        return Marks({})
+    before: dict[int, str] = {}
+    for number in recipe.needed:
+        run = next((each for each in recipe.stages[number].stage.instructions if isinstance(each, Run)), None)
+        if run is not None:
+            before[run.line] = facts
+    triggered = any(isinstance(each, Run) for number in recipe.needed for each in recipe.triggers.get(number, ()))
+    return Marks(before, cached=not triggered)
+
+
+def for_buildkit(plan: BuildPlan) -> list[str]:
+    """The flags that make RUN another one for BuildKit."""
+    facts = unnamed(plan)
+    return ["--add-host", f"{facts[:32]}.multiarch.invalid:127.0.0.1"] if facts else []
+
+
+def unnamed(plan: BuildPlan) -> str:
+    """A digest of what every RUN sees and no Dockerfile names; "" when there is nothing.
+
+    Of secrets and agents only which there are: where they lie, and what they are, is remembered nowhere.
+    """
+    found = [
+        f"{name}={value}" for name, value in plan.build_args if name.lower() in _PROXIES or name.startswith("BUILDKIT_")
+    ]
+    found += [f"secret {field}" for text in plan.secrets for field in text.split(",") if field.startswith("id=")]
+    found += [f"ssh {text.partition('=')[0]}" for text in plan.ssh]
+    return _digest(*sorted(found)) if found else ""
+
+
+class _Keys:
+    """A digest for each stage, of everything that it is made from, as its instructions are read."""
+
+    def __init__(self, settled: Settled) -> None:
+        self._settled = settled
+        self._stages: dict[int, str] = {}
+
+    def base(self, number: int) -> str:
+        """What a stage stands on."""
+        each = self._settled.recipe.stages[number]
+        if each.below is not None:
+            return self.stage(each.below)
+        image = self._image(each.base, each.platform) if each.on_image else each.base
+        return _digest(image, str(each.platform))
+
+    def stage(self, number: int) -> str:
+        """What a stage is so far; one without instructions is what it stands on."""
+        return self._stages.get(number) or self.base(number)
+
+    def add(self, taking: Taking) -> None:
+        """Take an instruction into the digest of its stage."""
+        variables = [f"{name}={value}" for name, value in sorted(taking.variables.items())]
+        parts = (self.stage(taking.stage), taking.command.original, *variables, *self._contents(taking.command))
+        self._stages[taking.stage] = _digest(*parts, self.mounts(taking))
+
+    def mounts(self, taking: Taking) -> str:
+        """What an instruction reads of contexts, stages and images."""
+        recipe, plan = self._settled.recipe, self._settled.plan
+        found = list(self._contents(taking.command))
+        for context, files in taking.files:
+            folder = _folder(context, plan)
+            found += [f"{folder[0]}//{file.path} {told(plan, folder[1], file)}" for file in files]
+        for name, origin in recipe.origins(taking.command):
+            if isinstance(origin, int):
+                found.append(f"{name} {self.stage(origin)}")
+            elif isinstance(origin, str):
+                found.append(f"{name} {self._image(origin, recipe.platform)}")
+        return _digest(*found)
+
+    def _image(self, name: str, platform: Platform) -> str:
+        return name if name == SCRATCH else str(self._settled.images[name, platform].reference.digest)
+
+    @staticmethod
+    def _contents(command: Command) -> Iterator[str]:
+        if isinstance(command, Run):
+            yield from (file.content for file in command.files)
+
+
+def _folder(context: NamedContext | None, plan: BuildPlan) -> tuple[str, Path]:
+    if context is None or context.folder is None:
+        return "", plan.context
+    return context.name, context.folder
+
+
+def _digest(*parts: str) -> str:
+    return Digest.of(keyed(list(parts))).hex

@@ -1,0 +1,93 @@
+"""A Dockerfile with every image by digest, so that an engine cannot follow a tag that moved. Line numbers stay."""
+
+from __future__ import annotations
+
+import re
+
+from multiarch_oci.dockerfile.instructions import Command, Copy, Run
+from multiarch_oci.engine import NamedContext
+from multiarch_oci.engine.handing.marks import Marks
+from multiarch_oci.engine.reading.origins import Origin
+from multiarch_oci.engine.reading.planned import SCRATCH, PlannedStage
+from multiarch_oci.engine.reading.reader import Settled
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
+
+
+def pinned(content: bytes, settled: Settled, marks: Marks | None = None) -> bytes:
+    """The Dockerfile with `FROM name@digest`, and so `COPY --from=` and `RUN --mount=from=` of images.
+
+    Stages that the target does not need are emptied, for some engines build them all the same; names and numbers of
+    stages, and so `--from=`, are as before. So are those that a named context replaces; what is copied from a folder is
+    called by its context's name. `marks` are lines more.
+    """
+    lines = _LINE.findall(content.decode("utf-8", "surrogateescape"))
+    ends = [*(each.stage.line for each in settled.recipe.stages[1:]), len(lines) + 1]
+    for number, each in enumerate(settled.recipe.stages):
+        if number not in settled.recipe.needed:
+            _replace(lines, (each.stage.line, ends[number] - 1), _empty(each))
+            continue
+        if each.replaced:
+            text = _from(each, settled) if each.on_image else _empty(each)
+            _replace(lines, (each.stage.line, ends[number] - 1), text)
+            continue
+        if each.on_image or (each.context is not None and each.folder is None):
+            text = _from(each, settled) if each.on_image else _empty(each)
+            _replace(lines, (each.stage.line, each.stage.end_line), text)
+        for command in each.stage.instructions:
+            _pin(lines, command, settled)
+    if marks is not None:
+        marks.put(lines)
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _empty(each: PlannedStage) -> str:
+    return f"FROM {SCRATCH}" + _name(each)
+
+
+def _from(each: PlannedStage, settled: Settled) -> str:
+    flag = f"--platform={each.platform} " if each.stage.platform else ""
+    return f"FROM {flag}{reference_of(each.base, settled, each)}" + _name(each)
+
+
+def _name(each: PlannedStage) -> str:
+    return f" AS {each.stage.name}" if each.stage.name else ""
+
+
+def reference_of(name: str, settled: Settled, each: PlannedStage | None = None) -> str:
+    """An image that a Dockerfile names, by its digest; one of `--from=` where no stage is given."""
+    platform = settled.recipe.platform if each is None else each.platform
+    reference = settled.images[name, platform].reference
+    # Not every engine takes a tag beside a digest.
+    return str(reference.bare.with_digest(reference.digest)) if reference.digest is not None else str(reference)
+
+
+def _named(origin: Origin, settled: Settled) -> str:
+    """What an origin is to be called; "" for a stage."""
+    if isinstance(origin, NamedContext):
+        return origin.name
+    if isinstance(origin, str):
+        return origin if origin == SCRATCH else reference_of(origin, settled)
+    return ""
+
+
+def _replace(lines: list[str], span: tuple[int, int], text: str) -> None:
+    """Put one line in the place of several, the rest of them empty; lines are counted from 1."""
+    first, last = span
+    last = min(last, len(lines))
+    lines[first - 1 : last] = [f"{text}\n", *["\n"] * (last - first)]
+
+
+def _pin(lines: list[str], command: Command, settled: Settled) -> None:
+    if not isinstance(command, Copy | Run):
+        return
+    before = r"--from=" if isinstance(command, Copy) else r"\bfrom="
+    for name, origin in settled.recipe.origins(command):
+        found = _named(origin, settled)
+        if found in ("", name):
+            continue
+        wanted = re.compile(f'({before}){re.escape(name)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
+        for index in range(command.line - 1, min(command.end_line, len(lines))):
+            lines[index], count = wanted.subn(rf"\g<1>{found}", lines[index], count=1)
+            if count:
+                break

@@ -1,0 +1,174 @@
+"""Exactly what a Dockerfile takes of its context, as a folder for a command line, or as a tar for an API.
+
+Modes are normalised as everywhere (behaviour, section 5). In the folder a file's time stands for its content: an engine
+that sends only what changed goes by size and time, and times are cut to the image's one time stamp afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from multiarch_oci.digest import BLOCK
+from multiarch_oci.engine import BuildPlan
+from multiarch_oci.engine.handing.marks import Marks
+from multiarch_oci.engine.handing.pinning import pinned
+from multiarch_oci.engine.reading.context import Context
+from multiarch_oci.engine.reading.inputs import ContextInputs, matching
+from multiarch_oci.engine.reading.reader import Reader, Settled
+from multiarch_oci.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
+from multiarch_oci.engine.telling import apart_from
+from multiarch_oci.layer import Kind
+from multiarch_oci.record import dataclass
+from multiarch_oci.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
+
+_TIMES = 1 << 28  # seconds after the time stamp, some eight years: what a file's time is taken from
+DOCKERFILE = "Dockerfile.multiarch"
+IGNORE = ".dockerignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A folder of its own with the context in it, and the pinned Dockerfile beside it; `scratch` is for outputs.
+
+    `made_from` is a digest over all that the image is made from but its base, taken before anything was copied. `named`
+    are the folders of named contexts, by name.
+    """
+
+    context: Path
+    dockerfile: Path
+    scratch: Path
+    made_from: str
+    named: Mapping[str, Path]
+
+    @property
+    def ignore(self) -> Path:
+        """An ignore file that leaves nothing out, where BuildKit looks before it takes the context's own."""
+        return self.dockerfile.with_name(f"{self.dockerfile.name}{IGNORE}")
+
+
+def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
+    """Everything that the Dockerfile takes, by path, folders before what is in them; CannotCopy for what is missing."""
+    return _nodes(settled, reader.context(settled.plan), reader.inputs(settled.plan), "the context")
+
+
+def _nodes(settled: Settled, context: Context, reached: ContextInputs, place: str) -> Mapping[str, Node]:
+    noted = _Noted(context)
+    if reached.missing:
+        path = reached.missing[0]
+        hint = ".dockerignore leaves it out" if context.hides(path) else "is it built?"
+        raise CannotCopy(f"'{path}' is not in {place}", where=settled.recipe.name, hint=hint)
+    for pattern in reached.wanted:
+        for path in matching(noted, pattern):
+            _walk(noted, resolve(noted, path))
+    return dict(sorted(noted.found.items()))
+
+
+@contextmanager
+def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iterator[Staged]:
+    """Context and Dockerfile on disk, `marks` in it, gone at the end. Raises CannotCopy, ContentChanged, OSError."""
+    first, plan = settled.recipe.base_stage, settled.plan
+    reached = reader.inputs(plan)
+    made_from = apart_from(plan, reached, first.base, first.platform)
+    found = nodes(settled, reader)
+    used = {each.name: each for each in reached.contexts}
+    named = {
+        each.name: _nodes(settled, reader.context(plan, used[each.name]), each.inputs, f"context '{each.name}'")
+        for each in reached.named
+    }
+    with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as folder:
+        folders = {name: Path(folder, f"context-{number}") for number, name in enumerate(named, 1)}
+        there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from, folders)
+        there.scratch.mkdir()
+        there.dockerfile.write_bytes(pinned(plan.dockerfile.read_bytes(), settled, marks))
+        there.ignore.write_text("# nothing: what is left out is not here\n", encoding="utf-8")
+        _fill(there.context, found, plan)
+        for name, place in folders.items():
+            _fill(place, named[name], plan)
+        yield there
+
+
+def _fill(place: Path, found: Mapping[str, Node], plan: BuildPlan) -> None:
+    place.mkdir()
+    for path, node in found.items():
+        _place(place / path, node, plan)
+    for path, node in reversed(list(found.items())):
+        if node.is_directory:
+            os.utime(place / path, (plan.epoch, plan.epoch))
+
+
+def write_context(settled: Settled, reader: Reader, sink: BinaryIO, marks: Marks | None = None) -> None:
+    """The context as a tar, equal for equal files, the pinned Dockerfile in it as DOCKERFILE.
+
+    A .dockerignore beside it names both, so that a COPY of everything takes neither.
+    """
+    content = pinned(settled.plan.dockerfile.read_bytes(), settled, marks)
+    epoch = settled.plan.epoch
+    found = nodes(settled, reader)
+    for name, text in ((DOCKERFILE, content), (IGNORE, f"{DOCKERFILE}\n{IGNORE}\n".encode())):
+        sink.write(Header(name, FILE, 0o644, 0, 0, len(text), epoch).to_bytes())
+        sink.write(text + padding(len(text)))
+    for path, node in found.items():
+        if path not in (DOCKERFILE, IGNORE):
+            _member(path, node, sink, epoch)
+    sink.write(END)
+
+
+def _member(path: str, node: Node, sink: BinaryIO, epoch: int) -> None:
+    if node.is_directory:
+        sink.write(Header(f"{path}/", DIRECTORY, node.mode, 0, 0, 0, epoch).to_bytes())
+    elif node.kind is Kind.SYMLINK:
+        sink.write(Header(path, SYMLINK, node.mode, 0, 0, 0, epoch, node.target).to_bytes())
+    elif node.content is not None:
+        sink.write(Header(path, FILE, node.mode, 0, 0, node.content.size, epoch).to_bytes())
+        with node.content.open() as stream:
+            shutil.copyfileobj(stream, sink, BLOCK)
+        sink.write(padding(node.content.size))
+
+
+def _place(place: Path, node: Node, plan: BuildPlan) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if node.is_directory:
+        place.mkdir(exist_ok=True)
+        place.chmod(node.mode)
+    elif node.kind is Kind.SYMLINK:
+        place.symlink_to(node.target)
+    elif node.content is not None:
+        with node.content.open() as stream, place.open("wb") as sink:
+            shutil.copyfileobj(stream, sink, BLOCK)
+        place.chmod(node.mode)
+        time = plan.epoch + 1 + int(node.content.key()[:16], 16) % _TIMES
+        os.utime(place, (time, time))
+
+
+class _Noted:
+    """A Tree that remembers what it was asked for, and had."""
+
+    def __init__(self, below: Tree) -> None:
+        self._below = below
+        self.found: dict[str, Node] = {}
+
+    def lookup(self, path: str) -> Node | None:
+        """As Tree says."""
+        node = self._below.lookup(path)
+        if node is not None and path:
+            self.found[path] = node
+        return node
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As Tree says."""
+        return self._below.names(path)
+
+
+def _walk(tree: Tree, top: str) -> None:
+    pending = [top]
+    while pending:
+        here = pending.pop()
+        node = tree.lookup(here)
+        if node is not None and node.is_directory:
+            pending.extend(joined(here, name) for name in tree.names(here))

@@ -1,0 +1,64 @@
+"""What an engine that is somebody else's program is given, and what all of them do around a build."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from multiarch_oci.dockerfile.instructions import Arg
+from multiarch_oci.engine.handing.calling import Programs
+from multiarch_oci.engine.reading.bases import OpenSource
+from multiarch_oci.engine.reading.reader import Reader, Settled
+from multiarch_oci.record import dataclass, replace
+
+_EPOCH = "SOURCE_DATE_EPOCH"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """`open_source` gives the place to read a base from; `warn` is told what is suspicious and no error.
+
+    `programs` runs command lines with the user's environment; `insecure` are the hosts that may speak plain HTTP.
+    """
+
+    open_source: OpenSource
+    warn: Callable[[str], None]
+    programs: Programs
+    reader: Reader
+    insecure: tuple[str, ...] = ()
+
+
+def temporary_name() -> str:
+    """A name for an image that lives as long as one build."""
+    return f"localhost/multiarch-build:{secrets.token_hex(8)}"
+
+
+def build_args(settled: Settled) -> tuple[tuple[str, str], ...]:
+    """The plan's arguments, and SOURCE_DATE_EPOCH for a Dockerfile that declares it, as BuildKit has it."""
+    given = settled.plan.build_args
+    if _EPOCH in dict(given) or not _declares(settled, _EPOCH):
+        return given
+    return (*given, (_EPOCH, str(settled.plan.epoch)))
+
+
+def flags(settled: Settled) -> list[str]:
+    """The flags that every engine's command line takes alike."""
+    plan = settled.plan
+    found = ["--platform", str(replace(plan.platform, os_version="", os_features=()))]
+    for name, value in build_args(settled):
+        found += ["--build-arg", f"{name}={value}"]
+    if plan.target:
+        found += ["--target", plan.target]
+    if plan.network:
+        found += ["--network", plan.network]
+    return found
+
+
+def _declares(settled: Settled, name: str) -> bool:
+    return any(
+        argument.name == name
+        for number in settled.recipe.needed
+        for command in settled.recipe.commands(number)
+        if isinstance(command, Arg)
+        for argument in command.arguments
+    )

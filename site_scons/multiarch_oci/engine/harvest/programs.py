@@ -1,0 +1,71 @@
+"""The programs in an image against its platform (behaviour §5): the one it starts must be right, others are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.dockerfile.instructions import Cmd, Entrypoint
+from multiarch_oci.engine.harvest.started import started
+from multiarch_oci.engine.reading.recipe import Recipe
+from multiarch_oci.engine.reading.tree import Node, Tree
+from multiarch_oci.executable import Machine, agrees, check, identify, read_head
+from multiarch_oci.layer import Kind
+from multiarch_oci.platform import Platform
+from multiarch_oci.wildcard import Wildcard
+
+_MENTIONED = 5
+
+
+def starter(recipe: Recipe, config: ImageConfig) -> str:
+    """File and line of the ENTRYPOINT, or else CMD, that says what the image starts; empty when its base says it."""
+    kind = Entrypoint if config.entrypoint else Cmd
+    number: int | None = recipe.target
+    while number is not None:
+        for command in reversed(recipe.commands(number)):
+            if isinstance(command, kind):
+                return recipe.where(command.line)
+        number = recipe.stages[number].below
+    return ""
+
+
+def check_programs(
+    own: Mapping[str, Node],
+    config: ImageConfig,
+    foreign: tuple[str, ...],
+    warn: Callable[[str], None],
+    *,
+    whole: Callable[[], Tree],
+    said_in: str = "",
+) -> None:
+    """Raise WrongMachine when the image starts a program of its own layers that is of another machine than its config.
+
+    `own` is what the image's own layers leave, by path; of a content no more than its head is read. `whole` gives all
+    files of the image, those of its base, too: it is asked for only when there is a program of another machine, and
+    a path that is started leads through something that is not the image's own. `said_in` is where the Dockerfile says
+    what is started. What a glob of `foreign` matches may be of another machine, also when it is started; every other
+    such file that is not is told to `warn`.
+    """
+    platform = config.platform
+    let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
+    wrong = {path: machine for path, node in own.items() if (machine := _wrong(node, platform)) is not None}
+    wrong = {path: found for path, found in sorted(wrong.items()) if not any(glob.matches(path) for glob in let_in)}
+    if not wrong:
+        return
+    for path, named in started(config, own, whole):
+        if path in wrong and not any(glob.matches(named) for glob in let_in):
+            hint = f'or let it in where it is meant to be there: foreign=["{path}"] of env.Image'
+            check(wrong[path], platform, where=f"{said_in}: /{path}" if said_in else f"/{path}", also=hint)
+    mentioned = [f"/{path} ({machine})" for path, machine in wrong.items()]
+    more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
+    warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")
+
+
+def _wrong(node: Node, platform: Platform) -> Machine | None:
+    """The machine of a program that the platform cannot run; None for everything else."""
+    if node.kind is not Kind.FILE or node.content is None:
+        return None
+    if platform.os != "windows" and not node.mode & 0o111:
+        return None
+    machine = identify(read_head(node.content.open))
+    return None if machine is None or agrees(machine, platform) else machine

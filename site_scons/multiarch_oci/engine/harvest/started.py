@@ -1,0 +1,186 @@
+"""Which files of an image its ENTRYPOINT and CMD start: the program, what it hands on to, interpreters and loaders.
+
+Paths are followed as the kernel does, link by link, through the image's own layers and its base's; names without a
+folder are looked for in PATH. What cannot be known without running something is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from multiarch_oci import windows
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.harvest.shellwords import windows_words
+from multiarch_oci.engine.harvest.wrappers import Command, of_shell, within
+from multiarch_oci.engine.reading.tree import LinkLoop, Node, Tree, is_absolute, resolve
+from multiarch_oci.executable import interpreter, read_head
+from multiarch_oci.layer import Kind
+from multiarch_oci.record import replace
+from multiarch_oci.windows import InvalidWindowsPath
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_WINDOWS_PATH = r"C:\Windows\system32;C:\Windows"
+_PATHEXT = ".COM;.EXE;.BAT;.CMD"
+_STEPS = 32
+"""As many commands are read, one handing on to the next; the kernel itself follows five scripts."""
+
+
+def started(config: ImageConfig, own: Mapping[str, Node], whole: Callable[[], Tree]) -> Iterator[tuple[str, str]]:
+    """The path of each file that is started, and the path by which it is named, links not followed.
+
+    `own` are the files of the image's own layers, `whole` gives all; it is called when `own` does not tell.
+    """
+    search = _Search(config, own, whole)
+    pending = search.first()
+    for _ in range(_STEPS):
+        if not pending:
+            return
+        command = pending.pop()
+        found = search.file(command)
+        if found is not None:
+            path, named, node = found
+            yield path, named
+            head = b"" if node.content is None or search.windows else read_head(node.content.open)
+            behind = interpreter(head)
+            if behind:  # the loader of a dynamic program, or what reads a script, with the script's own arguments
+                arguments = (f"/{named}", *command.words[1:]) if head.startswith(b"#!") else ()
+                pending.append(replace(command, words=(*behind, *arguments), by_shell=False))
+        inner = within(command, windows=search.windows) or of_shell(command, search.shell, windows=search.windows)
+        pending += [] if inner is None else [inner]
+
+
+class _Search:
+    """Where an image of this config finds what it starts."""
+
+    def __init__(self, config: ImageConfig, own: Mapping[str, Node], whole: Callable[[], Tree]) -> None:
+        self.windows = config.platform.os == "windows"
+        self.shell = config.shell or (("cmd", "/S", "/C") if self.windows else ("/bin/sh", "-c"))
+        self._config = config
+        self._tree: Tree = _Folded(own) if self.windows else _Whole(own, whole)
+
+    def first(self) -> list[Command]:
+        """What the image starts: ENTRYPOINT with CMD as its arguments; on Windows one text may be a command line."""
+        words = (*(self._config.entrypoint or ()), *(self._config.cmd or ()))
+        if not words:
+            return []
+        found = [Command(words)]
+        if self.windows and (len(words) == 1 or self._config.args_escaped) and set(words[0]) & set(" \t"):
+            found.append(Command(windows_words(" ".join(words)) or words))
+        return found
+
+    def file(self, command: Command) -> tuple[str, str, Node] | None:
+        """Path, named path and node of the program of a command; None when there is none that could be started."""
+        for named in self._candidates(command):
+            try:
+                path = resolve(self._tree, named)
+            except LinkLoop:
+                continue
+            node = self._tree.lookup(path)
+            if node is None or node.kind is not Kind.FILE:
+                continue
+            if self.windows:
+                return _spelled(self._tree, path), named, node
+            if node.mode & 0o111:
+                return path, named, node
+        return None
+
+    def _candidates(self, command: Command) -> Iterator[str]:
+        word = command.words[0]
+        if self.windows:
+            for place in self._windows_places(command):
+                try:
+                    inside = windows.normalise(place)
+                except InvalidWindowsPath:
+                    continue
+                yield from (inside, *(f"{inside}{ending.lower()}" for ending in self._endings()))
+            return
+        folders = [""] if word.startswith("/") else [self._folder(command)]
+        if "/" not in word:
+            path = command.path
+            if path is None:
+                path = self._config.variable("PATH")
+            here = folders[0]
+            given = (_PATH if path is None else path).split(":")
+            folders = [each if each.startswith("/") else f"{here}/{each}" for each in given if each]
+            folders = [] if "$" in (path or "") else folders
+        yield from (f"{folder}/{word}".strip("/") for folder in folders if word)
+
+    def _folder(self, command: Command) -> str:
+        """The folder in which a command runs."""
+        home = self._config.working_dir or "/"
+        home = home if is_absolute(home, self._config.platform.os) else f"/{home}"
+        if not command.folder:
+            return home
+        return command.folder if is_absolute(command.folder, self._config.platform.os) else f"{home}/{command.folder}"
+
+    def _windows_places(self, command: Command) -> Iterator[str]:
+        word = command.words[0]
+        if is_absolute(word, "windows"):
+            yield word
+            return
+        home = self._folder(command).rstrip("/\\")
+        bare = word[2:] if word[1:2] == ":" else word
+        yield f"{home}/{bare}"
+        if not set("/\\:") & set(word):
+            path = command.path if command.path is not None else self._variable("PATH")
+            yield from (f"{each.strip(chr(34))}/{word}" for each in (path or _WINDOWS_PATH).split(";") if each)
+
+    def _endings(self) -> tuple[str, ...]:
+        return tuple(each for each in (self._variable("PATHEXT") or _PATHEXT).split(";") if each)
+
+    def _variable(self, name: str) -> str | None:
+        """A variable of the image, whatever the case of its letters."""
+        pairs = (line.partition("=") for line in self._config.env)
+        return next((value for key, _, value in pairs if key.upper() == name), None)
+
+
+class _Whole:
+    """All files of an image: its own, which lie over those of its base; these are asked for when they have to be."""
+
+    def __init__(self, own: Mapping[str, Node], whole: Callable[[], Tree]) -> None:
+        self._own = own
+        self._whole = whole
+        self._read: Tree | None = None
+
+    def lookup(self, path: str) -> Node | None:
+        """As Tree says."""
+        node = self._own.get(path)
+        if node is not None or not path:
+            return node
+        if self._read is None:
+            self._read = self._whole()
+        return self._read.lookup(path)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As Tree says; nobody lists this tree."""
+        del path
+        return ()
+
+
+class _Folded:
+    """The own files of a Windows image, whatever the case of letters; the targets of links as Windows reads them."""
+
+    def __init__(self, own: Mapping[str, Node]) -> None:
+        self._own = own
+        self._spelled = {path.upper(): path for path in own}
+
+    def spelled(self, path: str) -> str:
+        """The path as the image has it."""
+        return self._spelled.get(path.upper(), path)
+
+    def lookup(self, path: str) -> Node | None:
+        """As Tree says."""
+        node = self._own.get(self.spelled(path))
+        if node is None or node.kind is not Kind.SYMLINK:
+            return node
+        target = node.target.replace("\\", "/")
+        return replace(node, target=target[2:] if target[1:2] == ":" else target)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As Tree says; nobody lists this tree."""
+        del path
+        return ()
+
+
+def _spelled(tree: Tree, path: str) -> str:
+    return tree.spelled(path) if isinstance(tree, _Folded) else path

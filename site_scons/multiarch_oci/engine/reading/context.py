@@ -1,0 +1,223 @@
+"""The context folder as a Dockerfile sees it: without what .dockerignore leaves out, with normalised modes and owners.
+
+Modes are 0755 for folders and executable files, else 0644; everything belongs to 0:0 (behaviour §5). Nothing is read
+but what is asked for, and each name once.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from multiarch_oci.digest import Digest, verifying
+from multiarch_oci.engine.reading.gitindex import executables
+from multiarch_oci.engine.reading.tree import ROOT, CannotCopy, Content, Node, joined, parent
+from multiarch_oci.executable import HEAD, is_executable_head
+from multiarch_oci.ignorefile import IgnoreFile, State
+from multiarch_oci.layer import Kind
+from multiarch_oci.store.atomic import is_unfinished
+
+_FOLDER = ROOT
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class Context:
+    """The files below `folder`; a Tree. `digest` gives the sha256 of a file's bytes, in hexadecimal.
+
+    What is `hidden`, paths of the build's own outputs, is not there, whatever .dockerignore says. `has_modes` says
+    whether the file system knows an executable bit; without one (Windows) a file is executable that git's index says
+    is, or that begins as a program or with `#!`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        digest: Callable[[Path], str],
+        ignore: IgnoreFile | None,
+        *,
+        hidden: tuple[str, ...] = (),
+        has_modes: bool = os.name != "nt",
+    ) -> None:
+        self._folder = folder
+        self._text = os.fspath(folder)
+        self._digest = digest
+        self._ignore = ignore
+        self._hidden = frozenset(hidden)
+        self._above_hidden = frozenset(above for path in hidden for above in _parents(path))
+        self._has_modes = has_modes
+        self._tracked: frozenset[str] | None = None
+        self._states: dict[str, tuple[bool, State]] = {"": (False, ())}
+        self._nodes: dict[str, Node | None] = {"": _FOLDER}
+        self._holds: dict[str, bool] = {}  # folders that are left out: whether something in them is not
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
+    def lookup(self, path: str) -> Node | None:
+        """As Tree says; raises CannotCopy for what no layer can hold (pipes, sockets, devices)."""
+        try:
+            return self._nodes[path]
+        except KeyError:
+            missing = [path]
+            while (path := parent(path)) not in self._nodes:
+                missing.append(path)
+            for each in reversed(missing):
+                self._nodes[each] = self._found(each)
+            return self._nodes[missing[0]]
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As Tree says."""
+        node = self.lookup(path)
+        if node is None or not node.is_directory:
+            return ()
+        return tuple(name for name in self._listed(path) if self._is_seen(joined(path, name)))
+
+    def hides(self, path: str) -> bool:
+        """Whether .dockerignore is why there is nothing at this path."""
+        return self.lookup(path) is None and os.path.lexists(self._place(path))
+
+    def _place(self, path: str) -> str:
+        return os.path.join(self._text, *path.split("/")) if path else self._text  # noqa: PTH118  # the hot path
+
+    def _listed(self, path: str) -> list[str]:
+        try:
+            names = os.listdir(self._place(path))  # noqa: PTH208  # the hot path
+            # What another step is writing at this moment is in no context: it will be there under its name, or gone.
+            return sorted(name for name in names if not is_unfinished(name))
+        except OSError as error:
+            raise _unreadable(path or ".", error) from None
+
+    def _found(self, path: str) -> Node | None:
+        above = self.lookup(parent(path))
+        if above is None or not above.is_directory:
+            return None
+        place = self._place(path)
+        try:
+            status = os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        except ValueError:  # a NUL in the name
+            return None
+        if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode)):
+            return None
+        return self._node(path, place, status)
+
+    def _node(self, path: str, place: str, status: os.stat_result) -> Node:
+        if stat.S_ISDIR(status.st_mode):
+            return _FOLDER
+        if stat.S_ISLNK(status.st_mode):
+            return Node(Kind.SYMLINK, 0o777, target=os.readlink(place).replace(os.sep, "/"))  # noqa: PTH115  # the hot path
+        if not stat.S_ISREG(status.st_mode):
+            what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "special")
+            raise CannotCopy(
+                f"'{path}' is {what}; only files, folders and links can be copied", hint="leave it out in .dockerignore"
+            )
+        mode = 0o755 if self._is_executable(path, place, status) else 0o644
+        file = self._folder / path
+        return Node(Kind.FILE, mode, content=_content(file, status.st_size, self._digest))
+
+    def _is_executable(self, path: str, place: str, status: os.stat_result) -> bool:
+        if self._has_modes:
+            return bool(status.st_mode & stat.S_IXUSR)
+        if self._tracked is None:
+            self._tracked = executables(self._folder)
+        if path in self._tracked:
+            return True
+        try:
+            with open(place, "rb") as stream:  # noqa: PTH123  # as in _place
+                return is_executable_head(stream.read(HEAD))
+        except OSError:
+            return False  # who reads the content says so
+
+    def _is_seen(self, path: str, *, directory: bool | None = None) -> bool:
+        """Whether a name that exists is in the context: not excluded, or a folder with something in it that is not."""
+        seen = self._is_seen_itself(path, directory=directory)
+        if seen is None:
+            seen = self._holds.get(path)
+        return self._look_below(path) if seen is None else seen
+
+    def _look_below(self, path: str) -> bool:
+        """Whether something in a folder is in the context; what is found out of those below is kept."""
+        looked = [path]
+        pending = [path]
+        while pending:
+            folder = pending.pop()
+            for name in self._listed(folder):
+                below = joined(folder, name)
+                seen = self._is_seen_itself(below)
+                if seen is None and (seen := self._holds.get(below)) is None:
+                    looked.append(below)
+                    pending.append(below)
+                elif seen:
+                    while len(below) > len(path):
+                        below = parent(below)
+                        self._holds[below] = True
+                    return True
+        self._holds |= dict.fromkeys(looked, False)
+        return False
+
+    def _is_seen_itself(self, path: str, *, directory: bool | None = None) -> bool | None:
+        """Whether a name that exists is in the context; None for a folder that is when something in it is."""
+        if path in self._hidden:
+            return False
+        if path in self._above_hidden:  # a folder of nothing but outputs comes and goes with them
+            return None
+        if self._ignore is None:
+            return True
+        excluded, _ = self._judged(path)
+        if not excluded:
+            return True
+        if directory is None:
+            directory = stat.S_ISDIR(os.lstat(self._place(path)).st_mode)
+        return None if directory and not self._ignore.prunable(path) else False
+
+    def _judged(self, path: str) -> tuple[bool, State]:
+        found = self._states.get(path)
+        if found is None:
+            assert self._ignore is not None  # noqa: S101  # only _is_seen_itself calls this
+            missing = [path]
+            while (path := parent(path)) not in self._states:
+                missing.append(path)
+            for each in reversed(missing):
+                found = self._states[each] = self._ignore.excludes(each, self._states[parent(each)][1])
+        assert found is not None  # noqa: S101  # one of them is missing at least
+        return found
+
+
+def _parents(path: str) -> tuple[str, ...]:
+    names = path.split("/")
+    return tuple("/".join(names[:count]) for count in range(1, len(names)))
+
+
+def _content(file: Path, size: int, digest: Callable[[Path], str]) -> Content:
+    def known() -> str:
+        try:
+            return digest(file)
+        except OSError as error:
+            raise _unreadable(str(file), error) from None
+
+    def opened() -> BinaryIO:
+        expected = Digest("sha256", known())
+        try:
+            stream = file.open("rb")
+        except OSError as error:
+            raise _unreadable(str(file), error) from None
+        return verifying(stream, expected, size, where=f"{file} changed while the image was built")
+
+    return Content(size, opened, known, str(file))
+
+
+def _unreadable(path: str, error: OSError) -> CannotCopy:
+    return CannotCopy(f"'{path}' cannot be read: {error.strerror or error}", hint="check who may read it")

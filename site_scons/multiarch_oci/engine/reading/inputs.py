@@ -1,0 +1,266 @@
+"""What an image is made from, without making it: the answers that a build system asks before it decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from multiarch_oci.dockerfile.instructions import Add, Arg, Command, Copy, Env, Run
+from multiarch_oci.engine import BuildPlan, NamedContext
+from multiarch_oci.engine.reading import sources
+from multiarch_oci.engine.reading.context import Context
+from multiarch_oci.engine.reading.recipe import PATH, BaseWanted, Recipe, Scope, environment
+from multiarch_oci.engine.reading.tree import Tree, joined, resolve
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.ignorefile import IgnoreFile, State
+from multiarch_oci.layer import Kind
+from multiarch_oci.record import dataclass, replace
+from multiarch_oci.wildcard import BadPattern, match_glob
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFile:
+    """One name of the context that a COPY, ADD or bind mount takes; `path` is relative, with `/`.
+
+    `target` is a link's text.
+    """
+
+    path: str
+    kind: Kind
+    executable: bool = False
+    target: str = ""
+
+    @property
+    def what(self) -> str:
+        """Its kind as a word."""
+        return self.kind.name
+
+
+@dataclass(frozen=True, slots=True)
+class ContextInputs:
+    """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
+
+    `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
+    the whole context); `missing` are those without wildcard that are not there. `contexts` are the named contexts that
+    the target needs, and `named` what it takes of those that are folders.
+    """
+
+    files: tuple[ContextFile, ...]
+    wanted: tuple[str, ...]
+    missing: tuple[str, ...]
+    bases: tuple[BaseWanted, ...]
+    ignore: IgnoreFile | None = None
+    contexts: tuple[NamedContext, ...] = ()
+    named: tuple[NamedInputs, ...] = ()
+
+    def reaches(self, path: str) -> bool:
+        """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
+        if not any(_reaches(pattern, path) for pattern in self.wanted):
+            return False
+        return not self._leaves_out(path)
+
+    def enters(self, folder: str) -> bool:
+        """Whether a COPY, ADD or bind mount may take a folder (relative, with `/`), or something in it."""
+        if not any(_enters(pattern, folder) for pattern in self.wanted):
+            return False
+        return self.ignore is None or not self._leaves_out(folder) or not self.ignore.prunable(folder)
+
+    def _leaves_out(self, path: str) -> bool:
+        if self.ignore is None:
+            return False
+        excluded, here = False, ""
+        state: State = ()
+        for name in path.split("/"):
+            here = joined(here, name)
+            excluded, state = self.ignore.excludes(here, state)
+        return excluded
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInputs:
+    """What a Dockerfile takes of a named context, whose `folder` it is."""
+
+    name: str
+    folder: Path
+    inputs: ContextInputs
+
+
+def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
+    """The instructions of the needed stages, with their scope as it is there; variables replaced where files are named.
+
+    The variables of a base are known as far as the plan says them (`Base.env`). Raises InvalidDockerfile.
+    """
+    known = {(base.name, base.platform): base.env for base in plan.bases}
+    scopes: dict[int, Scope] = {}
+    for number in recipe.needed:
+        planned = recipe.stages[number]
+        if planned.below is not None:
+            variables = scopes[planned.below].variables
+        else:
+            variables = {} if planned.platform.os == "windows" else {"PATH": PATH}
+            variables |= environment(known.get((planned.base, planned.platform), ()))
+        scopes[number] = Scope(recipe, variables, planned.platform.os)
+        for command in recipe.commands(number):
+            yield (
+                scopes[number],
+                scopes[number].take(command) if isinstance(command, Arg | Env | Copy | Add) else command,
+            )
+
+
+Opened = tuple[Context, IgnoreFile | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """An instruction of a stage that the target needs, and the files that it takes of each context (None: the plan's).
+
+    `variables` are the stage's behind it; `trigger` says that it is one of ONBUILD.
+    """
+
+    stage: int
+    command: Command
+    trigger: bool
+    variables: Mapping[str, str]
+    files: tuple[tuple[NamedContext | None, tuple[ContextFile, ...]], ...]
+
+
+def instructions(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> Iterator[Taking]:
+    """All instructions that the target needs, stage by stage. Raises MultiarchError for a Dockerfile that is wrong."""
+    numbers = ((number, each) for number in recipe.needed for each in range(len(recipe.commands(number))))
+    for (number, position), (scope, command) in zip(numbers, taken(recipe, plan), strict=True):
+        wanted: dict[NamedContext | None, dict[str, None]] = {}
+        for context, pattern in _taken_by(recipe, scope, command):
+            wanted.setdefault(context, {})[pattern] = None
+        files = tuple((context, _inputs(patterns, *opened(context)).files) for context, patterns in wanted.items())
+        trigger = position < len(recipe.triggers.get(number, ()))
+        yield Taking(number, command, trigger, dict(scope.variables), files)
+
+
+def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> ContextInputs:
+    """What the recipe takes of its contexts, of which None is the one without a name.
+
+    Raises MultiarchError for a Dockerfile that is wrong.
+    """
+    wanted: dict[NamedContext | None, dict[str, None]] = {None: {}}
+    for context, pattern in _wanted(recipe, plan):
+        wanted.setdefault(context, {})[pattern] = None
+    named = tuple(
+        NamedInputs(each.name, each.folder, _inputs(wanted[each], *opened(each)))
+        for each in recipe.used
+        if each.folder is not None and each in wanted
+    )
+    found = _inputs(wanted[None], *opened(None))
+    return replace(found, bases=recipe.bases(), contexts=recipe.used, named=named)
+
+
+def _inputs(wanted: Iterable[str], context: Context, ignore: IgnoreFile | None) -> ContextInputs:
+    files: dict[str, ContextFile] = {}
+    missing = []
+    for pattern in wanted:
+        found = False
+        for path in matching(context, pattern):
+            found = _collect(context, path, files) or found
+        if not found and not sources.has_wildcards(pattern):
+            missing.append(pattern)
+    ordered = tuple(files[path] for path in sorted(files))
+    return ContextInputs(ordered, tuple(wanted), tuple(missing), (), ignore)
+
+
+def _wanted(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[NamedContext | None, str]]:
+    for number in recipe.whole:
+        folder = recipe.stages[number].folder
+        if folder is not None:
+            yield folder, ""
+    for scope, command in taken(recipe, plan):
+        yield from _taken_by(recipe, scope, command)
+
+
+def _taken_by(recipe: Recipe, scope: Scope, command: Command) -> Iterator[tuple[NamedContext | None, str]]:
+    for name, path in _sources(scope, command):
+        folder = recipe.folder(recipe.origin(name, command)) if name else None
+        if folder is not None or not name:
+            yield folder, sources.cleaned(path)
+
+
+def _sources(scope: Scope, command: Command) -> Iterator[tuple[str, str]]:
+    """What an instruction takes, and from where; "" is the context."""
+    if isinstance(command, Run):
+        for mount in scope.mounts(command):
+            if mount.from_ or mount.type == "bind":
+                yield mount.from_, mount.source
+    elif isinstance(command, Add):
+        yield from (("", path) for path in scope.paths(command) if not sources.is_remote(path))
+    elif isinstance(command, Copy):
+        for path in scope.paths(command):
+            yield command.from_, path.replace("/./", "/") if command.parents else path
+
+
+def matching(context: Tree, pattern: str) -> tuple[str, ...]:
+    """The paths that one of `ContextInputs.wanted` means; a lone name is returned unasked."""
+    if "**" in pattern:  # COPY --parents alone knows it: everything below its fixed part may be meant
+        return (sources.split(pattern)[0],)
+    try:
+        return sources.matches(context, pattern)
+    except (MultiarchError, ValueError):
+        return ()
+
+
+def _collect(context: Context, path: str, files: dict[str, ContextFile]) -> bool:
+    """Note a path and what is below it, and the link that it is; False when there is nothing."""
+    try:
+        followed = resolve(context, path)
+    except MultiarchError:
+        return _note_unusable(path, files)
+    if followed != path:
+        files[path] = ContextFile(path, Kind.SYMLINK, target=followed)
+    pending = [followed]
+    found = False
+    while pending:
+        here = pending.pop()
+        if here in files:
+            found = True
+            continue
+        try:
+            node = context.lookup(here)
+            names = () if node is None else context.names(here)
+        except MultiarchError:
+            found = _note_unusable(here, files)
+            continue
+        if node is not None:
+            files[here] = ContextFile(here, node.kind, node.kind is Kind.FILE and bool(node.mode & 0o100), node.target)
+            found = True
+        pending.extend(joined(here, name) for name in names)
+    return found
+
+
+def _note_unusable(path: str, files: dict[str, ContextFile]) -> bool:
+    """A pipe, a loop of links, an unreadable folder: the build says what is wrong, but a change of it counts."""
+    files[path] = ContextFile(path, Kind.WHITEOUT)
+    return True
+
+
+def _reaches(pattern: str, path: str) -> bool:
+    """Whether a source pattern names a path or a folder above it."""
+    wanted = _parts(pattern)
+    return len(path.split("/")) >= len(wanted) and _agree(wanted, path.split("/"))
+
+
+def _enters(pattern: str, folder: str) -> bool:
+    """Whether a source pattern names a folder, one above it, or something that may be in it."""
+    return _agree(_parts(pattern), folder.split("/"))
+
+
+def _parts(pattern: str) -> list[str]:
+    wanted = pattern.split("/") if pattern else []
+    return wanted[: wanted.index("**")] if "**" in wanted else wanted
+
+
+def _agree(wanted: list[str], given: list[str]) -> bool:
+    """Whether the names of a pattern match those of a path, as far as both go."""
+    try:
+        return all(
+            match_glob(part, name) if sources.has_wildcards(part) else part == name
+            for part, name in zip(wanted, given, strict=False)
+        )
+    except BadPattern:
+        return False

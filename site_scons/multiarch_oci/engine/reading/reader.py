@@ -1,0 +1,148 @@
+"""One reader a run: Dockerfiles and ignore files parsed once, by content, and asked for one plan after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine import Base, BuildPlan, NamedContext
+from multiarch_oci.engine.reading.bases import BaseImage, OpenSource, check_platform, load, resolved
+from multiarch_oci.engine.reading.context import Context
+from multiarch_oci.engine.reading.inputs import ContextInputs, Taking, context_inputs, instructions
+from multiarch_oci.engine.reading.named import hidden_in
+from multiarch_oci.engine.reading.recipe import Parsed, Recipe, recipe
+from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.ignorefile import IgnoreFile
+from multiarch_oci.platform import Platform
+from multiarch_oci.record import dataclass, replace
+
+IGNORE = ".dockerignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A plan whose bases were read, with what their configs say (ENV, ONBUILD), and its recipe."""
+
+    plan: BuildPlan
+    recipe: Recipe
+    images: dict[tuple[str, Platform], BaseImage]
+
+    @property
+    def base(self) -> BaseImage | None:
+        """The image that the target stands on, through all its stages; None over `scratch`."""
+        first = self.recipe.base_stage
+        return self.images[first.base, first.platform] if first.on_image else None
+
+    def platform(self) -> Platform:
+        """The plan's platform; on Windows with the version that the base's config has, if it has one.
+
+        Raises WrongMachine when the base is of another platform.
+        """
+        first, wanted, base = self.recipe.base_stage, self.plan.platform, self.base
+        if base is None:
+            return wanted
+        found = base.config.platform
+        check_platform(first.base, found, wanted, where=self.recipe.where(first.stage.line))
+        if wanted.os == "windows":
+            version = found.os_version or wanted.os_version
+            return replace(wanted, os_version=version, os_features=found.os_features)
+        return wanted
+
+
+class Reader:
+    """Reads what plans need; holds what it parsed. Any number of threads."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[tuple[str, bytes], Parsed] = {}
+        self._ignores: dict[tuple[str, bytes], IgnoreFile] = {}
+
+    def recipe(self, plan: BuildPlan) -> Recipe:
+        """The plan's Dockerfile, its FROMs expanded; InvalidDockerfile when it is absent or wrong."""
+        key = (_name(plan.dockerfile, plan), _read(plan.dockerfile, plan))
+        parsed = self._parsed.get(key)
+        if parsed is None:
+            parsed = self._parsed[key] = Parsed.of(key[1], name=key[0])
+        return recipe(parsed, plan)
+
+    def inputs(self, plan: BuildPlan) -> ContextInputs:
+        """What of the context the Dockerfile takes, and the bases that its target needs; `plan.bases` may be empty.
+
+        Asks no network and reads no file of the context. Raises MultiarchError for a Dockerfile or .dockerignore that
+        is absent or wrong; a missing source is none.
+        """
+        return context_inputs(self.recipe(plan), plan, lambda named: self._opened(plan, named))
+
+    def instructions(self, plan: BuildPlan) -> Iterator[Taking]:
+        """What the target needs, instruction by instruction, with the files that each takes. Raises MultiarchError."""
+        return instructions(self.recipe(plan), plan, lambda named: self._opened(plan, named))
+
+    def context(self, plan: BuildPlan, named: NamedContext | None = None) -> Context:
+        """The context folder, or that of a named context, as the Dockerfile sees it.
+
+        Raises CannotCopy for a named one that is not there.
+        """
+        if named is not None and not (named.folder and named.folder.is_dir()):
+            raise CannotCopy(f"context '{named.name}': there is no folder '{named.folder}'", hint="is it built?")
+        return self._opened(plan, named)[0]
+
+    def settled(self, plan: BuildPlan, open_source: OpenSource) -> Settled:
+        """Read the bases, whose ONBUILD instructions may need further ones, until nothing is wanted any more.
+
+        Raises InvalidDockerfile, BlobMissing, and what a registry raises for a base.
+        """
+        images: dict[tuple[str, Platform], BaseImage] = {}
+        while True:
+            needed = self.recipe(plan)
+            new = [each for each in needed.bases() if (each.name, each.platform) not in images]
+            if not new:
+                return Settled(plan, needed, images)
+            for wanted in new:
+                base = resolved(wanted, plan, needed)
+                image = load(base, open_source, where=needed.where(wanted.line))
+                images[wanted.name, wanted.platform] = image
+                plan = replace(plan, bases=tuple(_told(each, base, image) for each in plan.bases))
+
+    def _opened(self, plan: BuildPlan, named: NamedContext | None) -> tuple[Context, IgnoreFile | None]:
+        """A context, and its ignore file that counts: the Dockerfile's own, else the context's; a named one has its."""
+        if named is None or named.folder is None:
+            folder, hidden = plan.context, plan.hidden
+            own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
+            ignore = self._ignore(plan, own, folder / IGNORE)
+        else:
+            folder, hidden = named.folder, hidden_in(named.folder, plan)
+            ignore = self._ignore(plan, folder / IGNORE)
+        return Context(folder, plan.file_digest, ignore, hidden=hidden), ignore
+
+    def _ignore(self, plan: BuildPlan, *places: Path) -> IgnoreFile | None:
+        """The first of these ignore files that is there."""
+        for path in places:
+            try:
+                content = path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=_name(path, plan)) from None
+            key = (_name(path, plan), content)
+            found = self._ignores.get(key)
+            if found is None:
+                found = self._ignores[key] = IgnoreFile.parse(content, name=key[0])
+            return found
+        return None
+
+
+def _told(each: Base, base: Base, image: BaseImage) -> Base:
+    """The plan's entry for a base, with what its config says."""
+    return each if each != base else replace(each, env=image.config.env, on_build=image.config.on_build)
+
+
+def _name(path: Path, plan: BuildPlan) -> str:
+    """What a file is called in messages: its path from the context, or its full path."""
+    return path.relative_to(plan.context).as_posix() if path.is_relative_to(plan.context) else str(path)
+
+
+def _read(path: Path, plan: BuildPlan) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=_name(path, plan)) from None

@@ -1,0 +1,358 @@
+"""What a whole build would do to its images and tags: a pure function of declared and observed state (`plan`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import TypeAlias
+
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.output import document
+from multiarch_oci.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
+from multiarch_oci.platform import Platform
+from multiarch_oci.record import dataclass, replace
+from multiarch_oci.reference import Reference
+
+Observed: TypeAlias = "Digest | MultiarchError | None"
+"""What a tag names now; None = it is absent; an error = the place did not say."""
+
+LATER = "known after the build"
+
+
+class Rebuild(Enum):
+    """Whether an image would be made again; PERHAPS: when something before it turns out other than it was."""
+
+    NO = "no"
+    YES = "yes"
+    PERHAPS = "perhaps"
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """What becomes of one image, and why; `digest` is its manifest's, None when only the build will tell.
+
+    `engine` is who would build it, None when nobody is asked or nobody can; `because` is why others would not.
+    """
+
+    target: str
+    rebuild: Rebuild
+    why: str | None = None
+    digest: Digest | None = None
+    engine: str | None = None
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A manifest or blob that a push makes be there; `there`: it is, or can be mounted; None = not known."""
+
+    descriptor: Descriptor
+    there: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinState:
+    """A tag that somebody else pushes: `seen` when it was looked at last (None: never), `observed` now."""
+
+    reference: Reference
+    platform: Platform
+    seen: Digest | None
+    observed: Observed
+
+
+@dataclass(frozen=True, slots=True)
+class TagState:
+    """A tag that this build writes: what it should hold, held when this tree wrote it last, and holds.
+
+    `wanted` is None when only the build will tell. `contents` begins with the manifest; None when nobody knows what
+    there will be to send. `also` are the further tags of the same content. `needs` are pins without which nothing is
+    published. `refused` is an error that is certain already. What is `unfinished` a push of this tree may have left
+    there that did not end. `policed` is False for a tag that no policy protects. `left` are tags that stay as they are,
+    whatever they hold, `left_because` says why.
+    """
+
+    reference: Reference
+    wanted: Digest | None
+    receipted: Digest | None
+    observed: Observed
+    contents: tuple[Content, ...] | None = None
+    also: tuple[tuple[Reference, Observed], ...] = ()
+    needs: tuple[Reference, ...] = ()
+    refused: str | None = None
+    unfinished: frozenset[Digest] = frozenset()
+    policed: bool = True
+    left: tuple[Reference, ...] = ()
+    left_because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PinPlan:
+    """What became of a pin: `unchanged`, `new`, `moved`, `missing` or `unreachable`."""
+
+    reference: Reference
+    platform: Platform
+    state: str
+    old: Digest | None
+    new: Digest | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTag:
+    """What becomes of one tag: `old` → `new` (None: known after the build, or absent before).
+
+    `upload` is in bytes, an upper bound when `bound`, None when nobody knows. `fails` is the error that the push would
+    end in, `error` why the registry could not be asked, `because` why a tag is left alone.
+    """
+
+    reference: Reference
+    move: Move
+    old: Digest | None
+    new: Digest | None
+    upload: int | None = 0
+    bound: bool = False
+    fails: str | None = None
+    error: str | None = None
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a build would do, in the order of what was declared."""
+
+    images: tuple[ImagePlan, ...]
+    pins: tuple[PinPlan, ...]
+    tags: tuple[PlannedTag, ...]
+
+    @property
+    def upload(self) -> int:
+        """The bytes that would be sent, as far as they are known."""
+        return sum(tag.upload or 0 for tag in self.tags)
+
+    @property
+    def bound(self) -> bool:
+        """Whether `upload` is no more than a bound."""
+        return any(tag.bound for tag in self.tags)
+
+    @property
+    def complete(self) -> bool:
+        """Whether `upload` counts every tag."""
+        return all(tag.upload is not None for tag in self.tags)
+
+    def lines(self) -> tuple[str, ...]:
+        """The plan for the person at the terminal, the sum of it last."""
+        told = [_told_image(image) for image in self.images]
+        told += [_told_pin(pin) for pin in self.pins]
+        told += [_told_tag(tag) for tag in self.tags]
+        return (*told, self._sum())
+
+    def to_json(self) -> bytes:
+        """The plan as a readable file; no key is ever left out."""
+        return document(
+            "plan 1",
+            {
+                "images": [
+                    {
+                        "target": i.target,
+                        "rebuild": i.rebuild.value,
+                        "why": i.why,
+                        "digest": _text(i.digest),
+                        "engine": i.engine,
+                        "because": i.because,
+                    }
+                    for i in self.images
+                ],
+                "pins": [
+                    {
+                        "reference": str(pin.reference),
+                        "platform": str(pin.platform),
+                        "state": pin.state,
+                        "old": _text(pin.old),
+                        "new": _text(pin.new),
+                        "error": pin.error,
+                    }
+                    for pin in self.pins
+                ],
+                "tags": [
+                    {
+                        "reference": str(tag.reference),
+                        "action": tag.move.value,
+                        "old": _text(tag.old),
+                        "new": _text(tag.new),
+                        "upload": {"bytes": tag.upload, "bound": tag.bound},
+                        "fails": tag.fails,
+                        "error": tag.error,
+                    }
+                    | ({"because": tag.because} if tag.because else {})
+                    for tag in self.tags
+                ],
+                "upload": {"bytes": self.upload, "bound": self.bound, "complete": self.complete},
+            },
+        )
+
+    def _sum(self) -> str:
+        moves = Counter(tag.move for tag in self.tags)
+        counted = ", ".join(f"{moves[move]} {move.value}" for move in Move if moves[move])
+        failing = sum(tag.fails is not None for tag in self.tags)
+        fails = f", {failing} of them would fail" if failing else ""
+        sizes = f"{'at most ' if self.bound else ''}{_size(self.upload)} to upload"
+        more = "" if self.complete else ", and what nobody can tell yet"
+        return f"tags: {counted or 'none'}{fails}; {sizes}{more}"
+
+
+def forecast(images: Iterable[ImagePlan], pins: Iterable[PinState], tags: Iterable[TagState], policy: Policy) -> Plan:
+    """Foretell a run: nothing is asked, nothing is raised.
+
+    What two tags of a repository share is counted with the first.
+    """
+    planned = tuple(_plan_pin(pin) for pin in pins)
+    trouble = {pin.reference: pin for pin in planned if pin.state in ("missing", "unreachable")}
+    sent: set[tuple[Reference, Digest]] = set()
+    found: list[PlannedTag] = []
+    for state in tags:
+        found += _plan_state(state, policy if state.policed else Policy(), trouble, sent)
+    return Plan(tuple(images), planned, tuple(found))
+
+
+def _plan_pin(pin: PinState) -> PinPlan:
+    now = pin.observed
+    if isinstance(now, MultiarchError):
+        return PinPlan(pin.reference, pin.platform, "unreachable", pin.seen, None, _first_line(now))
+    if now is None:
+        return PinPlan(pin.reference, pin.platform, "missing", pin.seen, None)
+    state = "new" if pin.seen is None else "unchanged" if pin.seen == now else "moved"
+    return PinPlan(pin.reference, pin.platform, state, pin.seen, now)
+
+
+def _plan_state(
+    state: TagState, policy: Policy, trouble: dict[Reference, PinPlan], sent: set[tuple[Reference, Digest]]
+) -> Iterator[PlannedTag]:
+    """The main tag of a state, then its further tags, those that are left alone last."""
+    left = not isinstance(state.observed, MultiarchError) and state.observed in state.unfinished
+    receipted = state.observed if left and not isinstance(state.observed, MultiarchError) else state.receipted
+    main = _decide(state.reference, state.wanted, state.observed, receipted, policy)
+    refused = next((_missed(trouble[pin]) for pin in state.needs if pin in trouble), state.refused)
+    if main.move is Move.UNKNOWN:
+        main = replace(main, upload=None)
+    elif refused is not None:
+        main = replace(main, fails=refused)
+    elif main.move is not Move.KEEP and (main.fails is None or state.wanted is None):
+        main = _with_upload(main, state, sent)
+    yield main
+    new = main.move is not Move.KEEP and (left or state.wanted is None or state.receipted != state.wanted)
+    for reference, observed in state.also:
+        # As in a push: what a further tag held before was put there on purpose, it moves with each release.
+        tag = _decide(
+            reference, state.wanted, observed, None if isinstance(observed, MultiarchError) else observed, policy
+        )
+        again = new or (not isinstance(observed, MultiarchError) and observed in state.unfinished)
+        if main.move is Move.UNKNOWN:
+            yield replace(tag, move=Move.UNKNOWN, error=main.error)
+        elif tag.move is Move.UNKNOWN or observed is None or again:
+            yield replace(tag, fails=tag.fails if main.fails is None else main.fails)
+        else:
+            yield PlannedTag(reference, Move.KEEP, tag.old, tag.old)
+    for reference in state.left:
+        yield PlannedTag(reference, Move.LEAVE, None, None, because=state.left_because)
+
+
+def _missed(pin: PinPlan) -> str:
+    reason = "is not in the registry" if pin.state == "missing" else "cannot be asked for"
+    return f"{pin.reference} {reason}; nothing is published without it"
+
+
+def _decide(
+    reference: Reference, wanted: Digest | None, observed: Observed, receipted: Digest | None, policy: Policy
+) -> PlannedTag:
+    if isinstance(observed, MultiarchError):
+        return PlannedTag(reference, Move.UNKNOWN, None, wanted, error=_first_line(observed))
+    if wanted is not None:
+        try:
+            move = plan_tag(reference, wanted=wanted, observed=observed, receipted=receipted, policy=policy).move
+        except (TagMoved, TagImmutable) as error:
+            return PlannedTag(reference, Move.OVERWRITE, observed, wanted, fails=error.what)
+        return PlannedTag(reference, move, observed, wanted)
+    if observed is None:
+        return PlannedTag(reference, Move.CREATE, None, None)
+    fails = None
+    if policy.immutable:
+        fails = "exists, and IMMUTABLE=yes: an error unless the build makes what it holds"
+    elif observed != receipted and not policy.repair:
+        fails = "was pushed by somebody else, and DRIFT=fail: an error unless the build makes what it holds"
+    return PlannedTag(reference, Move.OVERWRITE, observed, None, fails=fails)
+
+
+def _with_upload(tag: PlannedTag, state: TagState, sent: set[tuple[Reference, Digest]]) -> PlannedTag:
+    """The bytes that are not there yet; of an image that will be another, those of the one that is there."""
+    contents = state.contents
+    if contents is None:
+        return replace(tag, upload=None)
+    if state.wanted is None:
+        return replace(tag, upload=sum(each.descriptor.size for each in contents if not each.there), bound=True)
+    if contents and contents[0].there:
+        return tag  # a manifest that is there is taken to have its blobs
+    upload, bound = 0, False
+    for each in contents:
+        key = (state.reference.bare, each.descriptor.digest)
+        if not each.there and key not in sent:
+            sent.add(key)
+            upload += each.descriptor.size
+            bound = bound or each.there is None
+    return replace(tag, upload=upload, bound=bound)
+
+
+def _told_image(image: ImagePlan) -> str:
+    if image.rebuild is Rebuild.NO:
+        return f"image {image.target}: unchanged"
+    words = "made again" if image.rebuild is Rebuild.YES else "perhaps made again"
+    return f"image {image.target}: {words}" + (f", {image.why}" if image.why else "") + _told_engine(image)
+
+
+def _told_engine(image: ImagePlan) -> str:
+    """The engine, where it is not the embedded one, which is what nobody wonders about."""
+    if not image.because:
+        return ""
+    return f"; engine: {image.engine} ({image.because})" if image.engine else f"; no engine can: {image.because}"
+
+
+def _told_pin(pin: PinPlan) -> str:
+    words = {
+        "unchanged": f"unchanged, {pin.new}",
+        "new": f"seen for the first time, {pin.new}",
+        "moved": f"moved, {pin.old} → {pin.new}",
+        "missing": "is not in the registry; nothing is published without it",
+        "unreachable": f"unreachable: {pin.error}",
+    }
+    return f"pin {pin.reference} ({pin.platform}): {words[pin.state]}"
+
+
+def _told_tag(tag: PlannedTag) -> str:
+    line = f"tag {tag.reference}: {tag.move.value}"
+    if tag.move is Move.UNKNOWN:
+        return f"{line}: {tag.error}"
+    if tag.move is Move.LEAVE:
+        return f"{line}, {tag.because}"
+    if tag.move is Move.KEEP:
+        return f"{line}, {tag.new}"
+    change = f"{tag.old} → {tag.new or LATER}" if tag.old is not None else str(tag.new or f"digest {LATER}")
+    size = "nobody knows how much" if tag.upload is None else f"{'at most ' if tag.bound else ''}{_size(tag.upload)}"
+    failing = f"; this would fail: {tag.fails}" if tag.fails is not None else ""
+    return f"{line}, {change}, {size} to upload{failing}"
+
+
+def _size(count: int) -> str:
+    for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= limit:
+            return f"{count / limit:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _text(digest: Digest | None) -> str | None:
+    return None if digest is None else str(digest)
+
+
+def _first_line(error: MultiarchError) -> str:
+    return str(error).partition("\n")[0]

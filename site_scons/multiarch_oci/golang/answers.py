@@ -1,0 +1,221 @@
+"""The answers of `go list`, kept until something changes that could change them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from multiarch_oci.document import remembered
+from multiarch_oci.golang.heads import Heads
+from multiarch_oci.golang.listing import Listing, Run, list_packages
+from multiarch_oci.golang.recipe import flag_value, goflags
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.golang.tree import Tree, walk
+from multiarch_oci.record import dataclass, field
+from multiarch_oci.statcache import StatCache, replace_text
+
+_FORMAT = "go list 1"
+_TRIES = 3
+_TURN_S = 0.2
+_GRACE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `go list` is asked for all programs of one platform, and everything that its answer may depend on.
+
+    `settings` are the variables that count and `steering` the contents of the files that are named and not walked.
+    `name`, made of what does not change with the sources, is the answer's place.
+    """
+
+    toolchain: Toolchain
+    directory: Path
+    environment: Mapping[str, str]
+    flags: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    steering: tuple[tuple[str, str], ...]
+    roots: tuple[str, ...]
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", _sum([str(self.directory), self.flags, self.settings])[:24])
+
+    def key(self, tree: Tree) -> str:
+        """What the answer holds for: it may be used as long as this is equal."""
+        return self._with(tree.digest)
+
+    def outline(self, tree: Tree, apart: Tree, heads: Heads) -> str:
+        """The same for trees whose files were edited where `go list` does not look; empty when that is not known."""
+        seen = tree.outline, apart.outline, heads.digest(tree), heads.digest(apart)
+        return self._with("outline", *seen) if all(seen) else ""
+
+    def _with(self, *seen: str) -> str:
+        toolchain = [str(self.toolchain.go), self.toolchain.version]
+        return _sum([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
+
+
+class Answers:
+    """`go list`, asked only when its answer is not known; `cache` is the folder of what is kept (None: nothing is).
+
+    A missing or damaged file is an unknown answer. Answers that report an error are not kept: a network may be its
+    cause.
+    """
+
+    def __init__(self, cache: Path | None, stats: StatCache, run: Run) -> None:
+        self._cache = cache
+        self._stats = stats
+        self._run = run
+        self._heads = Heads(cache)
+
+    def find(self, question: Question, patterns: Iterable[str], tree: Tree) -> Listing | None:
+        """The answer for a tree, without starting a process; None when it is not known for all patterns."""
+        if self._cache is None:
+            return None
+        try:
+            document: Any = remembered(self._path(question))
+            apart = walk(document["apart"])
+            same = document["key"] == question.key(tree) and apart.digest == document["apart_digest"]
+            same = same and self._digests(document["moving"]) == document["moving"]
+            same = same or self._still_holds(question, document, (tree, apart))
+            listing = Listing.from_json(document["listing"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        return listing if same and all(pattern in listing.closures for pattern in patterns) else None
+
+    def save(self) -> None:
+        """Keep what was learnt about files for the next run."""
+        self._heads.save()
+
+    def _still_holds(self, question: Question, document: dict[str, Any], trees: tuple[Tree, Tree]) -> bool:
+        """Whether files were edited only where `go list` does not look; then the answer is kept for them as they are.
+
+        What is read here is what was digested before and after: an edit in between asks `go list`.
+        """
+        tree, apart = trees
+        moving = {*tree.moving, *apart.moving}
+        before = self._digests(moving)
+        outline = question.outline(tree, apart, self._heads)
+        if not outline or outline != document.get("outline") or self._digests(moving) != before:
+            return False
+        document |= {"key": question.key(tree), "apart_digest": apart.digest, "moving": before}
+        replace_text(self._path(question), json.dumps(document, separators=(",", ":")))
+        return True
+
+    def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
+        """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""
+        tree = look()
+        # Of what an overlay of the user puts in the place of files no walk knows the times.
+        no_index = bool(tree.back_dated or flag_value((*goflags(question.environment), *question.flags), "overlay"))
+        for _ in range(_TRIES):
+            moving = self._digests(tree.moving)
+            listing = list_packages(
+                patterns,
+                toolchain=question.toolchain,
+                directory=question.directory,
+                environment=question.environment,
+                flags=question.flags,
+                no_index=no_index,
+                run=self._run,
+            )
+            apart = walk(_apart(listing, tree))
+            moving |= self._digests(apart.moving)
+            outline = question.outline(tree, apart, self._heads)  # read before the last look: it is what was listed
+            after = look()
+            still = after.digest == tree.digest and walk(_apart(listing, tree)).digest == apart.digest
+            if still and self._digests(moving) == moving and (no_index or not apart.back_dated):
+                if listing.sound:
+                    self._keep(question, listing, (tree, apart), moving, outline)
+                break
+            tree, no_index = after, bool(no_index or after.back_dated or apart.back_dated)
+        return listing, tree
+
+    def _keep(
+        self,
+        question: Question,
+        listing: Listing,
+        trees: tuple[Tree, Tree],
+        moving: Mapping[str, str],
+        outline: str,
+    ) -> None:
+        if self._cache is None:
+            return
+        tree, apart = trees
+        document: dict[str, Any] = {
+            "key": question.key(tree),
+            "apart": list(_apart(listing, tree)),
+            "apart_digest": apart.digest,
+            "moving": dict(moving),
+            "outline": outline,
+            "listing": listing.to_json(),
+        }
+        replace_text(self._path(question), json.dumps(document, separators=(",", ":")))
+
+    def _path(self, question: Question) -> Path:
+        return (self._cache or Path()) / f"{question.name}.json"
+
+    def _digests(self, paths: Iterable[str]) -> dict[str, str]:
+        return {path: self._digest(path) for path in paths}
+
+    def _digest(self, path: str) -> str:
+        try:
+            return self._stats.digest(path)
+        except OSError:
+            return ""
+
+
+def run_process(line: Sequence[str], directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Start a process and wait for it: status, output, complaint. That it cannot be started is status 127."""
+    try:
+        process = subprocess.Popen(
+            list(line),
+            cwd=directory,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+    except (OSError, ValueError) as error:
+        return 127, "", f"{line[0]} could not be started in {directory}: {error}"
+    with process:
+        try:
+            output, complaint = _waited_for(process)
+        except BaseException:
+            _end(process)
+            raise
+    return process.returncode, output, complaint
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process as Ctrl-C does, at which `go` removes its folder of temporary files, and soon without."""
+    try:
+        process.terminate() if sys.platform == "win32" else process.send_signal(signal.SIGINT)
+        process.wait(_GRACE_S)
+    except BaseException:
+        process.kill()
+        raise
+
+
+def _waited_for(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process wrote, in turns: an exception that another thread raises in this one gets in between."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_TURN_S)
+
+
+def _apart(listing: Listing, tree: Tree) -> tuple[str, ...]:
+    """The folders of packages that the walk does not reach: behind a link, in a skipped folder, in GOPATH."""
+    folders = {package.folder for package in listing.packages if package.folder and not package.fixed}
+    return tuple(sorted(folders - tree.folders))
+
+
+def _sum(document: object) -> str:
+    return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode("ascii")).hexdigest()

@@ -1,0 +1,167 @@
+"""How a listing, the contents of files and what is declared become the inputs of a program."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.golang import recipe
+from multiarch_oci.golang.contents import ABSENT, Contents
+from multiarch_oci.golang.includes import libraries, outside_headers
+from multiarch_oci.golang.inputs import Part
+from multiarch_oci.golang.listing import Package
+from multiarch_oci.golang.project import Project, overlaid
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.golang.words import fields
+
+_PACKAGES = ("lib/python3*/site-packages", "lib/python3*/dist-packages", "Lib/site-packages")
+_COMPILERS = {"CC": ("gcc", "clang", "cc"), "CXX": ("g++", "clang++", "c++")}
+
+
+def package_part(package: Package, root: Path, contents: Contents, environment: Mapping[str, str]) -> tuple[Part, str]:
+    """The files of a package, and the digest of the headers that Go does not know ("" without any).
+
+    Below the module's root files are named from there, others after their package, so that no name depends on where
+    the tree lies. A package of the module cache has no files here: its version stands for them.
+    """
+    if package.fixed:
+        return Part.of(package.path, {}), ""
+    shown = _shown(package.folder, root, package.path)
+    files = {f"{shown}{name}": contents.digest(f"{package.folder}{os.sep}{name}") for name in package.files}
+    headers = outside_headers(package, contents.includes, environment)
+    listed = {_named(path, root): contents.digest(str(path)) for path in headers}
+    files |= listed | {_named(path, root): contents.digest(str(path)) for path in libraries(package, environment)}
+    return Part.of(package.path, files), _sum(listed) if listed else ""
+
+
+def steering_part(
+    build: GoBuild, environment: Mapping[str, str], project: Project, main: Package | None, contents: Contents
+) -> Part:
+    """The files that steer a build from beside: a profile, an overlay, vendor/modules.txt."""
+    flags = recipe.flags_of(build, environment)
+    files = {_named(path, project.root): contents.digest(str(path)) for path in project.vendored}
+    files |= {f"overlay {name}": digest for name, digest in overlay(build, environment, contents).items()}
+    profile = recipe.flag_value(flags, "pgo")
+    if profile in ("", "auto"):
+        path = Path(main.folder) / "default.pgo" if main is not None and main.folder else None
+        if path is not None and contents.digest(str(path)) != ABSENT:
+            files[_named(path, project.root)] = contents.digest(str(path))
+    elif profile != "off":
+        files[f"profile {profile}"] = contents.digest(str(build.directory / profile))
+    return Part.of(" steering", files)
+
+
+def overlay(build: GoBuild, environment: Mapping[str, str], contents: Contents) -> dict[str, str]:
+    """The digests of an `-overlay` file and of the files that it puts in the place of others."""
+    named = recipe.flag_value(recipe.flags_of(build, environment), "overlay")
+    if not named:
+        return {}
+    path = build.directory / named
+    targets = [target for target in overlaid(path).values() if target]
+    found = {target: contents.digest(str(build.directory / target)) for target in targets}
+    return {named: contents.digest(str(path)), **found}
+
+
+def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
+    """What the declaration, the environment and the toolchain contribute."""
+    try:
+        line = recipe.command(build, Path("output"), toolchain, affecting)
+    except MultiarchError as error:  # nothing that decides may fail: the build says it
+        return {**affecting, "go": toolchain.version, "flags": shlex.join(build.flags), "error": str(error)}
+    flags = [flag for flag in line[2:-3] if not flag.startswith(("-ldflags=", "-tags="))]
+    ldflags = [flag.partition("=")[2] for flag in line[2:-3] if flag.startswith("-ldflags=")]
+    found = {**affecting, "go": toolchain.version, "flags": shlex.join(flags), "ldflags": " ".join(ldflags)}
+    tags = recipe.tags(build, affecting)
+    if tags:
+        found["tags"] = ",".join(tags)
+    if not recipe.trims_paths(build, affecting):
+        found |= {"directory": str(build.directory), "GOROOT": str(toolchain.goroot)}
+    return found
+
+
+def compiler_facts(environment: Mapping[str, str], contents: Contents) -> dict[str, str]:
+    """The programs behind CC and CXX by content, if any package may be compiled by them."""
+    if environment.get("CGO_ENABLED") != "1":
+        return {}
+    found = {}
+    for variable, defaults in _COMPILERS.items():
+        named = fields(environment.get(variable, ""))
+        for name in named[:1] or defaults:
+            path = shutil.which(name, path=environment.get("PATH", ""))
+            if path is not None:
+                found[f"{variable} program"] = contents.digest(path)
+                found |= _python_package(variable, Path(path), named[1:], contents)
+                break
+    return found
+
+
+def _python_package(variable: str, program: Path, words: Sequence[str], contents: Contents) -> dict[str, str]:
+    """The package behind `python -m NAME` by version and contents: the interpreter says nothing about it."""
+    found = {}
+    if "-m" in words[:-1]:
+        name = words[words.index("-m") + 1].partition(".")[0]
+        for folder in _PACKAGES:
+            for record in sorted(program.parent.parent.glob(f"{folder}/{glob.escape(name)}-*.dist-info/RECORD")):
+                version = record.parent.name.removesuffix(".dist-info")
+                found[f"{variable} package"] = f"{version} {contents.digest(str(record))}"
+    return found
+
+
+def package_facts(packages: Sequence[Package], project: Project, build: GoBuild) -> dict[str, str]:
+    """The versions of the modules that take part, the lines of go.mod and go.work, and what is wrong."""
+    taking_part = {package.module for package in packages}
+    found = {key: value for key, value in project.facts.items() if _counts(key, taking_part)}
+    sums = project.sums
+    for package in packages:
+        if package.module:
+            version = package.version.rpartition(" => ")[2]
+            name = package.module if "=>" not in package.version else version.rpartition(" ")[0]
+            checksum = sums.get(f"{name} {version.rpartition(' ')[2]}", "")
+            words = (package.version, checksum, f"(language {package.language})" if package.language else "")
+            found[f"module {package.module}"] = " ".join(word for word in words if word)
+    found["package"] = packages[0].path if packages else build.package
+    errors = list(dict.fromkeys(package.error for package in packages if package.error))
+    if errors:
+        found["error"] = "\n".join(errors)
+    return found
+
+
+def _counts(line: str, modules: AbstractSet[str]) -> bool:
+    """Whether a line of go.mod or go.work can change a program: of other modules' none can, but by a version chosen."""
+    _, verb, *arguments = line.split(" ")
+    return verb not in ("require", "replace") or not arguments or arguments[0] in modules
+
+
+def _shown(folder: str, root: Path, path: str) -> str:
+    base = str(root)
+    if folder == base:
+        return ""
+    if folder.startswith(base + os.sep):
+        return folder[len(base) + 1 :].replace(os.sep, "/") + "/"
+    return f"{path}/"
+
+
+def _named(path: Path, root: Path) -> str:
+    """A file's name from the module's root, also when it lies beside it."""
+    try:
+        return Path(os.path.relpath(path, root)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
+
+
+def _sum(files: Mapping[str, str]) -> str:
+    return hashlib.sha256("\0".join(_flat(files)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _flat(files: Mapping[str, str]) -> Iterator[str]:
+    for name, digest in sorted(files.items()):
+        yield name
+        yield digest

@@ -1,0 +1,69 @@
+"""The contents of the files of one run: each digest asked for once, the includes of C files remembered by digest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from multiarch_oci.document import remembered
+from multiarch_oci.golang.includes import Includes, includes
+from multiarch_oci.statcache import StatCache, replace_text
+
+_FORMAT = "includes 1"
+ABSENT = "absent"
+
+
+class Contents:
+    """What is in files, as first seen by this object; `cache` is the folder of what is kept (None: nothing is)."""
+
+    def __init__(self, cache: Path | None, stats: StatCache) -> None:
+        self._path = None if cache is None else cache / "includes.json"
+        self._stats = stats
+        self._digests: dict[str, str] = {}
+        self._includes: dict[str, Includes] | None = None
+        self._used: dict[str, Includes] = {}
+
+    def digest(self, path: str) -> str:
+        """The sha256 of a file in hexadecimal; `absent` when it cannot be read."""
+        found = self._digests.get(path)
+        if found is None:
+            try:
+                found = self._stats.digest(path)
+            except OSError:
+                found = ABSENT
+            self._digests[path] = found
+        return found
+
+    def includes(self, path: Path) -> Includes:
+        """The `#include`s of a file; none when it cannot be read."""
+        if self._includes is None:
+            self._includes = self._load()
+        digest = self.digest(str(path))
+        if digest not in self._used:
+            known = self._includes.get(digest)
+            if known is None:
+                try:
+                    known = includes(path.read_bytes())
+                except OSError:
+                    known = ()
+            self._used[digest] = known
+        return self._used[digest]
+
+    def save(self) -> None:
+        """Write the includes, if any was learnt; those of files that exist no longer go."""
+        if self._path is not None and any(digest not in (self._includes or {}) for digest in self._used):
+            document = {"format": _FORMAT, "includes": self._used}
+            replace_text(self._path, json.dumps(document, separators=(",", ":")))
+            self._includes = dict(self._used)
+
+    def _load(self) -> dict[str, Includes]:
+        try:
+            document: Any = remembered(self._path) if self._path is not None else {}
+            entries = document["includes"] if document["format"] == _FORMAT else {}
+            return {
+                str(digest): tuple((bool(quoted), str(name)) for quoted, name in found)
+                for digest, found in entries.items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}

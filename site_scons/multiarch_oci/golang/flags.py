@@ -1,0 +1,206 @@
+"""Flags of `go build` that are said in several places, merged: none hides what another place says.
+
+Go itself takes the last: of the flags on its command line, which come after those of the variable GOFLAGS. For flags
+of one value that is what is meant; tags and the flags that are handed on (`-ldflags` and its kin) are lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.golang.words import fields
+from multiarch_oci.record import dataclass
+
+HANDED_ON = ("asmflags", "gccgoflags", "gcflags", "ldflags")
+"""Flags for a tool that Go starts, each for the packages of a pattern (`go help build`)."""
+_VALUED = frozenset(HANDED_ON) | {
+    *("C", "buildmode", "compiler", "covermode", "coverpkg", "installsuffix", "mod", "modfile", "o", "overlay", "p"),
+    *("pgo", "pkgdir", "tags", "toolexec"),
+}
+_TAKEN = {"o": "the target says where the program lies", "C": "GODIR says where go runs", "n": "it compiles nothing"}
+_WIDE = ("all", "std", "cmd", "tool", "work")
+_FALSE = ("0", "f", "F", "false", "False", "FALSE")
+
+
+class ConflictingFlags(MultiarchError, ValueError):
+    """Flags that cannot be merged, or that contradict what is declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag as it is written in `words`; `value` is None where none is given. A word that is no flag has no name."""
+
+    name: str
+    value: str | None
+    words: tuple[str, ...]
+
+    @property
+    def on(self) -> bool:
+        """Whether a flag that is on or off is on."""
+        return self.value not in _FALSE
+
+
+def read(words: Sequence[str]) -> tuple[Flag, ...]:
+    """The flags of a list: `-name`, `-name=value` or `-name value`, with one dash or two."""
+    found, at = [], 0
+    while at < len(words):
+        word = words[at]
+        name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
+        count = 2 if name in _VALUED and not equals and at + 1 < len(words) else 1
+        if not word.startswith("-") or not name:
+            found.append(Flag("", None, (word,)))
+        else:
+            given = words[at + 1] if count > 1 else value if equals else None
+            found.append(Flag(name, given, tuple(words[at : at + count])))
+        at += count
+    return tuple(found)
+
+
+def last(flags: Iterable[Flag], name: str) -> Flag | None:
+    """The flag of a name that counts."""
+    found = None
+    for flag in flags:
+        found = flag if flag.name == name else found
+    return found
+
+
+def arguments(
+    fixed: Sequence[str],
+    ours: Sequence[tuple[str, str, str]],
+    variable: Sequence[str],
+    given: Sequence[str],
+    *,
+    more_tags: Sequence[str],
+    ldflags: str,
+) -> list[str]:
+    """The flags of the command line.
+
+    `variable` is GOFLAGS, which Go reads as well: what only stands there is not said again. `fixed` are ours that have
+    one value, and give way to the variable; `ours` are those that are handed on (name, pattern, text), `given`,
+    `more_tags` and `ldflags` those that are declared. ConflictingFlags.
+    """
+    theirs, declared = read(variable), read(given)
+    _check((*theirs, *declared))
+    linked = (Flag("ldflags", ldflags, ()),) if ldflags else ()
+    line = [flag.words[0] for flag in read(fixed) if not _contradicted(flag, last(theirs, flag.name))]
+    merged_names = set()
+    for name in HANDED_ON:
+        own = tuple((pattern, text) for kind, pattern, text in ours if kind == name)
+        places = [own, *(settings(place, name, "GOFLAGS") for place in (theirs, declared))]
+        places.append(settings(linked, name, "GOLDFLAGS"))
+        places = [place for place in places if place]
+        if own or len(places) > 1:
+            merged_names.add(name)
+            line += [f"-{name}={pattern}{'=' * bool(pattern)}{text}" for pattern, text in merged(places, name)]
+    tags = all_tags(variable, given, more_tags)
+    if tags:
+        merged_names.add("tags")
+        line.insert(-1, f"-tags={','.join(tags)}")
+    return [*line, *(word for flag in declared if flag.name not in merged_names for word in flag.words)]
+
+
+def all_tags(variable: Sequence[str], given: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """All tags that a command line has to say, each once: none where the variable GOFLAGS alone has some."""
+    declared = (*_tags(read(given)), *more)
+    return tuple(dict.fromkeys((*_tags(read(variable)), *declared))) if declared else ()
+
+
+def _check(flags: Iterable[Flag]) -> None:
+    """Raise ConflictingFlags for a flag of which the build itself decides."""
+    for flag in flags:
+        if flag.name in _TAKEN:
+            raise ConflictingFlags(f"-{flag.name} has no place here: {_TAKEN[flag.name]}", where="GOFLAGS")
+
+
+def _contradicted(ours: Flag, theirs: Flag | None) -> bool:
+    return theirs is not None and theirs.on is not ours.on and ours.name != "race"
+
+
+def _tags(flags: Iterable[Flag]) -> tuple[str, ...]:
+    """Tags are separated by commas or, as Go still takes them, by blanks."""
+    found: list[str] = []
+    for flag in flags:
+        if flag.name == "tags" and flag.value:
+            found += fields(flag.value) if set(flag.value) & set(" '") else flag.value.split(",")
+    return tuple(filter(None, found))
+
+
+Setting = tuple[str, str]
+"""What a tool is handed: the pattern of packages ("" is the package that is built), the text of its flags."""
+
+
+def settings(flags: Iterable[Flag], name: str, where: str) -> tuple[Setting, ...]:
+    """What the flags of one place hand on, in their order; those for one pattern are joined. ConflictingFlags."""
+    found: dict[str, str] = {}
+    for flag in flags:
+        if flag.name == name:
+            pattern, text = _setting(flag, where)
+            if name == "ldflags" and pattern == "all":
+                pattern = ""  # only the program is linked
+            found[pattern] = _joined(found.pop(pattern, ""), text)
+    return tuple(found.items())
+
+
+def _setting(flag: Flag, where: str) -> Setting:
+    """Read a value as Go does (cmd/go/internal/load, flag.go)."""
+    text = (flag.value or "").strip()
+    if not text or text.startswith("-"):
+        return "", text
+    pattern, equals, rest = text.partition("=")
+    if not equals or not pattern or text[0] in "'\"":
+        raise ConflictingFlags(
+            f"-{flag.name}={text} is neither flags nor pattern=flags", where=where, hint=f"write -{flag.name}=-x …"
+        )
+    return pattern.strip(), rest.strip()
+
+
+def merged(places: Sequence[tuple[Setting, ...]], name: str) -> tuple[Setting, ...]:
+    """What all places hand on together, so that for each package the last setting that fits holds everything.
+
+    Within a place the last setting that fits a package counts, as in Go. ConflictingFlags where two places speak of
+    patterns that may have packages in common.
+    """
+    done: tuple[Setting, ...] = ()
+    for place in places:
+        found: dict[str, str] = {}
+        for pattern, text in _products(done, place, name):
+            found.pop(pattern, None)
+            found[pattern] = text
+        done = tuple(found.items())
+    return done
+
+
+def _products(first: tuple[Setting, ...], second: tuple[Setting, ...], name: str) -> Iterator[Setting]:
+    """Each setting of one place with each, or none, of the other: the widest first, as Go takes the last that fits."""
+    for one in (None, *first):
+        for other in (None, *second):
+            if one is None or other is None:
+                alone = one or other
+                if alone is not None:
+                    yield alone
+                continue
+            pattern = _both(one[0], other[0], name)
+            if pattern is not None:
+                yield pattern, _joined(one[1], other[1])
+
+
+def _both(one: str, other: str, name: str) -> str | None:
+    """A pattern for the packages of both; None where there is none."""
+    if other in {one, "all"} or (name == "ldflags" and not other):
+        return one
+    if one == "all" or (name == "ldflags" and not one):
+        return other
+    plain = [each for each in (one, other) if each and each not in _WIDE and "..." not in each and each[0] != "."]
+    if len(plain) == len((one, other)) or {one, other} <= {"", "std", "cmd"}:
+        return None
+    shown = " and ".join(f"'{each or 'the program'}'" for each in (one, other))
+    raise ConflictingFlags(
+        f"-{name} is given in two places, for {shown}, which may have packages in common",
+        where="GOFLAGS",
+        hint=f"give both for one pattern, as in -{name}=all=…, or say them in one place",
+    )
+
+
+def _joined(one: str, other: str) -> str:
+    return " ".join(part for part in (one, other) if part)

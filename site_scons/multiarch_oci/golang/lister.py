@@ -1,0 +1,279 @@
+"""The inputs of all programs of one run: one walk of the tree, one `go list` a platform, none when nothing changed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from multiarch_oci.golang import compose, recipe
+from multiarch_oci.golang.answers import Answers, Question, run_process
+from multiarch_oci.golang.contents import Contents
+from multiarch_oci.golang.inputs import Hints, Inputs, Part
+from multiarch_oci.golang.listing import Listing, Package, Run
+from multiarch_oci.golang.modfile import is_local
+from multiarch_oci.golang.project import Project, locate
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.golang.tree import Tree, look, walk
+from multiarch_oci.record import dataclass
+from multiarch_oci.statcache import StatCache
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """The environment of some builds (without PWD), what of it can change a program, and what can change a listing."""
+
+    environment: Mapping[str, str]
+    affecting: Mapping[str, str]
+    counting: tuple[tuple[str, str], ...]
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The environment with what the GOENV file adds to it: where compilers and headers are looked for."""
+        return {**self.environment, **self.affecting}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A build as `go list` is asked about it: in the folder of its module, with others of its platform."""
+
+    build: GoBuild
+    settings: _Settings
+    project: Project
+    pattern: str
+    question: Question
+
+
+class Lister:
+    """Says what programs are made of; the caller holds one for a run.
+
+    `base` is the user's environment, `cache` a folder for what is kept between runs (None: nothing is), `stats` the
+    digests of files. Folders in `skip`, those of outputs, are not walked. Declare all programs first: then one
+    `go list` answers for all programs of a platform. What was seen stays valid until `refresh`, or until a generated
+    source changes that a build declares. Nothing that is wrong with the sources is raised: it stands in the inputs
+    (`error`), and `go build` will say it. Safe to use from many threads.
+    """
+
+    def __init__(  # what it stands on, and where it writes
+        self,
+        toolchain: Toolchain,
+        base: Mapping[str, str],
+        cache: Path | None,
+        stats: StatCache,
+        *,
+        skip: Iterable[Path] = (),
+        run: Run = run_process,
+    ) -> None:
+        self._toolchain = toolchain
+        self._base = base
+        self._cache = cache
+        self._stats = stats
+        self._skip = frozenset(os.path.normpath(path) for path in skip)
+        self._run = run
+        self._lock = threading.RLock()
+        self._count = threading.Lock()
+        self._started = 0
+        self._answers = Answers(cache, stats, self._counted)
+        self._declared: dict[GoBuild, None] = {}
+        self.refresh()
+
+    @property
+    def started(self) -> int:
+        """How many processes were started."""
+        return self._started
+
+    def declare(self, *builds: GoBuild) -> None:
+        """Say that these will be asked about: their listing then comes with that of the first of them."""
+        with self._lock:
+            self._declared.update(dict.fromkeys(builds))
+
+    def refresh(self) -> None:
+        """Forget what was seen of the tree and of Go's settings: something may have written to them since."""
+        with self._lock:
+            self._settings: dict[GoBuild, _Settings] = {}
+            self._trees: dict[tuple[str, ...], Tree] = {}
+            self._looks: dict[Path, str] = {}
+            self._projects: dict[tuple[object, ...], Project] = {}
+            self._asked: dict[GoBuild, _Asked] = {}
+            self._listings: dict[str, Listing] = {}
+            self._parts: dict[tuple[str, str], tuple[Part, str]] = {}
+            self._questions: dict[tuple[object, ...], Question] = {}
+            self._contents = Contents(self._cache, self._stats)
+
+    def environment(self, build: GoBuild) -> dict[str, str]:
+        """The exact environment of `go` for this build."""
+        return {**self._settings_of(build).environment, "PWD": str(build.directory)}
+
+    def inputs(self, build: GoBuild) -> Inputs:
+        """Everything that can change the program, as it is now; equal inputs make equal programs."""
+        with self._lock:
+            self.declare(build)
+            if any(look(str(path)) != self._looks.get(path, "unseen") for path in build.sources if self._trees):
+                self.refresh()
+            asked = self._ask(build)
+            return self._compose(asked, self._listing(asked))
+
+    def save(self) -> None:
+        """Keep what was learnt about contents for the next run; the digests are the caller's to save."""
+        with self._lock:
+            self._contents.save()
+            self._answers.save()
+
+    def _counted(self, line: Sequence[str], directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+        with self._count:
+            self._started += 1
+        return self._run(line, directory, environment)
+
+    def _settings_of(self, build: GoBuild) -> _Settings:
+        same = GoBuild(build.platform, env=build.env, cgo=build.cgo, cc=build.cc, cxx=build.cxx, race=build.race)
+        if same not in self._settings:
+            made = recipe.environment(same, self._base, self._toolchain, cache=self._cache)
+            affecting = recipe.affecting(made, self._toolchain)
+            counting = {**recipe.goenv(made, self._toolchain), **affecting, **recipe.locating(made)}
+            self._settings[same] = _Settings(made, affecting, tuple(sorted(counting.items())))
+        return self._settings[same]
+
+    def _ask(self, build: GoBuild) -> _Asked:
+        if build not in self._asked:
+            settings = self._settings_of(build)
+            place = self._project(build, settings)
+            pattern, alone = _pattern(build, place.root)
+            question = self._question(build, settings, place, pattern if alone else "")
+            self._asked[build] = _Asked(build, settings, place, pattern, question)
+        return self._asked[build]
+
+    def _question(self, build: GoBuild, settings: _Settings, place: Project, alone: str) -> Question:
+        directory = build.directory if alone else place.root
+        flags = recipe.listing_flags(build, settings.environment)
+        key = (directory, flags, id(settings), alone)
+        if key not in self._questions:
+            steering = compose.overlay(build, settings.environment, self._contents)
+            self._questions[key] = Question(
+                toolchain=self._toolchain,
+                directory=directory,
+                environment={**settings.environment, "PWD": str(directory)},
+                flags=flags,
+                settings=(*settings.counting, ("alone", alone)),
+                steering=(*place.contents, *steering.items()),
+                roots=place.roots,
+            )
+        return self._questions[key]
+
+    def _project(self, build: GoBuild, settings: _Settings) -> Project:
+        mod_file = recipe.flag_value(recipe.flags_of(build, settings.environment), "modfile")
+        counting = dict(settings.counting)
+        which = {name: counting.get(name, "") for name in ("GOWORK", "GO111MODULE")}
+        key = (build.directory, mod_file, *which.values())
+        if key not in self._projects:
+            self._projects[key] = locate(build.directory, which, mod_file)
+        return self._projects[key]
+
+    def _tree(self, roots: tuple[str, ...]) -> Tree:
+        if roots not in self._trees:
+            self._looks |= {path: look(str(path)) for build in self._declared for path in build.sources}
+            self._trees[roots] = walk(roots, self._skip)
+        return self._trees[roots]
+
+    def _listing(self, asked: _Asked) -> Listing:
+        known = self._listings.get(asked.question.name)
+        if known is None or asked.pattern not in known.closures:
+            self._load()
+        return self._listings[asked.question.name]
+
+    def _load(self) -> None:
+        """Find the listings of all declared builds; start `go list` for those that are not known, side by side."""
+        groups: dict[str, tuple[Question, dict[str, None]]] = {}
+        for build in self._declared:
+            asked = self._ask(build)
+            groups.setdefault(asked.question.name, (asked.question, {}))[1][asked.pattern] = None
+        unknown = []
+        for name, (question, patterns) in groups.items():
+            known = self._listings.get(name)
+            if known is None or not all(pattern in known.closures for pattern in patterns):
+                found = self._answers.find(question, patterns, self._tree(question.roots))
+                if found is None:
+                    unknown.append((question, tuple(patterns)))
+                else:
+                    self._listings[name] = found
+        if not unknown:
+            return
+        from concurrent.futures import ThreadPoolExecutor  # start-up; a no-op has no use for it
+
+        with ThreadPoolExecutor(min(_AT_ONCE, len(unknown))) as pool:
+            answers = list(pool.map(self._answer, unknown))
+        for (question, _), (listing, tree) in zip(unknown, answers, strict=True):
+            self._listings[question.name] = listing
+            self._trees[question.roots] = tree
+
+    def _answer(self, unknown: tuple[Question, tuple[str, ...]]) -> tuple[Listing, Tree]:
+        question, patterns = unknown
+        return self._answers.ask(question, patterns, lambda: walk(question.roots, self._skip))
+
+    def _compose(self, asked: _Asked, listing: Listing) -> Inputs:
+        build, environment = asked.build, asked.settings.environment
+        packages = listing.behind(asked.pattern)
+        facts = {
+            **compose.declared_facts(build, asked.settings.affecting, self._toolchain),
+            **compose.compiler_facts(asked.settings.named, self._contents),
+            **compose.package_facts(packages, asked.project, build),
+        }
+        if listing.error or not packages:
+            facts["error"] = listing.error or f"go list does not know the package {build.package}"
+        main = packages[0] if packages else None
+        parts = [compose.steering_part(build, environment, asked.project, main, self._contents)]
+        headers = []
+        for package in packages:
+            part, outside = self._part(asked, package)
+            parts.append(part)
+            if outside:
+                headers.append((package.folder, outside))
+        return Inputs.of(tuple(parts), facts, self._hints(asked, listing, tuple(headers)))
+
+    def _hints(self, asked: _Asked, listing: Listing, headers: tuple[tuple[str, str], ...]) -> Hints:
+        tree = self._tree(asked.question.roots)
+        packages = listing.behind(asked.pattern)
+        own = [package for package in packages if package.folder and not package.fixed]
+        lost = not listing.sound or not packages or any(not self._is_there(each.folder, tree) for each in own)
+        return Hints(
+            headers,
+            back_dated=tuple(each.folder for each in own if self._is_back_dated(each.folder, tree)),
+            no_index=lost and bool(tree.back_dated),
+            embeds=tuple((each.folder, each.embeds) for each in own if each.embeds),
+        )
+
+    @staticmethod
+    def _is_there(folder: str, tree: Tree) -> bool:
+        """Whether a package lies where `go list` says: it writes a name that is no UTF-8 in another way."""
+        return folder in tree.folders or os.path.isdir(folder)  # noqa: PTH112  # as text, as `go list` has it
+
+    def _is_back_dated(self, folder: str, tree: Tree) -> bool:
+        """Whether some mtime of a package was set back; one behind a link, which no walk has reached, is looked at."""
+        if folder in tree.folders:
+            return folder in tree.back_dated
+        return folder in self._tree((folder,)).back_dated
+
+    def _part(self, asked: _Asked, package: Package) -> tuple[Part, str]:
+        key = (asked.question.name, package.path)
+        if key not in self._parts:
+            named = asked.settings.named
+            self._parts[key] = compose.package_part(package, asked.project.root, self._contents, named)
+        return self._parts[key]
+
+
+def _pattern(build: GoBuild, root: Path) -> tuple[str, bool]:
+    """The package as seen from the module's root, and whether it must be asked for alone (a file, not a package)."""
+    if build.package.endswith(".go"):
+        return build.package, True
+    if not is_local(build.package):
+        return build.package, False
+    folder = os.path.normpath(build.directory / build.package)
+    base = str(root)
+    if folder == base:
+        return ".", False
+    if folder.startswith(base + os.sep):
+        return "./" + folder[len(base) + 1 :].replace(os.sep, "/"), False
+    return folder, False

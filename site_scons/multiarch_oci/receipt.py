@@ -1,0 +1,50 @@
+"""Receipts: what a push, a pin or a load established; intents: what a push is about to."""
+
+from __future__ import annotations
+
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.document import Document, InvalidDocument, readable
+from multiarch_oci.record import dataclass
+from multiarch_oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A reference and the descriptor found or put there. No time and no host, so an equal push writes equal bytes."""
+
+    reference: Reference
+    descriptor: Descriptor
+
+    @classmethod
+    def from_json(cls, content: bytes, *, where: str) -> Receipt:
+        """Read a receipt; InvalidDocument, InvalidReference or InvalidDigest when it is none."""
+        document = Document.parse(content, where=where)
+        reference = document.required("reference")
+        descriptor = document.nested("descriptor")
+        if descriptor is None:
+            raise InvalidDocument("has no 'descriptor'", where=where)
+        return cls(Reference.parse(reference), Descriptor.from_json(descriptor))
+
+    def to_json(self) -> bytes:
+        """The receipt as a readable file."""
+        return readable({"reference": str(self.reference), "descriptor": self.descriptor.to_json()})
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What pushes that did not end were about to let a reference hold; any of it may be there."""
+
+    reference: Reference
+    digests: tuple[Digest, ...]
+
+    @classmethod
+    def from_json(cls, content: bytes, *, where: str) -> Intent:
+        """Read an intent; InvalidDocument, InvalidReference or InvalidDigest when it is none."""
+        document = Document.parse(content, where=where)
+        digests = tuple(Digest.parse(text) for text in document.texts("digests"))
+        return cls(Reference.parse(document.required("reference")), digests)
+
+    def to_json(self) -> bytes:
+        """The intent as a readable file."""
+        return readable({"reference": str(self.reference), "digests": [str(digest) for digest in self.digests]})

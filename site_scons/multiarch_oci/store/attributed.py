@@ -1,0 +1,98 @@
+"""A place to read from whose failures name what is read there: a base of a Dockerfile, an external tag."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
+
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.record import dataclass
+from multiarch_oci.store import Source
+from multiarch_oci.store.http.failures import Cancelled, Unreachable
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is read: `name` as the user knows it (`base alpine:3`), `where` it stands, `look` at what when it fails."""
+
+    name: str
+    where: str | None
+    look: str
+
+    @classmethod
+    def base(cls, name: str, where: str | None) -> Subject:
+        """An image that a line of a Dockerfile names."""
+        return cls(
+            f"base {name}", where, "check the name in that line, and the network" if where else "see the network"
+        )
+
+    def told(self, error: MultiarchError) -> MultiarchError:
+        """An error of the same class as one of this; the end of the run, and what says all that, stay as they are."""
+        if isinstance(error, Cancelled) or (self.where is not None and error.where == self.where):
+            return error
+        what, hint = error.what, error.hint
+        if not what.startswith(self.name):
+            what = f"{self.name} cannot be read: {what if error.where is None else f'{error.where}: {what}'}"
+        if isinstance(error, Unreachable) and (hint is None or "REGISTRY" in hint):
+            hint = self.look  # REGISTRY is where this build pushes to, and has no part in it
+        told = type(error).__new__(type(error), *error.args)  # the same one may be raised elsewhere, for another
+        told.__dict__.update(error.__dict__)
+        told.what, told.where, told.hint = what, self.where or (error.where if what == error.what else None), hint
+        return told
+
+
+class Attributed:
+    """A Source as another one, but for the errors it raises; those of its streams, too."""
+
+    def __init__(self, source: Source, subject: Subject) -> None:
+        self._source = source
+        self._subject = subject
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """As the protocol says."""
+        return attempt(self._subject, lambda: self._source.resolve(name))
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """As the protocol says."""
+        below = attempt(self._subject, lambda: self._source.open(descriptor))
+        return _Stream(below, self._subject)  # type: ignore[return-value]  # it reads and closes; nobody asks for more
+
+
+def attempt(subject: Subject, read: Callable[[], _T]) -> _T:
+    """What `read` returns; its errors are told as those of `subject`."""
+    try:
+        return read()
+    except MultiarchError as error:
+        told = subject.told(error)
+        if told is error:
+            raise
+        raise told from error
+
+
+class _Stream(io.RawIOBase):
+    """Bytes on their way in."""
+
+    def __init__(self, below: BinaryIO, subject: Subject) -> None:
+        super().__init__()
+        self._below = below
+        self._subject = subject
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        return attempt(self._subject, lambda: self._below.read(-1 if size is None else size))
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._below.close()
+        super().close()

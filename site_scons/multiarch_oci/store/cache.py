@@ -1,0 +1,191 @@
+"""Blobs of bases kept on this machine, for all trees: content-addressed, verified, bounded in size.
+
+Everything in the folder can be deleted at any time, by anybody; a damaged file is deleted by us when it is met.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import BLOCK, Digest, verifying
+from multiarch_oci.document import LIMIT, Document, InvalidDocument
+from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
+from multiarch_oci.store import BlobMissing, Source
+from multiarch_oci.store.atomic import is_unfinished, replacing
+from multiarch_oci.store.entries import parse_digest
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_ABANDONED = 24 * 3600
+"""Seconds after which an unfinished file belongs to a process that died."""
+
+
+class Cache:
+    """A Source over a folder of blobs; of the blobs over `limit` bytes in all, those go that were not used longest.
+
+    Any number of threads and processes may use it. It knows no tags.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder = folder
+        self.limit = limit
+
+    def resolve(self, name: str) -> Descriptor | None:  # noqa: ARG002  # the protocol's
+        """None, always: a cache holds content, not names."""
+        return None
+
+    def path(self, digest: Digest) -> Path:
+        """Where the blob lies when it is there."""
+        return self.folder / digest.algorithm / digest.hex
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """The content, verified before this returns; BlobMissing when it is absent, or was damaged and is now gone."""
+        path = self.path(descriptor.digest)
+        missing = BlobMissing(f"has no {descriptor.digest}", where=str(self.folder))
+        try:
+            stream = path.open("rb")
+        except OSError:
+            raise missing from None
+        with ExitStack() as closing:
+            closing.callback(stream.close)
+            right = os.fstat(stream.fileno()).st_size == descriptor.size and _is(descriptor.digest, stream)
+            if right:
+                with suppress(OSError):
+                    os.utime(path)
+                closing.pop_all()
+                stream.seek(0)
+                return stream
+        with suppress(OSError):
+            path.unlink()
+        raise missing
+
+    def manifest(self, digest: Digest) -> Descriptor | None:
+        """The descriptor of a manifest or index that is here, by its own words; None for anything else."""
+        try:
+            size = self.path(digest).stat().st_size
+            if size > LIMIT:
+                return None
+            with self.open(Descriptor(MANIFEST, digest, size)) as stream:
+                document = Document.parse(stream.read(), where=str(digest))
+            # The OCI formats need not say what they are (image spec 1.1, manifest.md).
+            told = document.text("mediaType") or (INDEX if document.objects("manifests") else MANIFEST)
+            fine = bool(document.objects("manifests") if is_index(told) else document.objects("layers"))
+        except (OSError, BlobMissing, InvalidDocument):
+            return None
+        return Descriptor(told, digest, size) if told in MANIFESTS and fine else None
+
+    def trim(self) -> None:
+        """Delete what goes beyond the limit, the longest unused first, and what dead processes left."""
+        blobs = []
+        for path in self.folder.glob("*/*"):
+            with suppress(OSError):
+                status = path.stat()
+                if not is_unfinished(path.name):
+                    blobs.append((status.st_mtime_ns, status.st_size, path))
+                elif status.st_mtime < time.time() - _ABANDONED:
+                    path.unlink()
+        total = sum(size for _, size, _ in blobs)
+        for _, size, path in sorted(blobs):
+            if total <= self.limit:
+                return
+            with suppress(OSError):  # in use on Windows, or deleted by another process meanwhile
+                path.unlink()
+                total -= size
+
+
+class Cached:
+    """A Source that keeps what is read from `source` to its verified end in `cache`, and asks there first.
+
+    A cache that cannot be written to (full, read-only) is no error: the content passes through.
+    """
+
+    def __init__(self, source: Source, cache: Cache) -> None:
+        self._source = source
+        self._cache = cache
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """What the source says of a tag; a digest whose manifest is kept is not asked for again."""
+        digest = parse_digest(name)
+        kept = None if digest is None else self._cache.manifest(digest)
+        return self._source.resolve(name) if kept is None else kept
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """The content, verified; BlobMissing when neither cache nor source holds it."""
+        try:
+            return self._cache.open(descriptor)
+        except BlobMissing:
+            below = self._source.open(descriptor)
+        if descriptor.size > self._cache.limit:
+            return below
+        # Verified here again, so that what is kept is right whatever the source promises.
+        checked = verifying(below, descriptor.digest, descriptor.size)
+        return io.BufferedReader(_Keeping(checked, self._cache, descriptor), BLOCK)
+
+
+class _Keeping(io.RawIOBase):
+    """Hands on what it reads and writes it to a new file of the cache, which counts only at the verified end."""
+
+    def __init__(self, below: BinaryIO, cache: Cache, descriptor: Descriptor) -> None:
+        super().__init__()
+        self._below = below
+        self._cache = cache
+        self._left = descriptor.size
+        self._writing = ExitStack()
+        self._sink: BinaryIO | None = None
+        with suppress(OSError):
+            self._sink = self._writing.enter_context(replacing(cache.path(descriptor.digest)))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            block = self._below.read(len(view))
+        except BaseException as error:
+            self._drop(error)
+            raise
+        view[: len(block)] = block
+        self._left -= len(block)
+        self._keep(block)
+        return len(block)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._drop(EOFError())
+            self._below.close()
+        super().close()
+
+    def _keep(self, block: bytes) -> None:
+        if self._sink is None:
+            return
+        try:
+            self._sink.write(block)
+            if not self._left:
+                self._sink = None
+                self._writing.close()
+                self._cache.trim()
+        except OSError as error:
+            self._drop(error)
+
+    def _drop(self, error: BaseException) -> None:
+        """Take back what was not finished; nothing when there is nothing."""
+        self._sink = None
+        with suppress(type(error)):
+            self._writing.__exit__(type(error), error, error.__traceback__)
+        self._writing = ExitStack()
+
+
+def _is(digest: Digest, stream: BinaryIO) -> bool:
+    running = hashlib.new(digest.algorithm)
+    while block := stream.read(BLOCK):
+        running.update(block)
+    return running.hexdigest() == digest.hex

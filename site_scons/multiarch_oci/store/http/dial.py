@@ -1,0 +1,186 @@
+"""A connection to an origin: TCP, the way through a proxy, TLS.
+
+Loaded at the first request of a run, as `http.client` and `ssl` are.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import socket
+import ssl
+import time
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+from multiarch_oci.record import dataclass
+from multiarch_oci.store.http.address import Origin, UnusableUrl, origin_of
+from multiarch_oci.store.http.causes import interrupted, no_connection, no_name, no_proxy
+from multiarch_oci.store.http.channel import Channel
+from multiarch_oci.store.http.reading import BrokenAnswer, CutShort, read_head
+from multiarch_oci.store.http.watchdog import Watchdog
+
+_AGENT = "multiarch/1"
+_LEAST_S = 2.0
+_FINE = range(200, 300)  # RFC 9110 §9.3.6: any success to CONNECT is a tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy on the way: how it is reached, and the value of Proxy-Authorization if it wants one."""
+
+    origin: Origin
+    context: ssl.SSLContext | None
+    authorization: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an origin is reached; errors call it `netloc`, as the user does. With a context TLS is spoken to it."""
+
+    netloc: str
+    origin: Origin
+    context: ssl.SSLContext | None = None
+    proxy: Proxy | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the target of a request: the origin, where a proxy is sent it (RFC 9112 §3.2.2)."""
+        return f"{self.origin.scheme}://{self.origin.field}" if self.proxy is not None and self.context is None else ""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The headers that every request has."""
+        found = {"Host": self.origin.field, "User-Agent": _AGENT, "Accept-Encoding": "identity"}
+        if self.prefix and self.proxy is not None and self.proxy.authorization is not None:
+            found["Proxy-Authorization"] = self.proxy.authorization
+        return found
+
+
+def proxy_at(url: str, netloc: str, context: Callable[[str], ssl.SSLContext]) -> Proxy:
+    """The proxy that a URL names, with `user:password@` if it holds them; Unreachable(`netloc`) when it names none.
+
+    `context` makes the TLS settings for a `host[:port]`, which one of https:// gets.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        login, _, where = parts.netloc.rpartition("@")
+        origin = origin_of(parts.scheme, where)
+    except (ValueError, UnusableUrl):
+        raise no_proxy(netloc) from None
+    user, _, password = login.partition(":")
+    pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}"
+    authorization = f"Basic {base64.b64encode(pair.encode('utf-8', 'surrogateescape')).decode()}" if user else None
+    return Proxy(origin, context(where) if parts.scheme == "https" else None, authorization)
+
+
+def dial(way: Way, seconds: float, watchdog: Watchdog) -> socket.socket:
+    """A connection over which the origin can be asked, watched by `watchdog`.
+
+    Looking up the name, connecting, a proxy's answer and TLS may take so many seconds each. Raises Unreachable,
+    Interrupted and UntrustedHost, or Cancelled.
+    """
+    first = way.origin if way.proxy is None else way.proxy.origin
+    try:
+        addresses = watchdog.addresses(first.host, first.port, seconds)
+    except OSError as error:  # socket.gaierror is one
+        silent = isinstance(error, TimeoutError)
+        known = no_name(way.netloc, seconds) if silent else no_connection(error, way.netloc, seconds)
+        raise (known if way.proxy is None else no_proxy(way.netloc)) from None
+    try:
+        sock = _connected(addresses, seconds, watchdog)
+    except OSError as error:
+        watchdog.check()
+        raise (no_connection(error, way.netloc, seconds) if way.proxy is None else no_proxy(way.netloc)) from None
+    try:
+        if way.proxy is not None and way.proxy.context is not None:
+            sock = _to_proxy(sock, way.proxy.context, way, way.proxy, watchdog)
+        if way.context is not None:
+            if way.proxy is not None:
+                _tunnel(sock, way, way.proxy, seconds)
+            sock.settimeout(seconds)  # the tunnel may have shortened it
+            sock = _secured(sock, way.context, way.origin, watchdog)
+    except (OSError, CutShort) as error:
+        sock.close()
+        watchdog.check()
+        raise interrupted(error, way.netloc, seconds) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connected(addresses: list[Any], seconds: float, watchdog: Watchdog) -> socket.socket:
+    """TCP to the first of the addresses that takes it, within so many seconds; OSError of the first when none does."""
+    failures: list[OSError] = []
+    end = time.monotonic() + seconds
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:  # IPv6, where the system has none
+            failures.append(error)
+            continue
+        try:
+            # What is left is shared by the addresses that are left, as Go's net does it.
+            sock.settimeout(min(left, max(_LEAST_S, left / (len(addresses) - number))))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            watchdog.add(sock)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            watchdog.check()
+            failures.append(error)
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            sock.settimeout(seconds)
+            return sock
+    raise failures[0] if failures else TimeoutError
+
+
+def _to_proxy(
+    sock: socket.socket, context: ssl.SSLContext, way: Way, proxy: Proxy, watchdog: Watchdog
+) -> socket.socket:
+    try:
+        return _secured(sock, context, proxy.origin, watchdog)
+    except OSError:
+        watchdog.check()
+        raise no_proxy(way.netloc) from None
+
+
+def _tunnel(sock: socket.socket, way: Way, proxy: Proxy, seconds: float) -> None:
+    """Have the proxy connect us with the origin (RFC 9110 §9.3.6)."""
+    lines = [f"CONNECT {way.origin.authority} HTTP/1.1", f"Host: {way.origin.authority}"]
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    channel = Channel(sock, (1, seconds))
+    channel.begin(seconds, end=time.monotonic() + seconds)
+    channel.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+    try:
+        status = read_head("CONNECT", io.BufferedReader(channel)).status
+    except BrokenAnswer:
+        raise no_proxy(way.netloc) from None
+    if status not in _FINE:
+        raise no_proxy(way.netloc)
+
+
+def _secured(sock: socket.socket, context: ssl.SSLContext, origin: Origin, watchdog: Watchdog) -> socket.socket:
+    """TLS over a connection; with what it is made from, it is closed by the caller when that fails."""
+    if isinstance(sock, ssl.SSLSocket):  # which can hold no further one: to a proxy, and through it
+        from urllib3.util.ssltransport import SSLTransport  # comes with docker
+
+        return SSLTransport(sock, context, server_hostname=origin.name)  # type: ignore[return-value]  # enough of one
+    # Bytes, as with getaddrinfo.
+    secured = context.wrap_socket(sock, server_hostname=origin.name.encode(), do_handshake_on_connect=False)
+    try:
+        watchdog.add(secured)
+        secured.do_handshake()
+    except BaseException:
+        secured.close()
+        raise
+    return secured

@@ -1,0 +1,164 @@
+"""What is asked and answered, and how patiently."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from multiarch_oci.record import dataclass, field, replace
+from multiarch_oci.store.http.challenge import Wish, join_scopes, repository_scope
+from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
+
+CERTS_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
+"""Where Docker and podman look for the certificates of single hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to talk to registries; times in seconds, sizes in bytes.
+
+    `insecure`: hosts, `host:port`s or CIDR ranges that may speak plain HTTP or show an unknown certificate; to all
+    others HTTPS is spoken, and proven. `environment` is where HTTP_PROXY, HTTPS_PROXY and NO_PROXY are looked up, and
+    MULTIARCH_CA or SSL_CERT_FILE when `ca_file`, which adds authorities for every host, is None. `certs_dirs` are
+    folders as Docker's /etc/docker/certs.d. `attempts` counts the first try; pauses between tries start at `backoff`,
+    double up to `longest_pause`, and are jittered; a Retry-After above `longest_pause` ends the tries. `read_timeout`
+    is the time for the head of an answer, for the body of a short one, and for each silence in a long one; a transfer
+    below `low_speed_limit` bytes a second for `low_speed_time` seconds is a cut connection. Blobs above
+    `chunk` go up in chunks of that size, and where `sessions` names a folder, an upload cut off with the process is
+    taken up again. `uploads` and `heads` limit what is under way at once a host.
+    """
+
+    insecure: tuple[str, ...] = LOOPBACK
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certs_dirs: tuple[Path, ...] = CERTS_DIRS
+    ca_file: Path | None = None
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    low_speed_limit: int = 1024
+    low_speed_time: float = 30.0
+    attempts: int = 5
+    backoff: float = 0.5
+    longest_pause: float = 60.0
+    uploads: int = 4
+    heads: int = 16
+    chunk: int = 16 << 20
+    sessions: Path | None = None
+
+    def may_be_plain(self, netloc: str) -> bool:
+        """Whether plain HTTP or an unknown certificate will do for `host[:port]`."""
+        return is_listed(netloc, self.insecure)
+
+    def authorities(self) -> Path | None:
+        """The file of further certificate authorities, if one is named."""
+        named = self.environment.get("MULTIARCH_CA") or self.environment.get("SSL_CERT_FILE")
+        return self.ca_file or (Path(named) if named else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a repository's API; `url` is a path below the registry's root or absolute.
+
+    `body` is called anew for each try, from its beginning, and yields exactly `length` bytes. `scopes` are wanted
+    beside those of `action` (pull or push), `likes` are taken along where the token service grants them.
+    """
+
+    method: str
+    url: str
+    registry: str
+    repository: str
+    action: str = "pull"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Callable[[], BinaryIO] | None = None
+    length: int = 0
+    scopes: tuple[str, ...] = ()
+    likes: tuple[str, ...] = ()
+    stream: bool = False
+    read_timeout: float | None = None
+
+    def wish(self) -> Wish:
+        """What must be allowed for this."""
+        actions = "pull,push" if self.action == "push" else "pull"
+        own = repository_scope(self.repository, actions)
+        return Wish(self.registry, self.repository, join_scopes((own, *self.scopes)), self.likes)
+
+    def with_header(self, name: str, value: str) -> Request:
+        """The same request with one more header."""
+        return replace(self, headers=(*self.headers, (name, value)))
+
+    @property
+    def name(self) -> str:
+        """`registry/repository`, as errors call it."""
+        return f"{self.registry}/{self.repository}"
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an answer; the case of a name is nothing, and several of one name are a list (RFC 9110 §5.3)."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            key = name.lower()
+            held = self._values.get(key)
+            self._values[key] = value if held is None else f"{held}, {value}"
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from `url`: `content` is the whole body, or `stream` holds it, to be closed by the caller."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    url: str
+    challenges: tuple[str, ...] = ()
+    stream: BinaryIO | None = None
+
+    @property
+    def fine(self) -> bool:
+        """Whether the status is one of success."""
+        return 200 <= self.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
+
+    def linked(self, target: str | None) -> str | None:
+        """An address that this answer holds, made absolute; None when there is none or it is no URL."""
+        if target is None:
+            return None
+        try:
+            url = urllib.parse.urljoin(self.url, target)
+            port = urllib.parse.urlsplit(url).port
+        except ValueError:
+            return None
+        return url if port != 0 else None
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length as the size of the content; None where it is absent or that of a compressed form."""
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isdecimal() and "Content-Encoding" not in self.headers else None
+
+    @property
+    def location(self) -> str | None:
+        """The Location header, made absolute; None when there is none or it is no URL."""
+        return self.linked(self.headers.get("Location"))
+
+
+def decoded(headers: Mapping[str, str], content: bytes, bound: int) -> bytes:
+    """A short body without the compression that some servers add unasked; at most one byte above `bound`."""
+    if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip"):
+        return content
+    import zlib
+
+    try:
+        return zlib.decompressobj(31).decompress(content, bound + 1)
+    except zlib.error:
+        return content

@@ -1,0 +1,281 @@
+"""Who we are to each registry: remembers how a host wants to be asked, and exchanges credentials for tokens.
+
+Token specification of the distribution project (docs/spec/auth/token.md, oauth.md); RFC 6750, RFC 7617.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import urllib.parse
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from multiarch_oci.document import Document, InvalidDocument
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.once import Awaited
+from multiarch_oci.record import dataclass
+from multiarch_oci.store.auth import Credential, Credentials
+from multiarch_oci.store.http.challenge import Challenge, Wish, covers, join_scopes
+from multiarch_oci.store.http.complaint import as_text, complaint
+
+Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, bytes]]
+"""Method, URL, headers, body to status and bounded content; raises what the transport raises."""
+
+_LIFETIME_S = 60.0  # of a token that does not say (token.md, "expires_in")
+_LONGEST_S = 1e10
+_MARGIN_S = 10.0
+_REFUSED = 400
+_SHOWN = 400
+_SAFE = r"[\x21-\x7e]+"
+
+
+class UnusableRealm(MultiarchError):
+    """A registry that sends us for a token to a place where no credential may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    scopes: tuple[str, ...]
+    authorization: str
+    made: float
+    good_until: float
+
+
+class Authorizations:
+    """The Authorization headers of a run: one challenge a host, one exchange a scope; thread-safe."""
+
+    def __init__(self, credentials: Credentials, fetch: Fetch, may_be_plain: Callable[[str], bool]) -> None:
+        self._credentials = credentials
+        self._fetch = fetch
+        self._may_be_plain = may_be_plain
+        self._lock = threading.Lock()
+        self._exchanges: dict[tuple[str, tuple[str, ...], bool], Awaited[str | None]] = {}
+        self._challenges: dict[str, Challenge] = {}
+        self._tokens: defaultdict[str, list[_Token]] = defaultdict(list)
+        self._secrets: set[str] = set()
+        self._refusals: dict[str, str] = {}
+
+    def held(self, wish: Wish) -> str | None:
+        """The header to send with the first try; None while the host has not said that it wants one."""
+        challenge = self._challenges.get(wish.registry)
+        if challenge is None:
+            return None
+        if challenge.scheme == "basic":
+            return self._basic(wish)
+        return self._token(wish, challenge, wish.needs, refused=None)
+
+    def answer(
+        self, wish: Wish, challenges: Sequence[Challenge], refused: str | None, *, sent: float | None = None
+    ) -> str | None:
+        """The header that answers these challenges, never again the one just refused; None: there is none.
+
+        `sent` is when (time.monotonic) the request went out that was answered by 401: whatever had its token revoked
+        or expired, every token held then that would have done for it is void, too. Some refuse a token and leave the
+        challenge out: then the one of before counts.
+        """
+        challenge = _best(challenges)
+        if challenge is None and refused is not None:
+            challenge = self._challenges.get(wish.registry)
+        if challenge is None:
+            return None
+        with self._lock:
+            self._challenges[wish.registry] = challenge
+        if challenge.scheme == "basic":
+            header = self._basic(wish)
+            return None if header == refused else header
+        if refused is not None:
+            self._drop(wish, refused, sent)
+        needs = join_scopes((*wish.needs, *challenge.parameter("scope").split()))
+        return self._token(wish, challenge, needs, refused=refused)
+
+    def is_wider(self, wish: Wish, authorization: str) -> bool:
+        """Whether this is a token that was asked for with more scopes than the wish needs.
+
+        Some services grant only one of several scopes: such a token, refused, says nothing of a narrower one.
+        """
+        with self._lock:
+            held = self._tokens[wish.registry]
+            return any(t.authorization == authorization and t.scopes != join_scopes(wish.needs) for t in held)
+
+    def expects_login(self, registry: str) -> bool:
+        """Whether this host is likely to want a login, so that one request should find out before many are sent."""
+        return self._credentials.mentions(registry)
+
+    def origin(self, wish: Wish) -> tuple[str | None, str | None, str | None]:
+        """For error texts: the realm, where the credential came from, why a helper failed; each None when not so."""
+        challenge = self._challenges.get(wish.registry)
+        realm = None if challenge is None or challenge.scheme == "basic" else public_url(challenge.parameter("realm"))
+        said = self._refusals.get(wish.registry)
+        if realm and said:
+            realm += f", which says {said}"
+        credential = self._credentials.find(wish.registry, wish.repository)
+        return realm, None if credential is None else credential.source, self._credentials.trouble(wish.registry)
+
+    def conceal(self, text: str) -> str:
+        """The text with every secret that this run has used taken out: servers sometimes repeat what they were sent."""
+        with self._lock:
+            secrets = sorted(self._secrets, key=len, reverse=True)
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def complaint(self, status: int, content: bytes) -> str:
+        """What a refusal says, without secrets, fit to be shown."""
+        # Secrets go first: one that is cut in two would not be found.
+        raw = self.conceal(as_text(content))
+        text = self.conceal(complaint(status, raw.encode()))[:_SHOWN]  # again, as JSON may have escaped one
+        return "".join(character if character.isprintable() else " " for character in text).strip()
+
+    def _find(self, wish: Wish) -> Credential | None:
+        credential = self._credentials.find(wish.registry, wish.repository)
+        if credential is not None:
+            with self._lock:
+                self._secrets.update(credential.secrets())
+        return credential
+
+    def _basic(self, wish: Wish) -> str | None:
+        credential = self._find(wish)
+        return credential.basic() if credential is not None and credential.password else None
+
+    def _drop(self, wish: Wish, refused: str, sent: float | None) -> None:
+        """Forget the token that was refused and, when the request was `sent` then, all that could have gone with it."""
+        with self._lock:
+            self._tokens[wish.registry] = [
+                token
+                for token in self._tokens[wish.registry]
+                if token.authorization != refused
+                and (sent is None or token.made > sent or not covers(token.scopes, wish.needs))
+            ]
+
+    def _token(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, refused: str | None) -> str | None:
+        """A token that is held, else by one exchange for the many requests that want the same at once.
+
+        Who waits for another's exchange has its outcome, and does not go on to fail by itself. Exchanges for other
+        repositories run beside it.
+        """
+        key = (wish.registry, needs, refused is not None)
+        with self._lock:
+            held = self._usable(wish.registry, needs)
+            if held is not None:
+                return held
+            under_way = self._exchanges.get(key)
+            if under_way is None:
+                self._exchanges[key] = Awaited()
+        if under_way is not None:
+            return under_way.wait()
+        try:
+            header = self._exchange(wish, challenge, needs, narrow=refused is not None)
+        except BaseException as error:
+            self._settle(key, None, error)
+            raise
+        self._settle(key, header)
+        return None if header == refused else header
+
+    def _settle(
+        self, key: tuple[str, tuple[str, ...], bool], header: str | None, error: BaseException | None = None
+    ) -> None:
+        with self._lock:
+            exchange = self._exchanges.pop(key)
+        exchange.settle(header, error)
+
+    def _usable(self, registry: str, needs: tuple[str, ...]) -> str | None:
+        now = time.monotonic()
+        kept = [token for token in self._tokens[registry] if token.good_until > now]
+        self._tokens[registry] = kept
+        return next((token.authorization for token in kept if covers(token.scopes, needs)), None)
+
+    def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, narrow: bool) -> str | None:
+        credential = self._find(wish)
+        if credential is not None and credential.registry_token and re.fullmatch(_SAFE, credential.registry_token):
+            return f"Bearer {credential.registry_token}"
+        asked = needs if narrow else join_scopes((*needs, *wish.likes))
+        self._refusals.pop(wish.registry, None)
+        token = self._fetch_token(wish, challenge, asked, credential)
+        if token is None and asked != needs:  # some services refuse everything for one scope that they refuse
+            asked = needs
+            token = self._fetch_token(wish, challenge, asked, credential)
+        if token is None:
+            return None
+        text, lifetime = token
+        margin = min(_MARGIN_S, lifetime / 5)
+        now = time.monotonic()
+        made = _Token(asked, f"Bearer {text}", now, now + lifetime - margin)
+        with self._lock:
+            self._secrets.add(text)
+            self._tokens[wish.registry].append(made)
+        return made.authorization
+
+    def _fetch_token(
+        self, wish: Wish, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
+    ) -> tuple[str, float] | None:
+        """Token and lifetime in seconds; None when the service refuses."""
+        realm = self._realm(challenge)
+        pairs = [("service", challenge.parameter("service"))] if challenge.parameter("service") else []
+        if credential is not None and credential.identity_token:
+            form = [("grant_type", "refresh_token"), ("client_id", "multiarch"), *pairs]
+            form += [("scope", " ".join(scopes)), ("refresh_token", credential.identity_token)]
+            typed = (("Content-Type", "application/x-www-form-urlencoded"),)
+            status, content = self._fetch("POST", realm, typed, urllib.parse.urlencode(form).encode())
+        else:
+            query = urllib.parse.urlencode([*pairs, *(("scope", scope) for scope in scopes)])
+            headers: tuple[tuple[str, str], ...] = (
+                () if credential is None else (("Authorization", credential.basic()),)
+            )
+            glue = "&" if "?" in realm else "?"
+            status, content = self._fetch("GET", f"{realm}{glue}{query}", headers, b"")
+        if status >= _REFUSED:
+            said = self.complaint(status, content)
+            if said != str(status):
+                self._refusals[wish.registry] = said
+            return None
+        where = public_url(realm)
+        document = Document.parse(content, where=where)
+        text = document.text("token") or document.required("access_token")
+        if not re.fullmatch(_SAFE, text):
+            raise InvalidDocument("the token holds characters that no header may hold", where=where)
+        return text, _lifetime(document)
+
+    def _realm(self, challenge: Challenge) -> str:
+        realm = challenge.parameter("realm")
+        try:
+            parts = urllib.parse.urlsplit(realm)
+            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        except ValueError:
+            sound = False
+        if not sound or not realm.isascii() or any(ord(character) <= ord(" ") for character in realm):
+            raise UnusableRealm(f"the registry's token realm {public_url(realm)!r} is not a URL that can be asked")
+        if parts.scheme == "http" and not self._may_be_plain(parts.netloc):
+            raise UnusableRealm(
+                f"the registry wants tokens from {public_url(realm)}: no credential goes over plain HTTP",
+                hint=f"if that is meant: INSECURE={parts.netloc}",
+            )
+        return realm
+
+
+def _lifetime(document: Document) -> float:
+    """Seconds, which some services write as a text; InvalidDocument for what is no time that could be meant."""
+    value = document.members.get("expires_in")
+    if value is None:
+        return _LIFETIME_S
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
+        return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LONGEST_S:
+        return float(value)
+    raise InvalidDocument("'expires_in' is no number of seconds", where=document.where)
+
+
+def public_url(url: str) -> str:
+    """A URL as it may be shown: without user, password, query and fragment."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "?"
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
+    return "".join(character if character.isprintable() else "?" for character in shown[:200])
+
+
+def _best(challenges: Sequence[Challenge]) -> Challenge | None:
+    known = [challenge for challenge in challenges if challenge.scheme in ("bearer", "basic")]
+    return min(known, key=lambda challenge: challenge.scheme != "bearer", default=None)

@@ -1,0 +1,383 @@
+"""A request to a repository: which scheme, as whom, redirected where, tried how often."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.once import Awaited
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.address import UnusableUrl, origin_of, split_url
+from multiarch_oci.store.http.challenge import parse_challenges
+from multiarch_oci.store.http.complaint import hint_for
+from multiarch_oci.store.http.endpoint import Endpoint, same_origin
+from multiarch_oci.store.http.exchange import Answer, Request, Settings
+from multiarch_oci.store.http.failures import (
+    Cancelled,
+    Forbidden,
+    GivenUp,
+    Interrupted,
+    RegistryFailed,
+    RegistryRefused,
+    TooManyRequests,
+    Transient,
+    Unreachable,
+    retry_after,
+    unauthorized,
+)
+from multiarch_oci.store.http.hosts import split_host
+from multiarch_oci.store.http.tokens import Authorizations, public_url
+from multiarch_oci.store.http.wire import Outgoing, Wire
+
+_T = TypeVar("_T")
+_REDIRECTS = 5
+_POLL_S = 0.2
+_GIVEN_UP_S = 60.0
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 400, 401, 403, 408, 429
+_FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
+_READS = ("GET", "HEAD")
+_HUB, _HUB_API = "docker.io", "registry-1.docker.io"
+
+
+class Transport:
+    """The connections, tokens and limits of one run; thread-safe. Setting `cancelled` ends all transfers: Cancelled.
+
+    HTTPS comes first. A host in `settings.insecure` is asked over TLS and, beside it, for reading and without any
+    credential, over plain HTTP; the plain answer counts only when there is no TLS at that port. So a local registry
+    costs no extra round trip, and one with TLS never sees a credential elsewhere.
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials, cancelled: threading.Event | None = None) -> None:
+        self.settings = settings
+        self._cancelled = threading.Event() if cancelled is None else cancelled
+        self._lock = threading.Lock()
+        self._held: dict[tuple[str, str], threading.Semaphore] = {}
+        self._hosts: dict[str, Endpoint] = {}
+        self._given_up: dict[str, tuple[GivenUp, float]] = {}  # by host:port; until when
+        self._wire = Wire(settings, self._cancelled)
+        self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
+
+    def ask(self, request: Request) -> Answer:
+        """One try of one request, with login and redirects where they are wanted.
+
+        Raises Transient (Unreachable, TooManyRequests, RegistryFailed) for what may be better in a moment, Unauthorized
+        for 401 and 403; every other status is the caller's.
+        """
+        self.check()
+        host = self._host(request.registry)
+        first = self._is_first(host, request)
+        try:
+            with host.crowd.among(self.check) as accompanied:
+                answer = self._authorized(host, request)
+        finally:
+            if first:
+                host.known.set()
+        if answer.status == _FORBIDDEN and accompanied() and host.owns(answer.url):
+            return self._alone(host, request, answer)
+        self._refuse(request, answer)
+        return answer
+
+    def _alone(self, host: Endpoint, request: Request, answer: Answer) -> Answer:
+        """Try once more, with nothing else under way, what was refused by 403 beside other requests."""
+        kind = (request.method, request.repository)
+        with host.crowd.alone(kind, self.check) as worth:
+            if worth:
+                answer = self._authorized(host, request)
+                if answer.status == _FORBIDDEN:
+                    host.crowd.refused(kind)
+        try:
+            self._refuse(request, answer)
+        except Forbidden as error:
+            if not worth:
+                raise
+            hint = f"{error.hint}; it was asked once more with nothing else under way, and refused again"
+            raise Forbidden(error.what, where=error.where, hint=hint) from None
+        return answer
+
+    def patiently(self, attempt: Callable[[], _T], *, limit: float | None = None) -> _T:
+        """Call `attempt` until it raises no Transient, with growing pauses; the last one when tries or time run out.
+
+        A host that could not be reached by then is not tried again for some seconds: the same error comes at once.
+        """
+        end = None if limit is None else time.monotonic() + limit
+        for count in itertools.count(1):
+            self.check()
+            try:
+                return attempt()
+            except Transient as error:
+                pause = self._pause(count, error)
+                if pause is None or (end is not None and time.monotonic() + pause >= end):
+                    raise self._give_up(error.tried(count)) from None
+                if self._cancelled.wait(pause):
+                    raise Cancelled from None
+        raise AssertionError  # pragma: no cover  # itertools.count does not end
+
+    def request(self, request: Request, *, limit: float | None = None) -> Answer:
+        """`ask`, patiently: for what may be sent twice."""
+        return self.patiently(lambda: self.ask(request), limit=limit)
+
+    def refused(self, request: Request, answer: Answer) -> MultiarchError:
+        """The error for an answer that is no success, in the registry's own words."""
+        if not same_origin(answer.url, self._host(request.registry).absolute(request.url)):
+            what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
+            hint = "if the registry itself has moved there, name that host" if answer.status == _UNAUTHORIZED else None
+            return RegistryRefused(what, where=request.name, hint=hint)
+        said = self._complaint(answer)
+        hint = hint_for(answer.status, said, request.action)
+        return RegistryRefused(f"the registry refused to {request.action}: {said}", where=request.name, hint=hint)
+
+    @contextlib.contextmanager
+    def uploading(self, registry: str) -> Iterator[None]:
+        """Hold one of the places for blobs on their way up to this registry."""
+        slots = self._host(registry).uploads
+        self._take(slots)
+        try:
+            yield
+        finally:
+            slots.release()
+
+    @contextlib.contextmanager
+    def alone(self, key: tuple[str, str]) -> Iterator[bool]:
+        """Hold what `key` names for this thread of the run; True when another one had it before."""
+        with self._lock:
+            lock = self._held.setdefault(key, threading.Semaphore())
+        waited = not lock.acquire(blocking=False)
+        if waited:
+            self._take(lock)
+        try:
+            yield waited
+        finally:
+            lock.release()
+
+    def _take(self, lock: threading.Semaphore) -> None:
+        while not lock.acquire(timeout=_POLL_S):
+            self.check()
+
+    def check(self) -> None:
+        """Raise Cancelled once the run was cancelled."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def _give_up(self, error: Transient) -> Transient:
+        """Remember a host that was tried often enough: other requests, and the next step, need not do it again."""
+        if type(error) is Unreachable and error.where is not None:
+            with self._lock:
+                given_up = GivenUp(error.what, where=error.where, hint=error.hint, tries=1)
+                self._given_up[error.where] = (given_up, time.monotonic() + _GIVEN_UP_S)
+        return error
+
+    def _check_given_up(self, url: str) -> None:
+        if not self._given_up:
+            return
+        with self._lock:
+            error, until = self._given_up.get(_netloc(url), (None, 0.0))
+        if error is not None and time.monotonic() < until:
+            raise error
+
+    # -- authorization ---------------------------------------------------------------------------------------------
+
+    def _is_first(self, host: Endpoint, request: Request) -> bool:
+        """Whether this request finds out for the others how the host wants to be asked; the others wait for it here.
+
+        A host in INSECURE that we know no login for is asked by all at once: it would cost a local registry a round
+        trip.
+        """
+        if host.known.is_set() or (host.insecure and not self._authorizations.expects_login(request.registry)):
+            return False
+        with self._lock:
+            first, host.asked = not host.asked, True
+        while not first and not host.known.wait(_POLL_S):
+            self.check()
+        return first
+
+    def _authorized(self, host: Endpoint, request: Request) -> Answer:
+        wish = request.wish()
+        used = self._authorizations.held(wish)
+        sent = time.monotonic()
+        answer = self._follow(host, request, used)
+        for refusals in ((_UNAUTHORIZED,), ()):
+            wider = used is not None and self._authorizations.is_wider(wish, used)
+            wanting = (_UNAUTHORIZED, _FORBIDDEN) if wider else refusals
+            if answer.status not in wanting or not host.owns(answer.url):
+                break
+            void = sent if answer.status == _UNAUTHORIZED else None
+            fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used, sent=void)
+            if fresh is None:
+                break
+            sent = time.monotonic()
+            host.known.set()  # whoever waits has what it needs: they all ask at once now
+            used, answer = fresh, self._follow(host, request, fresh)
+        return answer
+
+    def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
+        """One request to a token service; not retried here, as whoever wanted the token is."""
+        self._check_given_up(url)
+        answer = self._wire.send(method, url, headers, body or None)
+        if answer.status in _FAILED:
+            raise self._transient(answer, f"the token service {public_url(url)}", _netloc(url))
+        return answer.status, answer.content
+
+    def _refuse(self, request: Request, answer: Answer) -> None:
+        if answer.status in _FAILED:
+            raise self._transient(answer, "the registry", request.name)
+        if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and self._host(request.registry).owns(answer.url):
+            realm, source, trouble = self._authorizations.origin(request.wish())
+            raise unauthorized(
+                request.name,
+                request.registry,
+                request.action,
+                self._complaint(answer),
+                realm=realm,
+                source=source,
+                trouble=trouble,
+                area=_area(answer),
+                forbidden=answer.status == _FORBIDDEN,
+            )
+
+    def _transient(self, answer: Answer, who: str, where: str) -> Transient:
+        pause = retry_after(answer.headers.get("Retry-After"))
+        if answer.status == _TOO_MANY:
+            wait = f" and to wait {pause:.0f} s" if pause else ""
+            hint = f"wait, or log in: docker login {where.partition('/')[0]}"
+            said = self._complaint(answer).removeprefix(str(_TOO_MANY)).strip()
+            what = f"{who} says there are too many requests (429){wait}{said and f': {said}'}"
+            return TooManyRequests(what, where=where, hint=hint, pause=pause)
+        return RegistryFailed(f"{who} failed: {self._complaint(answer)}", where=where, pause=pause)
+
+    def _complaint(self, answer: Answer) -> str:
+        """What an error answer says, made fit to be shown."""
+        return self._authorizations.complaint(answer.status, answer.content)
+
+    def _pause(self, count: int, error: Transient) -> float | None:
+        longest = self.settings.longest_pause
+        if count >= min(self.settings.attempts, error.tries or count + 1) or (error.pause or 0) > longest:
+            return None
+        own = min(self.settings.backoff * 2.0 ** (count - 1), longest)
+        # Jitter, so that many builds that failed together do not come back together.
+        jittered = own * random.uniform(0.5, 1.0)  # noqa: S311  # no secret depends on it
+        return max(jittered, error.pause or 0.0)
+
+    # -- the way to a host -----------------------------------------------------------------------------------------
+
+    def _host(self, registry: str) -> Endpoint:
+        with self._lock:
+            host = self._hosts.get(registry)
+            if host is None:
+                netloc = _HUB_API if registry == _HUB else registry
+                insecure = self.settings.may_be_plain(netloc)
+                slots = threading.BoundedSemaphore(self.settings.uploads)
+                host = self._hosts[registry] = Endpoint(netloc, insecure, slots, None if insecure else "https")
+            return host
+
+    def _follow(self, host: Endpoint, request: Request, authorization: str | None) -> Answer:
+        """Send to the registry and wherever it redirects to; the authorization goes to the registry alone."""
+        answer = self._speculate(host, request) if host.scheme is None else None
+        url = self._checked(host, request, host.absolute(request.url), shown=request.url)
+        for _ in range(_REDIRECTS + 1):
+            if answer is None:
+                headers = request.headers
+                if authorization is not None and host.owns(url):
+                    headers = (*headers, ("Authorization", authorization))
+                answer = self._send(request, url, headers)
+            if not _redirected(request, answer):
+                return answer
+            target = answer.location
+            absolute = target and host.absolute(target)
+            url = self._checked(host, request, absolute, shown=answer.headers["Location"])
+            answer = None
+        raise RegistryRefused(f"the registry redirects more than {_REDIRECTS} times", where=request.name)
+
+    def _checked(self, host: Endpoint, request: Request, url: str | None, *, shown: str) -> str:
+        """Where a registry sends us; RegistryRefused for what is no URL or plain HTTP."""
+        if url is not None and url.startswith(host.root):
+            return url
+        try:
+            scheme, netloc, _ = split_url(url or "")
+            origin = origin_of(scheme, netloc)
+        except UnusableUrl:
+            what = f"the registry sends us to no usable URL: {public_url(shown)}"
+            raise RegistryRefused(what, where=request.name) from None
+        if scheme == "http" and not self.settings.may_be_plain(netloc):
+            what = f"the registry sends us over plain HTTP: {public_url(shown)}"
+            hint = f"if that is meant: INSECURE={netloc}"
+            if origin.host == split_host(host.netloc)[0]:
+                hint = "the proxy before it has to pass on the headers Host and X-Forwarded-Proto as it got them"
+            raise RegistryRefused(what, where=request.name, hint=hint)
+        return url or ""
+
+    def _speculate(self, host: Endpoint, request: Request) -> Answer | None:
+        """Find out whether an insecure host speaks TLS; None when the request has to be sent now that it is known."""
+        self._check_given_up(host.root)
+        probe = self._probe(host)
+        answer: Answer | None = None
+        failure: Transient | None = None
+        if request.method in _READS and request.url.startswith("/") and not probe.is_settled():
+            try:
+                answer = self._send(request, f"http://{host.netloc}{request.url}", request.headers)
+            except Transient as error:
+                failure = error
+        try:
+            host.scheme = probe.wait(self.settings.connect_timeout)
+        except (TimeoutError, MultiarchError) as error:
+            if answer is None or answer.status == _BAD_REQUEST:  # what a TLS server says to plain HTTP
+                with self._lock:
+                    host.probe = None
+                raise failure or _silent(host.netloc, error) from None
+            host.scheme = "http"
+        if host.scheme == "http" and failure is not None:
+            raise failure
+        return answer if host.scheme == "http" else None
+
+    def _probe(self, host: Endpoint) -> Awaited[str]:
+        with self._lock:
+            if host.probe is None:
+                host.probe = Awaited()
+                threading.Thread(target=self._try_tls, args=(host.netloc, host.probe), daemon=True).start()
+            return host.probe
+
+    def _try_tls(self, netloc: str, probe: Awaited[str]) -> None:
+        try:
+            probe.settle("https" if self._wire.speaks_tls(netloc) else "http")
+        except Exception as error:  # noqa: BLE001  # whoever waits must learn of it
+            probe.settle(None, error)
+
+    def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
+        self._check_given_up(url)
+        body: Outgoing | None = None
+        if request.body is not None:
+            body = Outgoing(request.body, request.length, self.check)
+            headers = (*headers, ("Content-Length", str(request.length)))
+        try:
+            if body is not None:
+                body.open()
+            return self._wire.send(
+                request.method, url, headers, body, stream=request.stream, read_timeout=request.read_timeout
+            )
+        finally:
+            if body is not None:
+                body.close()
+
+
+def _silent(netloc: str, error: Exception) -> MultiarchError:
+    return error if isinstance(error, MultiarchError) else Interrupted("no answer while TLS began", where=netloc)
+
+
+def _redirected(request: Request, answer: Answer) -> bool:
+    followed = (301, 302, 303, 307, 308) if request.method in _READS else (307, 308)
+    return answer.status in followed and "Location" in answer.headers
+
+
+def _netloc(url: str) -> str:
+    return split_url(url)[1]
+
+
+def _area(answer: Answer) -> str:
+    """The realm of a Basic challenge (RFC 7617 §2), which is a name and no address; empty without one."""
+    basic = (each for each in parse_challenges(answer.challenges) if each.scheme == "basic")
+    return next((each.parameter("realm") for each in basic), "")

@@ -1,0 +1,92 @@
+"""What a run waits for at its servers, and how the waiting ends with it: open connections, and names looked up."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import weakref
+from typing import Any
+
+from multiarch_oci.once import Awaited
+from multiarch_oci.store.http.failures import Cancelled
+
+_POLL_S = 0.25
+
+
+class Watchdog:
+    """Ends what waits once `cancelled` is set, within half a second: a thread that waits for a server sees no event."""
+
+    def __init__(self, cancelled: threading.Event) -> None:
+        self._cancelled = cancelled
+        self._lock = threading.Lock()
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._lookups: dict[tuple[str, int], Awaited[list[Any]]] = {}
+        self._watched = False
+
+    def check(self) -> None:
+        """Raise Cancelled once the run was cancelled."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def add(self, sock: socket.socket) -> None:
+        """Watch one more connection for as long as it exists; Cancelled when it is too late for one."""
+        with self._lock:
+            self._sockets.add(sock)
+            begin, self._watched = not self._watched, True
+        if begin:
+            threading.Thread(target=_watch, args=(weakref.ref(self), self._cancelled), daemon=True).start()
+        self.check()
+
+    def end(self) -> None:
+        """Shut every connection; whoever waits on one meets an error."""
+        with self._lock:
+            sockets = list(self._sockets)
+        for sock in sockets:
+            with contextlib.suppress(OSError):
+                # The plain socket's own shutdown: that of TLS would pull the session from under its reader.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def addresses(self, host: str, port: int, seconds: float) -> list[Any]:
+        """The addresses of a host, as socket.getaddrinfo gives them; of a name within so many seconds.
+
+        Nothing ends a look-up that hangs: it has a thread of its own, and who asks again meanwhile waits for the same.
+        Raises socket.gaierror, TimeoutError and Cancelled.
+        """
+        # Bytes: of a str, Python would find out first how it is written in ASCII, and load a codec for it.
+        with contextlib.suppress(socket.gaierror):
+            return socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+        with self._lock:
+            lookup = self._lookups.get((host, port))
+            if lookup is None:
+                lookup = self._lookups[host, port] = Awaited()
+                threading.Thread(target=self._look_up, args=(host, port, lookup), daemon=True).start()
+        end = time.monotonic() + seconds
+        while True:
+            self.check()
+            left = end - time.monotonic()
+            try:
+                return lookup.wait(max(0.0, min(left, _POLL_S)))
+            except TimeoutError:
+                if left <= _POLL_S:
+                    raise
+
+    def _look_up(self, host: str, port: int, lookup: Awaited[list[Any]]) -> None:
+        found, error = None, None
+        try:
+            found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
+        except Exception as raised:  # noqa: BLE001  # raised by whoever waits
+            error = raised
+        with self._lock:
+            del self._lookups[host, port]
+        lookup.settle(found, error)
+
+
+def _watch(watchdog: weakref.ref[Watchdog], cancelled: threading.Event) -> None:
+    while not cancelled.wait(_POLL_S):
+        if watchdog() is None:
+            return
+    remaining = watchdog()
+    if remaining is not None:
+        remaining.end()

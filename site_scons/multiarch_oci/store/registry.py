@@ -1,0 +1,173 @@
+"""A repository of a registry (OCI distribution spec 1.1), as the Store that copies are made from and to."""
+
+from __future__ import annotations
+
+import io
+import urllib.parse
+from collections.abc import Callable
+from typing import BinaryIO
+
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest, verifying
+from multiarch_oci.document import LIMIT
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.mediatype import MANIFESTS
+from multiarch_oci.reference import Reference, check_tag
+from multiarch_oci.store import ManifestTooLarge
+from multiarch_oci.store.entries import parse_digest
+from multiarch_oci.store.http.challenge import repository_scope
+from multiarch_oci.store.http.exchange import Answer
+from multiarch_oci.store.http.failures import Forbidden, RegistryRefused, Unauthorized
+from multiarch_oci.store.repository import Repository
+from multiarch_oci.store.served import check_digest
+
+_CREATED = 201
+
+
+class Registry(Repository):
+    """One repository to read from and to write to; what a Repository promises holds here, too."""
+
+    def put(self, descriptor: Descriptor, content: Callable[[], BinaryIO]) -> None:
+        """Make the content be there; verified before the registry gets its last bytes. Idempotent."""
+        if descriptor.media_type in MANIFESTS:
+            self._put_manifest(str(descriptor.digest), descriptor, _bytes(descriptor, content))
+            return
+        # One repository takes one blob once: whoever comes second waits, and finds it.
+        with self._transport.alone((self._name.name, str(descriptor.digest))) as waited:
+            if waited and self.has(descriptor):
+                return
+            from multiarch_oci.store.upload import Upload  # start-up; who only asks for tags has no use for it
+
+            offered = self._offered.pop(descriptor.digest, None)
+            Upload(self._transport, self._name, descriptor, content, offered).run()
+            self._took(descriptor.digest)
+
+    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+        """Take a blob over from another repository of this registry; False: not possible, `put` it.
+
+        The session that a registry opens when it cannot mount is used by the next `put` of this blob.
+        """
+        if origin.registry != self._name.registry or descriptor.media_type in MANIFESTS:
+            return False
+        query = urllib.parse.urlencode({"mount": str(descriptor.digest), "from": origin.repository})
+        request = self._request(
+            "POST",
+            f"blobs/uploads/?{query}",
+            action="push",
+            scopes=(repository_scope(origin.repository, "pull"),),
+        )
+        try:
+            answer = self._transport.request(request)
+        except Unauthorized:
+            return False  # it may be the other repository that is closed to us; a put will tell
+        if answer.status == _CREATED:
+            check_digest(answer, descriptor.digest, where=self._name.name)
+            self._took(descriptor.digest)
+            return True
+        if answer.fine and answer.location is not None:
+            self._offered[descriptor.digest] = answer.location
+        return False
+
+    def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
+        """Let a tag name a manifest: its bytes, read here unless they are given, are put under the tag."""
+        check_tag(name)
+        bytes_ = self._manifest(descriptor) if content is None else _bytes(descriptor, content)
+        self._put_manifest(name, descriptor, bytes_)
+
+    def _put_manifest(self, name: str, descriptor: Descriptor, content: bytes) -> None:
+        """PUT the exact bytes (spec: "Pushing Manifests"); what the registry then calls them is checked."""
+        from multiarch_oci.store.parts import insist  # start-up; who only asks for tags has no use for it
+
+        own, digest = self._name.name, descriptor.digest
+        by_digest = parse_digest(name) is not None
+        insist(
+            lambda: self._offer(name, descriptor, content),
+            lambda: self._missing(descriptor, content),
+            self._written,
+            f"{own}@{digest}" if by_digest else f"{own}:{name}",
+            self._transport.check,
+        )
+        self._manifests[digest] = content
+        self._there.add((own, digest))
+        self._written.wrote(own, digest, (descriptor.media_type, content))
+        if not by_digest:
+            self._written.wrote_tag(own, name, digest)
+
+    def _offer(self, name: str, descriptor: Descriptor, content: bytes) -> MultiarchError | None:
+        """One PUT; the refusal of a registry that says that it lacks what the manifest names, None once it took it."""
+        from multiarch_oci.store.parts import lacks_parts
+
+        request = self._request(
+            "PUT",
+            f"manifests/{name}",
+            action="push",
+            headers=(("Content-Type", descriptor.media_type),),
+            body=lambda: io.BytesIO(content),
+            length=len(content),
+        )
+        tries = 0
+
+        def attempt() -> Answer:
+            nonlocal tries
+            tries += 1
+            return self._transport.ask(request)
+
+        try:
+            answer = self._transport.patiently(attempt)
+            if not answer.fine:
+                refusal = self._transport.refused(request, answer)
+                if lacks_parts(answer):
+                    return refusal
+                raise refusal
+        except (Forbidden, RegistryRefused):
+            # A tag that must not move is refused again when only the answer to the first try was lost.
+            if parse_digest(name) is not None or not self._holds(name, descriptor.digest, took=tries > 1):
+                raise
+        else:
+            check_digest(answer, descriptor.digest, where=f"{self._name.name}:{name}")
+        return None
+
+    def _missing(self, descriptor: Descriptor, content: bytes) -> tuple[Descriptor, ...]:
+        """What a manifest names and the registry does not hold: not merely what it got so recently that it is late.
+
+        Manifests that this run wrote are put again.
+        """
+        from multiarch_oci.store.parts import parts
+
+        own, written = self._name.name, self._written
+        lost = []
+        for part in parts(descriptor, content):
+            age = written.age(own, part.digest)
+            if self._has(part) is True or (age is not None and age < written.patience.lost):
+                continue
+            self._there.discard((own, part.digest))
+            known = written.manifest(own, part.digest)
+            if known is None:
+                lost.append(part)
+            else:
+                self._put_manifest(str(part.digest), part, known[1])
+        return tuple(lost)
+
+    def _took(self, digest: Digest) -> None:
+        """Note that the registry took a blob."""
+        self._written.wrote(self._name.name, digest)
+        if self._trusting:
+            self._there.add((self._name.name, digest))
+
+    def _holds(self, name: str, digest: Digest, *, took: bool) -> bool:
+        """Whether a tag holds this; where an earlier try may have done that, it may be late."""
+        if took:
+            self._written.wrote_tag(self._name.name, name, digest)
+        try:
+            held = self.resolve(name)
+        except MultiarchError:
+            return False
+        return held is not None and held.digest == digest
+
+
+def _bytes(descriptor: Descriptor, content: Callable[[], BinaryIO]) -> bytes:
+    """The verified bytes of a manifest that is to be sent."""
+    if descriptor.size > LIMIT:
+        raise ManifestTooLarge(f"{descriptor.digest} is {descriptor.size} bytes; the limit is {LIMIT}")
+    with verifying(content(), descriptor.digest, descriptor.size, where="the manifest to be sent") as stream:
+        return stream.read()

@@ -1,0 +1,131 @@
+"""What a registry says about content in headers, checked; and blobs on their way down, taken up again after a cut."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import BinaryIO
+
+from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest
+from multiarch_oci.store import BlobMissing
+from multiarch_oci.store.http.exchange import Answer, Request
+from multiarch_oci.store.http.failures import RegistryFailed, Transient
+from multiarch_oci.store.http.transport import Transport
+
+_PARTIAL, _NOT_FOUND = 206, 404
+_BLOCK = 1 << 16
+_WORTH = 32 << 10  # what a connection has to bring to count as progress
+
+
+def digest_of(answer: Answer) -> Digest | None:
+    """Docker-Content-Digest; None when the header is absent or no digest."""
+    text = answer.headers.get("Docker-Content-Digest")
+    try:
+        return None if text is None else Digest.parse(text.strip())
+    except InvalidDigest:
+        return None
+
+
+def media_type_of(answer: Answer) -> str:
+    """Content-Type without its parameters; empty when it is absent."""
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def check_digest(answer: Answer, wanted: Digest, *, where: str) -> None:
+    """Raise DigestMismatch when the registry calls content by another digest of the same algorithm."""
+    found = digest_of(answer)
+    if found is not None and found.algorithm == wanted.algorithm and found != wanted:
+        raise DigestMismatch(f"the registry calls it {found}, but it is {wanted}", where=where)
+
+
+class Download(io.RawIOBase):
+    """A blob's bytes from a registry, not verified here; a connection that is cut is replaced, from where it ended."""
+
+    def __init__(self, transport: Transport, request: Request, size: int) -> None:
+        super().__init__()
+        self._transport = transport
+        self._request = request
+        self._size = size
+        self._position = 0
+        self._cuts = 0
+        self._cut_at = 0
+        self._stream: BinaryIO | None = None
+        self._stream = transport.patiently(self._open)
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes; all that are left for -1 or None."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(_BLOCK), b""))
+        block = self._transport.patiently(lambda: self._block(size))
+        self._position += len(block)
+        return block
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
+        """As io.RawIOBase says, over `read`."""
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        """Close the connection, or give it back when the blob was read to its end."""
+        self._drop()
+        super().close()
+
+    def _block(self, size: int) -> bytes:
+        if self._stream is None:
+            self._stream = self._open()
+        try:
+            return self._stream.read(size)
+        except Transient as error:
+            self._drop()
+            self._count_cut(error)
+            raise
+
+    def _count_cut(self, error: Transient) -> None:
+        """Let no more tries be made once as many connections in a row were cut with hardly anything read.
+
+        Each block that comes is a success, and begins to count its tries anew: by a few bytes a connection a blob would
+        take for ever.
+        """
+        self._cuts = self._cuts + 1 if self._position - self._cut_at < _WORTH else 1
+        self._cut_at = self._position
+        if self._cuts >= self._transport.settings.attempts:
+            error.tries = 1
+
+    def _open(self) -> BinaryIO:
+        request = self._request
+        if self._position:
+            request = request.with_header("Range", f"bytes={self._position}-")
+        answer = self._transport.ask(request)
+        if answer.status == _NOT_FOUND:
+            raise BlobMissing(f"has no blob {request.url.rpartition('/')[2]}", where=request.name)
+        if answer.stream is None:
+            raise self._transport.refused(request, answer)
+        if answer.status == _PARTIAL:
+            self._check_range(answer)
+        else:
+            self._skip(answer.stream, self._position)
+        return answer.stream
+
+    def _check_range(self, answer: Answer) -> None:
+        """Raise RegistryFailed for another part of the blob than was asked for (RFC 9110 §14.4)."""
+        match = re.match(r"bytes ([0-9]{1,18})-", answer.headers.get("Content-Range", ""))
+        if match is not None and int(match[1]) != self._position and answer.stream is not None:
+            answer.stream.close()
+            raise RegistryFailed(
+                "the registry sent another part of a blob than was asked for", where=self._request.name
+            )
+
+    @staticmethod
+    def _skip(stream: BinaryIO, count: int) -> None:
+        while count and (block := stream.read(min(count, _BLOCK))):
+            count -= len(block)
+
+    def _drop(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()

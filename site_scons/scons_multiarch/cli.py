@@ -1,0 +1,214 @@
+"""The words of the command line: what `-h` prints, which words are targets, and what `clean`, `run` and `test` do."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import SCons.Node.Alias
+import SCons.Node.FS
+import SCons.Script
+
+from multiarch_oci.errors import MultiarchError, public, quoted
+from multiarch_oci.platform import Platform
+from scons_multiarch import paths
+from scons_multiarch.commands import VERBS
+from scons_multiarch.step import PlainAction, fail, told
+from scons_multiarch.targets import is_image, platform_of
+from scons_multiarch.variables import VARIABLES, UnknownWord, nearest
+
+TARGETS = (
+    ("bin", (), "the programs"),
+    ("images", ("image",), "one image tarball a platform"),
+    ("release", (), "self-contained archives for docker load, podman load, skopeo"),
+    ("load", (), "the images of this machine into the local engine"),
+    ("push", (), "every platform tag"),
+    ("manifest", ("create-multi-archimages",), "the index as a file (default)"),
+    ("push-manifest", ("push-multi-archimages",), "the main tag, and all that it needs"),
+    ("clean", (), "empty _output but for folder registries"),
+    ("test", (), "all tests"),
+    ("run", (), "the program of PLATFORM, by default of this machine, has run"),
+)
+
+
+QUESTIONS = (
+    ("plan [target …]", "what would become of every image and tag, and how much would be uploaded"),
+    ("why target …", "why each step would run, or ran last"),
+    ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
+    ("check-bases, update-bases", "bases that moved; renew images.lock"),
+)
+
+
+_LOCAL_DEFAULTS = 3
+"""What SCons calls the option -U."""
+
+
+class CannotRun(MultiarchError):
+    """A program that this machine cannot start."""
+
+
+def help_text(told: dict[str, str]) -> str:
+    """What `scons -h` prints before SCons' own options line."""
+    lines = ["Usage: scons [options] [target …] [NAME=value …]", "", "Targets:"]
+    lines += [f"  {', '.join((name, *others)):40} {text}" for name, others, text in TARGETS]
+    lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify):"]
+    lines += [f"  {words:40} {text}" for words, text in QUESTIONS]
+    lines += ["", "Variables, with their present values:"]
+    lines += [f"  {public(f'{name}={told[name]}'):40} {text}" for name, _, text in VARIABLES]
+    lines += [
+        "",
+        "Examples:",
+        "  scons                                     build everything, up to the manifest",
+        "  scons push-manifest REGISTRY=localhost:5000   publish to a registry",
+        "  scons images PLATFORMS=linux/arm64,windows/amd64   two platforms only",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def settle(env: Any, here: Any, *, own: bool) -> None:
+    """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
+    env.Alias("clean", [], PlainAction(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
+    env.Alias("test", [], PlainAction(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005
+    declare_run(env, env["MULTIARCH_RUN"].once("programs to run", list))
+    env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
+    set_default(env, own=own)
+    if SCons.Script.GetOption("help"):
+        from scons_multiarch.engines import help_text as engines_text
+
+        env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, env["MULTIARCH_RUN"].declared)), append=True)
+    words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
+    verb = VERBS.get(words[0]) if words else None
+    env["MULTIARCH_RUN"].check_outputs(env)
+    asked = words[1:] if verb else words
+    check_words(here, asked)
+    if "clean" in words and len(words) > 1:  # targets are made side by side
+        fail(UnknownWord("clean goes alone", hint="scons clean, and then the build"))
+    if verb:
+        try:
+            status = verb(env, [env.Alias(word)[0] if is_alias(word) else found(here, word) for word in asked])
+            if status is not None:
+                SCons.Script.Exit(status)
+        except (MultiarchError, OSError) as error:
+            fail(told(error))
+
+
+def set_default(env: Any, *, own: bool) -> None:
+    """Make `manifest` a default, unless the user has an `own` one, said before Targets(); later ones join it.
+
+    With `-U` those of the folder alone are built, where there are any.
+    """
+    if not own and not (SCons.Script.GetOption("climb_up") == _LOCAL_DEFAULTS and SCons.Script.DEFAULT_TARGETS):
+        env.Default("manifest")
+    for each in (SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default):  # noqa: SLF001
+        each[:] = [named_by(node) for node in each]
+    if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
+        env.Default("clean")
+        env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
+
+
+def named_by(node: Any) -> Any:
+    """The alias that Default("bin") means, which said so before Targets() did: SCons took it for a file."""
+    name = paths.shown(node)
+    file = isinstance(node, SCons.Node.FS.Base) and not node.has_builder() and not node.exists()
+    return SCons.Node.Alias.default_ans[name] if file and is_alias(name) else node
+
+
+def check_words(here: Any, words: list[str]) -> None:
+    """End the run for a word that is no target, seen from the folder `here`."""
+    known = [*(name for name, others, _ in TARGETS for name in (name, *others) if is_alias(name)), *VERBS]
+    for word in words:
+        if not is_target(here, word):
+            question = f"it is a question and comes first: scons {word} …"
+            fail(
+                UnknownWord(
+                    f"there is no target {quoted(word)[1:-1]}", hint=question if word in VERBS else nearest(word, known)
+                )
+            )
+
+
+def is_target(here: Any, word: str) -> bool:
+    """Whether a word of the command line is an alias, a target, or something on disk."""
+    if is_alias(word):
+        return True
+    try:
+        node = found(here, word)
+    except TypeError:  # a path through a file
+        return False
+    inside = isinstance(node, SCons.Node.FS.Dir) and len(node.entries) > len((".", ".."))
+    return bool(node.rexists() or node.has_builder() or inside)
+
+
+def found(here: Any, word: str) -> Any:
+    """The node that SCons takes a word for that is no alias."""
+    return here.fs.Entry(word, directory=here).disambiguate()
+
+
+def is_alias(word: str) -> bool:
+    """Whether an alias has this name."""
+    return SCons.Node.Alias.default_ans.lookup(word) is not None
+
+
+def leavings(output: Path) -> list[Path]:
+    """Everything in the output folder but folder registries, which hold what was published."""
+    if output.is_symlink():
+        hint = "remove by hand what the build made there"
+        fail(UnknownWord("is a link, and what it leads to is not emptied", where=output.name, hint=hint))
+    entries = sorted(output.iterdir()) if output.is_dir() else []
+    return [entry for entry in entries if not any(entry.glob("oci-layout")) and not any(entry.glob("**/oci-layout"))]
+
+
+def wipe(env: Any) -> None:
+    """Remove what was built."""
+    for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def declare_run(env: Any, programs: list[Any]) -> None:
+    """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
+    wanted = env["PLATFORM_TO_RUN"]
+    chosen = [node for node in programs if starts_on(node, wanted)]
+    hint = "add it to PLATFORMS" if programs else "this build makes no programs; run its image: scons load"
+    action = PlainAction(lambda target, source, env: start(source, wanted, hint), cmdstr=None)  # noqa: ARG005
+    env.Alias("run", chosen[:1], action)
+
+
+def starts_on(program: Any, wanted: Platform) -> bool:
+    """Whether a program is known to be of this very machine; a program of another builder may not say."""
+    found = platform_of(program)
+    return found is not None and found.architecture == wanted.architecture and found.matches(wanted)
+
+
+def start(programs: list[Any], platform: Platform, hint: str) -> int:
+    """Start a program and wait for its end; its exit status is SCons's when it is not 0. `hint` helps where none is."""
+    if not programs:
+        fail(UnknownWord(f"nothing is built for {platform}", where="PLATFORM", hint=hint))
+    try:
+        return subprocess.run([programs[0].get_abspath()], check=False).returncode
+    except OSError as error:
+        fail(
+            CannotRun(
+                f"cannot be started here: {error.strerror}",
+                where=paths.shown(programs[0]),
+                hint=f"for {platform} install qemu-user-static and binfmt-support, or run its image: scons load",
+            )
+        )
+
+
+def run_tests(env: Any) -> int:
+    """Run all tests with the Python that runs SCons; the tree is free for them to build in."""
+    if importlib.util.find_spec("pytest") is None:
+        fail(UnknownWord("pytest is not installed", hint="./sconsw test installs what the tests need"))
+    env["MULTIARCH_RUN"].lock.release()
+    # A file's tests share registries and engines, so a file stays on one of the workers.
+    workers = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"] if importlib.util.find_spec("xdist") else []
+    command = [sys.executable, "-m", "pytest", *workers]
+    return subprocess.run(command, cwd=env["MULTIARCH_RUN"].root, check=False).returncode

@@ -1,0 +1,252 @@
+"""The verb `plan`: what a build would do, found out without building or writing anything. Not a Tool."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import SCons.Script
+
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch.graph import is_made, ordered
+from scons_multiarch.images import engine_foreseen, prospect
+from scons_multiarch.receipts import Intention, assembled, last_receipt, not_moved, receipt_at, spelled, tags_of
+from scons_multiarch.session import Run
+from scons_multiarch.step import why
+from scons_multiarch.targets import is_image, is_index, is_pin, is_remote
+from scons_multiarch.tracking import is_ours
+
+if TYPE_CHECKING:
+    from multiarch_oci.descriptor import Descriptor
+    from multiarch_oci.digest import Digest
+    from multiarch_oci.forecast import Content, ImagePlan, Observed, PinState, TagState
+    from multiarch_oci.image import Image
+    from multiarch_oci.index import Index
+    from multiarch_oci.reference import Reference
+    from scons_multiarch.targets import IndexTarget
+
+
+class Foreseen(NamedTuple):
+    """Whether a target would be made again: `why` it must be, None when not; or it may, after what is `before` it."""
+
+    node: Any
+    why: str | None
+    before: list[Any]
+
+
+def foresee(targets: Iterable[Any]) -> Iterator[Foreseen]:
+    """Every step that the targets lead to, sources before what is made of them."""
+    waiting: set[Any] = set()
+    for node in ordered(targets):
+        if not is_made(node):
+            continue
+        before = list(dict.fromkeys(child for child in node.children() if child in waiting))
+        decided = [each.is_up_to_date() for each in node.get_executor().get_all_targets()]  # the reasons of each count
+        fresh = all(decided)
+        if before or not fresh:
+            waiting.add(node)
+        if is_ours(node):  # else another's, as of Program or Command
+            yield Foreseen(node, None if fresh else _reason(node, before), before)
+
+
+def _reason(node: Any, before: list[Any]) -> str:
+    failure = node.attributes.state.failure
+    if failure is not None and not before:  # what is before it may be what it misses
+        return f"it would fail: {str(failure).partition(chr(10))[0]}"
+    return (why(node) or "not built before") + (prospect(node) if is_image(node) and not before else "")
+
+
+def plan(env: Any, targets: list[Any]) -> int:
+    """`plan [T]`: print what T would do to images and tags; PLAN names a file for the same as JSON."""
+    from multiarch_oci.forecast import forecast
+
+    run: Run = env["MULTIARCH_RUN"]
+    atexit.unregister(run.finish)  # nor is anything else kept that this run found out: nothing but PLAN is written
+    asked = targets or [env.Alias("push-manifest")[0]]
+    SCons.Script.BUILD_TARGETS[:] = asked
+    steps = {step.node: step for step in foresee(asked)}
+    remote = [node for node in steps if is_remote(node)]
+    run.places.prefetch(pair for node in remote for pair in tags_of(node))
+    pins = [node for node in remote if is_pin(node)]
+    states = [_tag(steps, node) for node in remote if node not in pins]
+    told = forecast(
+        [_image(step) for step in steps.values() if is_image(step.node)],
+        [_pin(node) for node in pins],
+        [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_looked(run, states)],
+        run.policy,
+    )
+    output = run.outputs.get("PLAN")
+    # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
+    aside = sys.stderr if output is not None and output.is_stdout else sys.stdout
+    for line in told.lines():
+        print(spelled(line, remote), file=aside)  # the answer
+    if output is not None:
+        content = spelled(
+            told.to_json().decode(), remote, quote=lambda text: json.dumps(text, ensure_ascii=False)[1:-1]
+        )
+        sys.stdout.flush()
+        output.write(content.encode())
+    return 0
+
+
+def _image(step: Foreseen) -> ImagePlan:
+    from multiarch_oci.forecast import ImagePlan, Rebuild
+
+    target = Path(str(step.node)).as_posix()
+    if step.why is None and not step.before:
+        image = _present(step.node)
+        return ImagePlan(target, Rebuild.NO, None, None if image is None else image.descriptor.digest)
+    try:
+        engine, because = engine_foreseen(step.node)
+    except (MultiarchError, OSError):  # `why` says it
+        engine, because = None, ""
+    if step.why is not None:
+        return ImagePlan(target, Rebuild.YES, step.why, engine=engine, because=because)
+    why = f"if {', '.join(map(str, step.before))} changes"
+    return ImagePlan(target, Rebuild.PERHAPS, why, engine=engine, because=because)
+
+
+def _present(node: Any) -> Image | None:
+    """The image in a tarball as it lies there; None when there is none that can be read."""
+    from multiarch_oci.store.archive import read_image
+
+    try:
+        return read_image(Path(node.get_abspath()))
+    except (MultiarchError, OSError):
+        return None
+
+
+def _pin(node: Any) -> PinState:
+    from multiarch_oci.forecast import PinState
+
+    record = node.attributes.target
+    receipt = receipt_at(Path(node.get_abspath()))
+    seen = None if receipt is None else receipt.reference.digest
+    return PinState(record.reference, record.platform, seen, _observed(node, record.reference, record.folder))
+
+
+def _copied(node: Any) -> TagState:
+    """The tag of ours under which the image of another repository joins the index."""
+    from multiarch_oci.forecast import TagState
+
+    record = node.attributes.target
+    receipt, state = receipt_at(Path(node.get_abspath())), _pin(node)
+    known = receipt.descriptor.digest if receipt is not None and state.seen == state.observed else None
+    observed = _observed(node, record.copy_to, record.copy_folder)
+    return TagState(record.copy_to, known, known, observed, needs=(record.reference,), policed=False)
+
+
+class Wish(NamedTuple):
+    """A tag before anybody asked for its contents: each content with the repository that it may be mounted from."""
+
+    state: TagState
+    folder: str | None
+    contents: list[tuple[Descriptor, Reference | None]] | None
+    fresh: frozenset[Digest]
+
+
+def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
+    """What a push should do, as far as the files that are there tell."""
+    from multiarch_oci.forecast import TagState
+
+    reference, folder = node.attributes.target.reference, node.attributes.target.folder
+    receipt = last_receipt(node)
+    pins = [child for child in node.depends if is_pin(child)]
+    wanted, contents, fresh, refused = None, None, frozenset[Any](), None
+    try:
+        wanted, contents, fresh = _content(steps, node.sources[0])
+    except (MultiarchError, OSError) as error:
+        refused = str(error).partition("\n")[0]
+    state = TagState(
+        reference,
+        wanted,
+        None if receipt is None else receipt.descriptor.digest,
+        _observed(node, reference, folder),
+        unfinished=Intention(node.attributes.run, reference).digests(),
+        also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
+        needs=tuple(pin.attributes.target.reference for pin in pins),
+        refused=refused,
+        left=tuple(not_moved(node)),
+        left_because=node.attributes.run.not_moved_because,
+    )
+    return Wish(state, folder, contents, fresh)
+
+
+def _content(
+    steps: dict[Any, Foreseen], node: Any
+) -> tuple[Digest | None, list[tuple[Descriptor, Reference | None]] | None, frozenset[Digest]]:
+    """The digest of an image or index (None: after the build), what a push of it sends, what of that will be new."""
+    from multiarch_oci.mediatype import is_foreign
+
+    step = steps.get(node)
+    stale = step is not None and (step.why is not None or bool(step.before))
+    if is_index(node):
+        if step is not None and step.before:
+            return None, [(_stand_in(node.attributes.target).descriptor(), None)], frozenset()
+        root = assembled(node).descriptor()
+        return root.digest, [(root, None)], frozenset()
+    image = _present(node)
+    if image is None:
+        return None, None, frozenset()
+    blobs = [blob.bare() for blob in image.manifest.blobs() if not is_foreign(blob.media_type)]
+    everything = [image.descriptor.bare(), *blobs]
+    origins = image.mountable
+    contents = [(each, origins.get(each.digest)) for each in everything]
+    if stale:
+        return None, contents, frozenset(each.digest for each in everything) - set(origins)
+    return image.descriptor.digest, contents, frozenset()
+
+
+def _looked(run: Run, wishes: list[Wish]) -> list[TagState]:
+    """The tags with what of their contents is there, asked for all at once."""
+    from dataclasses import replace
+
+    from multiarch_oci.forecast import Content
+    from multiarch_oci.store import holds
+
+    asked = []
+    for number, wish in enumerate(wishes):
+        state = wish.state
+        if wish.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
+            continue
+        store = run.places.store(state.reference, wish.folder)
+        for each, origin in wish.contents:
+            if each.digest not in wish.fresh:
+                asked.append((number, each, store))
+                if origin is not None and origin.registry == state.reference.registry:
+                    asked.append((number, each, run.places.store(origin)))
+    answers = holds([(store, each) for _, each, store in asked])
+    there: dict[tuple[int, Digest], bool | None] = {}
+    for (number, each, _), answer in zip(asked, answers, strict=True):
+        known = None if isinstance(answer, MultiarchError) else answer
+        there[number, each.digest] = there.get((number, each.digest)) or known
+    looked = []
+    for number, wish in enumerate(wishes):
+        contents: tuple[Content, ...] | None = None
+        if wish.contents is not None:
+            contents = tuple(Content(each, there.get((number, each.digest))) for each, _ in wish.contents)
+        looked.append(replace(wish.state, contents=contents))
+    return looked
+
+
+def _observed(node: Any, reference: Reference, folder: str | None) -> Observed:
+    run: Run = node.attributes.run
+    try:
+        return run.places.observed(reference, folder)
+    except MultiarchError as error:
+        return error
+
+
+def _stand_in(record: IndexTarget) -> Index:
+    """An index of the same platforms, of manifests that are not known yet: as many bytes, give or take a digit."""
+    from multiarch_oci.descriptor import Descriptor
+    from multiarch_oci.digest import Digest
+    from multiarch_oci.index import Index
+    from multiarch_oci.mediatype import MANIFEST
+
+    members = (Descriptor(MANIFEST, Digest.of(b""), 9999, platform) for platform in record.platforms)
+    return Index(tuple(members), record.annotations)

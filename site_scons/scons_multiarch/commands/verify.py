@@ -1,0 +1,116 @@
+"""The verb `verify`: is everything that was pushed still there? With targets, what is wrong is repaired. Not a Tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import SCons.Script
+
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch.graph import reachable
+from scons_multiarch.receipts import last_receipt, spelled
+from scons_multiarch.session import Run
+from scons_multiarch.targets import PushTarget, is_remote
+
+if TYPE_CHECKING:
+    from multiarch_oci.verify import Expected, Finding
+
+KEPT = (
+    "  hint: some registries keep what they hold and take nothing in its place; remove it from the registry's storage "
+    "(delete it, collect garbage), then verify again"
+)
+
+
+class NothingPushed(MultiarchError):
+    """Targets that lead to no tag."""
+
+
+def verify(env: Any, targets: list[Any]) -> int | None:
+    """`verify [T]`: print what is wrong; status 1, or 2 when nobody knows. With T, None: T is to be built, repaired."""
+    from multiarch_oci.verify import Problem
+
+    asked = targets or [env.Alias("push-manifest")[0]]
+    SCons.Script.BUILD_TARGETS[:] = asked
+    nodes = list(reversed(reachable()))
+    if not nodes:
+        raise NothingPushed(
+            f"{', '.join(map(str, asked))} pushes nothing, so there is nothing to verify",
+            where="verify",
+            hint="name a target that pushes: push, push-manifest (the default), or a receipt below _output/receipts",
+        )
+    found = look(env, nodes)
+    if not found:
+        print(f"everything is there: {_counted(len(nodes), 'tag')} checked")  # noqa: T201  # the answer
+        return 0
+    wrong = {finding.problem for _, finding in found} - {Problem.UNKNOWN}
+    if not targets or not wrong:
+        more = "; scons verify push-manifest repairs what it can" if wrong and not targets else ""
+        print(f"{_counted(len(found), 'fault')} found{more}")  # noqa: T201  # the answer
+        return 1 if wrong else 2
+    print(f"{_counted(len(found), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer
+    mend(found)
+    affected = [node for node in nodes if any(node is one for one, _ in found)]
+    check = SCons.Script.Action(lambda target, source, env: recheck(env, affected), "Verify again")  # noqa: ARG005
+    SCons.Script.BUILD_TARGETS[:] = env.AlwaysBuild(env.Alias("verify", asked, check))
+    return None
+
+
+def look(env: Any, nodes: list[Any]) -> list[tuple[Any, Finding]]:
+    """Check what these pushes and pins left, print each finding, and say whose it is."""
+    from multiarch_oci.verify import verify as check
+
+    pairs = [(node, one) for node in nodes for one in expected(node)]
+    findings = check([one for _, one in pairs], content=env["VERIFY"] == "content")
+    for finding in findings:
+        print(spelled(str(finding), nodes), flush=True)  # noqa: T201  # the answer
+    return [(pairs[finding.number][0], finding) for finding in findings]
+
+
+def mend(found: list[tuple[Any, Finding]]) -> None:
+    """Let the pushes that something is wrong with be made again, from the bottom."""
+    from multiarch_oci.verify import Problem
+
+    for node, finding in found:
+        damaged = {finding.descriptor.digest} if finding.problem is Problem.DAMAGED and finding.descriptor else set()
+        state = node.attributes.state
+        state.mend = (state.mend or frozenset()) | damaged
+        state.drifted = lambda: "verify found it wrong"
+
+
+def recheck(env: Any, nodes: list[Any]) -> int:
+    """Check again what was repaired; 1 when something is still wrong."""
+    from multiarch_oci.verify import Problem
+
+    found = look(env, nodes)
+    if any(finding.problem is Problem.DAMAGED for _, finding in found):
+        print(KEPT)  # noqa: T201  # the answer
+    print(f"{_counted(len(found), 'fault')} left" if found else "repaired: everything is there")  # noqa: T201
+    return 1 if found else 0
+
+
+def expected(node: Any) -> Iterator[Expected]:
+    """What the receipt of a push or pin says of the registry."""
+    from multiarch_oci.verify import Expected
+
+    run: Run = node.attributes.run
+    record = node.attributes.target
+    receipt = last_receipt(node)
+    store = run.places.store(record.reference, record.folder)
+    root = None if receipt is None else receipt.descriptor.bare()
+    if isinstance(record, PushTarget):
+        children = [child for child in node.depends if is_remote(child)]
+        receipts = [last_receipt(child) for child in children]
+        known = tuple(one for one in receipts if one is not None)
+        members = known if children and len(known) == len(children) else None
+        yield Expected(record.reference, store, root, members=members, further=record.also)
+        return
+    copied = record.copy_to
+    held = None if receipt is None else receipt.reference.digest
+    yield Expected(record.reference, store, root, held=held, foreign=copied is not None)
+    if copied is not None:
+        yield Expected(copied, run.places.store(copied, record.copy_folder), root)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

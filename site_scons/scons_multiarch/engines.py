@@ -1,0 +1,126 @@
+"""Which engine builds an image, and why: asked by the step and by `plan`, looked up for `scons -h`. Not a Tool."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch_oci.engine import AUTO, NAMES, BuildPlan, Choice, Engine, choose
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch.session import Run
+
+if TYPE_CHECKING:
+    from multiarch_oci.engine.handing.surroundings import Surroundings
+    from multiarch_oci.engine.reading.reader import Reader
+    from scons_multiarch.targets import ImageTarget
+
+_RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
+"""What a Dockerfile must hold for the embedded engine to refuse it; a look that spares most of them the reading."""
+
+
+def reader(run: Run) -> Reader:
+    """What reads the Dockerfiles of this run."""
+    from multiarch_oci.engine.reading.reader import Reader
+
+    return run.once("reader", Reader)
+
+
+def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Engine]]:
+    """Every engine, in the order in which `auto` asks them; none is loaded before it is asked."""
+
+    def embedded() -> Engine:
+        from multiarch_oci.engine.embedded.engine import EmbeddedEngine
+
+        return EmbeddedEngine(run.places.source, warn, reader=reader(run))
+
+    def buildx() -> Engine:
+        from multiarch_oci.engine.buildx import BuildxEngine
+
+        return BuildxEngine(_surroundings(run), builder=builder)
+
+    def podman() -> Engine:
+        from multiarch_oci.engine.podman import PodmanEngine
+
+        return PodmanEngine(_surroundings(run))
+
+    def docker() -> Engine:
+        from multiarch_oci.engine.docker import DockerEngine
+
+        return DockerEngine(_surroundings(run), endpoint=endpoint)
+
+    return {"embedded": embedded, "buildx": buildx, "podman": podman, "docker": docker}
+
+
+def _surroundings(run: Run) -> Surroundings:
+    from multiarch_oci.engine.handing.calling import Programs
+    from multiarch_oci.engine.handing.surroundings import Surroundings
+    from multiarch_oci.store.http.hosts import LOOPBACK
+
+    programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
+    return Surroundings(run.places.source, warn, programs, reader(run), (*LOOPBACK, *run.places.insecure))
+
+
+def warn(line: str) -> None:
+    """Say what is suspicious and no error."""
+    print(f"  warning: {line}", flush=True)  # noqa: T201  # for the user
+
+
+def chosen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Choice:
+    """The engine for this image. EngineUnavailable when none can build it."""
+    before = None
+    if record.engine == AUTO and output.exists():
+        from multiarch_oci.engine.harvest.normalising import engine_of
+
+        before = engine_of(output)
+    return choose(engines(run, record.endpoint, record.builder), record.engine, plan, before=before)
+
+
+def foreseen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> tuple[str | None, str]:
+    """The name of the engine that would build an image, and why those before it would not; None: nobody can."""
+    try:
+        found = chosen(run, record, plan, output)
+    except MultiarchError as error:
+        return None, error.hint or error.what
+    return found.engine.name, found.because
+
+
+def help_text(run: Run, images: Iterable[Any]) -> str:
+    """For `scons -h`: who would build the images, as far as a look at files tells; nothing is started or asked."""
+    told: dict[str, list[str]] = {}
+    for node in images:
+        told.setdefault(_seen(run, node.attributes.target), []).append(Path(str(node)).name)
+    if not told:
+        return ""
+    lines = ["", "Engines, by a look at what is installed:"]
+    for words, names in told.items():
+        lines += [f"  {words}", f"    {', '.join(names)}"]
+    return "\n".join((*lines, ""))
+
+
+def _seen(run: Run, record: ImageTarget) -> str:
+    from multiarch_oci.engine.presence import absent
+
+    if record.engine != AUTO:
+        return f"{record.engine}, as ENGINE or the SConstruct has it"
+    because = []
+    for name in NAMES:
+        reason = _embedded_refusal(run, record.plan) if name == NAMES[0] else None
+        reason = reason or absent(name, run.environment, record.endpoint)
+        if reason is None:
+            return f"{name} ({'; '.join(because)})" if because else name
+        because.append(f"{name}: {reason}")
+    return f"no engine can build these ({'; '.join(because)})"
+
+
+def _embedded_refusal(run: Run, plan: BuildPlan) -> str | None:
+    try:
+        content = plan.dockerfile.read_bytes()
+    except OSError:
+        return None  # it is made by this build, or the step says what is wrong
+    if not re.search(_RUN, content):
+        return None
+    from multiarch_oci.engine.embedded.engine import refusal
+
+    return refusal(plan, reader(run))

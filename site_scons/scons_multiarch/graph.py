@@ -1,0 +1,64 @@
+"""Walks over the graph of nodes. Not a Tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import SCons.Node
+import SCons.Node.Alias
+import SCons.Node.FS
+import SCons.Script
+
+from scons_multiarch.targets import is_remote
+
+
+def ordered(targets: Iterable[Any]) -> list[Any]:
+    """All nodes that the targets lead to, sources before what is made of them."""
+    done: dict[Any, None] = {}
+
+    def visit(node: Any) -> None:
+        if is_made(node):
+            node.scan()  # what only a scanner finds is no child before
+        for child in node.children():
+            if child not in done:
+                visit(child)
+        done.setdefault(node)
+
+    for target in targets:
+        visit(target)
+    return list(done)
+
+
+def is_made(node: Any) -> bool:
+    """Whether something in this build makes this file, one of our builders or another."""
+    return isinstance(node, SCons.Node.FS.File) and bool(node.has_builder())
+
+
+def is_done(node: Any) -> bool:
+    """Whether a node is what this run leaves: it was made, found up to date, or is made by nothing."""
+    return not is_made(node) or node.get_state() in (SCons.Node.up_to_date, SCons.Node.executed)
+
+
+def reachable() -> list[Any]:
+    """Every node with a remote tag that the targets of this run lead to."""
+    left = _requested()
+    seen: set[Any] = set()
+    found = []
+    while left:
+        node = left.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        left += [*node.sources, *(node.depends or ()), *(node.prerequisites or ())]
+        if is_remote(node):
+            found.append(node)
+    return found
+
+
+def _requested() -> list[Any]:
+    """The nodes of the targets that this run was asked for."""
+    fs = SCons.Node.FS.get_default_fs()
+    wanted = SCons.Script.BUILD_TARGETS
+    lookup = SCons.Node.Alias.default_ans.lookup
+    return [t if isinstance(t, SCons.Node.Node) else lookup(t) or fs.Entry(t) for t in wanted]

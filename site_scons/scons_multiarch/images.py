@@ -1,0 +1,155 @@
+"""What decides an image's bytes, and how it is built: by the chosen engine, or moved to a new base without one."""
+
+from __future__ import annotations
+
+import platform as platform_of_host
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch_oci.engine import BuildPlan, Engine
+from multiarch_oci.engine.glance import Reached
+from multiarch_oci.engine.telling import describe
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.platform import Platform
+from multiarch_oci.record import replace
+from multiarch_oci.why import Facts
+from scons_multiarch.bases import keep, known, unlocked
+from scons_multiarch.engines import chosen, foreseen, reader, warn
+from scons_multiarch.session import Run
+from scons_multiarch.targets import ImageTarget
+from scons_multiarch.tracking import reasons
+
+if TYPE_CHECKING:
+    from multiarch_oci.descriptor import Descriptor
+
+
+def reached(run: Run, plan: BuildPlan, before: Reached | None = None) -> Reached:
+    """What the Dockerfile takes of the context, and its bases; at a glance where nothing has changed.
+
+    `before` is what was found a moment ago with other bases.
+    """
+
+    def ask(full: BuildPlan) -> Reached:  # the reader is loaded only when it is asked
+        return reader(run).inputs(full)
+
+    return run.glances().inputs(plan, ask, before=before)
+
+
+def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
+    """The plan with every base that its Dockerfile needs, as images.lock has it, and what it takes then.
+
+    What a base says (its ENV, its ONBUILD) may let the Dockerfile take more, and need further bases.
+    """
+    plan = replace(plan, hidden=run.hidden)
+    found = reached(run, plan)
+    while True:
+        bases = tuple(known(run, plan, base) for base in found.bases)
+        if bases == plan.bases:
+            return plan, found
+        plan = replace(plan, bases=bases)
+        found = reached(run, plan, found)
+
+
+def facts(run: Run, image: Any) -> Facts:
+    """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
+    record, state = image.attributes.target, image.attributes.state
+    seen, state.seen = state.seen, None
+    values, files = describe(*(seen or settled(run, record.plan)))
+    return Facts(values | {"engine": record.engine}, files)
+
+
+def unkept(run: Run, image: Any) -> str | None:
+    """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
+    if not run.resolved or not unlocked(run, reached(run, image.attributes.target.plan).bases):
+        return None
+    return "its base is not in images.lock"
+
+
+_OWN = ("site_scons", "sconsw", "sconsw.bat", "_output")
+
+
+_OWN_FOLDERS = ("site_scons", "_output", "_output/bin")
+
+
+_OWN_LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-go.lock")
+
+
+def own_files(plan: BuildPlan, found: Reached) -> str:
+    """The files of the build itself that a `COPY . .` takes, in words; empty where there are none, or all are named."""
+    try:
+        text = plan.dockerfile.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    # What is named up to a variable or wildcard is meant: `_output/bin/${TARGETARCH}/linux/demo`.
+    named = set(re.findall(r"(?<![\w.-])(?:_output|site_scons|sconsw|requirements)[^\s\"',\]$*?[]*", text))
+    paths = [file.path for file in found.files if not file.path.startswith(tuple(named or {"\0"}))]
+    taken = {path.partition("/")[0] for path in paths if path not in _OWN_FOLDERS}
+    own = [name for name in _OWN if name in taken]
+    return ", ".join([*own, *(name for name in _OWN_LOCKS if name in taken and "sconsw" in taken)])
+
+
+def perform(target: list[Any], _source: list[Any], env: Any) -> None:
+    """Build the image by the chosen engine."""
+    run, record, state = env["MULTIARCH_RUN"], target[0].attributes.target, target[0].attributes.state
+    plan, found = settled(run, record.plan)
+    own = own_files(plan, found)
+    if own:
+        warn(f"the image holds files of the build itself: {own}; leave them out by .dockerignore, or copy them by name")
+    output = Path(target[0].get_abspath())
+    made = None if reasons(target[0]) else _rebased(run, target[0], plan, output)
+    if made is None:
+        made = _choice(run, record, plan, output).build(plan, output)
+    state.digest = made.digest
+    keep(run, plan.bases)
+
+
+def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor | None:
+    """The image over a new base without its engine, where nothing else changed; said, or why not."""
+    record, state = node.attributes.target, node.attributes.state
+    if not record.rebase or not output.exists():
+        return None
+    from multiarch_oci.engine.embedded.rebasing import rebase
+
+    words, found = "", None
+    try:
+        found = rebase(plan, output, reader=reader(run), open_source=run.places.source, warn=warn, engine=record.engine)
+    except MultiarchError as error:
+        words = f"not rebased ({str(error).partition(chr(10))[0]})"
+    if found is not None:
+        words = f"rebased from {found.before} to {found.after} (no engine run)"
+        state.because = f"{state.because}; rebased, no engine run"
+    if words:
+        print(f"  {words}", flush=True)  # noqa: T201  # for the user
+    return None if found is None else found.descriptor
+
+
+def prospect(node: Any) -> str:
+    """What `plan` and `why` add for an image whose base alone changed."""
+    run, record, output = node.attributes.run, node.attributes.target, Path(node.get_abspath())
+    if not record.rebase or not output.exists():
+        return ""
+    from multiarch_oci.engine.embedded.rebasing import promising
+
+    plan, _ = settled(run, record.plan)
+    can = promising(plan, output, reader(run), engine=record.engine)
+    return "; to be rebased without an engine, if its files allow" if can else ""
+
+
+def engine_foreseen(node: Any) -> tuple[str | None, str]:
+    """The engine that would build an image, and why not an earlier one; None: nobody can. MultiarchError, OSError."""
+    run, record = node.attributes.run, node.attributes.target
+    return foreseen(run, record, settled(run, record.plan)[0], Path(node.get_abspath()))
+
+
+def _choice(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Engine:
+    """The engine for this image; said when it is not the embedded one, which is what nobody wonders about."""
+    found = chosen(run, record, plan, output)
+    if found.because:
+        print(f"  engine: {found.engine.name} ({found.because})", flush=True)  # noqa: T201  # for the user
+    return found.engine
+
+
+def host_of_engines() -> Platform:
+    """What a Linux engine of this machine runs on: the engines of macOS and Windows run in a Linux of its machine."""
+    return replace(Platform.of_machine("linux", platform_of_host.machine().lower()), variant="")

@@ -1,0 +1,82 @@
+"""What ends running steps at Ctrl-C, SIGTERM and their like.
+
+SCons notes such a signal and waits for the steps that run. They unpack, hash, compress and wait in loops all over the
+library, none of which knows of signals. So the thread that hears of the signal raises an exception in theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_GRACE_S = 0.4
+"""How long a step may come to its own end: one that is about to needs no exception, and leaves nothing behind."""
+_AGAIN_S = 0.5
+"""How long what an exception began to clean up may take; some code of Python itself swallows an exception, too."""
+_LIMIT_S = 1.7
+_POLL_S = 0.05
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised in a thread that works, by a signal. No `except Exception` keeps it; `finally` and `with` clean up."""
+
+
+class Interrupts:
+    """The steps that are performed, and the targets that are decided, each in a thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: dict[int, int] = {}
+        self._ended = False
+
+    @contextmanager
+    def performing(self) -> Iterator[None]:
+        """Work in this thread; Interrupted is raised in it, or out of here, when it has to end."""
+        thread = threading.get_ident()
+        with self._lock:
+            self._threads[thread] = self._threads.get(thread, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._threads[thread] -= 1
+                if not self._threads[thread]:
+                    del self._threads[thread]
+
+    def end(self) -> None:
+        """End the steps that run now; called once a signal, not in a thread of theirs.
+
+        A thread that waits within the operating system (for a name, a disk, a lock) hears no exception. As a build may
+        be killed at any time, the process ends then, with what the steps had begun left beside their targets.
+        """
+        with self._lock:
+            running = bool(self._threads)
+            if self._ended or not running:
+                return
+            self._ended = True
+        deadline = time.monotonic() + _LIMIT_S
+        again = time.monotonic() + _GRACE_S
+        while running and time.monotonic() < deadline:
+            if time.monotonic() >= again:
+                self._interrupt()
+                again = time.monotonic() + _AGAIN_S
+            time.sleep(_POLL_S)
+            with self._lock:
+                running = bool(self._threads)
+        if running:
+            sys.stderr.write("scons: *** interrupted: a step that did not end was cut off\n")
+            sys.stderr.flush()
+            os._exit(2)
+        self._ended = False
+
+    def _interrupt(self) -> None:
+        import ctypes  # slow to load, and only a signal needs it
+
+        raised = ctypes.pythonapi.PyThreadState_SetAsyncExc
+        with self._lock:
+            for thread in self._threads:
+                raised(ctypes.c_ulong(thread), ctypes.py_object(Interrupted))

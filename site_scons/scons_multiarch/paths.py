@@ -1,0 +1,187 @@
+"""Paths as builders are given them, and the one name of a target.
+
+Wherever a builder takes a path it takes a text, a `pathlib` path or a node of SCons; wherever it takes several, lists
+of any depth, too. Texts are seen from the folder of the SConscript that is being read, `#` is the top, as everywhere in
+SCons. What is none of these is an error that names the parameter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import SCons.Node
+import SCons.Node.Alias
+import SCons.Node.FS
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.platform import Platform
+
+
+class NotAPath(MultiarchError, TypeError):
+    """A parameter that is given what it does not take."""
+
+
+def shown(node: Any) -> str:
+    """The one name of a node: its path from the top with `/`, absolute outside the tree, whoever declares it.
+
+    `str(node)` is seen from the SConscript that is being read.
+    """
+    if isinstance(node, SCons.Node.FS.Base):
+        return str(node.get_internal_path()).replace(os.sep, "/")
+    return str(node)
+
+
+def flat(given: Any) -> Iterator[Any]:
+    """What is in lists of any depth, or the one thing that is in none; nothing for None."""
+    if given is None:
+        return
+    one = isinstance(given, (str, bytes, os.PathLike, Mapping, Platform, SCons.Node.Node))
+    if one or not isinstance(given, Iterable):
+        yield given
+        return
+    for each in given:
+        if each is None:
+            yield each
+        else:
+            yield from flat(each)
+
+
+def texts(env: Any, parameter: str, given: Any) -> tuple[str, ...]:
+    """Texts with their variables replaced: a lone one, or lists of them. Raises NotAPath."""
+    return tuple(text(env, parameter, each) for each in flat(given))
+
+
+def text(env: Any, parameter: str, given: Any) -> str:
+    """One text with its variables replaced; a path's is as it is written. Raises NotAPath."""
+    if isinstance(given, str):
+        return str(env.subst(given)) if "$" in given else given
+    if isinstance(given, SCons.Node.FS.Base):
+        return str(given.get_abspath())
+    if isinstance(given, os.PathLike):
+        return os.fspath(given)
+    raise _no(parameter, given, "a text")
+
+
+def named(env: Any, parameter: str, given: Any) -> dict[str, str]:
+    """`{name: value}` or pairs, as texts; numbers are written out. Raises NotAPath."""
+    if given is None:
+        return {}
+    try:
+        pairs = list(given.items() if isinstance(given, Mapping) else given)
+        if not all(isinstance(each, (tuple, list)) for each in pairs):
+            raise _no(parameter, given, 'a dictionary: {"name": "value"}')
+        return {text(env, parameter, name): _value(env, f"{parameter}[{name!r}]", value) for name, value in pairs}
+    except (TypeError, ValueError) as error:
+        if isinstance(error, MultiarchError):
+            raise
+        raise _no(parameter, given, 'a dictionary: {"name": "value"}') from None
+
+
+def _value(env: Any, parameter: str, given: Any) -> str:
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return str(given)
+    if isinstance(given, SCons.Node.Node) and not isinstance(given, SCons.Node.FS.Base):
+        return str(given)  # a Value
+    return text(env, parameter, given)
+
+
+def platform_of(parameter: str, given: Any) -> Platform:
+    """A platform, or the text that names it. Raises NotAPath, InvalidPlatform."""
+    if isinstance(given, Platform):
+        return given
+    if not isinstance(given, str):
+        raise _no(parameter, given, 'a platform: "linux/arm64"')
+    return Platform.parse(given)
+
+
+def platforms_of(env: Any, parameter: str, given: Any) -> tuple[Platform, ...]:
+    """Platforms in lists of any depth; a text may name several, with commas."""
+    found = []
+    for each in flat(given):
+        parts = [part for part in text(env, parameter, each).split(",") if part] if isinstance(each, str) else [each]
+        found += [platform_of(parameter, part) for part in parts]
+    return tuple(found)
+
+
+def file(env: Any, parameter: str, given: Any) -> Any:
+    """The node of one file. Raises NotAPath."""
+    node = one(env, parameter, given)
+    if isinstance(node, SCons.Node.FS.Dir):
+        raise _no(parameter, given, "a file", but=f"{shown(node)} is a folder")
+    if not isinstance(node, SCons.Node.FS.Base):
+        raise _no(parameter, given, "a file")
+    if type(node) is SCons.Node.FS.Entry:
+        node = env.fs.File(node)
+    return node
+
+
+def folder(env: Any, parameter: str, given: Any) -> Any:
+    """The node of one folder. Raises NotAPath."""
+    node = one(env, parameter, given)
+    if type(node) is SCons.Node.FS.Entry and not node.has_builder():
+        node = env.fs.Dir(node)
+    if not isinstance(node, SCons.Node.FS.Dir):
+        raise _no(parameter, given, "a folder", but=f"{shown(node)} is a file")
+    return node
+
+
+def source(env: Any, parameter: str, given: Any) -> Any:
+    """The node of the one file or folder that is given. Raises NotAPath."""
+    node = one(env, parameter, given)
+    if not isinstance(node, SCons.Node.FS.Base):
+        raise _no(parameter, given, "a path")
+    return node
+
+
+def one(env: Any, parameter: str, given: Any) -> Any:
+    """The node of the one path that is given, a file or a folder. Raises NotAPath."""
+    found = list(flat(given))
+    if len(found) != 1:
+        what = "nothing" if not found else f"{len(found)} of them"
+        raise NotAPath(f"takes one path, and was given {what}", where=parameter, hint="call the builder once for each")
+    return _node(env, parameter, found[0])
+
+
+def nodes(env: Any, parameter: str, given: Any) -> list[Any]:
+    """The nodes of paths in lists of any depth, files and folders; other nodes (an Alias, a Value) as they are.
+
+    The name of an alias is that alias, as with SCons' own builders. Raises NotAPath.
+    """
+    lookup = SCons.Node.Alias.default_ans.lookup
+    return [(isinstance(each, str) and lookup(each)) or _node(env, parameter, each) for each in flat(given)]
+
+
+def _node(env: Any, parameter: str, given: Any) -> Any:
+    if isinstance(given, SCons.Node.Node):
+        return given
+    if not isinstance(given, (str, os.PathLike)) or isinstance(os.fspath(given), bytes):
+        raise _no(parameter, given, "a path")
+    name = text(env, parameter, given)
+    if not name:
+        raise _no(parameter, given, "a path")
+    try:
+        node = env.fs.Entry(name)
+        # What nothing says to be a folder yet is a file, as with SCons' own builders.
+        return node.disambiguate() if type(node) is SCons.Node.FS.Entry and not node.has_builder() else node
+    except TypeError as error:  # a path through a file
+        raise NotAPath(str(error), where=parameter) from None
+
+
+def _no(parameter: str, given: Any, wanted: str, but: str = "") -> NotAPath:
+    said = but or f"{_brief(given)} is {'an' if _kind(given)[0] in 'aeiou' else 'a'} {_kind(given)}"
+    return NotAPath(f"takes {wanted}, and {said}", where=parameter)
+
+
+def _kind(given: Any) -> str:
+    names = {"NoneType": "empty value", "str": "text", "dict": "dictionary", "function": "function"}
+    return names.get(type(given).__name__, type(given).__name__)
+
+
+def _brief(given: Any) -> str:
+    words = repr(given) if not isinstance(given, SCons.Node.Node) else shown(given)
+    return words if len(words) <= _BRIEF else f"{words[: _BRIEF - 1]}…"
+
+
+_BRIEF = 60

@@ -1,0 +1,197 @@
+"""The places of a run: registries and folders, what their tags hold now. Not a Tool."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError, quoted
+from multiarch_oci.once import Awaited
+from multiarch_oci.reference import Destination, InvalidReference, Reference, login_hint
+
+if TYPE_CHECKING:
+    from multiarch_oci.descriptor import Descriptor
+    from multiarch_oci.store import Source, Store
+    from multiarch_oci.store.cache import Cache
+    from multiarch_oci.store.http.transport import Transport
+    from multiarch_oci.store.visible import Written
+
+CACHE_BYTES = 20 << 30
+"""How large the cache of base blobs, which all trees of a user share, may grow."""
+
+
+class Places:
+    """Opens places, and keeps for the run what their tags were found to hold; any number of threads."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str], cancelled: threading.Event) -> None:
+        self.insecure: tuple[str, ...] = ()
+        self._root = root
+        self._environment = environment
+        self._cancelled = cancelled
+        self._guard = threading.RLock()
+        self._transport: Transport | None = None
+        self._cache: Cache | None = None
+        self._there: set[tuple[str, Digest]] = set()  # what this run put, or manifests that it saw
+        self._written: Written | None = None
+        self._observed: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {}
+        self._asking: list[threading.Thread] = []
+
+    def transport(self) -> Transport:
+        """The connections of this run."""
+        with self._guard:
+            if self._transport is None:
+                self._transport = self._connected()
+            return self._transport
+
+    def _connected(self) -> Transport:
+        from multiarch_oci.store.auth import Credentials
+        from multiarch_oci.store.http.exchange import Settings
+        from multiarch_oci.store.http.hosts import LOOPBACK
+        from multiarch_oci.store.http.transport import Transport
+
+        settings = Settings(
+            insecure=(*LOOPBACK, *self.insecure),
+            environment=self._environment,
+            sessions=self._root / ".multiarch" / "uploads",
+        )
+        credentials = Credentials(self._environment, self._home(), self._cancelled)
+        return Transport(settings, credentials, self._cancelled)
+
+    def _home(self) -> Path:
+        """The user's folder; a user of a container may have none."""
+        return Path(self._environment.get("HOME") or self._environment.get("USERPROFILE") or self._root / ".multiarch")
+
+    def store(self, reference: Reference, folder: str | None = None, *, action: str = "pull") -> Store:
+        """The place that a reference names, for `pull` or `push`: a repository, or the OCI layout in `folder`."""
+        if folder is not None:
+            from multiarch_oci.store.layout import Layout
+
+            return Layout(self._root / folder, reference=reference.bare)
+        from multiarch_oci.store.registry import Registry
+
+        there = self._there if action == "push" else None
+        return Registry(self.transport(), reference, action=action, there=there, written=self.written())
+
+    def written(self) -> Written:
+        """What this run wrote to registries, which is waited for where it is read again; said on the terminal."""
+        from multiarch_oci.store.visible import Written
+
+        with self._guard:
+            self._written = self._written or Written(say=lambda line: print(f"  {line}", flush=True))  # noqa: T201
+            return self._written
+
+    def knew(self, reference: Reference, digests: Iterable[Digest]) -> None:
+        """Say what a tag held by this tree's own hand: not somebody else's, where it comes to light again."""
+        self.written().saw(reference.bare.name, reference.tag or "", digests)
+
+    def source(self, reference: Reference) -> Source:
+        """A registry's repository to read from, blobs kept in the cache that all trees of this user share."""
+        from multiarch_oci.store.cache import Cache, Cached
+
+        home = self._environment.get("XDG_CACHE_HOME") or self._home() / ".cache"
+        with self._guard:
+            self._cache = self._cache or Cache(Path(home) / "multiarch" / "blobs", CACHE_BYTES)
+            return Cached(self.store(reference), self._cache)
+
+    def prefetch(self, wanted: Iterable[tuple[Reference, str | None]]) -> None:
+        """Begin to ask all places for their tags at once, in this order; answers are kept for the run.
+
+        Who wants one of them waits for that one alone, and decides meanwhile what needs no registry.
+        """
+        self._begin(list(wanted))
+
+    def _begin(
+        self, pairs: list[tuple[Reference, str | None]]
+    ) -> dict[Reference, Awaited[Descriptor | MultiarchError | None]]:
+        """Ask for what was not asked for yet; what each answer will be, which a failure may not leave in the run."""
+        with self._guard:
+            new = dict(pair for pair in pairs if pair[0] not in self._observed)
+            asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {each: Awaited() for each in new}
+            self._observed |= asked
+            found = {reference: self._observed[reference] for reference, _ in pairs}
+        try:
+            for reference, folder in new.items():
+                if folder is not None:
+                    answer = self._found(reference, folder)
+                    asked.pop(reference).settle(answer)
+            if asked:
+                thread = threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags")
+                self._asking.append(thread)
+                thread.start()
+        except BaseException as error:
+            self._fail(asked, error)
+            raise
+        return found
+
+    def _ask(self, asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]]) -> None:
+        """Ask registries; every answer is told as it comes, and what goes wrong to all who wait."""
+
+        def tell(reference: Reference, answer: Descriptor | MultiarchError | None) -> None:
+            if answer is not None and not isinstance(answer, MultiarchError):
+                self._there.add((reference.bare.name, answer.digest))
+            asked.pop(reference).settle(answer)
+
+        try:
+            from multiarch_oci.store.tags import resolve_all
+
+            resolve_all(self.transport(), list(asked), tell=tell, written=self._written)
+        except BaseException as error:  # noqa: BLE001  # raised by whoever waits
+            self._fail(asked, error)
+
+    def _fail(
+        self, asked: Mapping[Reference, Awaited[Descriptor | MultiarchError | None]], error: BaseException
+    ) -> None:
+        """Tell an error to all who wait for what will not be answered; who asks next asks anew."""
+        for reference, awaited in asked.items():
+            with self._guard:
+                if self._observed.get(reference) is awaited:
+                    del self._observed[reference]
+            awaited.settle(None, error)
+
+    def asking(self) -> list[threading.Thread]:
+        """The threads that still ask."""
+        return [thread for thread in self._asking if thread.is_alive()]
+
+    def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
+        try:
+            return self.store(reference, folder).resolve(_name(reference))
+        except MultiarchError as error:
+            return error
+
+    def observed(self, reference: Reference, folder: str | None) -> Digest | None:
+        """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
+        found = self._begin([(reference, folder)])[reference].wait()
+        if isinstance(found, MultiarchError):
+            raise found
+        return None if found is None else found.digest
+
+    def forget(self, reference: Reference) -> None:
+        """Drop an observation: a step has just changed the tag."""
+        with self._guard:
+            self._observed.pop(reference, None)
+
+
+def _name(reference: Reference) -> str:
+    return str(reference.digest) if reference.digest is not None else reference.tag or "latest"
+
+
+def place(text: str) -> tuple[Reference, str | None]:
+    """What `host/repository:tag` or `folder/repository:tag` names: its reference, and the layout's folder if it is one.
+
+    A digest may follow. Raises InvalidReference, InvalidDigest.
+    """
+    if login := login_hint(text):
+        raise InvalidReference(f"{quoted(text)} holds a login", hint=login)
+    bare, at, digest = text.partition("@")
+    name, colon, tag = bare.rpartition(":")
+    if not colon or "/" in tag:
+        name, tag = bare, ""
+    if Destination.parse(name, where=None).registry is not None:
+        return Reference.parse(text), None
+    folder, _, image = name.rpartition("/")
+    destination = Destination.parse(folder or ".", where=None)
+    reference = destination.reference(image, tag or None)
+    return reference.with_digest(Digest.parse(digest)) if at else reference, destination.layout(image)

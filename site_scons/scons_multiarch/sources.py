@@ -1,0 +1,109 @@
+"""Which generated files and folders a Dockerfile copies. Not a Tool."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import SCons.Node.FS
+
+from multiarch_oci.record import replace
+from scons_multiarch.folders import is_made
+
+if TYPE_CHECKING:
+    from multiarch_oci.engine import BuildPlan
+
+
+def generated(env: Any, reached: Any, target: Any) -> list[Any]:
+    """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
+    run = env["MULTIARCH_RUN"]
+    found = _taken(run.once("generated", lambda: _all(env.Dir("#"), run.hidden)), reached, target)
+    for named in reached.named:
+        there = run.once(("generated", named.folder), partial(_named, env, named.folder, target.attributes.target.plan))
+        found += [node for node in _taken(there, named.inputs, target) if node not in found]
+    return found
+
+
+class There(NamedTuple):
+    """What builders make below a folder: the paths of files, sorted; the nodes by path; the paths of folders.
+
+    A Command need not say that it makes a folder: then it is among the files.
+    """
+
+    paths: list[str]
+    nodes: dict[str, Any]
+    folders: list[str]
+
+
+def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
+    from multiarch_oci.engine.reading.named import hidden_in
+
+    node = env.fs.Entry(str(folder))
+    if node.has_builder() and not isinstance(node, SCons.Node.FS.Dir):
+        return There([], {"": node}, [""])  # a folder, though its declaration does not say so
+    node = env.fs.Dir(node)
+    there = _all(node, hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].hidden)))
+    return there if not is_made(node) else There(there.paths, {**there.nodes, "": node}, [*there.folders, ""])
+
+
+def _taken(there: There, reached: Any, target: Any) -> list[Any]:
+    paths, nodes, folders = there
+    found = {}
+    for pattern in reached.wanted:
+        prefix = _fixed(pattern)
+        place = bisect.bisect_left(paths, prefix)
+        while place < len(paths) and paths[place].startswith(prefix):
+            path = paths[place]
+            node = nodes[path]
+            taken = reached.reaches(path) or (_may_be_folder(node) and reached.enters(path))
+            if taken and node is not target:
+                found[path] = node
+            place += 1
+        # What is in a folder is not known before it is made.
+        above = [path for path in _above(pattern) if path in nodes and path not in found and nodes[path] is not target]
+        found.update((path, nodes[path]) for path in above if reached.enters(path))
+    found.update((path, nodes[path]) for path in folders if path not in found and (not path or reached.enters(path)))
+    return [found[path] for path in sorted(found)]
+
+
+def _may_be_folder(node: Any) -> bool:
+    """Whether a builder that does not say so makes, or made, a folder of this name."""
+    return type(node) is SCons.Node.FS.Entry or Path(node.get_abspath()).is_dir()
+
+
+def _above(pattern: str) -> Iterator[str]:
+    """The paths of the folders that a pattern lies in."""
+    place = pattern.find("/")
+    while place >= 0:
+        yield pattern[:place]
+        place = pattern.find("/", place + 1)
+
+
+def _fixed(pattern: str) -> str:
+    """What stands before the first wildcard of a pattern."""
+    return next((pattern[:i] for i, letter in enumerate(pattern) if letter in "*?[\\"), pattern)
+
+
+def _all(folder: Any, hidden: tuple[str, ...]) -> There:
+    """Everything below a folder that has a builder, by its path; taken once, when the SConstruct has been read."""
+    nodes = dict(_below(folder, "", hidden))
+    folders = [path for path, node in nodes.items() if isinstance(node, SCons.Node.FS.Dir)]
+    return There(sorted(path for path in nodes if path not in folders), nodes, folders)
+
+
+def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for name, node in list(folder.entries.items()):
+        if name in (".", ".."):
+            continue
+        here = f"{path}{name}"
+        if here in hidden:
+            continue
+        if isinstance(node, SCons.Node.FS.Dir):
+            if is_made(node):
+                yield here, node
+            yield from _below(node, f"{here}/", hidden)
+        elif node.has_builder():
+            yield here, node

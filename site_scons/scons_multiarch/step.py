@@ -1,0 +1,230 @@
+"""Actions of ours, which say why they run and end in one clear error. Not a Tool."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import sys
+import traceback
+from collections import UserList
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import SCons.Action
+import SCons.Builder
+import SCons.Errors
+import SCons.Node
+import SCons.Script
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.why import Facts, brief, changes
+from scons_multiarch.interrupts import Interrupted
+from scons_multiarch.paths import file as file_of
+from scons_multiarch.paths import flat, shown
+from scons_multiarch.targets import WrongSource, check_source
+from scons_multiarch.tracking import DAMAGED, Nodes, reasons, state_of
+
+Perform = Callable[[Nodes, Nodes, Any], None]
+
+
+class PlainAction(SCons.Action.FunctionAction):
+    """A function action that has no signature; `settings` are those of SCons' Action."""
+
+    def __init__(self, perform: Callable[..., Any], **settings: Any) -> None:
+        # FunctionAction's own would spell out all code that the function reaches, for a signature: 2 ms an action.
+        SCons.Action._ActionAction.__init__(self, **settings)  # noqa: SLF001  # SCons is pinned
+        self.execfunction = perform
+
+    def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
+        """Empty."""
+        return b""
+
+
+class _StepAction(PlainAction):
+    """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons."""
+
+    def get_contents(self, target: Nodes, _source: Nodes, _env: Any) -> bytes:
+        """The verb, the number to raise when a step makes other bytes of the same facts, and the facts' digest."""
+        state = state_of(target[0])  # none yet while the target is being declared
+        return f"{self.execfunction.verb} 1 {state.digest_of_facts() if state is not None else ''}".encode()
+
+
+class _StepBuilder(SCons.Builder.BuilderBase):
+    """A builder whose targets are files, named in full: there is no prefix, suffix or emitter to be looked for."""
+
+    def _create_nodes(self, env: Any, target: Any = None, source: Any = None) -> tuple[list[Any], list[Any]]:
+        return [file(env, name) for name in target], files(env, source)
+
+
+class Step:
+    """An action of ours: `verb subject: reason` is its line; a MultiarchError is its failure, exit status 2."""
+
+    def __init__(self, verb: str, perform: Perform) -> None:
+        self.verb = verb
+        self.perform = perform
+
+    def action(self) -> Any:
+        """As an SCons action."""
+        return _StepAction(self, strfunction=self.announce)
+
+    def builder(self, *, single_source: bool = False) -> Any:
+        """As an SCons builder; it takes names of targets, and sources in lists of any depth."""
+        return _StepBuilder(action=self.action(), single_source=single_source)
+
+    def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
+        """The line that SCons prints before the step, or instead of it under `-n`."""
+        state = target[0].attributes.state
+        if state.because is None:  # else what SCons' cache had is shown, and was looked at before it was taken
+            state.because = why(target[0])
+        return f"{self.verb} {state.subject}" + (f": {state.because}" if state.because else "")
+
+    def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
+        """Perform the step, which ends at Ctrl-C; keep the facts it was made from."""
+        try:
+            with target[0].attributes.run.steps.performing():
+                self._perform(target, source, env)
+        except Interrupted:
+            words = "was interrupted"
+            raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from None
+
+    def _perform(self, target: Nodes, source: Nodes, env: Any) -> None:
+        from multiarch_oci.store.atomic import clear_unfinished
+
+        state, run = target[0].attributes.state, target[0].attributes.run
+        try:
+            state.decide()  # with AlwaysBuild nobody did
+            if state.failure is not None:
+                raise state.failure
+            for node in target:
+                clear_unfinished(Path(node.get_abspath()))
+            if state.because is None:  # under -s nothing is announced
+                state.because = why(target[0])
+            self.perform(target, source, env)
+            run.records.remember(str(target[0]), state.facts, state.because)
+            run.report.add(self.verb, target[0])
+        except (MultiarchError, OSError) as error:
+            words = state.spell(told(error))
+            if not run.is_new(words):
+                words = "failed for the same reason"  # many pushes at once, and one registry that is down
+            raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
+
+
+def why(target: Any) -> str | None:
+    """The reason for which a target runs, in one line; None when there is none to tell."""
+    known = target.get_stored_info().binfo.bactsig is not None
+    if not target.exists():
+        former = target.check_attributes("former")
+        if former is not None and former.exists():
+            return f"its receipt moves here from {shown(former)}"
+        return "it is not there" if known else None
+    if not known:
+        return "no record of the last build"
+    facts = target.attributes.state.facts
+    before = target.attributes.run.records.recall(str(target))
+    found = [] if facts is None or before is None else list(changes(before, facts))
+    # A file that the facts name, too, is told once.
+    told = brief([*found, *(reason for reason in reasons(target) if reason not in found), *_beside(target)])
+    return told or (None if facts is None else _unknown(before, facts))
+
+
+def _unknown(before: Facts | None, facts: Facts) -> str | None:
+    """The reason where nothing that may be shown differs: the record is lost, or it is a password that changed."""
+    if before is None:
+        return "no record of what it was made from"
+    return None if before == facts else "what it is made from changed"
+
+
+def _beside(target: Any) -> Iterator[str]:
+    """What is wrong with the other files that a step makes."""
+    for other in target.get_executor().get_all_targets():
+        if other is not target and not other.exists():
+            yield f"{other} is not there"
+        elif other is not target and DAMAGED in reasons(other):
+            yield f"{other} is not what was built"
+
+
+def told(error: Exception) -> str:
+    """The words of an error for the person at the terminal."""
+    if not isinstance(error, OSError) or isinstance(error, MultiarchError):
+        return str(error)
+    name = error.filename2 or error.filename
+    where = f"{name}: " if name else ""
+    in_the_way = "something else is in the way; move it aside"
+    hints = {
+        errno.EISDIR: in_the_way,
+        errno.ENOTDIR: in_the_way,
+        errno.EEXIST: in_the_way,
+        errno.ENOSPC: "free some space and run the same command again; nothing half-written was left",
+        errno.EACCES: "the folder must be writable for you",
+        errno.EROFS: "the folder must be writable",
+    }
+    hint = hints.get(error.errno or 0)
+    return f"{where}{error.strerror or error}" + (f"\n  hint: {hint}" if hint else "")
+
+
+def expanded(env: Any, text: str) -> str:
+    """A text with its variables; one without any is not looked through."""
+    return str(env.subst(text)) if "$" in text else text
+
+
+def file(env: Any, given: Any) -> Any:
+    """The node of a file's name, which may hold variables; a node is itself."""
+    return given if isinstance(given, SCons.Node.Node) else env.fs.File(expanded(env, given))
+
+
+def files(env: Any, given: Any) -> list[Any]:
+    """The nodes of a node, a name, or lists of them; names are those of files."""
+    if isinstance(given, SCons.Node.Node):
+        return [given]
+    if isinstance(given, (list, tuple, UserList)):  # SCons' own lists of nodes are UserLists
+        return [node for one in given for node in files(env, one)]
+    return list(env.arg2nodes(env.Flatten([given]), env.fs.File))
+
+
+def source_of(env: Any, given: Any, builder: str, *kinds: type) -> Any:
+    """The one source that a builder takes, of these kinds when it is a target of ours. Raises WrongSource."""
+    nodes = list(flat(given))
+    if len(nodes) != 1:
+        raise WrongSource(f"{builder} takes one source, and has {len(nodes)}", hint="call it once for each of them")
+    node = file_of(env, builder, nodes[0])
+    check_source(node, builder, kinds)
+    return node
+
+
+def fail(error: Exception | str) -> NoReturn:
+    """End SCons as it ends itself on a user's error: one message, status 2, no traceback."""
+    sys.stderr.write(f"\nscons: *** {error}\n")
+    sys.stderr.flush()
+    SCons.Script.Exit(2)
+    raise SystemExit(2)
+
+
+def add_method(env: Any, builder: Callable[..., Any], name: str) -> None:
+    """Add a builder; what is wrong with its arguments is a user's error, told with the line of the SConstruct."""
+
+    @functools.wraps(builder)
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return builder(*arguments, **keywords)
+        except MultiarchError as error:
+            return fail(f"{_line(Path(arguments[0].Dir('#').get_abspath()))}{error}")
+
+    env.AddMethod(checked, name)
+
+
+def _line(root: Path) -> str:
+    """`SConstruct:31: ` for the line that is being read, which is in no module; empty when there is none."""
+    calls = [frame for frame in traceback.extract_stack() if not frame.filename.endswith((".py", ">"))]
+    if not calls:
+        return ""
+    file = Path(calls[-1].filename)
+    return f"{file.relative_to(root) if file.is_relative_to(root) else file}:{calls[-1].lineno}: "
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file at once or not at all; its folder is made."""
+    from multiarch_oci.store.atomic import replacing
+
+    with replacing(path) as file:
+        file.write(content)

@@ -1,0 +1,174 @@
+"""What a target of ours is: one frozen record a kind, under the attribute `target` of its node.
+
+What a node is, is asked of the type of its record, never of the name of its file. Two declarations of one target are
+the same when their records and their sources are equal. What one build finds out about a target is no part of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.record import dataclass, field
+from scons_multiarch.paths import shown
+
+if TYPE_CHECKING:
+    from multiarch_oci.engine import BuildPlan
+    from multiarch_oci.golang.recipe import GoBuild
+    from multiarch_oci.platform import Platform
+    from multiarch_oci.reference import Reference
+
+
+class DeclaredTwice(MultiarchError, ValueError):
+    """One file that two declarations of a build claim."""
+
+
+class WrongSource(MultiarchError, ValueError):
+    """A target that a builder of ours cannot take."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTarget:
+    """A Go program. The same one may be declared for several versions of Windows; `platform` is the first of them."""
+
+    build: GoBuild
+    platform: Platform = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTarget:
+    """An image of one platform as a tarball.
+
+    `endpoint` and `builder` are those of the engines `docker` and `buildx`; `rebase` says whether it may be moved to a
+    new base without its engine.
+    """
+
+    plan: BuildPlan
+    engine: str
+    endpoint: str
+    builder: str
+    rebase: bool
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that the image is built for."""
+        return self.plan.platform
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTarget:
+    """A self-contained archive of an image, to be loaded under `name`; `reference` is the text that was declared."""
+
+    name: Reference
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTarget:
+    """The receipt of an image in a local engine: its name there, the tag that the engine's own platform gets, too."""
+
+    name: Reference
+    main: Reference | None
+    into: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushTarget:
+    """The receipt of a tag in a registry, or in the OCI layout `folder`; `also` are further tags beside it."""
+
+    reference: Reference
+    folder: str | None
+    also: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PinTarget:
+    """The receipt of a tag that somebody else pushes; `copy_to` is our own tag for it, None when it is in our place."""
+
+    reference: Reference
+    folder: str | None
+    platform: Platform
+    copy_to: Reference | None
+    copy_folder: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTarget:
+    """An index as a file; `digest_file` is the name of the file beside it that holds its digest."""
+
+    platforms: tuple[Platform, ...]
+    annotations: tuple[tuple[str, str], ...]
+    digest_file: str
+
+
+Remote: TypeAlias = "PushTarget | PinTarget"
+"""What says something of a tag in a registry."""
+
+NAMES: dict[type, str] = {
+    ProgramTarget: "program",
+    ImageTarget: "image",
+    ArchiveTarget: "archive",
+    LoadTarget: "load",
+    PushTarget: "push",
+    PinTarget: "pin",
+    IndexTarget: "index",
+}
+
+
+def target_of(node: Any) -> Any:
+    """The record of a target of ours; None for every other node."""
+    return node.attributes.__dict__.get("target")
+
+
+def is_image(node: Any) -> bool:
+    """Whether this is an image's tarball."""
+    return isinstance(target_of(node), ImageTarget)
+
+
+def is_index(node: Any) -> bool:
+    """Whether this is an index's file."""
+    return isinstance(target_of(node), IndexTarget)
+
+
+def is_pin(node: Any) -> bool:
+    """Whether this is the receipt of a pin."""
+    return isinstance(target_of(node), PinTarget)
+
+
+def is_remote(node: Any) -> bool:
+    """Whether this is the receipt of a push or of a pin."""
+    return isinstance(target_of(node), (PushTarget, PinTarget))
+
+
+def platform_of(node: Any) -> Platform | None:
+    """The platform of a program, image or pin; for a file of another builder what an image said of it, if any did."""
+    found: Platform | None = getattr(target_of(node), "platform", None) or node.check_attributes("platform")
+    return found
+
+
+def check_source(node: Any, builder: str, allowed: tuple[type, ...]) -> None:
+    """Raise WrongSource for a target of ours that a builder cannot take; what others make is looked at when it runs."""
+    record = target_of(node)
+    if record is None or isinstance(record, allowed):
+        return
+    wanted = " or ".join(_with_article(NAMES[kind]) for kind in allowed)
+    raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {wanted}", where=shown(node))
+
+
+def declared_before(targets: list[Any], record: Any, sources: list[Any]) -> bool:
+    """Whether these targets were declared before, and alike. DeclaredTwice when they were, and not alike."""
+    if not any(node.has_builder() for node in targets):
+        return False
+    if all(node.has_builder() for node in targets) and target_of(targets[0]) == record:
+        known = targets[0]
+        if list(known.sources) == list(dict.fromkeys(sources)) and known.get_executor().get_all_targets() == targets:
+            return True
+    raise DeclaredTwice(
+        f"is declared twice, and not as the same {NAMES[type(record)]}",
+        where=shown(targets[0]),
+        hint="give each a name",
+    )
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

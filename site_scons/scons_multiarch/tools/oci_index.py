@@ -1,0 +1,56 @@
+"""Tool: `env.Index`, the index of images and pins as a file, its exact bytes (OCI image spec 1.1, image-index.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from multiarch_oci.why import Facts
+from scons_multiarch import paths
+from scons_multiarch.receipts import assembled
+from scons_multiarch.step import Step, add_method, write
+from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, check_source, declared_before
+from scons_multiarch.tracking import State, declare, undrifted
+
+
+def perform(target: list[Any], _source: list[Any], _env: Any) -> None:
+    """Assemble the index and write it, and its digest beside it."""
+    index = assembled(target[0])
+    content = index.to_json()
+    target[0].attributes.state.digest = index.descriptor().digest
+    write(Path(target[0].get_abspath()), content)
+    write(Path(target[1].get_abspath()), f"{index.descriptor().digest}\n".encode())
+
+
+STEP = Step("Index", perform)
+
+
+def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: Any = ()) -> Any:
+    """Declare the index of `members`; an error when they are not exactly `platforms`. Returns the JSON's node."""
+    wanted = paths.platforms_of(env, "Index: platforms", platforms)
+    node = paths.file(env, "Index: target", target)
+    beside = node.dir.File(node.name.removesuffix(".json") + ".digest")
+    noted = tuple(paths.named(env, "Index: annotations", annotations).items())
+    sources = [paths.file(env, "Index: members", member) for member in paths.flat(members)]
+    for source in sources:
+        check_source(source, "env.Index", (ImageTarget, PinTarget))
+    record = IndexTarget(wanted, noted, paths.shown(beside))
+    nodes = [node, beside]
+    if declared_before(nodes, record, sources):
+        return nodes[:1]
+    nodes = env.OciIndex(nodes, sources)
+    values = {"platforms": ", ".join(map(str, wanted))} | {f"annotation {key}": value for key, value in noted}
+    env["MULTIARCH_RUN"].hide(nodes)
+    declare(env, nodes, record, State(paths.shown(node), lambda: Facts(values, {}), undrifted))
+    return nodes[:1]
+
+
+def generate(env: Any) -> None:
+    """Add `env.Index`."""
+    env["BUILDERS"]["OciIndex"] = STEP.builder()
+    add_method(env, index, "Index")
+
+
+def exists(_env: Any) -> bool:
+    """Always."""
+    return True

@@ -1,0 +1,44 @@
+"""Tool: the targets of the command line by name, checked before anything is built (behaviour, section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import SCons.Node.Alias
+import SCons.Node.FS
+import SCons.Script
+
+from scons_multiarch import paths
+from scons_multiarch.cli import TARGETS, help_text, is_alias, settle
+from scons_multiarch.reading import after_reading
+from scons_multiarch.step import add_method
+from scons_multiarch.variables import UnknownWord, nearest
+
+
+def targets(env: Any, **nodes: Any) -> None:
+    """Name the targets; several calls, of any SConscript, add up. Words are checked when all SConscripts were read."""
+    known = {name.replace("-", "_"): (name, *others) for name, others, _ in TARGETS}
+    for name, given in nodes.items():
+        if name not in known:
+            raise UnknownWord(f"there is no target {name}", where="Targets", hint=nearest(name, list(known)))
+        if given is None:
+            continue
+        members = paths.nodes(env, f"Targets: {name}", given)
+        for alias in known[name]:
+            if members or not is_alias(alias):
+                env.Alias(alias, members)
+        if name == "bin":
+            env["MULTIARCH_RUN"].once("programs to run", list).extend(members)
+    own = SCons.Script._Get_Default_Targets is SCons.Script._Set_Default_Targets_Has_Been_Called  # noqa: SLF001
+    env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: settle(env, here, own=own)))
+
+
+def generate(env: Any) -> None:
+    """Add `env.Targets` and the text of `scons -h`; oci_settings comes before."""
+    add_method(env, targets, "Targets")
+    env.Help(help_text(env["TOLD"]))
+
+
+def exists(_env: Any) -> bool:
+    """Always: nothing beside SCons is needed."""
+    return True

@@ -1,0 +1,363 @@
+"""What the Tools share: tracked files, their inputs, and how a target is decided.
+
+A *tracked* file has a content signature from the stat cache and is made again when its bytes are not those
+that were made. The facts about a target are found when the target is decided, so after whatever generates its
+sources. Of what SCons does for every node on every run, tracked ones leave out what is of no use for them.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import SCons.CacheDir
+import SCons.Executor
+import SCons.Node
+import SCons.Node.FS
+import SCons.Util
+
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.why import Facts
+from scons_multiarch.folders import above, as_file, follow_folders, with_folders
+from scons_multiarch.interrupts import Interrupted
+
+if TYPE_CHECKING:
+    from multiarch_oci.digest import Digest
+
+Nodes = Sequence[Any]
+Perform = Callable[[Nodes, Nodes, Any], None]
+_MISSING = "absent"
+DAMAGED = "it is not what was built"
+
+
+class State:
+    """How the targets of one step are decided, and what this build found out about them.
+
+    `find` gives the facts, everything that decides the bytes beside File sources; once, when the target is decided. It
+    may fail: a decision that raised would stop SCons for ever under `-j`, so the failure is kept, the target counts as
+    out of date, and its step reports it. `drifted` says why the world outside differs from what the last step left.
+    `scan` finds sources that no declaration names; `spell` puts a message into the user's words; `taken` does what is
+    left to do where SCons' cache had the file. `retrieved`: it had, in this build.
+    """
+
+    __slots__ = (
+        *("_found", "because", "digest", "drifted", "facts", "failure", "find", "mend", "reasons", "retrieved"),
+        *("scan", "seen", "spell", "subject", "taken", "targets"),
+    )
+
+    def __init__(
+        self,
+        subject: str,
+        find: Callable[[], Facts],
+        drifted: Callable[[], str | None],
+        *,
+        scan: Callable[[], Nodes] | None = None,
+        spell: Callable[[str], str] = str,
+        taken: Callable[[], None] | None = None,
+    ) -> None:
+        self.targets: Nodes = ()
+        self.subject = subject
+        self.drifted = drifted
+        self.scan = scan
+        self.spell = spell
+        self.taken = taken
+        self.find = find
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget what was found out: another build begins."""
+        self._found = ""
+        self.facts: Facts | None = None
+        self.failure: Exception | None = None
+        self.reasons: dict[Any, list[str]] = {}  # by target
+        self.retrieved = False
+        self.because: str | None = None  # the reason on the step's line
+        self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
+        self.seen: Any = None  # what the scan found, for the decision that comes next
+        self.mend: frozenset[Digest] | None = None  # of `verify`: the tag is written again, and these blobs
+
+    def decide(self) -> None:
+        """Find the facts; only the first call does."""
+        if self.facts is not None or self.failure is not None:
+            return
+        try:
+            with self.targets[0].attributes.run.steps.performing():
+                self.facts = self.find()
+            self._found = self.facts.digest()
+        except Exception as error:  # noqa: BLE001  # kept for the step, see the class
+            self.failure = error
+        except Interrupted:  # SCons has noted the signal, too, and begins nothing more
+            self.failure = MultiarchError("was interrupted")
+
+    def still_holds(self) -> bool:
+        """Whether the facts, found anew, are those that were found; raises what finding them raises."""
+        return self.find().digest() == self._found
+
+    def digest_of_facts(self) -> str:
+        """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
+        return self._found
+
+
+class Tracked(SCons.Node.FS.File):
+    """A file whose signature is the sha256 of its bytes, looked up by what `stat` says of it.
+
+    SCons hashes every file again on each run once timestamps are not trusted, and they must not be (they are whole
+    seconds there). Existing File nodes change to this class; it adds no slot, so the layout is the same.
+
+    A target is *ours* when `declare` gave it a state. Ours are decided here, and what is up to date is not recorded
+    again: its records stand. Files of other builders, which images copy, are left to SCons but for their signature.
+    """
+
+    __slots__ = ()
+
+    def get_csig(self) -> str:
+        """The sha256 of the file in hexadecimal; a word that is no digest when there is no file."""
+        info = self.get_ninfo()
+        try:
+            return str(info.csig)
+        except AttributeError:
+            pass
+        cache = self.attributes.run.stat
+        try:
+            # What has just been made nobody writes any more; images and the next run need not read it again.
+            known = cache.finished if self.get_state() == SCons.Node.executed else cache.digest
+            with self.attributes.run.steps.performing():
+                info.csig = known(self.get_abspath())
+        except OSError:
+            info.csig = self._elsewhere()
+        except Interrupted:
+            info.csig = _MISSING
+        return str(info.csig)
+
+    def srcnode(self) -> Any:
+        """Its source, when it lies in a variant folder; SCons itself asks for one of this very class."""
+        folders = self.dir.srcdir_list()
+        if not folders:
+            return self
+        found = folders[0].Entry(self.name)
+        found.must_be_same(SCons.Node.FS.File)
+        return found
+
+    def _elsewhere(self) -> str:
+        """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies."""
+        try:
+            return str(self.attributes.run.stat.digest(self.rfile().get_abspath()))
+        except OSError:
+            return _MISSING
+
+    def scan(self) -> None:
+        """Find what only the Dockerfile knows of; SCons' scanners (of C, say) have no say in what is made of a file."""
+        if self.implicit is not None:
+            return
+        if self.has_builder() and not is_ours(self):
+            super().scan()
+            return
+        self.implicit, self.implicit_set = [], set()
+        self._memo.pop("_children_get", None)
+        self.add_to_implicit([folder for folder in map(above, self.sources) if folder is not None])
+        state = state_of(self)
+        if state is not None and state.scan is not None:
+            self.add_to_implicit(state.scan())
+
+    def make_ready(self) -> None:
+        """Nothing: what a build is to record is asked for when there is one."""
+        if self.has_builder() and not is_ours(self):
+            super().make_ready()
+
+    def changed(self, node: Any = None, allowcache: bool = False) -> bool:  # noqa: FBT001, FBT002  # as SCons calls it
+        """Whether the target is out of date; decided once a run, never raises. All reasons are noted."""
+        if node is not None or not is_ours(self):
+            return bool(super().changed(node, allowcache))
+        if "changed" not in self._memo:
+            try:
+                with self.attributes.run.steps.performing():
+                    self._memo["changed"] = _decided(self)
+            except Interrupted:
+                self._memo["changed"] = True
+        return bool(self._memo["changed"])
+
+    def visited(self) -> None:
+        """Record what was made. Of anything else no record is needed, but by another builder's targets its times."""
+        if SCons.CacheDir.cache_force and self.has_builder() and self.executor is not None and self.exists():
+            self.push_to_cache()
+        if self.get_state() == SCons.Node.executed or (self.has_builder() and not is_ours(self)):
+            super().visited()
+            return
+        if self.exists():  # a variant folder gets its copy by this question
+            info, status = self.get_ninfo(), self.stat()
+            info.timestamp, info.size = status[stat.ST_MTIME], status.st_size
+
+    def release_target_info(self) -> None:
+        """Give up the executor, as SCons does; it would decide the target again for this."""
+        if self.has_builder() and not is_ours(self):
+            super().release_target_info()
+        elif not SCons.Node.interactive and not hasattr(self.attributes, "keep_targetinfo"):
+            if self._is_cached():
+                self.get_contents_sig()  # is kept, and asked for when what is made of it is looked for in the cache
+            self.executor = None
+            self.released_target_info = True
+
+    def get_build_env(self) -> Any:
+        """The environment of the step; of one whose executor was given up, the one that it was declared in."""
+        if getattr(self, "executor", self) is None:
+            return self.env
+        return super().get_build_env()
+
+    def _is_cached(self) -> bool:
+        """Whether SCons' cache may hold this file."""
+        return bool(self.has_builder() and not self.nocache and self.get_build_env().get_CacheDir().is_enabled())
+
+    def get_cachedir_csig(self) -> str:
+        """The content signature; under `-n` that of the file in SCons' cache, when it is to be taken from there."""
+        if self.exists() or not self._is_cached():
+            return self.get_csig()
+        from scons_multiarch.cache import cached_file
+
+        cached = cached_file(self)
+        return self.attributes.run.stat.digest(cached) if cached is not None and cached.exists() else self.get_csig()
+
+    def retrieve_from_cache(self) -> bool:
+        """Take the file out of SCons' cache when it is there, and whole."""
+        if not self._is_cached():
+            return False
+        from scons_multiarch import cache
+
+        found = cache.prepare(self) and bool(super().retrieve_from_cache())
+        if found:
+            cache.finish(self)
+        return found
+
+    def push_to_cache(self) -> None:
+        """Put the file that was just made into SCons' cache, when it is what it will be called there."""
+        if self._is_cached():
+            from scons_multiarch.cache import keep
+
+            keep(self, super().push_to_cache)
+
+    def built(self) -> None:
+        """Record what was made; of what came out of SCons' cache the facts, too, though no step ran."""
+        retrieved = self.cached
+        super().built()
+        if retrieved:
+            from scons_multiarch.cache import note
+
+            note(self)
+
+
+class _Executor(SCons.Executor.Executor):
+    """The executor of targets of ours: SCons looks up its targets through a dictionary of eight lazy lists."""
+
+    __slots__ = ()
+
+    def get_all_targets(self) -> list[Any]:
+        """The targets of the one batch."""
+        return list(self.batches[0].targets)
+
+    def get_action_targets(self) -> list[Any]:
+        """All of them."""
+        return list(self.batches[0].targets)
+
+    def get_action_side_effects(self) -> list[Any]:
+        """What SideEffect() said of them."""
+        return [effect for target in self.batches[0].targets for effect in target.side_effects]
+
+
+def is_ours(node: Any) -> bool:
+    """Whether `declare` made this node a target of ours."""
+    return "state" in node.attributes.__dict__
+
+
+def state_of(node: Any) -> State | None:
+    """The state of a target of ours; None for every other node."""
+    found: State | None = node.attributes.__dict__.get("state")
+    return found
+
+
+def track(env: Any, nodes: Nodes) -> Nodes:
+    """Turn File nodes into tracked ones; harmless when they are already."""
+    run = env["MULTIARCH_RUN"] if nodes else None
+    for node in nodes:
+        if type(node) is SCons.Node.FS.Entry:  # what Command makes; tracked too late, it had a signature of SCons first
+            as_file(node) if node.has_builder() and node.isdir() else node.disambiguate()
+        if type(node) is SCons.Node.FS.File:
+            node.__class__ = Tracked
+        node.attributes.run = run
+    return nodes
+
+
+def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
+    """Make targets ours: tracked, precious, with their state; the first of them has the record."""
+    track(env, targets)
+    track(env, targets[0].sources)
+    targets[0].get_executor().__class__ = _Executor
+    state.targets = targets
+    state.find = with_folders(state.find, targets[0])
+    follow_folders(env["MULTIARCH_RUN"])
+    for target in targets:
+        target.set_precious()
+        target.attributes.state = state
+    targets[0].attributes.target = record
+    env["MULTIARCH_RUN"].declare(targets[0])
+
+
+def undrifted() -> str | None:
+    """Nothing outside the tree can differ."""
+    return None
+
+
+def reasons(target: Any) -> list[str]:
+    """The reasons for which this target runs, as found so far."""
+    found: list[str] = target.attributes.state.reasons.setdefault(target, [])
+    return found
+
+
+def _decided(target: Any) -> bool:
+    """Whether sources, inputs, the target's own bytes or the world outside are not what the last step left."""
+    made = target.get_stored_info().binfo
+    before = [*made.bsourcesigs, *made.bdependsigs, *made.bimplicitsigs]
+    children = target.children()
+    changed = len(children) != len(before)
+    before += [None] * (len(children) - len(before))
+    for child, previous in zip(children, before):  # noqa: B905  # there may be more before
+        if _is_changed(child, target, previous):
+            reasons(target).append(f"{child} {'changed' if previous is not None else 'is new'}")
+            changed = True
+    target.attributes.state.decide()
+    signature = SCons.Util.hash_signature(target.get_executor().get_contents())
+    return _differs(target) or changed or signature != made.bactsig
+
+
+def _is_changed(child: Any, target: Any, previous: Any) -> bool:
+    """Whether a dependency is not what it was; aliases and values have their own ideas of that.
+
+    What of a folder counts is among the facts.
+    """
+    if isinstance(child, SCons.Node.FS.Dir):
+        return False
+    if isinstance(child, Tracked):
+        return bool(child.get_csig() != getattr(previous, "csig", None))
+    decider = SCons.Node._decider_map[child.changed_since_last_build]  # noqa: SLF001  # as Node.changed does
+    return bool(decider(child, target, previous, target))
+
+
+def _differs(target: Any) -> bool:
+    """Whether the target's own bytes, or the world outside, are not what the last step left."""
+    try:
+        return _look(target)
+    except Exception as error:  # noqa: BLE001  # a decision never raises; the step will meet the same trouble
+        reasons(target).append(f"its state is not known: {str(error).partition(chr(10))[0] or type(error).__name__}")
+        return True
+
+
+def _look(target: Any) -> bool:
+    made = getattr(target.get_stored_info().ninfo, "csig", None)
+    if made is None or not target.exists():
+        return False  # SCons itself sees that; to ask the world outside would be a request too many
+    if target.get_csig() != made:
+        reasons(target).append(DAMAGED)
+        return True
+    told = target.attributes.state.drifted()
+    if told:
+        reasons(target).append(told)
+    return bool(told)

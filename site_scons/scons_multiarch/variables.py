@@ -1,0 +1,297 @@
+"""The variables of the command line, of custom.py and of the SConstruct, checked before anything is built."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import SCons.Script
+
+from multiarch_oci.document import content_of
+from multiarch_oci.engine import AUTO, NAMES
+from multiarch_oci.errors import MultiarchError, quoted
+from multiarch_oci.plan import Policy
+from multiarch_oci.platform import InvalidPlatform, Platform, declared
+from multiarch_oci.reference import Destination, login_hint
+from multiarch_oci.version import Version, expand, unmoved
+from scons_multiarch.report import wanted
+from scons_multiarch.session import Run
+
+VARIABLES = (
+    ("IMAGE", "demo", "repository name, may hold /; default: the name of the program"),
+    ("VERSION", "", "version of this build, a valid tag; default: the file VERSION"),
+    ("PLATFORMS", "linux/amd64,linux/arm64", "os/arch[/variant][:os.version], comma-separated"),
+    ("REGISTRY", "_output/registry", "host[:port][/path], or a folder of OCI layouts: ./name"),
+    ("ENGINE", AUTO, "who builds images: auto, embedded, buildx, podman, docker"),
+    ("INSECURE", "", "hosts that may speak plain HTTP or show an unknown certificate; loopback always may"),
+    ("EXTERNAL", "", "what somebody else pushed: [platform=]tag-or-reference[@digest], comma-separated"),
+    ("TAGS", "", "further main tags; {major}, {minor}, {patch} come from the version"),
+    ("LABELS", "", "name=value, comma-separated (a comma in a value: \\,): labels of every image"),
+    ("ANNOTATIONS", "", "name=value, comma-separated (a comma in a value: \\,): annotations of the index"),
+    ("BUILD_ARGS", "", "name=value, comma-separated (a comma in a value: \\,): arguments of the Dockerfiles"),
+    ("DRIFT", "repair", "a tag that somebody moved: repair it, or fail"),
+    ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
+    ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
+    ("REBASE", "yes", "no: an engine builds an image again, too, when nothing but its base changed"),
+    ("PLATFORM", "", "what `run` runs; default: this machine's"),
+    ("REPORT", "", "JSON file of what was done, with digests; - is standard output"),
+    ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
+    ("VERIFY", "", "content: `verify` reads every blob through"),
+)
+
+
+_LONGEST_VERSION = 64 << 10
+
+
+_LAST_SECOND = 253_402_300_799
+"""The last second of the year 9999, after which the time stamps of images (RFC 3339) have no form."""
+
+
+WITHOUT_LOCK = ("plan", "why")
+"""Verbs that change nothing, and so wait for nobody."""
+
+
+class UnknownWord(MultiarchError, ValueError):
+    """A variable, value or target of the command line that does not exist."""
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A hint: the nearest known word, else all of them."""
+    import difflib  # start-up
+
+    near = difflib.get_close_matches(word, known, 1, 0.5) or difflib.get_close_matches(word.upper(), known, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
+
+
+Pairs: TypeAlias = "tuple[tuple[str, str], ...]"
+
+
+def pairs(name: str, given: object) -> Pairs:
+    r"""Read `name=value,…`, or a dict as custom.py and the SConstruct may have it.
+
+    In a text `\,` is a comma that separates nothing, and of backslashes before a comma every two are one; elsewhere a
+    backslash is one.
+    """
+    if isinstance(given, Mapping):
+        return tuple(_pair(name, key, value) for key, value in given.items())
+    found = []
+    for item in filter(None, (part.strip() for part in _items(str(given)))):
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            hint = f"for example {name}=team=blue,tier=web" + (r"; a comma in a value is \," if found else "")
+            raise UnknownWord(f"{quoted(item)} is not name=value", where=name, hint=hint)
+        found.append((key, value))
+    return tuple(found)
+
+
+def _pair(name: str, key: object, value: object) -> tuple[str, str]:
+    if not isinstance(key, str) or not key or "=" in key or not isinstance(value, (str, int, float)):
+        what = f"{quoted(str(key))}: {type(value).__name__} is no name with a text"
+        raise UnknownWord(what, where=name, hint=f'for example {name} = {{"team": "blue, or red"}}')
+    return key, str(value)
+
+
+def _items(text: str) -> Iterator[str]:
+    """The parts of a text between its commas, but for those that a backslash keeps together."""
+    item = ""
+    for part, slashes, comma in re.findall(r"([^\\,]*)(\\*)(,|)", text):
+        if not comma:
+            item += part + slashes
+            continue
+        item += part + "\\" * (len(slashes) // 2)
+        if len(slashes) % 2:
+            item += ","
+        else:
+            yield item
+            item = ""
+    yield item
+
+
+def text_of(value: object) -> str:
+    """The value of a variable as it is written on the command line; custom.py may have a list or a dict."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={_kept(str(told))}" for key, told in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _kept(text: str) -> str:
+    return re.sub(r"(\\*)(,|\Z)", lambda found: found[1] * 2 + ("\\," if found[2] else ""), text)
+
+
+def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+    """A value out of a fixed set."""
+    if value not in known:
+        raise UnknownWord(f"{quoted(value)} is not a value of {name}", hint=nearest(value, list(known)))
+    return value
+
+
+def external(text: str, destination: Destination, image: str) -> tuple[tuple[Platform, str], ...]:
+    """Read EXTERNAL: for each item its platform and the full reference."""
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        if login := login_hint(item):
+            raise UnknownWord(f"{quoted(item)} holds a login", where="EXTERNAL", hint=login)
+        named, equals, name = item.rpartition("=")
+        bare = name.partition("@")[0]
+        tag = bare.rpartition(":")[2] if ":" in bare.rpartition("/")[2] else bare.rpartition("/")[2]
+        known = outside_platform(named) if equals else Platform.from_tag(tag)
+        if known is None:
+            raise UnknownWord(
+                f"{quoted(item)} names no platform",
+                where="EXTERNAL",
+                hint=f"write it before: linux/riscv64={quoted(item)[1:-1]}",
+            )
+        full = name if "/" in bare or ":" in bare else f"{destination}/{image}:{name}"
+        found.append((known, full))
+    return tuple(found)
+
+
+def outside_platform(text: str) -> Platform:
+    """A platform of EXTERNAL: one that some machine asks for, else nobody could pull its entry."""
+    try:
+        found = Platform.parse(text)
+        found.check_known(text)
+    except InvalidPlatform as error:
+        raise InvalidPlatform(error.what, where="EXTERNAL", hint=error.hint) from None
+    return found
+
+
+def host() -> Platform:
+    """The platform of this machine."""
+    return Platform.of_machine(platform.system().lower(), platform.machine().lower())
+
+
+def epoch(text: str) -> int:
+    """SOURCE_DATE_EPOCH, in seconds; 0 when it is not set."""
+    hint = "seconds since 1970, for example 1700000000"
+    if not text.isascii() or not (text or "0").isdigit():
+        raise UnknownWord(f"{quoted(text)} is not a number of seconds", where="SOURCE_DATE_EPOCH", hint=hint)
+    digits = text.lstrip("0")
+    if len(digits) > len(str(_LAST_SECOND)) or int(digits or 0) > _LAST_SECOND:
+        raise UnknownWord(f"{quoted(text)} is beyond the year 9999", where="SOURCE_DATE_EPOCH", hint=hint)
+    return int(digits or 0)
+
+
+def values(env: Any) -> dict[str, object]:
+    """The value of each variable: command line, custom.py, `DEFAULTS` of the SConstruct, ours; unknown are errors.
+
+    `OWN_VARIABLES` of the SConstruct, as (name, default, help), join ours. A keyword of Environment of the same name
+    would win over the command line, as SCons applies keywords last; so that is an error.
+    """
+    known = (*VARIABLES, *env.get("OWN_VARIABLES", ()))
+    names = [name for name, _, _ in known]
+    # The program's name is the image's, too; repositories have no capitals.
+    defaults = {"IMAGE": str(env.subst("$PROGRAM")).lower() or "demo"} | dict(env.get("DEFAULTS", {}))
+    for name in [name for name in names if name in env and name != "PLATFORM"]:
+        raise UnknownWord(
+            f"{name} is a keyword of Environment()", where="SConstruct", hint=f'write DEFAULTS={{"{name}": "…"}}'
+        )
+    variables = SCons.Script.Variables("custom.py", SCons.Script.ARGUMENTS)
+    for name, default, text in known:
+        variables.Add(name, text, defaults.pop(name, default))
+    scratch = env.Clone(tools=[])
+    variables.Update(scratch)
+    for name in [*defaults, *variables.UnknownVariables()]:
+        raise UnknownWord(f"there is no variable {quoted(name)[1:-1]}", hint=nearest(name, names))
+    return {name: scratch[name] for name in names}
+
+
+def check_text(given: Mapping[str, str]) -> None:
+    """Raise UnknownWord for a value that is no text, but for those that name files, whose names may be any bytes."""
+    for name, text in given.items():
+        if not text.isascii() and name not in ("REGISTRY", "REPORT", "PLAN"):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                what = f"{quoted(text)} is not UTF-8"
+                raise UnknownWord(
+                    what, where=name, hint="write it in UTF-8, as the terminal's locale should be"
+                ) from None
+
+
+def version_of(run: Run, given: str) -> Version:
+    """The version of this build: as given, else what stands in the file VERSION."""
+    if given:
+        return Version.parse(given)
+    hint = "write the version into it, as v1.0, or give VERSION=v1.0 on the command line"
+    try:
+        content = content_of(Path(run.root, "VERSION"), _LONGEST_VERSION, where="VERSION")
+    except MultiarchError as error:
+        raise UnknownWord(f"the file {error.what}", where="VERSION", hint=hint) from None
+    if content is None:
+        raise UnknownWord("the file is missing", where="VERSION", hint=hint)
+    text = content.decode("utf-8", "replace").removeprefix("\ufeff").strip()
+    if not text:
+        raise UnknownWord("the file is empty", where="VERSION", hint=hint)
+    return Version.parse(text)
+
+
+def destination_of(run: Run, text: str, image: str) -> Destination:
+    """Where REGISTRY says that tags go; a folder in the tree is kept out of images."""
+    environment = run.environment
+
+    def is_layout(folder: str) -> bool:
+        """Whether an OCI layout lies in a folder of the tree, as those before pushed to by a word alone."""
+        place = run.root / folder
+        return place.is_dir() and ((place / image / "oci-layout").is_file() or any(place.glob("*/oci-layout")))
+
+    home = environment.get("HOME") or environment.get("USERPROFILE")
+    found = Destination.chosen(text, home=home, is_layout=is_layout)
+    if found.registry is None:  # an image that copied it would be new with each run
+        path = Path(os.path.abspath(run.root / found.path))  # noqa: PTH100  # links are no matter here
+        if path.is_relative_to(run.root):
+            run.hidden = tuple(dict.fromkeys((*run.hidden, path.relative_to(run.root).as_posix())))
+    return found
+
+
+def read(env: Any) -> None:
+    """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one."""
+    found = values(env)
+    given = {name: text_of(value) for name, value in found.items()}
+    check_text(given)
+    run: Run = env["MULTIARCH_RUN"]
+    run.note_read(run.root / "custom.py")
+    if not given["VERSION"]:
+        run.note_read(run.root / "VERSION")
+    version = version_of(run, given["VERSION"])
+    given["VERSION"] = str(version)
+    destination = destination_of(run, given["REGISTRY"], given["IMAGE"])
+    destination.reference(given["IMAGE"], version.tag())
+    outside = external(given["EXTERNAL"], destination, given["IMAGE"])
+    one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
+    run.not_moved = unmoved(given["TAGS"], version)
+    run.not_moved_because = f"{version} is a pre-release"
+    run.policy = Policy(
+        repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
+        immutable=one_of("IMMUTABLE", given["IMMUTABLE"], ("no", "yes")) == "yes",
+    )
+    run.places.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
+    run.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
+    one_of("VERIFY", given["VERIFY"], ("", "content"))
+    run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
+    for name in ("REPORT", "PLAN"):
+        if given[name]:
+            run.outputs[name] = wanted(run, name, given[name])
+    env.Replace(
+        **{name: value for name, value in given.items() if name != "PLATFORM"}
+        | {
+            "VERSION": str(version),
+            "PLATFORMS": declared(given["PLATFORMS"]),
+            "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
+            "REPOSITORY": f"{destination}/{given['IMAGE']}",
+            "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
+            "EXTERNAL": outside,
+            "TAGS": expand(given["TAGS"], version),
+            "LABELS": pairs("LABELS", found["LABELS"]),
+            "ANNOTATIONS": pairs("ANNOTATIONS", found["ANNOTATIONS"]),
+            "BUILD_ARGS": pairs("BUILD_ARGS", found["BUILD_ARGS"]),
+            "REBASE": one_of("REBASE", given["REBASE"], ("yes", "no")) == "yes",
+            "TOLD": given,
+        }
+    )
