@@ -6,8 +6,10 @@ import gzip
 import io
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import BinaryIO
+
+import msgspec
+from msgspec.structs import replace
 
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
@@ -40,8 +42,7 @@ def layer(files: dict[str, bytes]) -> tuple[Descriptor, Digest, bytes]:
     return Descriptor.of(LAYER_GZIP, packed), Digest.of(raw.getvalue()), packed
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """An image with two layers: that of a base, and its own."""
 
     root: Descriptor

@@ -124,7 +124,9 @@ class Workshop:
             descriptors.append(Descriptor.of(DOCKER_LAYER_GZIP, raw.getvalue()))
             ids.append(diff_id)
             self._put(descriptors[-1], raw.getvalue())
-        config = ImageConfig(**{name: getattr(config, name) for name in config.__slots__} | {"diff_ids": tuple(ids)})
+        config = ImageConfig(
+            **{name: getattr(config, name) for name in config.__struct_fields__} | {"diff_ids": tuple(ids)}
+        )
         manifest = Manifest(config.descriptor(), tuple(descriptors))
         self._put(manifest.config, config.to_json())
         self._put(manifest.descriptor(), manifest.to_json())

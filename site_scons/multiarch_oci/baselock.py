@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from multiarch_oci.digest import Digest, InvalidDigest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import is_index
 from multiarch_oci.platform import InvalidPlatform, Platform
-from multiarch_oci.record import dataclass
 from multiarch_oci.reference import InvalidReference, Reference
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ class InvalidLock(MultiarchError, ValueError):
     """A line of images.lock that is no entry."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Locked:
+class Locked(msgspec.Struct, frozen=True, order=True):
     """One base for one platform, the digest of the manifest that it is, the Windows version that was chosen, or ""."""
 
     name: str
@@ -53,8 +53,7 @@ class Locked:
         return " ".join(filter(None, (self.name, str(self.platform), str(self.digest), self.version)))
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """What a base is for a platform now: its digest; of an index, the Windows version that was taken, and in words."""
 
     digest: Digest
@@ -62,8 +61,7 @@ class Chosen:
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BaseLock:
+class BaseLock(msgspec.Struct, frozen=True):
     """All entries, sorted by reference and platform, each pair once."""
 
     entries: tuple[Locked, ...] = ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document, InvalidDocument, canonical
 from multiarch_oci.mediatype import CONFIG
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 
 
 def instant(epoch: int) -> str:
@@ -18,8 +20,7 @@ def instant(epoch: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(len("1970-01-01T00:00:00Z"))
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """One line of an image's history; `empty_layer` marks those that made no layer."""
 
     created: str | None = None
@@ -51,8 +52,7 @@ class History:
         return {key: value for key, value in named if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
+class HealthCheck(msgspec.Struct, frozen=True):
     """Docker's extension of the config: how to ask a container if it is well; times in nanoseconds, 0 = inherit."""
 
     test: tuple[str, ...]
@@ -82,8 +82,7 @@ class HealthCheck:
         return members | {key: getattr(self, field) for field, key in self._KEYS if getattr(self, field)}
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(msgspec.Struct, frozen=True):
     """What a runtime needs to start a container of the image, and the diff_ids of its layers in order.
 
     `entrypoint`, `cmd` and `shell` tell None (not set) from () (set to nothing). `others` and `config_others` keep, as

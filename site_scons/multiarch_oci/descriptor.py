@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True):
     """Media type, digest and size in bytes of a blob or manifest, and what is said about it from outside."""
 
     media_type: str

@@ -11,8 +11,9 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 
 _LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+\Z")
@@ -28,8 +29,7 @@ class DigestMismatch(MultiarchError):
     """Bytes that are not what their descriptor says; they are never stored or published."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True, order=True):
     """An algorithm and the lower-case hexadecimal of its sum; safe as a path component pair once parsed."""
 
     algorithm: str

@@ -12,8 +12,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 
 LIMIT = 4 << 20
 """Bytes of the largest manifest, index or config that is read (distribution spec 1.1, "Pushing Manifests": 4 MiB)."""
@@ -68,8 +69,7 @@ def remembered(path: Path, limit: int = 1 << 30) -> object:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A JSON object with typed getters; each getter raises InvalidDocument for a value of another type.
 
     A key that is absent or null is None (or empty for the collections): the specifications treat the two alike.

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import BinaryIO
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 
 HEAD = 4096
 """As many bytes from the beginning as `identify` and `is_executable_head` ever look at."""
@@ -92,8 +93,7 @@ class Format(enum.Enum):
     MACH_O = "Mach-O"
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """What a program was made for.
 
     `architectures` are Go's names (`amd64`, `mips64le`), several for a universal Mach-O, or `machine N` of a number

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import TypeAlias
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.output import document
 from multiarch_oci.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 from multiarch_oci.reference import Reference
 
 Observed: TypeAlias = "Digest | MultiarchError | None"
@@ -30,8 +32,7 @@ class Rebuild(Enum):
     PERHAPS = "perhaps"
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePlan:
+class ImagePlan(msgspec.Struct, frozen=True):
     """What becomes of one image, and why; `digest` is its manifest's, None when only the build will tell.
 
     `engine` is who would build it, None when nobody is asked or nobody can; `because` is why others would not.
@@ -45,16 +46,14 @@ class ImagePlan:
     because: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """A manifest or blob that a push makes be there; `there`: it is, or can be mounted; None = not known."""
 
     descriptor: Descriptor
     there: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PinState:
+class PinState(msgspec.Struct, frozen=True):
     """A tag that somebody else pushes: `seen` when it was looked at last (None: never), `observed` now."""
 
     reference: Reference
@@ -63,8 +62,7 @@ class PinState:
     observed: Observed
 
 
-@dataclass(frozen=True, slots=True)
-class TagState:
+class TagState(msgspec.Struct, frozen=True):
     """A tag that this build writes: what it should hold, held when this tree wrote it last, and holds.
 
     `wanted` is None when only the build will tell. `contents` begins with the manifest; None when nobody knows what
@@ -88,8 +86,7 @@ class TagState:
     left_because: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PinPlan:
+class PinPlan(msgspec.Struct, frozen=True):
     """What became of a pin: `unchanged`, `new`, `moved`, `missing` or `unreachable`."""
 
     reference: Reference
@@ -100,8 +97,7 @@ class PinPlan:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedTag:
+class PlannedTag(msgspec.Struct, frozen=True):
     """What becomes of one tag: `old` → `new` (None: known after the build, or absent before).
 
     `upload` is in bytes, an upper bound when `bound`, None when nobody knows. `fails` is the error that the push would
@@ -119,8 +115,7 @@ class PlannedTag:
     because: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """All that a build would do, in the order of what was declared."""
 
     images: tuple[ImagePlan, ...]

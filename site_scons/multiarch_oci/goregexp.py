@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import sys
 
+import msgspec
+
 from multiarch_oci.errors import BadPattern
-from multiarch_oci.record import dataclass
 
 _END = r"\Z"
 _PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": "\\t\\n\\f\\r "}
@@ -73,8 +74,7 @@ def python_expression(text: str) -> str:
     return _Reader(text).expression()
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     """A part of an expression: in Python, its size in Go's instructions, the product of the counts in it.
 
     `loop` says that repeating it changes nothing: it is `x*` already.

@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 from multiarch_oci.wildcard import BadPattern, Wildcard, match_glob
 
 __all__ = ["IgnoreFile", "InvalidIgnoreFile", "Pattern", "State", "match_glob"]
@@ -30,8 +31,7 @@ State = tuple[bool, ...]
 """Which patterns matched a directory or its parents; `()` is the root of the walk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(msgspec.Struct, frozen=True):
     """One line: what it matches, whether it brings back (`!`), and where it stands."""
 
     text: str
@@ -51,8 +51,7 @@ class Pattern:
         return f"{_without_glob(self.text)}/".startswith(f"{directory}/")
 
 
-@dataclass(frozen=True, slots=True)
-class IgnoreFile:
+class IgnoreFile(msgspec.Struct, frozen=True):
     """The patterns of a .dockerignore, in order.
 
     Paths are relative to the context, with `/`, on every host. Ask from the top down, handing each directory's state to

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import msgspec
+
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch
@@ -12,12 +14,10 @@ from multiarch_oci.document import InvalidDocument
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_foreign
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 from multiarch_oci.reference import Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """A manifest with its config, checked against each other; `own` are the digests that its place holds.
 
     `descriptor` is the manifest's, with the platform and the annotations under which it was found. `base` is the image

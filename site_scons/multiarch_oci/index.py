@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import Document, InvalidDocument, canonical
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import INDEX, is_index
 from multiarch_oci.misspelled import corrected
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 
 
 class IncompleteIndex(MultiarchError):
     """Members that are not exactly the declared platforms."""
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """Descriptors of manifests, each with its platform; `content` is the exact bytes as read."""
 
     manifests: tuple[Descriptor, ...]

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci import mediatype
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.gzipstream import BlockWriter, member
-from multiarch_oci.record import dataclass, replace
 from multiarch_oci.tarheader import BLOCK, CHARACTER, DIRECTORY, END, FIFO, FILE, HARDLINK, SYMLINK, Header, padding
 
 WHITEOUT = ".wh."
@@ -55,8 +57,7 @@ class Compression(enum.Enum):
     GZIP = mediatype.LAYER_GZIP
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One name in a layer.
 
     `path` is relative, with `/`, without `.`, `..` and a slash at either end. `mode` are the twelve permission bits.
@@ -132,8 +133,7 @@ class Entry:
         return cls(path, Kind.OPAQUE)
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """A layer that is there: its blob's descriptor, the digest of the archive in it, the blob's bytes at each call."""
 
     descriptor: Descriptor
@@ -141,8 +141,7 @@ class Layer:
     open: Callable[[], BinaryIO]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """What `write` wrote: the descriptor of the blob, and the digest of the unpacked archive."""
 
     descriptor: Descriptor

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import Document, InvalidDocument, canonical
 from multiarch_oci.mediatype import MANIFEST, is_manifest
-from multiarch_oci.record import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """A config descriptor, layer descriptors from the base up, annotations; `content` is the exact bytes as read."""
 
     config: Descriptor

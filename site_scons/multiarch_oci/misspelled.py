@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
+
 from multiarch_oci.platform import MEANT, Platform
-from multiarch_oci.record import replace
 
 _NOTHING = frozenset(["unknown", "none", "null", "any", "generic", "default", "<no value>"])
 _ARM_VARIANT = re.compile(r"(?:arm(?:32|64)?)?[-_]?v?([5-9](?:\.[0-9])?)(?:-?[alh]|hf)?")

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.document import readable
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 
 STDOUT = "-"
 FORMAT = "format"
@@ -45,8 +46,7 @@ class Refused(MultiarchError, ValueError):
     """A place that is not written to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """One place to write to; `name` is the variable that named it, `text` what it said, `path` the file."""
 
     name: str

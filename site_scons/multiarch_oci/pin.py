@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -17,7 +19,6 @@ from multiarch_oci.plan import Policy
 from multiarch_oci.platform import InvalidPlatform, Platform
 from multiarch_oci.publish import publish
 from multiarch_oci.receipt import Receipt
-from multiarch_oci.record import replace
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import Source, Store, read
 from multiarch_oci.store.selecting import select, there

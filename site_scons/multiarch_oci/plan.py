@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 
+import msgspec
+
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 from multiarch_oci.reference import Reference
 
 
@@ -28,16 +29,14 @@ class Move(enum.Enum):
     LEAVE = "not moved"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What may be done to a tag that exists: `repair` one that somebody moved; never overwrite when `immutable`."""
 
     repair: bool = True
     immutable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TagPlan:
+class TagPlan(msgspec.Struct, frozen=True):
     """The decision for one tag; `remark` is the line that the user must see, None when there is nothing to say."""
 
     reference: Reference

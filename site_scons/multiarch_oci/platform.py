@@ -12,8 +12,10 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.errors import MultiarchError, quoted
-from multiarch_oci.record import dataclass, replace
 
 _SYSTEM = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+")
@@ -75,8 +77,7 @@ class InvalidPlatform(MultiarchError, ValueError):
     """A text or JSON object that is no platform, or one that cannot be built for."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True, order=True):
     """What an image runs on; "" and () where nothing is said.
 
     Fields stand as they were read. `parse` normalises; what comes from JSON or straight from the constructor does not,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import is_index
 from multiarch_oci.plan import Move, Policy, TagMoved, TagPlan, plan_tag
 from multiarch_oci.receipt import Receipt
-from multiarch_oci.record import dataclass
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import Copied, Source, Store, copy, read
 
@@ -25,8 +26,7 @@ class NotVisible(MultiarchError):
     """A tag that its registry took, and still does not show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """What a push established and did; `remarks` are lines that the user must see."""
 
     receipt: Receipt

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document, InvalidDocument, readable
-from multiarch_oci.record import dataclass
 from multiarch_oci.reference import Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """A reference and the descriptor found or put there. No time and no host, so an equal push writes equal bytes."""
 
     reference: Reference
@@ -31,8 +31,7 @@ class Receipt:
         return readable({"reference": str(self.reference), "descriptor": self.descriptor.to_json()})
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True):
     """What pushes that did not end were about to let a reference hold; any of it may be there."""
 
     reference: Reference

@@ -13,9 +13,11 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.digest import Digest, InvalidDigest
 from multiarch_oci.errors import MultiarchError, holds_login, quoted
-from multiarch_oci.record import dataclass, replace
 
 DOCKER_HUB = "docker.io"
 _OFFICIAL = "library/"
@@ -48,8 +50,7 @@ def check_tag(tag: str, *, where: str | None = None) -> str:
     raise InvalidReference(f"{quoted(tag)} is not a valid tag", where=where, hint=_TAG_HINT)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True, order=True):
     """A repository in a registry, and what of it: a tag, a digest, both or neither. Every instance is valid."""
 
     registry: str
@@ -155,8 +156,7 @@ def _split_registry(name: str) -> tuple[str, str]:
     return DOCKER_HUB, name
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True, order=True):
     """Where a build is pushed to: a registry and the path before the image's name there, or a folder of OCI layouts.
 
     `registry` is None for a folder; `path` is then the folder, as it was written.

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 from multiarch_oci.tarheader import DIRECTORY, FILE, RECORD
 
 PAX, GLOBAL, LONG_NAME, LONG_LINK, OLD_SPARSE = b"x", b"g", b"L", b"K", b"S"
@@ -35,8 +36,7 @@ class Damaged(ValueError):
     """A field that says nothing; `TarReader` makes an InvalidArchive of it, which names archive and member."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One member of an archive, extended headers applied; nothing of it is checked against other members.
 
     `name` and `target` are as the archive has them. `typeflag` is FILE for every kind of regular file, DIRECTORY also
@@ -65,8 +65,7 @@ class Member:
         return self.typeflag == FILE
 
 
-@dataclass(slots=True)
-class Fields:
+class Fields(msgspec.Struct):
     """The fields of one header block, and what extended headers say over them."""
 
     name: bytes

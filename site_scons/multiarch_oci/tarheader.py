@@ -5,8 +5,9 @@ Only fields that are given get in: no names of users, no clock. Equal fields giv
 
 from __future__ import annotations
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 
 RECORD = 512
 """Every header is a multiple of it, and every content is filled up to one, in bytes."""
@@ -28,8 +29,7 @@ class Unwritable(MultiarchError, ValueError):
     """A value that no tar header can hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """The fields of one member; `name` of a folder ends in a slash. `size` in bytes, `mtime` in seconds."""
 
     name: str

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import BLOCK, Digest, DigestMismatch
 from multiarch_oci.errors import MultiarchError
@@ -20,7 +22,6 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import MANIFESTS, is_foreign, is_index
 from multiarch_oci.platform import Platform
 from multiarch_oci.receipt import Receipt
-from multiarch_oci.record import dataclass, field
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, Store, read
 
@@ -36,8 +37,7 @@ class Problem(enum.Enum):
     CONTRADICTION = "contradiction"
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """What a tag should hold, as its receipt says.
 
     `root` is the manifest or index below which everything is checked, None when there is no receipt; `held` is what the
@@ -55,8 +55,7 @@ class Expected:
     foreign: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing that is wrong with what `reference` leads to; `number` is the place of its Expected in the list."""
 
     number: int
@@ -72,8 +71,7 @@ class Finding:
 _Key: TypeAlias = "tuple[Reference, Digest, Digest | None]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(msgspec.Struct, frozen=True):
     """One question still to be asked: a manifest, index or blob in the repository of an Expected.
 
     A config comes with the `manifest` that names it, as its descriptor and bytes.
@@ -84,12 +82,11 @@ class _Look:
     manifest: tuple[Descriptor, bytes] | None = None
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(msgspec.Struct):
     """What an answer brought: what is wrong, what is to be asked next, what is to be compared in the end."""
 
-    findings: list[Finding] = field(default_factory=list)
-    next: list[_Look] = field(default_factory=list)
+    findings: list[Finding] = msgspec.field(default_factory=list)
+    next: list[_Look] = msgspec.field(default_factory=list)
     platform: tuple[Reference, Digest, Platform] | None = None
     index: tuple[int, Index] | None = None
 

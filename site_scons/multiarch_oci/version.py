@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError, quoted
-from multiarch_oci.record import dataclass
 from multiarch_oci.reference import InvalidReference, check_tag
 
 _SEMVER = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?")
@@ -24,8 +25,7 @@ class InvalidVersion(MultiarchError, ValueError):
     """A version that cannot be a tag, or that lacks what a placeholder asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """A build's version; `numbers` are its major, minor and patch as written, as many as it has, () when not semver.
 
     A pre-release is `1.2.0-rc1` (semver: whatever follows a `-`) as well as `1.2.0rc1` or `1.2.dev3` (PEP 440).

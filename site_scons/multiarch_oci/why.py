@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document, keyed, readable
 from multiarch_oci.errors import MultiarchError, public
-from multiarch_oci.record import dataclass, field
 
 FEW = 3
 """How many changes are told one by one; the rest is a number."""
@@ -25,8 +26,7 @@ class InvalidFacts(MultiarchError, ValueError):
     """A record of facts that cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, eq=False):
     """All that decides the bytes of one target: named values (flags, versions) and files with their digests.
 
     `values` are told with their contents when they change, `files` by name alone.
@@ -34,7 +34,13 @@ class Facts:
 
     values: Mapping[str, str]
     files: Mapping[str, str]
-    known: str = field(default="", compare=False)
+    known: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Facts) and (self.values, self.files) == (other.values, other.files)
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
 
     def digest(self) -> str:
         """One digest over everything, in hexadecimal: equal facts, equal digest, in whatever order they were given.

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from multiarch_oci.layer import Entry, InvalidEntry, Kind
-from multiarch_oci.record import replace
 
 FILES, HIVES = "Files", "Hives"
 _ATTRIBUTES, _SECURITY = "MSWINDOWS.fileattr", "MSWINDOWS.rawsd"

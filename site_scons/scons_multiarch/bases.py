@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from msgspec.structs import replace
+
 from multiarch_oci.document import Document, InvalidDocument, UnreadableFile, content_of, readable
 from multiarch_oci.engine import Base
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import replace
 from multiarch_oci.reference import Reference
 from scons_multiarch.session import PRIVATE, Run
 from scons_multiarch.step import write

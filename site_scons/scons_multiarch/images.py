@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from multiarch_oci.engine import BuildPlan, Engine
 from multiarch_oci.engine.glance import Reached
 from multiarch_oci.engine.telling import describe
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import replace
 from multiarch_oci.why import Facts
 from scons_multiarch.bases import keep, known, unlocked
 from scons_multiarch.engines import chosen, foreseen, reader, warn

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import SCons.Node.FS
+from msgspec.structs import replace
 
-from multiarch_oci.record import replace
 from scons_multiarch.folders import is_made
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass, field
 from scons_multiarch.paths import shown
 
 if TYPE_CHECKING:
@@ -27,16 +28,20 @@ class WrongSource(MultiarchError, ValueError):
     """A target that a builder of ours cannot take."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramTarget:
+class ProgramTarget(msgspec.Struct, frozen=True, eq=False):
     """A Go program. The same one may be declared for several versions of Windows; `platform` is the first of them."""
 
     build: GoBuild
-    platform: Platform = field(compare=False)
+    platform: Platform
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProgramTarget) and self.build == other.build
+
+    def __hash__(self) -> int:
+        return hash(self.build)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTarget:
+class ImageTarget(msgspec.Struct, frozen=True):
     """An image of one platform as a tarball.
 
     `endpoint` and `builder` are those of the engines `docker` and `buildx`; `rebase` says whether it may be moved to a
@@ -55,16 +60,14 @@ class ImageTarget:
         return self.plan.platform
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveTarget:
+class ArchiveTarget(msgspec.Struct, frozen=True):
     """A self-contained archive of an image, to be loaded under `name`; `reference` is the text that was declared."""
 
     name: Reference
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoadTarget:
+class LoadTarget(msgspec.Struct, frozen=True):
     """The receipt of an image in a local engine: its name there, the tag that the engine's own platform gets, too."""
 
     name: Reference
@@ -72,8 +75,7 @@ class LoadTarget:
     into: str
 
 
-@dataclass(frozen=True, slots=True)
-class PushTarget:
+class PushTarget(msgspec.Struct, frozen=True):
     """The receipt of a tag in a registry, or in the OCI layout `folder`; `also` are further tags beside it."""
 
     reference: Reference
@@ -81,8 +83,7 @@ class PushTarget:
     also: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PinTarget:
+class PinTarget(msgspec.Struct, frozen=True):
     """The receipt of a tag that somebody else pushes; `copy_to` is our own tag for it, None when it is in our place."""
 
     reference: Reference
@@ -92,8 +93,7 @@ class PinTarget:
     copy_folder: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class IndexTarget:
+class IndexTarget(msgspec.Struct, frozen=True):
     """An index as a file; `digest_file` is the name of the file beside it that holds its digest."""
 
     platforms: tuple[Platform, ...]

@@ -6,10 +6,10 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import unpacked
 from machines.bases import push_image, store_of

@@ -9,11 +9,11 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest, DigestMismatch
 from multiarch_oci.errors import MultiarchError

@@ -9,11 +9,11 @@ import stat
 import subprocess
 import sys
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from machines.project import ROOT, Project
 from machines.registry import PASSWORD, USER, Registry, hold_port

@@ -20,7 +20,7 @@ NINE = {
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
 FLOORS = (
     (
-        "record", "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
+        "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
         "statcache", "treelock", "once",
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),

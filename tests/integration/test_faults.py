@@ -16,11 +16,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from faults import WRONG_DIGEST, FaultProxy
 from machines.registry import PASSWORD, USER, registry_program

@@ -9,10 +9,11 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from machines.late import Delays, Late, Refusal
 from machines.registry import Registry as Machine

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,8 +37,8 @@ def corpus(buildkit: Path) -> list[Path]:
 
 def _plain(value: object) -> object:
     """Give our records the oracle's shape."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        fields = {name: _plain(member) for name, member in msgspec.structs.asdict(value).items()}
         if isinstance(value, (*dockerfile.Command.__args__, dockerfile.Stage)):
             fields["kind"] = type(value).__name__
         if isinstance(value, Run):
@@ -68,7 +68,7 @@ def _ours(content: bytes) -> dict:
         return tuple(dockerfile.expanded(command, expand) for command in commands)
 
     try:
-        changed = (dataclasses.replace(stage, instructions=every(stage.instructions)) for stage in found)
+        changed = (msgspec.structs.replace(stage, instructions=every(stage.instructions)) for stage in found)
         return {**reply, "expanded": _plain((*every(before), *changed))}
     except dockerfile.InvalidDockerfile as error:
         return {**reply, "expanded_error": str(error)}
@@ -290,7 +290,7 @@ def test_mounts_read_as_buildkit_reads_them(oracle: Oracle, text: str) -> None:
     theirs = oracle.ask("mount", content=sent(text), env=_environment(VARIABLES))
     try:
         mounts.check_mount(text)
-        ours = dataclasses.asdict(mounts.parse_mount(text, lambda word: dockerfile.expand(word, VARIABLES)))
+        ours = msgspec.structs.asdict(mounts.parse_mount(text, lambda word: dockerfile.expand(word, VARIABLES)))
     except dockerfile.InvalidDockerfile as error:
         ours = {"error": str(error)}
     _same(ours, theirs)

@@ -9,13 +9,14 @@ Tags", "Error Codes"; RFC 9110 §8.4 (Content-Encoding), §11 (challenges), §15
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import ssl
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from integration.quirk_rows import QUIRKS
 from integration.quirk_scene import CHUNK, Quirk, Scene
@@ -50,7 +51,7 @@ def scene_of(quirk: Quirk, registry: OddRegistry, beside: OddRegistry, authority
     def bend(call: Call, usual: Callable[[], Reply]) -> Reply:
         reply = quirk.bend(call, usual)
         given = {name: value.replace("{beside}", beside.url) for name, value in reply.headers.items()}
-        return replace(reply, headers=given)
+        return dataclasses.replace(reply, headers=given)
 
     registry.bend = bend
     login = quirk.login or {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}

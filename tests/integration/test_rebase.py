@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from machines.bases import store_of
 from machines.builders import busybox
@@ -29,7 +30,6 @@ from multiarch_oci.engine.podman import PodmanEngine
 from multiarch_oci.engine.reading.reader import Reader
 from multiarch_oci.layer import Entry
 from multiarch_oci.manifest import Manifest
-from multiarch_oci.record import replace
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.archive import Archive
 from workshop import AMD64, Workshop, elf
@@ -142,7 +142,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry) ->
 def told(path: Path) -> dict[str, object]:
     """Return what a tarball is, field by field, for a comparison that says where two differ."""
     image = Archive(path).image()
-    fields = {name: getattr(image.config, name) for name in ImageConfig.__dataclass_fields__}
+    fields = {name: getattr(image.config, name) for name in ImageConfig.__struct_fields__}
     return fields | {"layers": image.layers, "root": image.descriptor}
 
 

@@ -10,10 +10,10 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from certificates import Certificate, certify
 from faults import FaultProxy

@@ -18,6 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
+
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     sys.path.insert(1, str(Path(__file__).resolve().parents[2] / "site_scons"))
@@ -166,7 +168,7 @@ def _windows_base(shop: Workshop) -> None:
         *(Entry.directory(path) for path in ("Windows", "Windows/System32", "Users", "Program Files")),
         Entry.of_bytes("Windows/System32/x.dll", b"dll"),
     )
-    platform = dataclasses.replace(shop.platform, os_version="10.0.20348.1")
+    platform = msgspec.structs.replace(shop.platform, os_version="10.0.20348.1")
     config = ImageConfig(platform, history=(History("2020-01-01T00:00:00Z", "base"),), env=("B=1",), cmd=("cmd",))
     shop.base("base", entries(files), config=config)
 

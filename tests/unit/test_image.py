@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME
 from multiarch_oci.digest import Digest, DigestMismatch

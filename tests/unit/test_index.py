@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest

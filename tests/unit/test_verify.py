@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.dockerfile.parser import Heredoc
-from multiarch_oci.record import dataclass, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """What every instruction knows about its place.
 
     `original` is the source text, lines joined, without here-documents; `line` and `end_line` count from 1.
@@ -24,8 +25,7 @@ class Statement:
     end_line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True):
     """One `name=value` of ENV or LABEL; `legacy` is the old form `ENV name value`."""
 
     name: str
@@ -33,16 +33,14 @@ class Pair:
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(msgspec.Struct, frozen=True):
     """One `name[=value]` of ARG; no default is None, an empty default is ``""``."""
 
     name: str
     value: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InlineFile:
+class InlineFile(msgspec.Struct, frozen=True):
     """A here-document as a source of COPY or ADD: the file `path` in the destination; `<<-` has cut its leading tabs.
 
     `expand`: the delimiter was not quoted, so that variables in the content are expanded (`shell.expand_heredoc`).
@@ -53,8 +51,7 @@ class InlineFile:
     expand: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy(Statement):
+class Copy(Statement, frozen=True, kw_only=True):
     """COPY; an empty string is a flag not given. `from_` is a stage's name or index, an image, or a named context."""
 
     sources: tuple[str, ...]
@@ -68,8 +65,7 @@ class Copy(Statement):
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Add(Statement):
+class Add(Statement, frozen=True, kw_only=True):
     """ADD: as COPY, and URLs, Git repositories and archives. `keep_git_dir` and `unpack` are None when not given."""
 
     sources: tuple[str, ...]
@@ -84,45 +80,39 @@ class Add(Statement):
     unpack: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Env(Statement):
+class Env(Statement, frozen=True, kw_only=True):
     """ENV: at least one pair, in order."""
 
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label(Statement):
+class Label(Statement, frozen=True, kw_only=True):
     """LABEL: at least one pair, in order."""
 
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arg(Statement):
+class Arg(Statement, frozen=True, kw_only=True):
     """ARG: at least one argument, in order."""
 
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cmd(Statement):
+class Cmd(Statement, frozen=True, kw_only=True):
     """CMD. `shell_form`: `arguments` is at most one string that the stage's shell is to run; else the exec form."""
 
     arguments: tuple[str, ...]
     shell_form: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entrypoint(Statement):
+class Entrypoint(Statement, frozen=True, kw_only=True):
     """ENTRYPOINT. `shell_form`: `arguments` is at most one string for the stage's shell; else the exec form."""
 
     arguments: tuple[str, ...]
     shell_form: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run(Statement):
+class Run(Statement, frozen=True, kw_only=True):
     """RUN. `mounts` are the texts of `--mount`; `mounts.parse_mount` reads them, before and after expansion."""
 
     arguments: tuple[str, ...]
@@ -134,50 +124,43 @@ class Run(Statement):
     security: str = "sandbox"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell(Statement):
+class Shell(Statement, frozen=True, kw_only=True):
     """SHELL: the exec form, at least one word."""
 
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workdir(Statement):
+class Workdir(Statement, frozen=True, kw_only=True):
     """WORKDIR."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User(Statement):
+class User(Statement, frozen=True, kw_only=True):
     """USER."""
 
     user: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expose(Statement):
+class Expose(Statement, frozen=True, kw_only=True):
     """EXPOSE: the ports as written (`80`, `80/udp`, `8000-8010`, `$PORT`), sorted as BuildKit sorts them."""
 
     ports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume(Statement):
+class Volume(Statement, frozen=True, kw_only=True):
     """VOLUME: at least one path."""
 
     volumes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopSignal(Statement):
+class StopSignal(Statement, frozen=True, kw_only=True):
     """STOPSIGNAL."""
 
     signal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck(Statement):
+class Healthcheck(Statement, frozen=True, kw_only=True):
     """HEALTHCHECK. `test` is as the image config wants it: `NONE`, `CMD` + words, or `CMD-SHELL` + one string.
 
     Durations are nanoseconds, as in the image config; 0 = not given.
@@ -191,15 +174,13 @@ class Healthcheck(Statement):
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Onbuild(Statement):
+class Onbuild(Statement, frozen=True, kw_only=True):
     """ONBUILD: the instruction as text, with its here-documents; it goes into the image config as it is."""
 
     expression: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maintainer(Statement):
+class Maintainer(Statement, frozen=True, kw_only=True):
     """MAINTAINER (deprecated): the author in the image config."""
 
     maintainer: str
@@ -211,8 +192,7 @@ Command = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage(Statement):
+class Stage(Statement, frozen=True, kw_only=True):
     """FROM and what follows it. `name` is lower case or empty; `base` and `platform` may hold `$NAME` of a meta ARG."""
 
     name: str

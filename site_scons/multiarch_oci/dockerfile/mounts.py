@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import msgspec
+
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.dockerfile.flags import nearest
 from multiarch_oci.dockerfile.gotext import lower, quoted
 from multiarch_oci.dockerfile.numbers import boolean, size, unsigned
-from multiarch_oci.record import dataclass, field
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _TYPES = frozenset({"bind", "cache", "tmpfs", "secret", "ssh"})
@@ -30,8 +31,7 @@ _SWITCHES = {"readonly": True, "ro": True, "readwrite": False, "rw": False}
 _KEYS = frozenset({"type", "sharing", "size", "required", *_TEXTS, *_NUMBERS, *_SWITCHES})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """One `--mount`. A bind mount with an empty `from_` reads the build context at `source`; `size` is in bytes."""
 
     type: str = "bind"
@@ -128,8 +128,7 @@ def fields(line: str) -> list[str]:
         rest = rest[1:]
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(msgspec.Struct):
     """A mount while its keys are read: what a key means depends on the `type` before it."""
 
     type: str = "bind"
@@ -137,8 +136,8 @@ class _Draft:
     required: bool = False
     size: int = 0
     sharing: str = ""
-    texts: dict[str, str] = field(default_factory=dict)
-    numbers: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, str] = msgspec.field(default_factory=dict)
+    numbers: dict[str, int] = msgspec.field(default_factory=dict)
 
     def set(self, key: str, value: str | None, entry: str) -> None:
         if value is None:

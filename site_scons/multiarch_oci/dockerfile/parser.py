@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.dockerfile import forms
 from multiarch_oci.dockerfile.directives import BOM, MAX_LINE, Head, directive
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.dockerfile.gotext import SPACE, decode, lower, runes
 from multiarch_oci.dockerfile.shell import Lexing, lex
-from multiarch_oci.record import dataclass, replace
 
 _HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)\Z")
 _CONTINUED = {
@@ -27,8 +29,7 @@ _LISTS = frozenset({"expose", "from"})
 _STRINGS = frozenset({"maintainer", "stopsignal", "user", "workdir"})
 
 
-@dataclass(frozen=True, slots=True)
-class Heredoc:
+class Heredoc(msgspec.Struct, frozen=True):
     """A here-document: its name without quotes, its content as it stands in the file (line ends and leading tabs too).
 
     `expand`: the name was not quoted; `chomp`: `<<-`; `descriptor`: the number before `<<`, else 0.
@@ -41,8 +42,7 @@ class Heredoc:
     descriptor: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     """One instruction as it is written; whether its keyword exists is for `stages` to say.
 
     `keyword` is as written, `arguments` what follows keyword and flags: one string for the shell form, words for lists
@@ -61,8 +61,7 @@ class Instruction:
     trigger: Instruction | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
+class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
     r"""A parsed Dockerfile: its name in errors, its instructions, its directives.
 
     `escape` is `\` or a backtick; `syntax` is the frontend image of `# syntax=` (None without one), `check` the value

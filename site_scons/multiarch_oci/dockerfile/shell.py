@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.dockerfile.glob import replaced, without_prefix, without_suffix
 from multiarch_oci.dockerfile.gotext import SPACE, quoted, runes
-from multiarch_oci.record import dataclass
 
 _SPECIAL = "@*#?-$!0"  # POSIX XCU 2.5.2: parameters with names of one character
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(msgspec.Struct, frozen=True):
     """An expanded word, the same split at blanks, and the names of the variables that were found and not found."""
 
     text: str
@@ -22,8 +22,7 @@ class Expansion:
     unmatched: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lexing:
+class Lexing(msgspec.Struct, frozen=True, kw_only=True):
     """How words are read: the escape token, and what is kept as it stands instead of being resolved."""
 
     escape: str = "\\"

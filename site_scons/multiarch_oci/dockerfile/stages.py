@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypedDict
 
+from msgspec.structs import replace
+
 from multiarch_oci.dockerfile import mounts
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.dockerfile.flags import flags, nearest
@@ -37,7 +39,6 @@ from multiarch_oci.dockerfile.instructions import (
 )
 from multiarch_oci.dockerfile.numbers import duration
 from multiarch_oci.dockerfile.parser import Dockerfile, Heredoc, Instruction, heredoc
-from multiarch_oci.record import replace
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
@@ -30,8 +31,7 @@ class UnsupportedInstruction(MultiarchError):
     """An instruction that the chosen engine cannot execute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(msgspec.Struct, frozen=True):
     """One FROM of a Dockerfile, resolved: the reference as written (arguments expanded) and the platform's manifest.
 
     `env` and `on_build` are what the base's config says, where the caller knows it: they decide what a Dockerfile
@@ -45,8 +45,7 @@ class Base:
     on_build: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NamedContext:
+class NamedContext(msgspec.Struct, frozen=True):
     """What a name in a Dockerfile means: the files of a folder (absolute, there or not yet), or an image.
 
     `name` is as `reading.named` compares names; of `folder` and `image` one is given. An image is a reference, or
@@ -58,8 +57,7 @@ class NamedContext:
     image: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BuildPlan:
+class BuildPlan(msgspec.Struct, frozen=True):
     """Everything that decides the bytes of an image, but for the contents of the files it copies.
 
     Paths are absolute. `epoch` is the one time stamp, in seconds. `bases` holds every image that a FROM or `--from=`
@@ -109,8 +107,7 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """The engine for an image; `because` is why those before it in the order could not."""
 
     engine: Engine

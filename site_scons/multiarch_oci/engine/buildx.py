@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.engine import BuildPlan, EngineUnavailable
 from multiarch_oci.engine.handing.contexts import given
@@ -20,7 +22,6 @@ from multiarch_oci.engine.harvest.made import Made, of_layout, of_save
 from multiarch_oci.engine.harvest.normalising import harvest
 from multiarch_oci.engine.reading.reader import Settled
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 
 _DRIVER = re.compile(r"\bDriver: (\S+)")
 _ENDPOINT = re.compile(r"\bEndpoint: (\S+)")
@@ -30,8 +31,7 @@ _ITSELF = "docker"
 """The driver whose builder is the Docker engine itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Builder:
+class Builder(msgspec.Struct, frozen=True):
     """What buildx says of a builder. `command` is buildx; `docker` the command line of the engine that it is itself."""
 
     command: tuple[str, ...]

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed, remembered
 from multiarch_oci.engine import BuildPlan, NamedContext
 from multiarch_oci.errors import holds_login
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 
 _FORMAT = "glances 1"
 _LIMIT = 4096
@@ -86,8 +87,7 @@ class Reached(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """A plain file that is there."""
 
     path: str
@@ -96,8 +96,7 @@ class Seen:
     target: str = ""
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A base as it was remembered."""
 
     name: str
@@ -105,8 +104,7 @@ class Named:
     line: int
 
 
-@dataclass(frozen=True)
-class Glance:
+class Glance(msgspec.Struct, frozen=True):
     """The inputs of a Dockerfile that takes plain files only, all of them there.
 
     `read` are the digests of the Dockerfile and its ignore files as they were read for it.

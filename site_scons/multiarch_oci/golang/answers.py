@@ -9,8 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from multiarch_oci.document import remembered
 from multiarch_oci.golang.heads import Heads
@@ -18,7 +21,6 @@ from multiarch_oci.golang.listing import Listing, Run, list_packages
 from multiarch_oci.golang.recipe import flag_value, goflags
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, walk
-from multiarch_oci.record import dataclass, field
 from multiarch_oci.statcache import StatCache, replace_text
 
 _FORMAT = "go list 1"
@@ -27,8 +29,7 @@ _TURN_S = 0.2
 _GRACE_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, dict=True):
     """What `go list` is asked for all programs of one platform, and everything that its answer may depend on.
 
     `settings` are the variables that count and `steering` the contents of the files that are named and not walked.
@@ -42,10 +43,11 @@ class Question:
     settings: tuple[tuple[str, str], ...]
     steering: tuple[tuple[str, str], ...]
     roots: tuple[str, ...]
-    name: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", _sum([str(self.directory), self.flags, self.settings])[:24])
+    @cached_property
+    def name(self) -> str:
+        """Where the answer is kept."""
+        return _sum([str(self.directory), self.flags, self.settings])[:24]
 
     def key(self, tree: Tree) -> str:
         """What the answer holds for: it may be used as long as this is equal."""

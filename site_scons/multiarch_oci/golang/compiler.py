@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang.answers import run_process
 from multiarch_oci.golang.inputs import Hints
@@ -15,7 +17,6 @@ from multiarch_oci.golang.listing import Run, without_index
 from multiarch_oci.golang.overlay import shown
 from multiarch_oci.golang.recipe import GoBuild, command, flag_value, flags_of
 from multiarch_oci.golang.toolchain import Toolchain
-from multiarch_oci.record import replace
 
 _ARCHIVE = b"!<arch>\n"
 _HEAP = frozenset(("GOGC", "GOMEMLIMIT"))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang.words import fields
-from multiarch_oci.record import dataclass
 
 HANDED_ON = ("asmflags", "gccgoflags", "gcflags", "ldflags")
 """Flags for a tool that Go starts, each for the packages of a pattern (`go help build`)."""
@@ -27,8 +28,7 @@ class ConflictingFlags(MultiarchError, ValueError):
     """Flags that cannot be merged, or that contradict what is declared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(msgspec.Struct, frozen=True):
     """One flag as it is written in `words`; `value` is None where none is given. A word that is no flag has no name."""
 
     name: str

@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass, field
 
 _FORMAT = "go inputs 1"
 _SHOWN = 3
@@ -18,8 +19,7 @@ class InvalidInputs(MultiarchError, ValueError):
     """A text that is no record of inputs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """The files of one package, under the names that are shown to people, with their sha256; shared by all programs."""
 
     name: str
@@ -33,8 +33,7 @@ class Part:
         return cls(name, listed, _sum([name, listed]))
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
+class Hints(msgspec.Struct, frozen=True):
     """What `go build` must be told lest its own caches be stale; no input, as a build from clean needs none of it.
 
     `headers`: a package's folder and the digest of the headers outside it, which Go's build cache does not know.
@@ -49,14 +48,19 @@ class Hints:
     embeds: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True, eq=False):
     """What a program is made of. Two are equal when their digests are."""
 
     digest: str
-    facts: Mapping[str, str] = field(compare=False)
-    parts: tuple[Part, ...] = field(compare=False)
-    hints: Hints = field(default_factory=Hints, compare=False)
+    facts: Mapping[str, str]
+    parts: tuple[Part, ...]
+    hints: Hints = msgspec.field(default_factory=Hints)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Inputs) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @classmethod
     def of(cls, parts: tuple[Part, ...], facts: Mapping[str, str], hints: Hints | None = None) -> Inputs:

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.golang import compose, recipe
 from multiarch_oci.golang.answers import Answers, Question, run_process
 from multiarch_oci.golang.contents import Contents
@@ -17,14 +19,12 @@ from multiarch_oci.golang.project import Project, locate
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, look, walk
-from multiarch_oci.record import dataclass
 from multiarch_oci.statcache import StatCache
 
 _AT_ONCE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
+class _Settings(msgspec.Struct, frozen=True):
     """The environment of some builds (without PWD), what of it can change a program, and what can change a listing."""
 
     environment: Mapping[str, str]
@@ -37,8 +37,7 @@ class _Settings:
         return {**self.environment, **self.affecting}
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     """A build as `go list` is asked about it: in the folder of its module, with others of its platform."""
 
     build: GoBuild

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from multiarch_oci.golang.toolchain import Toolchain
-from multiarch_oci.record import dataclass, field
 
 _FILES = (
     *("GoFiles", "CgoFiles", "CFiles", "CXXFiles", "MFiles", "HFiles", "FFiles", "SFiles"),
@@ -25,8 +26,7 @@ Run = Callable[[Sequence[str], Path, Mapping[str, str]], "tuple[int, str, str]"]
 """Runs a command in a folder with an environment: its status, what it wrote, and what it complained about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(msgspec.Struct, frozen=True):
     """One package that is not of the standard library.
 
     `module` names its module, version and language version. `fixed`: it lies in the module cache, where a version
@@ -57,17 +57,25 @@ class Package:
 
     def to_json(self) -> dict[str, Any]:
         """Its fields by name."""
-        return {name: getattr(self, name) for name in Package.__slots__}
+        return {name: getattr(self, name) for name in Package.__struct_fields__}
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True, eq=False):
     """The packages behind some patterns: for each pattern the places of its packages, the program's own first."""
 
     packages: tuple[Package, ...]
     closures: Mapping[str, tuple[int, ...]]
     error: str = ""
-    _memo: dict[str, tuple[Package, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _memo: dict[str, tuple[Package, ...]] = msgspec.field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Listing) and self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self.packages)
+
+    def _compared(self) -> tuple[object, ...]:
+        return self.packages, self.closures, self.error
 
     def behind(self, pattern: str) -> tuple[Package, ...]:
         """The program's package and all that it imports, directly or not."""

@@ -26,10 +26,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.golang.inputs import Hints
 from multiarch_oci.golang.project import overlaid
 from multiarch_oci.golang.recipe import GoBuild, flag_value, flags_of
-from multiarch_oci.record import dataclass
 
 _HEADER = "zz_headers_outside.h"
 _YOUNG = "_zz_young.txt"
@@ -37,8 +38,7 @@ _SPECIAL = r"[*?\[\]]|\\."
 _DAY_S = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """What Go is told: further flags, and whether it may use its package index."""
 
     flags: tuple[str, ...]

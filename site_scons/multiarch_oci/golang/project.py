@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from multiarch_oci.golang import modfile
-from multiarch_oci.record import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """What `go` sees from a folder, the user's settings considered.
 
     `root` is the folder of go.mod (or the folder asked from, without one). `roots` are all folders whose contents can

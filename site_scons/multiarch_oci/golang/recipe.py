@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.words import fields
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 
 
 def _names(text: str) -> frozenset[str]:
@@ -55,8 +56,7 @@ _VARIANTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class GoBuild:
+class GoBuild(msgspec.Struct, frozen=True):
     """All that is declared about one program for one platform.
 
     `directory` is where `go` runs, absolute; `package` is as in `go build PACKAGE`; `env` are variables that win over

@@ -11,10 +11,11 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.document import remembered
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang.modfile import go_version
-from multiarch_oci.record import dataclass
 from multiarch_oci.statcache import replace_text
 
 _RELEASE = re.compile(r"go(\d+(?:\.\d+)*(?:(?:rc|beta)\d+)?)")
@@ -29,8 +30,7 @@ class GoNotFound(MultiarchError):
     """No Go that is new enough, neither on PATH nor in a package."""
 
 
-@dataclass(frozen=True, slots=True)
-class Toolchain:
+class Toolchain(msgspec.Struct, frozen=True):
     """A Go installation: the program, its root, and the first line of its VERSION file, as in `go1.26.8`."""
 
     go: Path
@@ -117,8 +117,7 @@ def _new_enough(version: str, minimum: str) -> bool:
     return Version(number) >= wanted
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     """How a version manager's script is asked which Go it would start."""
 
     directory: Path | None

@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Iterable, Mapping
 
-from multiarch_oci.record import dataclass, field
+import msgspec
 
 _STILL_NS = 2_000_000_000
 _BACK_DATED_NS = 2_000_000_000  # Go indexes no file that is younger than this (cmd/go modindex, modTimeCutoff)
@@ -43,8 +43,7 @@ _READ_BY_GO = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(msgspec.Struct, frozen=True):
     """The state of some folders and all below them.
 
     `moving` are the files that `go list` reads and that were written less than two seconds before the walk;
@@ -57,7 +56,7 @@ class Tree:
     moving: tuple[str, ...]
     back_dated: frozenset[str]
     outline: str = ""
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctime: bool = os.name != "nt") -> Tree:

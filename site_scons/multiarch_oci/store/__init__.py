@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import LIMIT
@@ -18,7 +20,6 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.index import Index
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_foreign, is_index, is_manifest
-from multiarch_oci.record import dataclass
 from multiarch_oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ class Store(Source, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """What a copy did, as descriptors of blobs and manifests; `present` was there already."""
 
     sent: tuple[Descriptor, ...] = ()
@@ -109,8 +109,7 @@ def read(source: Source, descriptor: Descriptor) -> bytes:
         return stream.read()
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
+class _Copy(msgspec.Struct, frozen=True):
     source: Source
     store: Store
     mountable: Mapping[Digest, Reference]

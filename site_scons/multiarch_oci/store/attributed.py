@@ -6,17 +6,17 @@ import io
 from collections.abc import Callable
 from typing import BinaryIO, TypeVar
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 from multiarch_oci.store import Source
 from multiarch_oci.store.http.failures import Cancelled, Unreachable
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """What is read: `name` as the user knows it (`base alpine:3`), `where` it stands, `look` at what when it fails."""
 
     name: str

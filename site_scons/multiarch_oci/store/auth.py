@@ -17,10 +17,11 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.document import Document
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.once import Once
-from multiarch_oci.record import dataclass, field
 
 _HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -34,18 +35,20 @@ class InvalidCredentials(MultiarchError, ValueError):
     """A configuration file whose entry for a registry cannot be read; never shows the entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(msgspec.Struct, frozen=True):
     """How to prove who we are to one registry; `source` says for people where this came from. Secrets never show.
 
     Exactly one is set: `username` with `password`, `identity_token` (OAuth2 refresh token), `registry_token` (Bearer).
     """
 
     source: str
-    username: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    registry_token: str = field(default="", repr=False)
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential(source={self.source!r})"
 
     def basic(self) -> str:
         """The value of an Authorization header of the Basic scheme (RFC 7617)."""
@@ -57,8 +60,7 @@ class Credential:
         return tuple(text for text in (self.password, basic, self.identity_token, self.registry_token) if text)
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(msgspec.Struct, frozen=True):
     """A configuration in Docker's format and how to call it."""
 
     name: str

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.descriptor import REF_NAME, Descriptor
 from multiarch_oci.digest import Digest, InvalidDigest
 from multiarch_oci.document import Document, InvalidDocument, canonical
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS
-from multiarch_oci.record import dataclass, replace
 from multiarch_oci.reference import InvalidReference, check_tag
 
 MARKER = "oci-layout"
@@ -53,8 +55,7 @@ def check_marker(content: bytes, *, where: str) -> None:
         raise InvalidLayout(f"is an OCI image layout of version {version}; known is {VERSION}", where=where)
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(msgspec.Struct, frozen=True):
     """`index.json` as it was read: what is not changed is written back as it is, member for member."""
 
     members: Mapping[str, object]

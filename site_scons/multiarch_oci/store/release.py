@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import canonical
 from multiarch_oci.image import check_layers
 from multiarch_oci.manifest import Manifest
-from multiarch_oci.record import replace
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import Source, read
 from multiarch_oci.store.archive import ArchiveWriter, blob_name

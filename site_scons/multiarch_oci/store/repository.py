@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO, TypeAlias, TypeVar
 
+from msgspec.structs import replace
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, verifying
 from multiarch_oci.document import LIMIT, Document
 from multiarch_oci.index import Index
 from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
-from multiarch_oci.record import replace
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
 from multiarch_oci.store.entries import parse_digest

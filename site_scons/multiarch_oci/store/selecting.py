@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import InvalidDocument
@@ -12,7 +15,6 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import CONFIG, is_index, is_manifest, to_oci
 from multiarch_oci.misspelled import corrected
 from multiarch_oci.platform import InvalidPlatform, Platform
-from multiarch_oci.record import dataclass, replace
 from multiarch_oci.store import BlobMissing, Source, read
 
 _DEPTH = 4
@@ -21,8 +23,7 @@ Serves = Callable[[Platform, Platform], bool]
 """Whether an image of the first platform may be taken for the second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(msgspec.Struct, frozen=True):
     """An entry, its platform as the index or else its config says it, and the Windows versions there were."""
 
     descriptor: Descriptor

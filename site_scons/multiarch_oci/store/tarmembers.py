@@ -11,8 +11,9 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+import msgspec
+
 from multiarch_oci.digest import BLOCK
-from multiarch_oci.record import dataclass
 from multiarch_oci.tarfields import InvalidArchive
 from multiarch_oci.tarheader import HARDLINK, SYMLINK
 from multiarch_oci.tarreader import TarReader
@@ -25,8 +26,7 @@ MOST = 100_000
 _LINKS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """Where the content of a regular file lies in the archive, in bytes."""
 
     name: str

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import msgspec
+
 from multiarch_oci.digest import Digest
-from multiarch_oci.record import dataclass
 
 _T = TypeVar("_T")
 _POLL_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long what was written is waited for; all in seconds.
 
     `limit` after it was written, what a registry says counts as it is; after `said` the user learns what is waited
@@ -36,8 +36,7 @@ class Patience:
     longest: float = 1.0
 
 
-@dataclass(slots=True)
-class _Tag:
+class _Tag(msgspec.Struct):
     """A tag that this run wrote: what it is to hold, what it held before, and when it was written last."""
 
     digest: Digest

@@ -203,7 +203,7 @@ def _content(
 
 def _looked(run: Run, wishes: list[Wish]) -> list[TagState]:
     """The tags with what of their contents is there, asked for all at once."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from multiarch_oci.forecast import Content
     from multiarch_oci.store import holds

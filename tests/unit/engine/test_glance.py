@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine import Base, BuildPlan, NamedContext

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.golang import heads
 from multiarch_oci.golang.answers import Answers, Question, run_process
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, walk
-from multiarch_oci.record import replace
 from multiarch_oci.statcache import StatCache
 
 STILL = Tree("one", frozenset(["/src"]), (), back_dated=frozenset())

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.golang.includes import Includes, includes, libraries, outside_headers
 from multiarch_oci.golang.listing import Package

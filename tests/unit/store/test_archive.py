@@ -12,10 +12,10 @@ import stat
 import subprocess
 import tarfile
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch

@@ -5,10 +5,10 @@ OCI distribution spec 1.1: "Pushing Manifests" (blobs first); image spec 1.1, im
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import LIMIT

@@ -12,10 +12,10 @@ import stat
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.descriptor import REF_NAME
 from multiarch_oci.document import InvalidDocument

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from multiarch_oci import layer as layers
 from multiarch_oci import windows
 from multiarch_oci.config import ImageConfig
@@ -20,7 +22,6 @@ from multiarch_oci.engine.telling import FORMAT
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.manifest import Manifest
-from multiarch_oci.record import replace
 from multiarch_oci.store.archive import Archive, ArchiveWriter
 
 KEYS = "multiarch_oci.layer.keys"

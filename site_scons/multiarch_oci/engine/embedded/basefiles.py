@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO
 
+from msgspec.structs import replace
+
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine.harvest.repacking import apply
 from multiarch_oci.engine.reading.bases import BaseImage
@@ -18,7 +20,6 @@ from multiarch_oci.engine.reading.layers import unpacked
 from multiarch_oci.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, parent
 from multiarch_oci.executable import HEAD
 from multiarch_oci.layer import OPAQUE, Kind
-from multiarch_oci.record import replace
 from multiarch_oci.tarfields import Member
 from multiarch_oci.tarheader import DIRECTORY, HARDLINK, SYMLINK
 from multiarch_oci.tarreader import inner_path

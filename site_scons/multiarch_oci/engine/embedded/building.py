@@ -6,6 +6,9 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci import windows
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Add, Cmd, Command, Copy, Run, Workdir
@@ -27,14 +30,12 @@ from multiarch_oci.engine.reading.tree import CannotCopy, Node, Overlay, Tree, j
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 
 OpenContext = Callable[["NamedContext | None"], Context]
 OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
 
 
-@dataclass(slots=True)
-class Stage:
+class Stage(msgspec.Struct):
     """A stage while it is executed, and after: `layers` are its own, each a list of paths and what is there."""
 
     config: ImageConfig

@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from functools import singledispatch
 
+from msgspec.structs import replace
+
 from multiarch_oci import windows
 from multiarch_oci.config import HealthCheck, History, ImageConfig, instant
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
@@ -27,7 +29,6 @@ from multiarch_oci.dockerfile.instructions import (
 from multiarch_oci.engine.embedded import ports, signals, wording
 from multiarch_oci.engine.reading import drives
 from multiarch_oci.engine.reading.recipe import PATH
-from multiarch_oci.record import replace
 
 _SHELL: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
 _UNIX_SHELL = ("/bin/sh", "-c")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.engine.embedded.modes import Chmod
 from multiarch_oci.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
 from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind
-from multiarch_oci.record import dataclass, field, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(msgspec.Struct, frozen=True):
     """How a COPY treats what it copies: the owner and mode it gives, what it takes (`--parents`) and leaves out."""
 
     owner: tuple[int, int] | None = None
@@ -26,8 +27,7 @@ class Manner:
         return (0o755 if self.chmod is None else self.chmod.for_parents), self.owner or (0, 0)
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(msgspec.Struct):
     """A folder on the way to what `--parents` takes: made when something in it is."""
 
     source: Node
@@ -55,8 +55,7 @@ def copy(source: Tree, path: str, image: Overlay, destination: str, manner: Mann
     _Copier(source, image, manner).copy(_Step(followed, "", target, ((), ()), overwrite=False))
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(msgspec.Struct, frozen=True):
     """A name on its way; `inside` is its path below the source, "" for the source itself, which is always taken."""
 
     path: str
@@ -72,12 +71,11 @@ class _Step:
         )
 
 
-@dataclass(slots=True)
-class _Copier:
+class _Copier(msgspec.Struct):
     source: Tree
     image: Overlay
     manner: Manner
-    parents: list[_Pending] = field(default_factory=list)
+    parents: list[_Pending] = msgspec.field(default_factory=list)
 
     def copy(self, step: _Step) -> None:
         """Copy what is at a step's path, and all below it, which may be any number of folders deep."""

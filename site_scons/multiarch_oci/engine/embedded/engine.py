@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from multiarch_oci.config import instant
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -19,7 +21,6 @@ from multiarch_oci.engine.reading.inputs import ContextInputs, taken
 from multiarch_oci.engine.reading.reader import Reader
 from multiarch_oci.engine.telling import describe
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import replace
 
 
 def refusal(plan: BuildPlan, reader: Reader) -> str | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Add, Copy, Workdir
 from multiarch_oci.engine.embedded import names
@@ -20,7 +22,6 @@ from multiarch_oci.engine.reading import sources
 from multiarch_oci.engine.reading.tree import Node, Overlay, Tree, joined, parent, resolve
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.layer import OPAQUE, WHITEOUT, Kind
-from multiarch_oci.record import dataclass
 
 OwnLayers = Sequence[tuple[tuple[str, Node], ...]]
 _ACCOUNTS = ("etc/passwd", "etc/group")
@@ -30,8 +31,7 @@ class Dependent(MultiarchError):
     """Why an image cannot be moved to another base without its engine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """An instruction that writes files, variables replaced, and the config that it found, or for WORKDIR left."""
 
     where: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from multiarch_oci.engine.reading.tree import CannotCopy
-from multiarch_oci.record import dataclass
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
 _ACTION = re.compile(r"([-+=])([rwxXstugo]*)")
@@ -13,8 +14,7 @@ _SHIFT = {"u": 6, "g": 3, "o": 0}
 _ALL = 0o7777
 
 
-@dataclass(frozen=True, slots=True)
-class Chmod:
+class Chmod(msgspec.Struct, frozen=True):
     """What `--chmod` says: `octal` for a number; the clauses of a symbolic one."""
 
     octal: int | None

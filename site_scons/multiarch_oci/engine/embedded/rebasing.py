@@ -13,6 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.config import History, ImageConfig, instant
 from multiarch_oci.descriptor import BASE_DIGEST, Descriptor
 from multiarch_oci.digest import Digest
@@ -33,7 +36,6 @@ from multiarch_oci.engine.telling import apart_from
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.image import Image
 from multiarch_oci.manifest import Manifest
-from multiarch_oci.record import dataclass, replace
 from multiarch_oci.store.archive import Archive, ArchiveWriter
 
 _BUILDKIT = "buildx"
@@ -47,8 +49,7 @@ _KEPT = ("args_escaped", "others", "config_others")
 _DATED = ("diff_ids", "history", "created", "platform")
 
 
-@dataclass(frozen=True, slots=True)
-class Rebased:
+class Rebased(msgspec.Struct, frozen=True):
     """An image over its new base: the manifest's descriptor, and the digests of both bases."""
 
     descriptor: Descriptor
@@ -116,16 +117,14 @@ def rebase(
     return Rebased(_written(move, config, output), before, _planned_base(settled.plan, settled.recipe).digest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Evaluated:
+class _Evaluated(msgspec.Struct, frozen=True):
     """What the Dockerfile makes of a base's config, and the instructions that write files."""
 
     config: ImageConfig
     writes: tuple[Write, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Move:
+class _Move(msgspec.Struct, frozen=True):
     """An image between two bases; `models` are the Dockerfile over both, as its engine may take it."""
 
     settled: Settled
@@ -290,7 +289,7 @@ def _moved(move: _Move) -> ImageConfig:
             raise Dependent(f"what the engine makes of '{name}' is not known", where=where)
     lines = _history(move, where)
     diff_ids = (*new.config.diff_ids, *image.diff_ids[len(old.layers) :])
-    return replace(image, **found, diff_ids=diff_ids, history=(*new.config.history, *lines))  # type: ignore[arg-type]
+    return replace(image, **found, diff_ids=diff_ids, history=(*new.config.history, *lines))
 
 
 def _history(move: _Move, where: str) -> tuple[History, ...]:

@@ -10,8 +10,9 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.errors import MultiarchError
@@ -25,8 +26,7 @@ class MissingSecret(MultiarchError):
     """A secret or an agent that RUN is to be lent is not there, or not named as the docker command line wants it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(msgspec.Struct, frozen=True):
     """One secret: a file, or a variable of the environment."""
 
     name: str

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.instructions import Command, Run
 from multiarch_oci.document import keyed
@@ -24,13 +26,11 @@ from multiarch_oci.engine.reading.planned import SCRATCH
 from multiarch_oci.engine.reading.reader import Reader, Settled
 from multiarch_oci.engine.telling import MARK, told
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(msgspec.Struct, frozen=True):
     """`before` says which digest is to stand before which line; `cached` is whether the engine's cache may be used."""
 
     before: Mapping[int, str]

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from multiarch_oci.digest import BLOCK
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.handing.marks import Marks
@@ -24,7 +26,6 @@ from multiarch_oci.engine.reading.reader import Reader, Settled
 from multiarch_oci.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
 from multiarch_oci.engine.telling import apart_from
 from multiarch_oci.layer import Kind
-from multiarch_oci.record import dataclass
 from multiarch_oci.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
 
 _TIMES = 1 << 28  # seconds after the time stamp, some eight years: what a file's time is taken from
@@ -32,8 +33,7 @@ DOCKERFILE = "Dockerfile.multiarch"
 IGNORE = ".dockerignore"
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(msgspec.Struct, frozen=True):
     """A folder of its own with the context in it, and the pinned Dockerfile beside it; `scratch` is for outputs.
 
     `made_from` is a digest over all that the image is made from but its base, taken before anything was copied. `named`

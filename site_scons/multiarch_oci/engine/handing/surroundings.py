@@ -5,17 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.dockerfile.instructions import Arg
 from multiarch_oci.engine.handing.calling import Programs
 from multiarch_oci.engine.reading.bases import OpenSource
 from multiarch_oci.engine.reading.reader import Reader, Settled
-from multiarch_oci.record import dataclass, replace
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """`open_source` gives the place to read a base from; `warn` is told what is suspicious and no error.
 
     `programs` runs command lines with the user's environment; `insecure` are the hosts that may speak plain HTTP.

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import LIMIT
 from multiarch_oci.errors import MultiarchError
@@ -16,7 +18,6 @@ from multiarch_oci.index import Index, serves
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_index, is_manifest
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 from multiarch_oci.store import read
 from multiarch_oci.store.archive import Archive
 from multiarch_oci.store.selecting import select
@@ -28,8 +29,7 @@ class InvalidOutput(MultiarchError):
     """What an engine handed back is no image, or not one image."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """The config's bytes, and for each layer, from the base up, how to open its blob, packed or not."""
 
     config: bytes

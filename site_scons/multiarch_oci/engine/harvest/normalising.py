@@ -6,6 +6,8 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from multiarch_oci.config import History, ImageConfig, instant
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch_oci.engine.harvest.basenames import names_of
@@ -21,7 +23,6 @@ from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Written
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.misspelled import corrected
-from multiarch_oci.record import replace
 from multiarch_oci.store.archive import Archive, ArchiveWriter
 
 ENGINE = "multiarch_oci.engine"

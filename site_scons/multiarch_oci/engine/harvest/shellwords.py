@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from multiarch_oci.record import dataclass
+import msgspec
 
 _BLANKS = " \t"
 _OPERATORS = frozenset("|&;<>()\n`")
@@ -22,8 +22,7 @@ _POWERSHELL_QUOTED = re.compile(r"""'[^']*'|"[^"$`]*\"""")
 _POWERSHELL_OPERATORS = frozenset(";|&<>(){}`@\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Simple:
+class Simple(msgspec.Struct, frozen=True):
     """One command: its words, and the PATH that is set before it; "" names a word, or a PATH, that is not known."""
 
     words: tuple[str, ...]

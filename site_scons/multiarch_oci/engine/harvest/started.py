@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from msgspec.structs import replace
+
 from multiarch_oci import windows
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.engine.harvest.shellwords import windows_words
@@ -15,7 +17,6 @@ from multiarch_oci.engine.harvest.wrappers import Command, of_shell, within
 from multiarch_oci.engine.reading.tree import LinkLoop, Node, Tree, is_absolute, resolve
 from multiarch_oci.executable import interpreter, read_head
 from multiarch_oci.layer import Kind
-from multiarch_oci.record import replace
 from multiarch_oci.windows import InvalidWindowsPath
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

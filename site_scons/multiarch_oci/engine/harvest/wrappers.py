@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.engine.harvest import shellwords
-from multiarch_oci.record import dataclass, replace
 
 _SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "rbash"])
 _SHELL_TAKES = frozenset(["--rcfile", "--init-file"])
@@ -23,8 +25,7 @@ _ENV_OPTION = re.compile(
 """Options of `env` that have a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A command line, and where it is run: PATH and folder, None for those of the image, "" for what is not known."""
 
     words: tuple[str, ...]

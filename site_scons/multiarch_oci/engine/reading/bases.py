@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -16,15 +19,13 @@ from multiarch_oci.index import Index, serves
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_index, to_oci
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, Source, read
 from multiarch_oci.store.attributed import Attributed, Subject, attempt
 from multiarch_oci.store.selecting import select
 
 
-@dataclass(frozen=True, slots=True)
-class BaseImage:
+class BaseImage(msgspec.Struct, frozen=True):
     """A base as it was read: its config, and its layers as OCI descriptors (their bytes stay where they are)."""
 
     reference: Reference

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.dockerfile.instructions import Add, Arg, Command, Copy, Env, Run
 from multiarch_oci.engine import BuildPlan, NamedContext
 from multiarch_oci.engine.reading import sources
@@ -14,12 +17,10 @@ from multiarch_oci.engine.reading.tree import Tree, joined, resolve
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind
-from multiarch_oci.record import dataclass, replace
 from multiarch_oci.wildcard import BadPattern, match_glob
 
 
-@dataclass(frozen=True, slots=True)
-class ContextFile:
+class ContextFile(msgspec.Struct, frozen=True):
     """One name of the context that a COPY, ADD or bind mount takes; `path` is relative, with `/`.
 
     `target` is a link's text.
@@ -36,8 +37,7 @@ class ContextFile:
         return self.kind.name
 
 
-@dataclass(frozen=True, slots=True)
-class ContextInputs:
+class ContextInputs(msgspec.Struct, frozen=True):
     """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
 
     `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
@@ -76,8 +76,7 @@ class ContextInputs:
         return excluded
 
 
-@dataclass(frozen=True, slots=True)
-class NamedInputs:
+class NamedInputs(msgspec.Struct, frozen=True):
     """What a Dockerfile takes of a named context, whose `folder` it is."""
 
     name: str
@@ -110,8 +109,7 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
 Opened = tuple[Context, IgnoreFile | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
+class Taking(msgspec.Struct, frozen=True):
     """An instruction of a stage that the target needs, and the files that it takes of each context (None: the plan's).
 
     `variables` are the stage's behind it; `trigger` says that it is one of ONBUILD.

@@ -10,9 +10,10 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
+import msgspec
+
 from multiarch_oci.digest import BLOCK
 from multiarch_oci.engine.reading.tree import CannotCopy
-from multiarch_oci.record import dataclass
 from multiarch_oci.tarfields import InvalidArchive
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ class _Machine(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Packing:
+class _Packing(msgspec.Struct, frozen=True):
     """How streams of one kind begin, what unpacks one, and what that raises for a damaged one."""
 
     magic: tuple[bytes, ...]

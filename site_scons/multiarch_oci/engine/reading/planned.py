@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from multiarch_oci.dockerfile.instructions import Stage
 from multiarch_oci.engine import NamedContext
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass
 
 SCRATCH = "scratch"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStage:
+class PlannedStage(msgspec.Struct, frozen=True):
     """One FROM with its arguments expanded. `below` is the stage that it stands on, None over anything else.
 
     `context` is the named context that it stands on, whose image is then the base. One of the stage's own name has

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
 from multiarch_oci.engine.reading.bases import BaseImage, OpenSource, check_platform, load, resolved
@@ -15,13 +18,11 @@ from multiarch_oci.engine.reading.recipe import Parsed, Recipe, recipe
 from multiarch_oci.engine.reading.tree import CannotCopy
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 
 IGNORE = ".dockerignore"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """A plan whose bases were read, with what their configs say (ENV, ONBUILD), and its recipe."""
 
     plan: BuildPlan

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.dockerfile.instructions import (
     Add,
@@ -33,15 +36,13 @@ from multiarch_oci.engine.reading.origins import Origin, check_order, named_orig
 from multiarch_oci.engine.reading.planned import SCRATCH, PlannedStage
 from multiarch_oci.engine.reading.sources import is_remote
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import dataclass, replace
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The PATH that BuildKit gives to an image without one (not on Windows)."""
 _NOT_VARIABLES = frozenset(["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"])
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True):
     """A Dockerfile as parsed, once for all plans that use it."""
 
     dockerfile: Dockerfile
@@ -55,8 +56,7 @@ class Parsed:
         return cls(dockerfile, *stages(dockerfile))
 
 
-@dataclass(frozen=True, slots=True)
-class BaseWanted:
+class BaseWanted(msgspec.Struct, frozen=True):
     """An image that a FROM or `--from=` names (arguments expanded), for which platform, and in which line."""
 
     name: str
@@ -64,8 +64,7 @@ class BaseWanted:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True):
     """The stages of a Dockerfile for one plan. `needed` are the numbers of those that the target needs, in order.
 
     `platform` is the plan's: that of scratch and of the images of `--from=`, whatever a FROM has in `--platform`.

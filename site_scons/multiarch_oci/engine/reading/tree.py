@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, Protocol
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.layer import OPAQUE, WHITEOUT, Entry, Kind
-from multiarch_oci.record import dataclass
 
 _LINKS = 255  # as many as BuildKit follows (containerd/continuity, fs.RootPath)
 
@@ -24,8 +25,7 @@ class CannotCopy(MultiarchError):
     """A COPY or ADD that cannot be done: no such source, a folder in the place of a file, a wrong flag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """The bytes of a file: how many, how to open them (anew at each call), a key equal for equal bytes, where from."""
 
     size: int
@@ -34,8 +34,7 @@ class Content:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """What stands under a name: a file (with content), a folder, a symbolic link (with target), a device or a pipe.
 
     `records` are the PAX records that an archive or base layer had for it (extended attributes). `device` are the

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 
 _USUAL = "the usual socket"
 
@@ -17,8 +18,7 @@ class EngineUnreachable(MultiarchError):
     """No engine answers where it should be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True):
     """Files for TLS, None for those that are not there; without `verify` any certificate of the engine will do."""
 
     authority: Path | None
@@ -26,8 +26,7 @@ class Tls:
     verify: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """An address as DOCKER_HOST has it, empty for the usual socket; `context` names the one that says it."""
 
     host: str = ""

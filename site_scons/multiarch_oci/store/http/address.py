@@ -6,8 +6,9 @@ import ipaddress
 import re
 import urllib.parse
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.record import dataclass
 
 _PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
@@ -23,8 +24,7 @@ class UnusableUrl(MultiarchError):
     """A URL that no request can be sent to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where requests go. `host` is in ASCII and lower case, an IPv6 address without brackets, with its zone if any."""
 
     scheme: str

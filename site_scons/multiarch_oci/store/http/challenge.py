@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from multiarch_oci.record import dataclass
+import msgspec
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # RFC 9110 §5.6.2 calls a word a token
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|\s*(?=,|\Z))")
@@ -17,8 +17,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*\s*(?=,|\Z)")
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """One scheme, in lower case, with its parameters, names in lower case."""
 
     scheme: str
@@ -29,8 +28,7 @@ class Challenge:
         return dict(self.parameters).get(name, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What a request is for: the repository, the scopes it needs, further ones that are taken along if granted."""
 
     registry: str

@@ -14,7 +14,8 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-from multiarch_oci.record import dataclass
+import msgspec
+
 from multiarch_oci.store.http.address import Origin, UnusableUrl, origin_of
 from multiarch_oci.store.http.causes import interrupted, no_connection, no_name, no_proxy
 from multiarch_oci.store.http.channel import Channel
@@ -26,8 +27,7 @@ _LEAST_S = 2.0
 _FINE = range(200, 300)  # RFC 9110 §9.3.6: any success to CONNECT is a tunnel
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """A proxy on the way: how it is reached, and the value of Proxy-Authorization if it wants one."""
 
     origin: Origin
@@ -35,8 +35,7 @@ class Proxy:
     authorization: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """How an origin is reached; errors call it `netloc`, as the user does. With a context TLS is spoken to it."""
 
     netloc: str

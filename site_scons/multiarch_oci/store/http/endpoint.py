@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import urllib.parse
 
+import msgspec
+
 from multiarch_oci.once import Awaited
-from multiarch_oci.record import dataclass, field
 from multiarch_oci.store.http.address import Origin, UnusableUrl, origin_of, split_url
 from multiarch_oci.store.http.crowd import Crowd
 
 
-@dataclass(slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct):
     """A registry at `host[:port]`; `scheme` is None while an insecure one has not shown whether it speaks TLS.
 
     The first request has been `asked`; `known` is set once its answer showed how the others have to ask.
@@ -24,8 +24,8 @@ class Endpoint:
     scheme: str | None
     probe: Awaited[str] | None = None
     asked: bool = False
-    known: threading.Event = field(default_factory=threading.Event)
-    crowd: Crowd = field(default_factory=Crowd)
+    known: threading.Event = msgspec.field(default_factory=threading.Event)
+    crowd: Crowd = msgspec.field(default_factory=Crowd)
 
     @property
     def root(self) -> str:

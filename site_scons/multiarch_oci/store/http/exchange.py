@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from multiarch_oci.record import dataclass, field, replace
+import msgspec
+from msgspec.structs import replace
+
 from multiarch_oci.store.http.challenge import Wish, join_scopes, repository_scope
 from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
 
@@ -15,8 +17,7 @@ CERTS_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
 """Where Docker and podman look for the certificates of single hosts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How to talk to registries; times in seconds, sizes in bytes.
 
     `insecure`: hosts, `host:port`s or CIDR ranges that may speak plain HTTP or show an unknown certificate; to all
@@ -31,7 +32,7 @@ class Settings:
     """
 
     insecure: tuple[str, ...] = LOOPBACK
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = msgspec.field(default_factory=dict)
     certs_dirs: tuple[Path, ...] = CERTS_DIRS
     ca_file: Path | None = None
     connect_timeout: float = 10.0
@@ -56,8 +57,7 @@ class Settings:
         return self.ca_file or (Path(named) if named else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request to a repository's API; `url` is a path below the registry's root or absolute.
 
     `body` is called anew for each try, from its beginning, and yields exactly `length` bytes. `scopes` are wanted
@@ -113,8 +113,7 @@ class Headers(Mapping[str, str]):
         return len(self._values)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What came back from `url`: `content` is the whole body, or `stream` holds it, to be closed by the caller."""
 
     status: int

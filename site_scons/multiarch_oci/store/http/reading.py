@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import BinaryIO
 
-from multiarch_oci.record import dataclass
+import msgspec
 
 _LINE_BYTES = 64 << 10
 _HEAD_BYTES = 300 << 10  # of all heads of an answer together, the interim ones too: as curl bounds them
@@ -37,8 +37,7 @@ class BrokenAnswer(Exception):
     """What came is no answer by RFC 9112; the text says in what. Never leaves `store.http`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """Status and headers of an answer, and what they say of its body.
 
     `length` is the size of the body in bytes, None where the connection's end is its end or it is `chunked`. `kept`:

@@ -12,10 +12,11 @@ import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.once import Awaited
-from multiarch_oci.record import dataclass
 from multiarch_oci.store.auth import Credential, Credentials
 from multiarch_oci.store.http.challenge import Challenge, Wish, covers, join_scopes
 from multiarch_oci.store.http.complaint import as_text, complaint
@@ -35,8 +36,7 @@ class UnusableRealm(MultiarchError):
     """A registry that sends us for a token to a place where no credential may go."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...]
     authorization: str
     made: float

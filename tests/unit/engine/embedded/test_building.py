@@ -3,9 +3,9 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.engine import UnsupportedInstruction
 from multiarch_oci.errors import MultiarchError

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from multiarch_oci.config import History, ImageConfig
 from multiarch_oci.engine.embedded.independence import Dependent
@@ -19,7 +20,6 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Entry
 from multiarch_oci.platform import Platform
-from multiarch_oci.record import replace
 from multiarch_oci.store import BlobMissing
 from multiarch_oci.store.archive import Archive
 from workshop import AMD64, elf

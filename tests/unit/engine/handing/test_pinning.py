@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.engine.handing.pinning import pinned
 from multiarch_oci.engine.reading.named import named_contexts

@@ -6,10 +6,10 @@ import gzip
 import io
 import json
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import unpacked
 from multiarch_oci.config import History, ImageConfig

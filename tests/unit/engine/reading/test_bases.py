@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.config import History, ImageConfig
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME

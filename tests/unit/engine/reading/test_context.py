@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine.reading.context import Context
