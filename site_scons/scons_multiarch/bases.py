@@ -129,7 +129,7 @@ def _remembered(run: Run, digest: Digest) -> Words | None:
 
 
 def _asked(run: Run, base: Base) -> Words:
-    from multiarch_oci.engine.reading.bases import load
+    from multiarch_oci.engine.frontend.bases import load
 
     config = load(base, run.places.source, where=base.name).config  # the caller says where it stands
     content = readable({"env": list(config.env), "on_build": list(config.on_build)})

@@ -12,8 +12,8 @@ from multiarch_oci.errors import MultiarchError
 from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
+    from multiarch_oci.engine.frontend.reader import Reader
     from multiarch_oci.engine.handing.surroundings import Surroundings
-    from multiarch_oci.engine.reading.reader import Reader
     from scons_multiarch.targets import ImageTarget
 
 _RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
@@ -22,7 +22,7 @@ _RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
 
 def reader(run: Run) -> Reader:
     """What reads the Dockerfiles of this run."""
-    from multiarch_oci.engine.reading.reader import Reader
+    from multiarch_oci.engine.frontend.reader import Reader
 
     return run.once("reader", Reader)
 

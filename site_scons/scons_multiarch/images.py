@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from multiarch_oci.engine import BuildPlan, Engine
-from multiarch_oci.engine.glance import Reached
-from multiarch_oci.engine.telling import describe
+from multiarch_oci.engine.frontend.cached_inputs import Reached
+from multiarch_oci.engine.frontend.fingerprint import describe
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
 from multiarch_oci.why import Facts

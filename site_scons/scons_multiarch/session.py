@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch_oci.engine.glance import Glances
+from multiarch_oci.engine.frontend.cached_inputs import Glances
 from multiarch_oci.once import Once
 from multiarch_oci.plan import Policy
 from multiarch_oci.reference import Reference

@@ -39,7 +39,7 @@ class There(NamedTuple):
 
 
 def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
-    from multiarch_oci.engine.reading.named import hidden_in
+    from multiarch_oci.engine.frontend.named import hidden_in
 
     node = env.fs.Entry(str(folder))
     if node.has_builder() and not isinstance(node, SCons.Node.FS.Dir):

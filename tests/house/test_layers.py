@@ -37,8 +37,7 @@ FLOORS = (
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # Below engine/, what engines share: what a Dockerfile asks for, what an engine is handed, what comes back of it.
-# `telling` says what an image is made from, and `glance` keeps what a Dockerfile took the last time.
-SHARED = {"reading", "handing", "harvest", "telling", "glance"}
+SHARED = {"frontend", "handing", "harvest"}
 
 # Who may import what from outside (the names of top-level modules).
 GUARDED = {
@@ -69,7 +68,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    return module.split(".")[1] if module.startswith("multiarch.") else ""
+    return module.split(".")[1] if module.startswith("multiarch_oci.") else ""
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
@@ -94,7 +93,9 @@ def loaded(path: Path) -> set[str]:
         asked = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         asked += [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
         asked += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        found |= {name.removeprefix("multiarch.").replace(".", "/") for name in asked if name.startswith("multiarch.")}
+        found |= {
+            name.removeprefix("multiarch_oci.").replace(".", "/") for name in asked if name.startswith("multiarch_oci.")
+        }
     whole = {"/".join(name.split("/")[:length]) for name in found for length in range(1, name.count("/") + 2)}
     return (whole & names) - {own}
 
@@ -110,7 +111,7 @@ def test_imports_go_in_no_circle():
 def test_golang_and_store_never_meet_and_engines_do_not_know_each_other():
     for path in modules():
         own = name_of(path)
-        asked = {module for module in imports(path) if module.startswith("multiarch.")}
+        asked = {module for module in imports(path) if module.startswith("multiarch_oci.")}
         if own.startswith("golang"):
             assert not [m for m in asked if room_of(m) in ("store", "engine")], own
         if own.startswith("store"):

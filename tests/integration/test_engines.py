@@ -21,11 +21,11 @@ from machines.registry import Registry
 from multiarch_oci.engine import Base, Engine, EngineUnavailable
 from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.engine.handing.calling import EngineFailed, Programs
 from multiarch_oci.engine.handing.lending import MissingSecret
 from multiarch_oci.engine.handing.surroundings import Surroundings
 from multiarch_oci.engine.podman import PodmanEngine
-from multiarch_oci.engine.reading.reader import Reader
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.image import Image
 from multiarch_oci.platform import Platform

@@ -48,7 +48,7 @@ class Base(msgspec.Struct, frozen=True):
 class NamedContext(msgspec.Struct, frozen=True):
     """What a name in a Dockerfile means: the files of a folder (absolute, there or not yet), or an image.
 
-    `name` is as `reading.named` compares names; of `folder` and `image` one is given. An image is a reference, or
+    `name` is as `frontend.named` compares names; of `folder` and `image` one is given. An image is a reference, or
     `scratch`.
     """
 

@@ -13,6 +13,7 @@ import msgspec
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.handing.contexts import given
 from multiarch_oci.engine.handing.lending import lent
 from multiarch_oci.engine.handing.marks import for_buildkit
@@ -20,7 +21,6 @@ from multiarch_oci.engine.handing.staging import Staged, staged
 from multiarch_oci.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch_oci.engine.harvest.made import Made, of_layout, of_save
 from multiarch_oci.engine.harvest.normalising import harvest
-from multiarch_oci.engine.reading.reader import Settled
 from multiarch_oci.errors import MultiarchError
 
 _DRIVER = re.compile(r"\bDriver: (\S+)")

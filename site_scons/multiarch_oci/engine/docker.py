@@ -19,6 +19,8 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.dockerfile.instructions import Add, Command, Copy, Run
 from multiarch_oci.document import Document
 from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine.frontend.reader import Settled
+from multiarch_oci.engine.frontend.recipe import Recipe
 from multiarch_oci.engine.handing.calling import EngineFailed, Programs, hint_of
 from multiarch_oci.engine.handing.contexts import given, locked
 from multiarch_oci.engine.handing.lending import lent
@@ -27,8 +29,6 @@ from multiarch_oci.engine.handing.staging import DOCKERFILE, Staged, staged, wri
 from multiarch_oci.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
 from multiarch_oci.engine.harvest.made import Made, of_save
 from multiarch_oci.engine.harvest.normalising import harvest
-from multiarch_oci.engine.reading.reader import Settled
-from multiarch_oci.engine.reading.recipe import Recipe
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.daemon.client import Client
 from multiarch_oci.store.daemon.client import EngineFailed as Refused

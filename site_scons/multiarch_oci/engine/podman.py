@@ -12,6 +12,7 @@ from pathlib import Path
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.handing.calling import Programs
 from multiarch_oci.engine.handing.contexts import given
 from multiarch_oci.engine.handing.lending import lent
@@ -20,7 +21,6 @@ from multiarch_oci.engine.handing.staging import Staged, staged
 from multiarch_oci.engine.handing.surroundings import Surroundings, flags, temporary_name
 from multiarch_oci.engine.harvest.made import of_save
 from multiarch_oci.engine.harvest.normalising import harvest
-from multiarch_oci.engine.reading.reader import Settled
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.hosts import is_listed
 

@@ -134,7 +134,7 @@ def _contexts(env: Any, run: Run, given: Any) -> tuple[NamedContext, ...]:
     """The named contexts, as they are given: texts with variables, or nodes of folders. Raises InvalidContext."""
     if not given:
         return ()
-    from multiarch_oci.engine.reading.named import named_contexts
+    from multiarch_oci.engine.frontend.named import named_contexts
 
     here = Path(env.fs.getcwd().srcnode().get_abspath())
     texts = paths.named(env, "Image: contexts", given)

@@ -16,9 +16,9 @@ from typing import BinaryIO, cast
 
 from multiarch_oci.digest import BLOCK as PART
 from multiarch_oci.digest import Digest
-from multiarch_oci.engine.reading.layers import unpacked
-from multiarch_oci.engine.reading.packing import decompressed
-from multiarch_oci.engine.reading.tree import CannotCopy, Content, Node
+from multiarch_oci.engine.frontend.layers import unpacked
+from multiarch_oci.engine.frontend.packing import decompressed
+from multiarch_oci.engine.frontend.tree import CannotCopy, Content, Node
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarfields import Damaged, InvalidArchive, Member, header
 from multiarch_oci.tarheader import BLOCK, CHARACTER, DIRECTORY, FIFO, RECORD, SYMLINK

@@ -17,8 +17,8 @@ from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine.embedded.building import Stage
-from multiarch_oci.engine.reading.tree import Node
-from multiarch_oci.engine.telling import FORMAT
+from multiarch_oci.engine.frontend.fingerprint import FORMAT
+from multiarch_oci.engine.frontend.tree import Node
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.manifest import Manifest

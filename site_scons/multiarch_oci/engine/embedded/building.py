@@ -20,13 +20,13 @@ from multiarch_oci.engine.embedded.inline import InlineTree
 from multiarch_oci.engine.embedded.layertree import BaseTree
 from multiarch_oci.engine.embedded.modes import Chmod
 from multiarch_oci.engine.embedded.unpacking import unpack
-from multiarch_oci.engine.reading import drives, sources
-from multiarch_oci.engine.reading.bases import BaseImage, check_platform
-from multiarch_oci.engine.reading.context import Context
-from multiarch_oci.engine.reading.planned import SCRATCH, PlannedStage
-from multiarch_oci.engine.reading.reader import Settled
-from multiarch_oci.engine.reading.recipe import Scope, environment
-from multiarch_oci.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
+from multiarch_oci.engine.frontend import drives, sources
+from multiarch_oci.engine.frontend.bases import BaseImage, check_platform
+from multiarch_oci.engine.frontend.context import Context
+from multiarch_oci.engine.frontend.planned import SCRATCH, PlannedStage
+from multiarch_oci.engine.frontend.reader import Settled
+from multiarch_oci.engine.frontend.recipe import Scope, environment
+from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.platform import Platform

@@ -27,8 +27,8 @@ from multiarch_oci.dockerfile.instructions import (
     Workdir,
 )
 from multiarch_oci.engine.embedded import ports, signals, wording
-from multiarch_oci.engine.reading import drives
-from multiarch_oci.engine.reading.recipe import PATH
+from multiarch_oci.engine.frontend import drives
+from multiarch_oci.engine.frontend.recipe import PATH
 
 _SHELL: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
 _UNIX_SHELL = ("/bin/sh", "-c")

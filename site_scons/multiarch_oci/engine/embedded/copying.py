@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.engine.embedded.modes import Chmod
-from multiarch_oci.engine.reading.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
+from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay, Tree, joined, parent, resolve
 from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind
 

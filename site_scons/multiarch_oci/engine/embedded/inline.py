@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 
-from multiarch_oci.engine.reading.tree import ROOT, Content, Node
+from multiarch_oci.engine.frontend.tree import ROOT, Content, Node
 from multiarch_oci.layer import Kind
 
 

@@ -10,8 +10,8 @@ Anything else is taken as not being there: the limit of a sparse base. The layer
 from __future__ import annotations
 
 from multiarch_oci.engine.embedded.archives import TarContents
-from multiarch_oci.engine.reading.bases import BaseImage
-from multiarch_oci.engine.reading.tree import ROOT, CannotCopy, Node, Overlay, parent
+from multiarch_oci.engine.frontend.bases import BaseImage
+from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Overlay, parent
 from multiarch_oci.tarheader import HARDLINK
 
 _USUAL = frozenset(

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.frontend.tree import CannotCopy
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
 _ACTION = re.compile(r"([-+=])([rwxXstugo]*)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from multiarch_oci.engine.reading.tree import CannotCopy, Tree, resolve
+from multiarch_oci.engine.frontend.tree import CannotCopy, Tree, resolve
 from multiarch_oci.layer import Kind
 
 _LIMIT = 10 << 20  # bytes of /etc/passwd that BuildKit reads

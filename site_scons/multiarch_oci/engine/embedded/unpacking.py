@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from multiarch_oci.engine.embedded.archives import TarContents, attributes
 from multiarch_oci.engine.embedded.copying import Manner
-from multiarch_oci.engine.reading.tree import CannotCopy, Node, Overlay, joined, parent, resolve
+from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay, joined, parent, resolve
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarfields import Member
 from multiarch_oci.tarheader import HARDLINK

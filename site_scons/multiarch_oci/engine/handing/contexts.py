@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from multiarch_oci.engine.frontend.planned import SCRATCH
+from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.handing.pinning import reference_of
 from multiarch_oci.engine.handing.staging import Staged
-from multiarch_oci.engine.reading.planned import SCRATCH
-from multiarch_oci.engine.reading.reader import Settled
 
 
 def given(settled: Settled, there: Staged) -> list[str]:

@@ -21,10 +21,10 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.instructions import Command, Run
 from multiarch_oci.document import keyed
 from multiarch_oci.engine import BuildPlan, NamedContext
-from multiarch_oci.engine.reading.inputs import Taking
-from multiarch_oci.engine.reading.planned import SCRATCH
-from multiarch_oci.engine.reading.reader import Reader, Settled
-from multiarch_oci.engine.telling import MARK, told
+from multiarch_oci.engine.frontend.fingerprint import MARK, told
+from multiarch_oci.engine.frontend.inputs import Taking
+from multiarch_oci.engine.frontend.planned import SCRATCH
+from multiarch_oci.engine.frontend.reader import Reader, Settled
 from multiarch_oci.platform import Platform
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")

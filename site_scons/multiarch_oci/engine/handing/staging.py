@@ -18,13 +18,13 @@ import msgspec
 
 from multiarch_oci.digest import BLOCK
 from multiarch_oci.engine import BuildPlan
+from multiarch_oci.engine.frontend.context import Context
+from multiarch_oci.engine.frontend.fingerprint import apart_from
+from multiarch_oci.engine.frontend.inputs import ContextInputs, matching
+from multiarch_oci.engine.frontend.reader import Reader, Settled
+from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Tree, joined, resolve
 from multiarch_oci.engine.handing.marks import Marks
 from multiarch_oci.engine.handing.pinning import pinned
-from multiarch_oci.engine.reading.context import Context
-from multiarch_oci.engine.reading.inputs import ContextInputs, matching
-from multiarch_oci.engine.reading.reader import Reader, Settled
-from multiarch_oci.engine.reading.tree import CannotCopy, Node, Tree, joined, resolve
-from multiarch_oci.engine.telling import apart_from
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
 

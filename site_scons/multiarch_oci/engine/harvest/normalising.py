@@ -10,14 +10,14 @@ from msgspec.structs import replace
 
 from multiarch_oci.config import History, ImageConfig, instant
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
+from multiarch_oci.engine.frontend.bases import BaseImage
+from multiarch_oci.engine.frontend.fingerprint import MARK
+from multiarch_oci.engine.frontend.reader import Settled
+from multiarch_oci.engine.frontend.tree import Node, Overlay
 from multiarch_oci.engine.harvest.basenames import names_of
 from multiarch_oci.engine.harvest.made import InvalidOutput, Made
 from multiarch_oci.engine.harvest.programs import check_programs, starter
 from multiarch_oci.engine.harvest.repacking import repack
-from multiarch_oci.engine.reading.bases import BaseImage
-from multiarch_oci.engine.reading.reader import Settled
-from multiarch_oci.engine.reading.tree import Node, Overlay
-from multiarch_oci.engine.telling import MARK
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Written

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from multiarch_oci.engine.embedded.modes import Chmod
-from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.frontend.tree import CannotCopy
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import tarfile
 
 import pytest
 
+from multiarch_oci.engine.frontend.named import named_contexts
+from multiarch_oci.engine.frontend.reader import Reader
+from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.engine.handing.contexts import given
 from multiarch_oci.engine.handing.staging import DOCKERFILE, staged, write_context
-from multiarch_oci.engine.reading.named import named_contexts
-from multiarch_oci.engine.reading.reader import Reader
-from multiarch_oci.engine.reading.tree import CannotCopy
 
 TEXT = "FROM scratch\nCOPY src/*.c through/real.txt /x/\nRUN --mount=source=mounted,target=/m true\n"
 

@@ -15,9 +15,9 @@ import unpacked
 from multiarch_oci.config import History, ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.engine.harvest.made import InvalidOutput, Made, of_layout, of_save
 from multiarch_oci.engine.harvest.normalising import WrongBase, engine_of, harvest
-from multiarch_oci.engine.reading.reader import Reader
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.index import Index
 from multiarch_oci.layer import Entry

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.frontend.tree import Content, Node, Overlay
 from multiarch_oci.engine.harvest.basenames import names_of
 from multiarch_oci.engine.harvest.started import started
-from multiarch_oci.engine.reading.tree import Content, Node, Overlay
 from multiarch_oci.executable import WrongMachine, essential, identify, interpreter, read_head
 from multiarch_oci.layer import Entry, Kind
 from multiarch_oci.platform import Platform
@@ -315,7 +315,7 @@ def test_whiteouts_and_hard_links_of_the_base_count(shop):
     )
     base = shop.base("base:1", first, second)
     shop.plan("FROM base:1\n")
-    from multiarch_oci.engine.reading.bases import load
+    from multiarch_oci.engine.frontend.bases import load
 
     names = names_of(load(base, shop._source, where="x"))
     assert sorted(names.names("bin")) == ["link", "old", "same"]

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.instructions import Add, Arg, Command, Copy, Env, Run
 from multiarch_oci.engine import BuildPlan, NamedContext
-from multiarch_oci.engine.reading import sources
-from multiarch_oci.engine.reading.context import Context
-from multiarch_oci.engine.reading.recipe import PATH, BaseWanted, Recipe, Scope, environment
-from multiarch_oci.engine.reading.tree import Tree, joined, resolve
+from multiarch_oci.engine.frontend import sources
+from multiarch_oci.engine.frontend.context import Context
+from multiarch_oci.engine.frontend.recipe import PATH, BaseWanted, Recipe, Scope, environment
+from multiarch_oci.engine.frontend.tree import Tree, joined, resolve
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
-from multiarch_oci.engine.glance import Glances
-from multiarch_oci.engine.reading.reader import Reader
+from multiarch_oci.engine.frontend.cached_inputs import Glances
+from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.platform import Platform
 from multiarch_oci.reference import Reference
 

@@ -6,9 +6,9 @@ from msgspec.structs import replace
 from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine import Base
-from multiarch_oci.engine.reading.inputs import ContextFile
-from multiarch_oci.engine.reading.reader import Reader
-from multiarch_oci.engine.telling import describe
+from multiarch_oci.engine.frontend.fingerprint import describe
+from multiarch_oci.engine.frontend.inputs import ContextFile
+from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.layer import Kind
 from multiarch_oci.platform import Platform
 

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
-from multiarch_oci.engine.reading.context import Context
-from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.frontend.context import Context
+from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.store.atomic import replacing
 from workshop import sha256

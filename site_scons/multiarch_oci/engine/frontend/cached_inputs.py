@@ -52,7 +52,7 @@ class Wanted(Protocol):
 
 
 class TakenOf(Protocol):
-    """What a Dockerfile takes of a named context (`reading.NamedInputs`)."""
+    """What a Dockerfile takes of a named context (`inputs.NamedInputs`)."""
 
     @property
     def name(self) -> str: ...  # noqa: D102  # the class says it
@@ -63,7 +63,7 @@ class TakenOf(Protocol):
 
 
 class Reached(Protocol):
-    """What a Dockerfile takes of its context, and the bases that its target needs (`reading.ContextInputs`)."""
+    """What a Dockerfile takes of its context, and the bases that its target needs (`inputs.ContextInputs`)."""
 
     @property
     def files(self) -> Sequence[Taken]: ...  # noqa: D102  # the class says it

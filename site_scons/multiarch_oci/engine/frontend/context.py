@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from multiarch_oci.digest import Digest, verifying
-from multiarch_oci.engine.reading.gitindex import executables
-from multiarch_oci.engine.reading.tree import ROOT, CannotCopy, Content, Node, joined, parent
+from multiarch_oci.engine.frontend.gitindex import executables
+from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Content, Node, joined, parent
 from multiarch_oci.executable import HEAD, is_executable_head
 from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from multiarch_oci.engine.reading.tree import Tree, joined, resolve
+from multiarch_oci.engine.frontend.tree import Tree, joined, resolve
 from multiarch_oci.wildcard import match_glob
 
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")

@@ -8,7 +8,7 @@ from pathlib import Path
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
 from multiarch_oci.engine import BuildPlan
-from multiarch_oci.engine.glance import FILE, Reached, Taken
+from multiarch_oci.engine.frontend.cached_inputs import FILE, Reached, Taken
 from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.platform import Platform
 

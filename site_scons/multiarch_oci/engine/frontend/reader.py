@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
-from multiarch_oci.engine.reading.bases import BaseImage, OpenSource, check_platform, load, resolved
-from multiarch_oci.engine.reading.context import Context
-from multiarch_oci.engine.reading.inputs import ContextInputs, Taking, context_inputs, instructions
-from multiarch_oci.engine.reading.named import hidden_in
-from multiarch_oci.engine.reading.recipe import Parsed, Recipe, recipe
-from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, check_platform, load, resolved
+from multiarch_oci.engine.frontend.context import Context
+from multiarch_oci.engine.frontend.inputs import ContextInputs, Taking, context_inputs, instructions
+from multiarch_oci.engine.frontend.named import hidden_in
+from multiarch_oci.engine.frontend.recipe import Parsed, Recipe, recipe
+from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.platform import Platform
 

@@ -30,11 +30,11 @@ from multiarch_oci.dockerfile.parser import Dockerfile, parse
 from multiarch_oci.dockerfile.shell import expand, expand_heredoc, expand_words
 from multiarch_oci.dockerfile.stages import stages
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
-from multiarch_oci.engine.reading.drives import slashed
-from multiarch_oci.engine.reading.named import find
-from multiarch_oci.engine.reading.origins import Origin, check_order, named_origin, needed_stages, origins
-from multiarch_oci.engine.reading.planned import SCRATCH, PlannedStage
-from multiarch_oci.engine.reading.sources import is_remote
+from multiarch_oci.engine.frontend.drives import slashed
+from multiarch_oci.engine.frontend.named import find
+from multiarch_oci.engine.frontend.origins import Origin, check_order, named_origin, needed_stages, origins
+from multiarch_oci.engine.frontend.planned import SCRATCH, PlannedStage
+from multiarch_oci.engine.frontend.sources import is_remote
 from multiarch_oci.platform import Platform
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from multiarch_oci.engine.reading.gitindex import executables
+from multiarch_oci.engine.frontend.gitindex import executables
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.engine.reading.drives import below, slashed
+from multiarch_oci.engine.frontend.drives import below, slashed
 from multiarch_oci.windows import InvalidWindowsPath
 
 

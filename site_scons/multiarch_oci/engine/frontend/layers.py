@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from multiarch_oci.digest import BLOCK, Digest, DigestMismatch
-from multiarch_oci.engine.reading.packing import decompressed
+from multiarch_oci.engine.frontend.packing import decompressed
 from multiarch_oci.tarreader import TarReader
 
 if TYPE_CHECKING:

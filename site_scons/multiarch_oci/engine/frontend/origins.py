@@ -9,8 +9,8 @@ from multiarch_oci.dockerfile import mounts
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.dockerfile.instructions import Command, Copy, Run
 from multiarch_oci.engine import NamedContext
-from multiarch_oci.engine.reading.named import find
-from multiarch_oci.engine.reading.planned import PlannedStage
+from multiarch_oci.engine.frontend.named import find
+from multiarch_oci.engine.frontend.planned import PlannedStage
 
 Contexts = tuple[NamedContext, ...]
 Origin: TypeAlias = "int | str | NamedContext"

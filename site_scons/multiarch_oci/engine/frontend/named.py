@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from multiarch_oci.engine import BuildPlan, NamedContext
-from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import InvalidReference, Reference
 

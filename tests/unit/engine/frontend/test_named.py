@@ -11,8 +11,8 @@ import unpacked
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine import NamedContext
-from multiarch_oci.engine.reading.named import InvalidContext, canonical, find, named_contexts
-from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.frontend.named import InvalidContext, canonical, find, named_contexts
+from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.layer import Entry
 from workshop import AMD64, Workshop

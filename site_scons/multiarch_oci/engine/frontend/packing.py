@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 import msgspec
 
 from multiarch_oci.digest import BLOCK
-from multiarch_oci.engine.reading.tree import CannotCopy
+from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.tarfields import InvalidArchive
 
 if TYPE_CHECKING:
