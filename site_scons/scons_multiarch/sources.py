@@ -1,4 +1,4 @@
-"""Which generated files and folders a Dockerfile copies. Not a Tool."""
+"""Which Dockerfile an image has, and which files and folders of this build it copies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import SCons.Node.FS
 from msgspec.structs import replace
 
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch import paths
 from scons_multiarch.folders import is_made
+from scons_multiarch.images import settled
+from scons_multiarch.tracking import track
 
 if TYPE_CHECKING:
     from multiarch_oci.engine import BuildPlan
+    from multiarch_oci.platform import Platform
+
+
+class NoDockerfile(MultiarchError, ValueError):
+    """A platform for which no Dockerfile is there."""
 
 
 def generated(env: Any, reached: Any, target: Any) -> list[Any]:
@@ -107,3 +116,43 @@ def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[st
             yield from _below(node, f"{here}/", hidden)
         elif node.has_builder():
             yield here, node
+
+
+def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
+    """The first Dockerfile that exists or is generated; ends the run when there is none."""
+    nodes = [paths.file(env, "Image: dockerfile", name) for name in paths.flat(candidates)]
+    for node in nodes:
+        env["MULTIARCH_RUN"].note_looked_for(Path(node.srcnode().get_abspath()))
+        if node.has_builder() or node.rexists() or node.srcnode().rexists():  # under -n no variant folder gets copies
+            return node
+    names = ", ".join(map(paths.shown, nodes))
+    hint = f"write one of: {names}" if names else 'dockerfile="Dockerfile"'
+    raise NoDockerfile(f"there is no Dockerfile for {platform}", hint=hint)
+
+
+def recipe_path(node: Any) -> Path:
+    """Where to read a Dockerfile: one that nothing makes where it was written, its ignore file beside it.
+
+    That is the folder of the sources for one in a variant folder, or a Repository.
+    """
+    if not node.has_builder() and node.srcnode().rexists():
+        node = node.srcnode()
+    return Path(node.rfile().get_abspath())
+
+
+def scan(node: Any, env: Any) -> list[Any]:
+    """The files of the image that something in this build makes, found in what its Dockerfile copies."""
+    for source in node.sources:
+        if not source.has_builder():
+            source.exists()  # a variant folder gets its copy by this question
+    plan = node.attributes.target.plan
+    if not plan.dockerfile.exists():
+        return []
+    run = env["MULTIARCH_RUN"]
+    run.leave_out_cache(env)
+    try:
+        # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
+        node.attributes.state.seen = _, found = settled(run, plan)
+    except MultiarchError:
+        return []  # the step says what is wrong with the Dockerfile
+    return list(track(env, generated(env, found, node)))

@@ -165,3 +165,12 @@ def test_there_are_nine_tools_and_none_imports_another():
     for path in SCONS_HALF.rglob("*.py"):
         asked = {m.rpartition(".")[2] for m in imports(path) if m.startswith("scons_multiarch.tools")}
         assert not asked, f"{path.stem}: what several Tools use belongs beside tools/"
+
+
+LONGEST_TOOL = 130
+"""Lines: the declaration of one builder, its imports and its docstring. What the step does stands beside tools/."""
+
+
+@pytest.mark.parametrize("name", sorted(NINE))
+def test_a_tool_is_a_translation_of_about_a_hundred_lines(name: str):
+    assert len((TOOLS / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= LONGEST_TOOL

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import Any
 
 import SCons.Node.FS
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.golang.modfile import is_local
 from multiarch_oci.golang.recipe import GoBuild, check_flags
 from multiarch_oci.golang.words import quoted, split
 from multiarch_oci.platform import Platform
-from multiarch_oci.why import Facts
 from scons_multiarch import paths
+from scons_multiarch.programs import facts, godir, make_executable, not_executable, package_in, perform
 from scons_multiarch.session import Run
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ProgramTarget, declared_before
 from scons_multiarch.tracking import State, declare, track
-
-
-class NoPackage(MultiarchError, ValueError):
-    """A package that is looked for in another folder than its author meant."""
 
 
 class OpenQuote(MultiarchError, ValueError):
@@ -71,78 +64,6 @@ def flags_of(env: Any, name: str) -> str | tuple[str, ...]:
     """Flags as they are given: one text to be split, or words in lists of any depth; a node is its path."""
     value = env.get(name, ())
     return value if isinstance(value, str) else paths.texts(env, f"GoBinary: {name}", value)
-
-
-def godir(env: Any) -> Path:
-    """Where Go runs: GODIR, seen from the SConscript that declares the program; by default that SConscript's folder.
-
-    Go sources are not copied to variant folders, so it is the folder of the sources.
-    """
-    node = paths.folder(env, "GoBinary: GODIR", env.get("GODIR") or ".")
-    return Path(node.srcnode().get_abspath())
-
-
-def package_in(env: Any, directory: Path, package: Any) -> str:
-    """A package as Go is told it in `directory`: an import path as it is; a folder or a .go file by its way from there.
-
-    Raises NoPackage for a folder that lies where versions looked that took every package from the top.
-    """
-    given = list(paths.flat(package))
-    if len(given) == 1 and isinstance(given[0], str) and given[0] and not given[0].startswith("#"):
-        name = str(env.subst(given[0]))
-        lost = is_local(name) and not env.get("GODIR") and not os.path.lexists(directory / name)
-        if lost and Path(env["MULTIARCH_RUN"].root, name).is_dir():
-            here = paths.shown(env.fs.getcwd())
-            raise NoPackage(f"there is no package {name} in {here}", hint='from the top it is GODIR="#"')
-        return name
-    node = paths.source(env, "GoBinary: package", given).srcnode()
-    path = os.path.relpath(node.get_abspath(), directory).replace(os.sep, "/")
-    return path if path.startswith((".", "/")) else f"./{path}"
-
-
-def perform(target: list[Any], _source: list[Any], env: Any) -> None:
-    """Run `go build`; the program replaces the old one at once or not at all."""
-    from multiarch_oci.golang.compiler import build
-
-    run: Run = env["MULTIARCH_RUN"]
-    wanted = target[0].attributes.target.build
-    lister = run.lister()
-    output = Path(target[0].get_abspath())
-    if not os.access(output.parent, os.W_OK):  # before a minute of compiling, and in words
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
-    build(
-        wanted,
-        output,
-        run.toolchain(),
-        lister.environment(wanted),
-        hints=lister.inputs(wanted).hints,
-        again=is_known(run, target[0]),
-    )
-
-
-def is_known(run: Run, target: Any) -> bool:
-    """Whether the program was built before by the same Go with the same flags: its packages are in Go's cache then."""
-    before, now = run.records.recall(str(target)), target.attributes.state.facts
-    return before is not None and all(before.values.get(name) == now.values.get(name) for name in ("go", "flags"))
-
-
-def facts(run: Run, env: Any, wanted: GoBuild) -> Facts:
-    """Everything that can change the program: files by name, flags and versions by value."""
-    run.leave_out_cache(env)
-    found = run.lister().inputs(wanted)
-    return Facts(dict(found.facts), dict(found.files), found.digest)
-
-
-def not_executable(node: Any) -> str | None:
-    """Why a program with the right bytes is not right: archives of CI systems lose modes, and an image would too."""
-    return None if os.access(node.get_abspath(), os.X_OK) else "it is not executable"
-
-
-def make_executable(node: Any) -> None:
-    """Give a program that came out of a cache, which may keep no modes, the right to be run where it may be read."""
-    path = Path(node.get_abspath())
-    mode = path.stat().st_mode
-    path.chmod(mode | (mode & 0o444) >> 2)
 
 
 STEP = Step("Compile", perform)

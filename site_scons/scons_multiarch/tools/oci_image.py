@@ -8,45 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from multiarch_oci.engine import AUTO, NAMES, BuildPlan, EngineUnavailable, NamedContext
-from multiarch_oci.errors import MultiarchError
-from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.bases import keep
 from scons_multiarch.images import facts, host_of_engines, perform, settled, unkept
 from scons_multiarch.session import Run
-from scons_multiarch.sources import generated
+from scons_multiarch.sources import dockerfile_of, recipe_path, scan
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ImageTarget, declared_before, platform_of
 from scons_multiarch.tracking import State, declare, track
 
-
-class NoDockerfile(MultiarchError, ValueError):
-    """A platform for which no Dockerfile is there."""
-
-
 STEP = Step("Image", perform)
-
-
-def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
-    """The first Dockerfile that exists or is generated; ends the run when there is none."""
-    nodes = [paths.file(env, "Image: dockerfile", name) for name in paths.flat(candidates)]
-    for node in nodes:
-        env["MULTIARCH_RUN"].note_looked_for(Path(node.srcnode().get_abspath()))
-        if node.has_builder() or node.rexists() or node.srcnode().rexists():  # under -n no variant folder gets copies
-            return node
-    names = ", ".join(map(paths.shown, nodes))
-    hint = f"write one of: {names}" if names else 'dockerfile="Dockerfile"'
-    raise NoDockerfile(f"there is no Dockerfile for {platform}", hint=hint)
-
-
-def recipe_path(node: Any) -> Path:
-    """Where to read a Dockerfile: one that nothing makes where it was written, its ignore file beside it.
-
-    That is the folder of the sources for one in a variant folder, or a Repository.
-    """
-    if not node.has_builder() and node.srcnode().rexists():
-        node = node.srcnode()
-    return Path(node.rfile().get_abspath())
 
 
 def image(
@@ -140,24 +111,6 @@ def _contexts(env: Any, run: Run, given: Any) -> tuple[NamedContext, ...]:
     texts = paths.named(env, "Image: contexts", given)
     top = str(run.root) + os.sep
     return named_contexts({name: re.sub(r"^#/?", lambda _: top, text) for name, text in texts.items()}, here)
-
-
-def scan(node: Any, env: Any) -> list[Any]:
-    """The files of the image that something in this build makes, found in what its Dockerfile copies."""
-    for source in node.sources:
-        if not source.has_builder():
-            source.exists()  # a variant folder gets its copy by this question
-    plan = node.attributes.target.plan
-    if not plan.dockerfile.exists():
-        return []
-    run = env["MULTIARCH_RUN"]
-    run.leave_out_cache(env)
-    try:
-        # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
-        node.attributes.state.seen = _, found = settled(run, plan)
-    except MultiarchError:
-        return []  # the step says what is wrong with the Dockerfile
-    return list(track(env, generated(env, found, node)))
 
 
 def generate(env: Any) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
-from scons_multiarch.images import host_of_engines
-from scons_multiarch.receipts import content_of, keep_receipt, loaded_name, receipt_at, receipt_node
-from scons_multiarch.session import PRIVATE, Run
+from scons_multiarch.loads import drifted, engine, perform
+from scons_multiarch.receipts import loaded_name, receipt_node
+from scons_multiarch.session import Run
 from scons_multiarch.step import Step, add_method, fail, source_of
 from scons_multiarch.targets import ImageTarget, LoadTarget, declared_before
 from scons_multiarch.tracking import State, declare
-
-if TYPE_CHECKING:
-    from multiarch_oci.digest import Digest
-    from multiarch_oci.reference import Reference
-
 
 PLACES = {"docker": "receipts/load", "containerd": "receipts/load-containerd"}
 """What images are loaded into, and where its receipts lie. Podman is Docker's: it answers at a socket like Docker's."""
@@ -27,77 +20,6 @@ PLACES = {"docker": "receipts/load", "containerd": "receipts/load-containerd"}
 
 class UnknownPlace(MultiarchError, ValueError):
     """A name that is none of something to load into."""
-
-
-def engine(run: Run, into: str) -> Any:
-    """The engine that DOCKER_HOST names, or the usual socket; or containerd. Asked for nothing yet."""
-
-    def docker() -> Any:
-        from multiarch_oci.store.daemon.daemon import Daemon
-
-        return Daemon(run.environment)
-
-    def containerd() -> Any:
-        from multiarch_oci.store.daemon.containerd import Containerd
-
-        return Containerd(run.environment, host_of_engines())
-
-    return run.once(f"load into {into}", containerd if into == "containerd" else docker)
-
-
-def perform(target: list[Any], source: list[Any], env: Any) -> None:
-    """Load the image when the engine runs its platform; on the engine's own platform it gets the main tag, too."""
-    from multiarch_oci.receipt import Receipt
-    from multiarch_oci.store.daemon.daemon import runnable
-    from multiarch_oci.store.release import write_release
-
-    node, run = target[0], env["MULTIARCH_RUN"]
-    record = node.attributes.target
-    name, main = record.name, record.main
-    content, root, _, platform = content_of(run, source[0], name)
-    held = engine(run, record.into)
-    with run.loading:
-        host = held.platform()
-        if platform is None or not runnable(host, [platform]):
-            print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
-            keep_receipt(node, Receipt(name, root))
-            return
-        with tempfile.TemporaryDirectory(dir=run.root / PRIVATE) as folder:
-            archive = Path(folder) / "image.tar"
-            write_release(archive, content, root, name)
-            identity = held.load(archive, name)
-        if platform.matches(host) and host.architecture == platform.architecture and main is not None:
-            held.tag(identity, main)
-    node.attributes.state.digest = root.digest
-    keep_receipt(node, Receipt(name.with_digest(identity), root))
-
-
-def drifted(node: Any) -> str | None:
-    """Why the engine is not as this load left it; None when it is, or when it runs no image of this platform."""
-    receipt = receipt_at(Path(node.get_abspath()))
-    record = node.attributes.target
-    name, main = record.name, record.main
-    if receipt is None or receipt.reference.digest is None:
-        return None
-    held = engine(node.attributes.run, record.into)
-    found = held.identity(name)
-    if found is not None and main is not None and _lost(held, node, main, receipt.reference.digest):
-        return f"{main.familiar} does not name it"
-    if found is None:
-        return "it is not in the engine"
-    return None if found == receipt.reference.digest else "the engine has another image of this name"
-
-
-def _lost(engine: Any, node: Any, main: Reference, identity: Digest) -> bool:
-    """Whether the main tag, which is to name the image of the engine's own platform, names no such image."""
-    from multiarch_oci.store.archive import read_image
-
-    host, platform = engine.platform(), read_image(Path(node.sources[0].get_abspath())).platform
-    if not platform.matches(host) or host.architecture != platform.architecture:
-        return False
-    held = engine.identity(main)
-    # Of several variants that the engine runs, one has the tag; only the engine's own may insist.
-    return held is None or (held != identity and platform.variant == host.variant)
 
 
 STEP = Step("Load", perform)

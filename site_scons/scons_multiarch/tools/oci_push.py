@@ -4,163 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import SCons.Node
-
-from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
-from scons_multiarch.graph import is_done, reachable
+from scons_multiarch.pushes import drifted, perform
 from scons_multiarch.receipts import (
-    Intention,
     TwoPushes,
-    ask_all,
-    assembled,
-    content_of,
-    descriptor_of,
-    keep_receipt,
-    last_receipt,
-    not_moved,
-    own_digests,
-    receipt_at,
     receipt_node,
-    root_of,
     spelled,
-    unfinished,
 )
 from scons_multiarch.registries import place
 from scons_multiarch.session import Run
 from scons_multiarch.step import Step, add_method, source_of
-from scons_multiarch.targets import ImageTarget, IndexTarget, PushTarget, is_index, is_pin, target_of
-from scons_multiarch.tracking import State, declare, reasons, state_of
-
-
-def perform(target: list[Any], source: list[Any], env: Any) -> None:
-    """Publish the source and write the receipt; remarks go to the terminal."""
-    from multiarch_oci.mediatype import is_index
-    from multiarch_oci.publish import publish
-
-    node, run = target[0], env["MULTIARCH_RUN"]
-    record, state = node.attributes.target, node.attributes.state
-    reference = record.reference
-    if node.check_attributes("beside"):
-        check_versions(*node.attributes.beside)
-    if run.policy.immutable:
-        run.once("immutable", lambda: refuse_early(run))
-    content, root, mountable, _ = content_of(run, source[0], reference)
-    mend = state.mend
-    intention = Intention(run, reference)
-    previous, unfinished_digests = last_receipt(node), intention.digests()
-    run.places.forget(reference)
-    if record.folder is None:
-        run.places.knew(reference, own_digests(previous, unfinished_digests))
-    done = publish(
-        content,
-        run.places.store(reference, record.folder, action="push"),
-        root,
-        reference,
-        previous=previous,
-        policy=run.policy,
-        also=record.also,
-        mountable=mountable,
-        deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
-        again=mend or frozenset(),
-        new=is_new(source[0]),
-        unfinished=unfinished_digests,
-        intend=lambda: intention.note(root.digest),
-    )
-    say_not_moved(node)
-    for remark in done.remarks:
-        print(f"  {spelled(remark, target)}", flush=True)  # noqa: T201  # a line the user must see
-    state.digest = root.digest
-    keep_receipt(node, done.receipt)
-    intention.clear()
-
-
-def is_new(node: Any) -> bool:
-    """Whether this run made the image, so that no registry can hold it; what SCons' cache had was made by another."""
-    state = state_of(node)
-    return node.get_state() == SCons.Node.executed and (state is None or not state.retrieved)
-
-
-def check_versions(images: list[Any], index: Any) -> None:
-    """Raise IncompleteIndex when two of these Windows images, which are there, would be one entry of the index."""
-    from multiarch_oci.index import Index
-
-    platforms = [target_of(image).platform for image in images]
-    Index.assemble(map(descriptor_of, images), platforms=platforms, where=paths.shown(index))
-
-
-def refuse_early(run: Run) -> None:
-    """With IMMUTABLE=yes: find a tag of this run that must not be moved before the first one is written.
-
-    What a tag is to hold is known where its image is made, or all members of its index are; the others' own pushes
-    will tell. Raises TagImmutable.
-    """
-    from multiarch_oci.publish import decide
-
-    ask_all(run)
-    for node in (node for node in reversed(reachable()) if not is_pin(node)):
-        record = node.attributes.target
-        wanted = known_digest(node.sources[0])
-        if wanted is None:
-            continue
-        try:
-            tags = (record.reference.tag, *record.also)
-            observed = {tag: run.places.observed(record.reference.with_tag(tag), record.folder) for tag in tags}
-        except MultiarchError:
-            continue  # its own push meets the same trouble
-        decide(
-            record.reference,
-            wanted,
-            observed.__getitem__,
-            previous=last_receipt(node),
-            policy=run.policy,
-            also=record.also,
-            unfinished=Intention(run, record.reference).digests(),
-        )
-
-
-def known_digest(node: Any) -> Digest | None:
-    """The digest of an image or index as this run leaves it; None when it is not known yet."""
-    if is_index(node):
-        return assembled(node).descriptor().digest if all(map(is_done, node.sources)) else None
-    return root_of(node) if is_done(node) else None
-
-
-def drifted(node: Any) -> str | None:
-    """Why the registry is not as this push left it; None when it is."""
-    if not node.attributes.run.asks:
-        say_not_moved(node)
-    if reasons(node):
-        return None  # it is pushed in any case, and asks then
-    run, record = node.attributes.run, node.attributes.target
-    ask_all(run)
-    receipt = receipt_at(Path(node.get_abspath()))
-    found = run.places.observed(record.reference, record.folder)
-    if receipt is None or found is None:
-        return "it is not in the registry"
-    if found != receipt.descriptor.digest:
-        # By somebody, or by a run of this tree that was killed before it wrote its receipt.
-        return f"it is not as pushed last: {receipt.descriptor.digest} → {found}"
-    if unfinished(run) and Intention(run, record.reference).digests():
-        return "its last push did not end"
-    for tag in record.also:
-        if run.places.observed(record.reference.with_tag(tag), record.folder) is None:
-            return f"the tag {tag} is not in the registry"
-    return None
-
-
-def say_not_moved(node: Any) -> None:
-    """Say, once a run, which of TAGS stay where they are as the version is a pre-release."""
-    for tag in not_moved(node):
-        words = spelled(f"{tag} is not moved: {node.attributes.run.not_moved_because}", [node])
-        if node.attributes.run.is_new(words):
-            print(f"  {words}", flush=True)  # noqa: T201  # a line the user must see
-
+from scons_multiarch.targets import ImageTarget, IndexTarget, PushTarget, is_index, target_of
+from scons_multiarch.tracking import State, declare
 
 STEP = Step("Push", perform)
 PUBLISH = Step("Publish", perform)

@@ -1,0 +1,71 @@
+"""What a pin does: a tag that somebody else pushes is looked at, and taken over into our repository where asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from multiarch_oci.receipt import Receipt
+from scons_multiarch.receipts import (
+    Intention,
+    ask_all,
+    keep_receipt,
+    own_digests,
+    receipt_at,
+    receipt_path,
+    spelled,
+)
+from scons_multiarch.step import write
+
+
+def perform(target: list[Any], _source: list[Any], env: Any) -> None:
+    """Look at the tag, take it over into our repository when it is in another, and write the receipt."""
+    from multiarch_oci.pin import pin
+    from multiarch_oci.store.attributed import Attributed, Subject
+
+    node, run = target[0], env["MULTIARCH_RUN"]
+    record, state = node.attributes.target, node.attributes.state
+    reference, copy_to = record.reference, record.copy_to
+    # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
+    copied = run.root / receipt_path(copy_to) if copy_to is not None else None
+    intention = None if copy_to is None else Intention(run, copy_to)
+    previous = None if copied is None else receipt_at(copied)
+    left = frozenset() if intention is None else intention.digests()
+    if copy_to is not None and record.copy_folder is None:
+        run.places.knew(copy_to, own_digests(previous, left))
+    subject = Subject(f"external {reference}", None, "see EXTERNAL, and the network")
+    receipt = pin(
+        Attributed(run.places.store(reference, record.folder), subject),
+        reference,
+        record.platform,
+        into=None if copy_to is None else run.places.store(copy_to, record.copy_folder, action="push"),
+        into_reference=copy_to,
+        previous=previous,
+        policy=run.policy,
+        say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
+        deep=state.mend is not None,
+        again=state.mend or frozenset(),
+        unfinished=left,
+        intend=lambda digest: intention.note(digest) if intention is not None else None,
+    )
+    if copied is not None and intention is not None:
+        write(copied, Receipt(copy_to, receipt.descriptor).to_json())
+        intention.clear()
+    state.digest = receipt.descriptor.digest
+    keep_receipt(node, receipt)
+
+
+def drifted(node: Any) -> str | None:
+    """Why the tag is not as it was seen; None when it is. A pin with a digest never follows a move."""
+    run, record = node.attributes.run, node.attributes.target
+    ask_all(run)
+    receipt = receipt_at(Path(node.get_abspath()))
+    found = run.places.observed(record.reference, record.folder)
+    if receipt is None or found is None:
+        return "it is not in the registry"
+    if found != receipt.reference.digest:
+        return f"it moved: {receipt.reference.digest} → {found}"
+    copied = record.copy_to
+    if copied is not None and run.places.observed(copied, record.copy_folder) != receipt.descriptor.digest:
+        return f"{copied} does not hold it"
+    return None
