@@ -56,8 +56,10 @@ def locked(run: Run, wanted: Any) -> Digest:
     with run.guard:
         found = lock_of(run).find(name, wanted.platform)
         fresh = run.resolved.get((name, wanted.platform))
-        if found is not None or fresh is not None:
-            return found or fresh.digest
+        if found is not None:
+            return found
+        if fresh is not None:
+            return fresh.digest
         if run.locked:
             raise BaseNotLocked(
                 f"{name} for {wanted.platform} is not there",

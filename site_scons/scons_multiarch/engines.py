@@ -104,7 +104,7 @@ def _seen(run: Run, record: ImageTarget) -> str:
 
     if record.engine != AUTO:
         return f"{record.engine}, as ENGINE or the SConstruct has it"
-    because = []
+    because: list[str] = []
     for name in NAMES:
         reason = _embedded_refusal(run, record.plan) if name == NAMES[0] else None
         reason = reason or absent(name, run.environment, record.endpoint)

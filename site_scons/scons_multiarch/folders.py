@@ -31,10 +31,14 @@ _WHEN_MADE = 3
 _LEFT_OUT = (".git", ".hg", ".svn")
 
 
-class Made(SCons.Node.FS.Dir):
-    """A folder that a builder makes. A Dir node changes to this class: it adds no slot, so the layout is the same."""
+SAME_LAYOUT: tuple[str, ...] = ()
+"""The slots of a class that nodes change to: it adds none, so that Python lets them."""
 
-    __slots__ = ()
+
+class Made(SCons.Node.FS.Dir):
+    """A folder that a builder makes. A Dir node changes to this class."""
+
+    __slots__ = SAME_LAYOUT
 
     BuildInfo = SCons.Node.FS.FileBuildInfo  # those of folders are never written
     NodeInfo = SCons.Node.FS.FileNodeInfo

@@ -60,7 +60,7 @@ def text(env: Any, parameter: str, given: Any) -> str:
     if isinstance(given, SCons.Node.FS.Base):
         return str(given.get_abspath())
     if isinstance(given, os.PathLike):
-        return os.fspath(given)
+        return str(os.fspath(given))
     raise _no(parameter, given, "a text")
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from multiarch_oci.engine.frontend.cached_inputs import Glances
 from multiarch_oci.once import Once
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from multiarch_oci.golang.toolchain import Toolchain
     from multiarch_oci.output import Output
     from multiarch_oci.platform import Platform
+
+_T = TypeVar("_T")
 
 PRIVATE = ".multiarch"
 """The folder, below the tree's root, of everything that is remembered between runs and is no output."""
@@ -118,9 +120,9 @@ class Run:
         if self.interactive:
             self.looked_for.setdefault(path, path.exists())
 
-    def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
+    def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
         """Make something at its first use and keep it for the run; who wants something else does not wait for it."""
-        return self._made.get(name, make)
+        return cast("_T", self._made.get(name, make))
 
     def watch_interrupts(self) -> None:
         """Set `cancelled` at Ctrl-C and its like, and end the running steps; SCons itself would wait for them.

@@ -25,11 +25,14 @@ from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import WrongSource, check_source
 from scons_multiarch.tracking import DAMAGED, Nodes, reasons, state_of
 
-Perform = Callable[[Nodes, Nodes, Any], None]
+Perform = Callable[[list[Any], list[Any], Any], None]
+"""What a step does, given the nodes of its targets and sources, and the environment."""
 
 
 class PlainAction(SCons.Action.FunctionAction):
     """A function action that has no signature; `settings` are those of SCons' Action."""
+
+    execfunction: Any
 
     def __init__(self, perform: Callable[..., Any], **settings: Any) -> None:
         # FunctionAction's own would spell out all code that the function reaches, for a signature: 2 ms an action.
@@ -79,7 +82,7 @@ class Step:
             state.because = why(target[0])
         return f"{self.verb} {state.subject}" + (f": {state.because}" if state.because else "")
 
-    def __call__(self, target: Nodes, source: Nodes, env: Any) -> None:
+    def __call__(self, target: list[Any], source: list[Any], env: Any) -> None:
         """Perform the step, which ends at Ctrl-C; keep the facts it was made from."""
         try:
             with target[0].attributes.run.steps.performing():
@@ -88,7 +91,7 @@ class Step:
             words = "was interrupted"
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from None
 
-    def _perform(self, target: Nodes, source: Nodes, env: Any) -> None:
+    def _perform(self, target: list[Any], source: list[Any], env: Any) -> None:
         from multiarch_oci.store.atomic import clear_unfinished
 
         state, run = target[0].attributes.state, target[0].attributes.run

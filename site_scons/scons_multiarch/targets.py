@@ -6,6 +6,7 @@ the same when their records and their sources are equal. What one build finds ou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -155,7 +156,7 @@ def check_source(node: Any, builder: str, allowed: tuple[type, ...]) -> None:
     raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {wanted}", where=shown(node))
 
 
-def declared_before(targets: list[Any], record: Any, sources: list[Any]) -> bool:
+def declared_before(targets: list[Any], record: Any, sources: Sequence[Any]) -> bool:
     """Whether these targets were declared before, and alike. DeclaredTwice when they were, and not alike."""
     if not any(node.has_builder() for node in targets):
         return False

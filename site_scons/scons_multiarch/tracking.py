@@ -19,14 +19,13 @@ import SCons.Util
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
-from scons_multiarch.folders import above, as_file, follow_folders, with_folders
+from scons_multiarch.folders import SAME_LAYOUT, above, as_file, follow_folders, with_folders
 from scons_multiarch.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
 
 Nodes = Sequence[Any]
-Perform = Callable[[Nodes, Nodes, Any], None]
 _MISSING = "absent"
 DAMAGED = "it is not what was built"
 
@@ -103,13 +102,17 @@ class Tracked(SCons.Node.FS.File):
     """A file whose signature is the sha256 of its bytes, looked up by what `stat` says of it.
 
     SCons hashes every file again on each run once timestamps are not trusted, and they must not be (they are whole
-    seconds there). Existing File nodes change to this class; it adds no slot, so the layout is the same.
+    seconds there). Existing File nodes change to this class.
 
     A target is *ours* when `declare` gave it a state. Ours are decided here, and what is up to date is not recorded
     again: its records stand. Files of other builders, which images copy, are left to SCons but for their signature.
     """
 
-    __slots__ = ()
+    __slots__ = SAME_LAYOUT
+
+    executor: Any
+    implicit: Any
+    implicit_set: Any
 
     def get_csig(self) -> str:
         """The sha256 of the file in hexadecimal; a word that is no digest when there is no file."""

@@ -78,7 +78,7 @@ def pairs(name: str, given: object) -> Pairs:
     """
     if isinstance(given, Mapping):
         return tuple(_pair(name, key, value) for key, value in given.items())
-    found = []
+    found: list[tuple[str, str]] = []
     for item in filter(None, (part.strip() for part in _items(str(given)))):
         key, equals, value = item.partition("=")
         if not equals or not key:
