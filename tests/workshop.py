@@ -16,6 +16,7 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine import Base, BuildPlan
 from multiarch_oci.engine.embedded.engine import EmbeddedEngine
+from multiarch_oci.engine.frontend.fingerprint import describe
 from multiarch_oci.image import Image
 from multiarch_oci.layer import Entry, write
 from multiarch_oci.manifest import Manifest
@@ -94,6 +95,11 @@ class Workshop:
         path = self.write("Dockerfile.test", dockerfile)
         settings = {"platform": self.platform, "bases": self.bases} | more
         return BuildPlan(dockerfile=path, context=self.folder, file_digest=sha256, **settings)
+
+    def inputs(self, dockerfile: str | bytes, **more: Any) -> tuple[dict[str, str], dict[str, str]]:
+        """Return what the image's bytes depend on: values by name, and files by path."""
+        plan = self.plan(dockerfile, **more)
+        return describe(plan, self.engine().inputs(plan))
 
     @property
     def output(self) -> Path:

@@ -9,7 +9,7 @@ import msgspec
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document, keyed, readable
-from multiarch_oci.errors import MultiarchError, public
+from multiarch_oci.errors import public
 
 FEW = 3
 """How many changes are told one by one; the rest is a number."""
@@ -20,10 +20,6 @@ _MISSING = "missing"
 _ERROR = "error"
 """The value that holds what `go list` found wrong."""
 _RECIPE = re.compile(r"(?:[^ ]*/)?(?:[^ /]*\.)?Dockerfile(?:\.[^ /]*)?(?: |\Z)")
-
-
-class InvalidFacts(MultiarchError, ValueError):
-    """A record of facts that cannot be read."""
 
 
 class Facts(msgspec.Struct, frozen=True, eq=False):

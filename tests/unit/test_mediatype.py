@@ -36,7 +36,7 @@ def test_what_a_media_type_is(media_type: str, index: bool, manifest: bool, fore
         (mediatype.DOCKER_LAYER_GZIP, "application/vnd.oci.image.layer.v1.tar+gzip"),
         (mediatype.DOCKER_LAYER_TAR, "application/vnd.oci.image.layer.v1.tar"),
         (mediatype.DOCKER_LAYER_FOREIGN, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"),
-        (mediatype.LAYER_ZSTD, mediatype.LAYER_ZSTD),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.oci.image.layer.v1.tar+zstd"),
         ("text/plain", "text/plain"),
     ],
 )

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
-from multiarch_oci.errors import MultiarchError
-
 _FORMAT = "go inputs 1"
-_SHOWN = 3
-_UNQUOTED = ("go", "go.mod", "go.work", "module")
-
-
-class InvalidInputs(MultiarchError, ValueError):
-    """A text that is no record of inputs."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -78,78 +70,6 @@ class Inputs(msgspec.Struct, frozen=True, eq=False):
     def error(self) -> str | None:
         """What `go list` found wrong, if anything: the build will fail and say so."""
         return self.facts.get("error")
-
-    def to_json(self) -> bytes:
-        """A record that can stand on disk until the next build; equal inputs, equal bytes."""
-        parts = [[part.name, part.files] for part in self.parts]
-        document = {"format": _FORMAT, "digest": self.digest, "facts": self.facts, "parts": parts}
-        return (json.dumps(document, indent=0, sort_keys=True) + "\n").encode("ascii")
-
-    @classmethod
-    def from_json(cls, text: bytes) -> Inputs:
-        """The reverse of `to_json`; raises InvalidInputs for anything else, a record with another digest included."""
-        try:
-            document = json.loads(text)
-            facts = {str(name): str(value) for name, value in document["facts"].items()}
-            parts = tuple(Part.of(str(name), {str(n): str(d) for n, d in files}) for name, files in document["parts"])
-            inputs = cls.of(parts, facts)
-            recorded = document["digest"]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise InvalidInputs("this is no record of a program's inputs") from None
-        if inputs.digest != recorded:
-            raise InvalidInputs("this record of a program's inputs does not have the digest that it names")
-        return inputs
-
-
-def explain(before: Inputs, after: Inputs) -> str:
-    """One line: which inputs changed, from what to what; at most three are named. An error of `go list` goes first."""
-    if after.error and after.error != before.error:
-        return f"go list fails: {after.error.splitlines()[0]}"
-    changes = [*_changed_files(before.files, after.files), *_changed_facts(before.facts, after.facts)]
-    if not changes:
-        return "nothing changed"
-    more = len(changes) - _SHOWN
-    return ", ".join(changes[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _changed_files(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    removed = {digest: name for name, digest in sorted(before.items()) if name not in after}
-    renamed = set()
-    for name, digest in sorted(after.items()):
-        if name not in before and digest in removed:
-            yield f"{removed[digest]} renamed to {name}"
-            renamed.add(removed.pop(digest))
-        elif name not in before:
-            yield f"{name} added"
-        elif before[name] != digest:
-            yield f"{name} changed"
-    for name in sorted(before):
-        if name not in after and name not in renamed:
-            yield f"{name} removed"
-
-
-def _changed_facts(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*before, *after}):
-        old, new = before.get(name, ""), after.get(name, "")
-        if old == new:
-            continue
-        if name == "error":
-            yield "go list no longer fails"
-        elif name.split(" ", 1)[0] in _UNQUOTED:
-            yield _plain(name, old, new)
-        else:
-            yield f"{name}: '{old}' -> '{new}'"
-
-
-def _plain(name: str, old: str, new: str) -> str:
-    if not old or not new:
-        return f"{name} {(old or new).split(' h1:', 1)[0]} {'removed' if old else 'added'}"
-    short_old, short_new = old.split(" h1:", 1)[0], new.split(" h1:", 1)[0]
-    if short_old == short_new:
-        return f"{name} {short_new} has other contents"
-    if name == "go":
-        short_old, short_new = short_old.removeprefix("go"), short_new.removeprefix("go")
-    return f"{name} {short_old} -> {short_new}"
 
 
 def _sum(document: object) -> str:

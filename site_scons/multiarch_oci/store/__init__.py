@@ -92,11 +92,6 @@ class Copied(msgspec.Struct, frozen=True):
     mounted: tuple[Descriptor, ...] = ()
     present: tuple[Descriptor, ...] = ()
 
-    @property
-    def bytes_sent(self) -> int:
-        """The sum of what went over the wire as content."""
-        return sum(descriptor.size for descriptor in self.sent)
-
     def __add__(self, other: Copied) -> Copied:
         return Copied(self.sent + other.sent, self.mounted + other.mounted, self.present + other.present)
 

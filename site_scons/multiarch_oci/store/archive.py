@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from hashlib import sha256
@@ -303,17 +303,6 @@ class ArchiveWriter:
     def _cut(self, start: int) -> None:
         self._sink.seek(start)
         self._sink.truncate()
-
-
-def write_archive(path: Path, root: Descriptor, blobs: Iterable[tuple[Descriptor, Callable[[], BinaryIO]]]) -> None:
-    """Write an archive of these blobs, in this order, about `root`; equal arguments give equal bytes.
-
-    `path` is replaced at once or not at all; DigestMismatch when a content is not what its descriptor says.
-    """
-    with ArchiveWriter(path) as archive:
-        for descriptor, content in blobs:
-            archive.put(descriptor, content)
-        archive.root(root)
 
 
 class _Hashing(io.RawIOBase):

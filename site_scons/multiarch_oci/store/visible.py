@@ -95,12 +95,6 @@ class Written:
             at = self._content.get((name, digest))
         return None if at is None else time.monotonic() - at
 
-    def is_before(self, name: str, tag: str, digest: Digest | None) -> bool:
-        """Whether nothing, or this, is what a tag of ours held before this run wrote it."""
-        with self._lock:
-            written = self._tags.get((name, tag))
-        return written is not None and (digest is None or digest in written.before)
-
     def late_tag(self, name: str, tag: str, digest: Digest | None) -> float | None:
         """Until when (`time.monotonic`) this answer for a tag is but late; None when it counts as it is."""
         with self._lock:

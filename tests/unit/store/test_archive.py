@@ -24,7 +24,7 @@ from multiarch_oci.mediatype import LAYER_GZIP
 from multiarch_oci.platform import Platform
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, read
-from multiarch_oci.store.archive import Archive, ArchiveWriter, read_image, write_archive
+from multiarch_oci.store.archive import Archive, ArchiveWriter, read_image
 from multiarch_oci.store.entries import InvalidLayout
 from multiarch_oci.store.tarmembers import InvalidArchive
 from samples import blob, factory, sample
@@ -230,7 +230,10 @@ def test_wrong_content_is_found_out(path: Path):
 
 def test_threads_read_at_once(path: Path):
     contents = [os.urandom(200_000) for _ in range(6)]
-    write_archive(path, sample().root, [(blob(content), factory(content)) for content in contents])
+    with ArchiveWriter(path) as writer:
+        for content in contents:
+            writer.put(blob(content), factory(content))
+        writer.root(sample().root)
     archive, wrong = Archive(path), []
 
     def work() -> None:
@@ -258,7 +261,9 @@ def test_an_archive_resolves_tags_and_digests(path: Path):
 
 def test_sha512_names_are_longer_than_a_header_and_work(path: Path):
     descriptor = Descriptor(LAYER_GZIP, Digest.of(b"x", "sha512"), 1)
-    write_archive(path, sample().root, [(descriptor, factory(b"x"))])
+    with ArchiveWriter(path) as writer:
+        writer.put(descriptor, factory(b"x"))
+        writer.root(sample().root)
     assert names(path)[1] == f"blobs/sha512/{descriptor.digest.hex}"
     assert read(Archive(path), descriptor) == b"x"
 

@@ -36,7 +36,6 @@ def test_a_layer_of_the_base_is_mounted_and_not_asked_of_the_source(tmp_path: Pa
     assert copied.mounted == (image.base,)
     assert [each.digest for each in copied.sent] == [image.own.digest, image.manifest.config.digest, root.digest]
     assert copied.present == ()
-    assert copied.bytes_sent == image.own.size + image.manifest.config.size + root.size
     assert read(ours, image.base) == image.blobs[image.base]
 
 

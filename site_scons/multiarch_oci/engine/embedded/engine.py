@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,12 +10,10 @@ from msgspec.structs import replace
 
 from multiarch_oci.config import instant
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.digest import Digest
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.embedded.assembling import assemble
 from multiarch_oci.engine.embedded.building import Builder, unsupported
 from multiarch_oci.engine.frontend.bases import OpenSource
-from multiarch_oci.engine.frontend.fingerprint import describe
 from multiarch_oci.engine.frontend.inputs import ContextInputs, taken
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.engine.harvest.programs import check_programs, starter
@@ -61,19 +58,6 @@ class EmbeddedEngine:
         is absent or wrong; a missing source is none.
         """
         return self._reader.inputs(plan)
-
-    def signature(self, plan: BuildPlan) -> str:
-        """One digest, in hexadecimal, over everything that the image's bytes depend on.
-
-        Names, types, modes, link targets and contents of what is copied, empty folders too; Dockerfile, arguments,
-        labels, platform, time stamp, bases, compressor, this engine's format. Never raises a MultiarchError: what is
-        wrong or missing is part of the digest, and `build` says it.
-        """
-        try:
-            told = describe(plan, self.inputs(plan))
-        except MultiarchError as error:
-            told = {"error": str(error)}, {}
-        return Digest.of(json.dumps([sorted(each.items()) for each in told]).encode("ascii")).hex
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
         """As Engine says; beside it BlobMissing and what a registry raises for a base."""

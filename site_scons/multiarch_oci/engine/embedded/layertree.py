@@ -29,11 +29,6 @@ class BaseTree:
         self._files: Overlay | None = None
         self._usual = frozenset() if image.config.platform.os == "windows" else _USUAL | _named(image)
 
-    @property
-    def is_read(self) -> bool:
-        """Whether the layers were read, so that every answer is exact and costs nothing."""
-        return self._files is not None
-
     def settle(self) -> None:
         """Read the layers, once; raises what the base's registry raises, and CannotCopy for a damaged layer."""
         if self._files is None:

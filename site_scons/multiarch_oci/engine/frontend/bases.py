@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import replace
@@ -45,7 +45,6 @@ class BaseImage(msgspec.Struct, frozen=True):
         return self.config.diff_ids[index]
 
 
-Images = Mapping[tuple[str, Platform], BaseImage]
 OpenSource = Callable[[Reference], Source]
 
 

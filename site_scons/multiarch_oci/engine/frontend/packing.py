@@ -94,11 +94,6 @@ _BZIP2 = _Packing((b"BZh",), bz2.BZ2Decompressor, (OSError, ValueError))
 _XZ = _Packing((b"\xfd7zXZ\x00",), _unxz, (lzma.LZMAError, MemoryError))
 
 
-def is_packed(head: bytes) -> bool:
-    """Whether a file with this head is packed in a way that is known here."""
-    return head.startswith((*_GZIP.magic, *_BZIP2.magic, *_XZ.magic, *_ZSTD))
-
-
 class _Unpacked(io.RawIOBase):
     """The contents of packed streams that follow each other; never more of them in memory than was asked for."""
 
