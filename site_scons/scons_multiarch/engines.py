@@ -12,8 +12,8 @@ from multiarch_oci.errors import MultiarchError
 from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
+    from multiarch_oci.engine.external.surroundings import Surroundings
     from multiarch_oci.engine.frontend.reader import Reader
-    from multiarch_oci.engine.handing.surroundings import Surroundings
     from scons_multiarch.targets import ImageTarget
 
 _RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
@@ -54,8 +54,8 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
 
 
 def _surroundings(run: Run) -> Surroundings:
-    from multiarch_oci.engine.handing.calling import Programs
-    from multiarch_oci.engine.handing.surroundings import Surroundings
+    from multiarch_oci.engine.external.calling import Programs
+    from multiarch_oci.engine.external.surroundings import Surroundings
     from multiarch_oci.store.http.hosts import LOOPBACK
 
     programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
@@ -71,7 +71,7 @@ def chosen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Choi
     """The engine for this image. EngineUnavailable when none can build it."""
     before = None
     if record.engine == AUTO and output.exists():
-        from multiarch_oci.engine.harvest.normalising import engine_of
+        from multiarch_oci.engine.export.normalising import engine_of
 
         before = engine_of(output)
     return choose(engines(run, record.endpoint, record.builder), record.engine, plan, before=before)
@@ -100,7 +100,7 @@ def help_text(run: Run, images: Iterable[Any]) -> str:
 
 
 def _seen(run: Run, record: ImageTarget) -> str:
-    from multiarch_oci.engine.presence import absent
+    from multiarch_oci.engine.external.calling import absent
 
     if record.engine != AUTO:
         return f"{record.engine}, as ENGINE or the SConstruct has it"

@@ -18,9 +18,9 @@ from multiarch_oci.engine import Base, Engine
 from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
 from multiarch_oci.engine.embedded.engine import EmbeddedEngine
+from multiarch_oci.engine.external.calling import Programs
+from multiarch_oci.engine.external.surroundings import Surroundings
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.calling import Programs
-from multiarch_oci.engine.handing.surroundings import Surroundings
 from multiarch_oci.engine.podman import PodmanEngine
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import WrongMachine

@@ -36,8 +36,8 @@ FLOORS = (
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
-# Below engine/, what engines share: what a Dockerfile asks for, what an engine is handed, what comes back of it.
-SHARED = {"frontend", "handing", "harvest"}
+# Below engine/, what engines share: what a Dockerfile asks for, how an engine of others is called, what it hands back.
+SHARED = {"frontend", "external", "export"}
 
 # Who may import what from outside (the names of top-level modules).
 GUARDED = {

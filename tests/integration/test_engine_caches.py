@@ -20,10 +20,10 @@ from machines.required import required
 from multiarch_oci.engine import Base, Engine, NamedContext
 from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.external.calling import Programs
+from multiarch_oci.engine.external.surroundings import Surroundings
 from multiarch_oci.engine.frontend.fingerprint import MARK
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.calling import Programs
-from multiarch_oci.engine.handing.surroundings import Surroundings
 from multiarch_oci.engine.podman import PodmanEngine
 from multiarch_oci.store.archive import Archive
 from workshop import AMD64, Workshop, tar

@@ -21,10 +21,10 @@ from machines.registry import Registry
 from multiarch_oci.engine import Base, Engine, EngineUnavailable
 from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.external.calling import EngineFailed, Programs
+from multiarch_oci.engine.external.secrets import MissingSecret
+from multiarch_oci.engine.external.surroundings import Surroundings
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.calling import EngineFailed, Programs
-from multiarch_oci.engine.handing.lending import MissingSecret
-from multiarch_oci.engine.handing.surroundings import Surroundings
 from multiarch_oci.engine.podman import PodmanEngine
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.image import Image

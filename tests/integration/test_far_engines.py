@@ -19,9 +19,9 @@ from machines.registry import Registry
 from machines.required import required
 from multiarch_oci.engine import Base
 from multiarch_oci.engine.docker import DockerEngine
+from multiarch_oci.engine.external.calling import Programs
+from multiarch_oci.engine.external.surroundings import Surroundings
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.calling import Programs
-from multiarch_oci.engine.handing.surroundings import Surroundings
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.archive import Archive
 from multiarch_oci.store.daemon.daemon import Daemon

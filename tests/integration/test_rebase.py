@@ -24,9 +24,9 @@ from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
 from multiarch_oci.engine.embedded.independence import Dependent
 from multiarch_oci.engine.embedded.rebasing import rebase
+from multiarch_oci.engine.external.calling import Programs
+from multiarch_oci.engine.external.surroundings import Surroundings
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.calling import Programs
-from multiarch_oci.engine.handing.surroundings import Surroundings
 from multiarch_oci.engine.podman import PodmanEngine
 from multiarch_oci.layer import Entry
 from multiarch_oci.manifest import Manifest

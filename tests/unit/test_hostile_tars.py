@@ -16,10 +16,10 @@ import pytest
 import hostile_tars
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine.embedded.basefiles import files_of, own_layer
+from multiarch_oci.engine.export.made import of_layout, of_save
+from multiarch_oci.engine.export.repacking import repack
 from multiarch_oci.engine.frontend.bases import load
 from multiarch_oci.engine.frontend.tree import Overlay
-from multiarch_oci.engine.harvest.made import of_layout, of_save
-from multiarch_oci.engine.harvest.repacking import repack
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.archive import read_image
 from multiarch_oci.store.tarmembers import members
@@ -58,7 +58,7 @@ def _layer(shop: Workshop, seed: int) -> None:  # noqa: ARG001  # as the others
     own_layer(partial(io.BytesIO, packed), Digest.of(content), Overlay(), "layer")
 
 
-def _harvested(shop: Workshop, seed: int) -> None:
+def _normalised(shop: Workshop, seed: int) -> None:
     content = hostile_tars.archive(seed)
     with (shop.folder / "layer").open("wb") as sink:
         repack(partial(io.BytesIO, content), Digest.of(content), sink, Overlay(), epoch=0, where="engine")
@@ -74,7 +74,7 @@ READERS: dict[str, Callable[[Workshop, int], None]] = {
     "FROM": _built_on,
     "rebase: base": _compared,
     "rebase: layer": _layer,
-    "engine's layer": _harvested,
+    "engine's layer": _normalised,
     "docker save": partial(_file, of_save),
     "layout": partial(_file, lambda path: of_layout(path, AMD64)),
     "image tarball": partial(_file, read_image),

@@ -13,14 +13,13 @@ import msgspec
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine.export.made import Made, of_layout, of_save
+from multiarch_oci.engine.export.normalising import normalise
+from multiarch_oci.engine.external.marks import for_buildkit
+from multiarch_oci.engine.external.secrets import secret_flags
+from multiarch_oci.engine.external.staging import Staged, context_flags, staged
+from multiarch_oci.engine.external.surroundings import Surroundings, flags, temporary_name
 from multiarch_oci.engine.frontend.reader import Settled
-from multiarch_oci.engine.handing.contexts import given
-from multiarch_oci.engine.handing.lending import lent
-from multiarch_oci.engine.handing.marks import for_buildkit
-from multiarch_oci.engine.handing.staging import Staged, staged
-from multiarch_oci.engine.handing.surroundings import Surroundings, flags, temporary_name
-from multiarch_oci.engine.harvest.made import Made, of_layout, of_save
-from multiarch_oci.engine.harvest.normalising import harvest
 from multiarch_oci.errors import MultiarchError
 
 _DRIVER = re.compile(r"\bDriver: (\S+)")
@@ -65,14 +64,14 @@ class BuildxEngine:
         found = self._ready(plan)
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
-        lending = lent(plan, self._given.programs.environment, where=settled.recipe.name)
+        secrets = secret_flags(plan, self._given.programs.environment, where=settled.recipe.name)
         with staged(settled, self._given.reader) as there:
             command = [*found.command, "build", *self._named(), "--progress", "plain"]
             command += ["--provenance=false", "--sbom=false", "--file", str(there.dockerfile)]
-            command += [*flags(settled), *given(settled, there), *lending, *for_buildkit(plan)]
+            command += [*flags(settled), *context_flags(settled, there), *secrets, *for_buildkit(plan)]
             take = self._loaded if found.driver == _ITSELF else self._exported
             made = take(found, command, there, settled)
-            return harvest(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
+            return normalise(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
 
     def _exported(self, found: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
         del found

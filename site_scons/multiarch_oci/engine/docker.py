@@ -19,16 +19,15 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.dockerfile.instructions import Add, Command, Copy, Run
 from multiarch_oci.document import Document
 from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine.export.made import Made, of_save
+from multiarch_oci.engine.export.normalising import normalise
+from multiarch_oci.engine.external.calling import EngineFailed, Programs, hint_of
+from multiarch_oci.engine.external.marks import for_buildkit, for_legacy
+from multiarch_oci.engine.external.secrets import secret_flags
+from multiarch_oci.engine.external.staging import DOCKERFILE, Staged, context_flags, locked_flags, staged, write_context
+from multiarch_oci.engine.external.surroundings import Surroundings, build_args, flags, temporary_name
 from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.frontend.recipe import Recipe
-from multiarch_oci.engine.handing.calling import EngineFailed, Programs, hint_of
-from multiarch_oci.engine.handing.contexts import given, locked
-from multiarch_oci.engine.handing.lending import lent
-from multiarch_oci.engine.handing.marks import for_buildkit, for_legacy
-from multiarch_oci.engine.handing.staging import DOCKERFILE, Staged, staged, write_context
-from multiarch_oci.engine.handing.surroundings import Surroundings, build_args, flags, temporary_name
-from multiarch_oci.engine.harvest.made import Made, of_save
-from multiarch_oci.engine.harvest.normalising import harvest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.daemon.client import Client
 from multiarch_oci.store.daemon.client import EngineFailed as Refused
@@ -112,19 +111,19 @@ class DockerEngine:
         refusal = self._refusal(plan)
         if refusal is not None:
             raise EngineUnavailable(refusal, where=settled.recipe.name, hint="ENGINE=buildx or podman may do it")
-        if locked(settled) and not self._plugin():
-            name = locked(settled)[1].partition("=")[0]
+        if locked_flags(settled) and not self._plugin():
+            name = locked_flags(settled)[1].partition("=")[0]
             what = f"ONBUILD of the base names {name}, whose tag is followed where there is no buildx"
             raise EngineUnavailable(what, where=settled.recipe.name, hint="install buildx, or use ENGINE=podman")
-        lending = lent(plan, self._asked, where=settled.recipe.name)
+        secrets = secret_flags(plan, self._asked, where=settled.recipe.name)
         with self._named() as name, staged(settled, self._given.reader) as there:
             saved = there.scratch / "image.tar"
             if self._buildkit(plan.platform.os):
-                self._by_command(settled, name, there, lending)
+                self._by_command(settled, name, there, secrets)
                 made = self._save(name, saved)
             else:
                 made = self._by_api(settled, name, saved)
-            return harvest(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
+            return normalise(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
 
     def _system(self) -> str:
         with self._asking() as api:
@@ -146,7 +145,7 @@ class DockerEngine:
         docker = self._given.programs.find("docker")
         return docker is not None and self._given.programs.ask([docker, "buildx", "version"])[0]
 
-    def _by_command(self, settled: Settled, name: str, there: Staged, lending: list[str]) -> None:
+    def _by_command(self, settled: Settled, name: str, there: Staged, secrets: list[str]) -> None:
         programs = Programs(self._asked, self._given.programs.tell)
         docker = programs.find("docker") or "docker"
         command = [
@@ -160,7 +159,7 @@ class DockerEngine:
             str(there.dockerfile),
             *flags(settled),
         ]
-        command += [*given(settled, there), *lending, *for_buildkit(settled.plan)]
+        command += [*context_flags(settled, there), *secrets, *for_buildkit(settled.plan)]
         if self._plugin():
             command += ["--provenance=false", "--load"]
         command.append(str(there.context))

@@ -12,15 +12,14 @@ from pathlib import Path
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine.export.made import of_save
+from multiarch_oci.engine.export.normalising import normalise
+from multiarch_oci.engine.external.calling import Programs
+from multiarch_oci.engine.external.marks import for_buildah
+from multiarch_oci.engine.external.secrets import secret_flags
+from multiarch_oci.engine.external.staging import Staged, context_flags, staged
+from multiarch_oci.engine.external.surroundings import Surroundings, flags, temporary_name
 from multiarch_oci.engine.frontend.reader import Settled
-from multiarch_oci.engine.handing.calling import Programs
-from multiarch_oci.engine.handing.contexts import given
-from multiarch_oci.engine.handing.lending import lent
-from multiarch_oci.engine.handing.marks import for_buildah
-from multiarch_oci.engine.handing.staging import Staged, staged
-from multiarch_oci.engine.handing.surroundings import Surroundings, flags, temporary_name
-from multiarch_oci.engine.harvest.made import of_save
-from multiarch_oci.engine.harvest.normalising import harvest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.hosts import is_listed
 
@@ -58,23 +57,23 @@ class PodmanEngine:
         kind, program = found
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
-        lending = lent(plan, self._programs.environment, where=settled.recipe.name, typed=True)
+        secrets = secret_flags(plan, self._programs.environment, where=settled.recipe.name, typed=True)
         marks = for_buildah(settled, self._given.reader)
         with staged(settled, self._given.reader, marks) as there, self._named(kind, program) as name:
             self._pull(program, settled)
-            contexts = given(settled, there)
+            contexts = context_flags(settled, there)
             command = [
                 program,
                 *_build(kind, cached=marks.cached),
                 *flags(settled),
                 *contexts,
-                *lending,
+                *secrets,
                 *_places(there, name),
             ]
             self._run(command, settled, f"{kind} build")
             archive = there.scratch / "image.tar"
             self._run([program, *_export(kind, name, archive)], settled, f"{kind}: taking the image out")
-            return harvest(
+            return normalise(
                 of_save(archive), settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from
             )
 

@@ -14,10 +14,10 @@ from typing import BinaryIO
 from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest
+from multiarch_oci.engine.export.repacking import apply
 from multiarch_oci.engine.frontend.bases import BaseImage
 from multiarch_oci.engine.frontend.layers import unpacked
 from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Overlay, parent
-from multiarch_oci.engine.harvest.repacking import apply
 from multiarch_oci.executable import HEAD
 from multiarch_oci.layer import OPAQUE, Kind
 from multiarch_oci.tarfields import Member

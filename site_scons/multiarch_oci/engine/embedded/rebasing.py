@@ -26,13 +26,13 @@ from multiarch_oci.engine.embedded.building import line_of
 from multiarch_oci.engine.embedded.configuring import begun, executed, is_root, recorded
 from multiarch_oci.engine.embedded.engine import refusal
 from multiarch_oci.engine.embedded.independence import Comparison, Dependent, OwnLayers, Write
+from multiarch_oci.engine.export.normalising import ENGINE, MADE_FROM, check_made, description
 from multiarch_oci.engine.frontend import sources
 from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, load, resolved
 from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.reader import Reader, Settled
 from multiarch_oci.engine.frontend.recipe import BaseWanted, Recipe, Scope, environment
 from multiarch_oci.engine.frontend.tree import Overlay
-from multiarch_oci.engine.harvest.normalising import ENGINE, MADE_FROM, check_made, description
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.image import Image
 from multiarch_oci.manifest import Manifest
@@ -329,7 +329,7 @@ def _alike(old: ImageConfig, new: ImageConfig) -> bool:
 
 
 def _written(move: _Move, config: ImageConfig, output: Path) -> Descriptor:
-    """The tarball, in the order in which a harvest writes it."""
+    """The tarball, in the order in which `export` writes it."""
     new = move.bases[1]
     with ArchiveWriter(output) as archive:
         for layer in move.own:

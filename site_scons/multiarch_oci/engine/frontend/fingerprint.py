@@ -13,7 +13,7 @@ from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.platform import Platform
 
 MARK = "multiarch.inputs"
-"""The label that stands in what an engine is handed, for its cache's sake, and in no image (`handing.marks`)."""
+"""The label that stands in what an engine is handed, for its cache's sake, and in no image (`external.marks`)."""
 FORMAT = "layers 1"
 """Part of every layer's key: to be raised when equal entries are to give other bytes."""
 

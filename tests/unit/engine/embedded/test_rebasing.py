@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from multiarch_oci.config import History, ImageConfig
 from multiarch_oci.engine.embedded.independence import Dependent
 from multiarch_oci.engine.embedded.rebasing import candidate, promising, rebase
+from multiarch_oci.engine.export.made import Made
+from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.harvest.made import Made
-from multiarch_oci.engine.harvest.normalising import harvest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Entry
@@ -45,7 +45,7 @@ def based(shop, *layers, config=OLD, name=NAME, told=True):
 
 
 def engine_made(shop, text, output, *, engine="buildx", change=None, said=None, **more):
-    """Make what an engine makes: the embedded one's image is BuildKit's, and goes through the harvest."""
+    """Make what an engine makes: the embedded one's image is BuildKit's, and is normalised."""
     plan = shop.plan(text, **more)
     aside = shop.folder.parent / "aside.tar"
     shop.engine().build(plan, aside)
@@ -59,7 +59,7 @@ def engine_made(shop, text, output, *, engine="buildx", change=None, said=None, 
     told = settled.plan if said is None else replace(shop.plan(said, **more), bases=settled.plan.bases)
     key = apart_from(told, reader.inputs(told), first.base, first.platform)
     made = Made(config.to_json(), tuple(places))
-    harvest(made, settled, output, engine=engine, warn=shop.warnings.append, made_from=key)
+    normalise(made, settled, output, engine=engine, warn=shop.warnings.append, made_from=key)
 
 
 def rebased(shop, text, *, engine="buildx", **more):

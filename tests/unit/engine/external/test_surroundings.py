@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from multiarch_oci.engine.external.surroundings import build_args, flags, temporary_name
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.surroundings import build_args, flags, temporary_name
 from multiarch_oci.platform import Platform
 
 

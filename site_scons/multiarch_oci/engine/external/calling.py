@@ -1,13 +1,15 @@
-"""Other people's programs: found in the PATH that is given, run to their end, their last words kept for the error."""
+"""Programs of others: found in the PATH that is given, run to their end, the end of their output kept for the error."""
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from multiarch_oci.errors import MultiarchError
 
@@ -16,6 +18,8 @@ _FOREIGN = "exec format error"
 _ANSWER_S = 20
 _TURN_S = 0.2
 _GRACE_S = 0.7
+_PLUGINS = ("lib", "libexec")
+_SOCKETS = ("/var/run/docker.sock", "//./pipe/docker_engine")
 
 
 class EngineFailed(MultiarchError):
@@ -86,8 +90,8 @@ class Programs:
                 _end(process)
                 raise
         if process.returncode:
-            said = "".join(f"\n  | {line}" for line in last)
-            what = f"{doing} failed (status {process.returncode}){said}"
+            output = "".join(f"\n  | {line}" for line in last)
+            what = f"{doing} failed (status {process.returncode}){output}"
             raise EngineFailed(what, where=where, hint=hint_of(last))
 
 
@@ -119,3 +123,35 @@ def _end(process: subprocess.Popen[str]) -> None:
     except BaseException:
         process.kill()
         raise
+
+
+def absent(name: str, environment: Mapping[str, str], endpoint: str = "") -> str | None:
+    """Why the engine of this name is not there, in the words of its refusal; None = it seems to be.
+
+    A look at files: nothing is started, and nobody is asked. `auto` asks the engines themselves when it builds, and may
+    then find that one is there, but does not work.
+    """
+
+    def find(*programs: str) -> bool:
+        return any(shutil.which(program, path=environment.get("PATH", "")) for program in programs)
+
+    if name == "buildx":
+        if find("buildx", "docker-buildx") or (find("docker") and _has_plugin(environment)):
+            return None
+        return "docker has no buildx plugin" if find("docker") else "there is no docker in PATH"
+    if name == "podman":
+        return None if find("podman", "buildah") else "there is neither podman nor buildah in PATH"
+    if name == "docker":
+        address = endpoint or environment.get("DOCKER_HOST") or environment.get("DOCKER_CONTEXT") or find("docker")
+        return None if address or any(map(os.path.exists, _SOCKETS)) else "there is no Docker engine"
+    return None
+
+
+def _has_plugin(environment: Mapping[str, str]) -> bool:
+    """Whether the docker command line finds buildx (docker/cli, cli-plugins/manager)."""
+    home = environment.get("HOME") or environment.get("USERPROFILE") or ""
+    folders = [Path(environment.get("DOCKER_CONFIG") or Path(home, ".docker"))]
+    folders += [Path(top, library, "docker") for top in ("/usr/local", "/usr") for library in _PLUGINS]
+    folders += [Path(place, "Docker") for name in ("ProgramData", "ProgramFiles") if (place := environment.get(name))]
+    names = ("docker-buildx", "docker-buildx.exe")
+    return any((folder / "cli-plugins" / name).exists() for folder in folders for name in names)

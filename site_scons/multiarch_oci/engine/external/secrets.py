@@ -1,4 +1,4 @@
-"""What RUN is lent for its time: secrets and SSH agents. Here is where they lie, never what they are.
+"""The secrets and SSH agents that RUN may use: where they are, never what they hold.
 
 As the docker command line writes them: `id=token,src=file`, `id=token,env=TOKEN`, `id=TOKEN`; `default`, `name=path`.
 Engines fail late or silently where one is missing (an empty secret, a RUN without an agent), so it is looked at first.
@@ -23,7 +23,7 @@ _START = "start one and give it a key: eval $(ssh-agent); ssh-add"
 
 
 class MissingSecret(MultiarchError):
-    """A secret or an agent that RUN is to be lent is not there, or not named as the docker command line wants it."""
+    """A secret or an agent that RUN is to use is not there, or not named as the docker command line wants it."""
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -43,19 +43,22 @@ class Secret(msgspec.Struct, frozen=True):
         return line.getvalue()
 
 
-def lent(plan: BuildPlan, environment: Mapping[str, str], *, where: str, typed: bool = False) -> list[str]:
-    """The flags of an engine's command line. MissingSecret for what is not there; no content is read."""
-    found = []
+def secret_flags(plan: BuildPlan, environment: Mapping[str, str], *, where: str, typed: bool = False) -> list[str]:
+    """The flags `--secret` and `--ssh` of a command line; MissingSecret for what is not there. Reads no content.
+
+    `typed`: with the type of each secret, as Buildah wants it. `where` names the Dockerfile in errors.
+    """
+    flags = []
     for text in plan.secrets:
         secret = _secret(text, plan, environment, where)
         if secret.file is None and secret.variable not in environment:
             raise MissingSecret(f"secret '{secret.name}': the variable {secret.variable} is not set", where=where)
         if secret.file is not None and not secret.file.is_file():
             raise MissingSecret(f"secret '{secret.name}': there is no file {secret.file}", where=where)
-        found += ["--secret", secret.flag(typed=typed)]
+        flags += ["--secret", secret.flag(typed=typed)]
     for text in plan.ssh:
-        found += ["--ssh", _ssh(text, plan, environment, where)]
-    return found
+        flags += ["--ssh", _ssh(text, plan, environment, where)]
+    return flags
 
 
 def _secret(text: str, plan: BuildPlan, environment: Mapping[str, str], where: str) -> Secret:
@@ -85,17 +88,17 @@ def _wrong(text: str, where: str) -> MissingSecret:
 
 
 def _ssh(text: str, plan: BuildPlan, environment: Mapping[str, str], where: str) -> str:
-    name, equals, places = text.partition("=")
+    name, equals, paths = text.partition("=")
     if not equals:
         address = environment.get(_AGENT)
         if address:
-            places = address
+            paths = address
         elif os.name == "nt":
             return text  # there the agent has a pipe of a fixed name
         else:
             raise MissingSecret(f"ssh '{name}' needs an agent, but {_AGENT} is not set", where=where, hint=_START)
-    for place in places.split(","):
-        if os.name != "nt" and not (plan.context / place).exists():
+    for path in paths.split(","):
+        if os.name != "nt" and not (plan.context / path).exists():
             hint = "it names the socket of an agent, or a private key" if equals else _START
-            raise MissingSecret(f"ssh '{name}': there is no {place}", where=where, hint=hint)
-    return text if not equals else f"{name}={','.join(str(plan.context / place) for place in places.split(','))}"
+            raise MissingSecret(f"ssh '{name}': there is no {path}", where=where, hint=hint)
+    return text if not equals else f"{name}={','.join(str(plan.context / path) for path in paths.split(','))}"

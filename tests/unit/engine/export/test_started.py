@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.export.basenames import names_of
+from multiarch_oci.engine.export.started import started
 from multiarch_oci.engine.frontend.tree import Content, Node, Overlay
-from multiarch_oci.engine.harvest.basenames import names_of
-from multiarch_oci.engine.harvest.started import started
 from multiarch_oci.executable import WrongMachine, essential, identify, interpreter, read_head
 from multiarch_oci.layer import Entry, Kind
 from multiarch_oci.platform import Platform

@@ -9,9 +9,9 @@ import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.instructions import Arg
+from multiarch_oci.engine.external.calling import Programs
 from multiarch_oci.engine.frontend.bases import OpenSource
 from multiarch_oci.engine.frontend.reader import Reader, Settled
-from multiarch_oci.engine.handing.calling import Programs
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 

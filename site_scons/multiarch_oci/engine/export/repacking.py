@@ -12,9 +12,9 @@ from typing import BinaryIO, cast
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
+from multiarch_oci.engine.export.made import InvalidOutput
 from multiarch_oci.engine.frontend.layers import unpacked
 from multiarch_oci.engine.frontend.tree import Content, Node, Overlay
-from multiarch_oci.engine.harvest.made import InvalidOutput
 from multiarch_oci.executable import HEAD, essential
 from multiarch_oci.gzipstream import BlockWriter, member
 from multiarch_oci.layer import Compression, Kind, Written

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from multiarch_oci.engine.export.repacking import apply
 from multiarch_oci.engine.frontend.bases import BaseImage
 from multiarch_oci.engine.frontend.layers import unpacked
 from multiarch_oci.engine.frontend.tree import CannotCopy, Overlay
-from multiarch_oci.engine.harvest.repacking import apply
 from multiarch_oci.executable import HEAD
 from multiarch_oci.tarreader import TarReader, inner_path
 

@@ -18,13 +18,14 @@ import msgspec
 
 from multiarch_oci.digest import BLOCK
 from multiarch_oci.engine import BuildPlan
+from multiarch_oci.engine.external.marks import Marks
+from multiarch_oci.engine.external.pinning import pinned, reference_of
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.inputs import ContextInputs, matching
+from multiarch_oci.engine.frontend.planned import SCRATCH
 from multiarch_oci.engine.frontend.reader import Reader, Settled
 from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Tree, joined, resolve
-from multiarch_oci.engine.handing.marks import Marks
-from multiarch_oci.engine.handing.pinning import pinned
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
 
@@ -100,6 +101,30 @@ def _fill(place: Path, found: Mapping[str, Node], plan: BuildPlan) -> None:
     for path, node in reversed(list(found.items())):
         if node.is_directory:
             os.utime(place / path, (plan.epoch, plan.epoch))
+
+
+def context_flags(settled: Settled, there: Staged) -> list[str]:
+    """The flags for named contexts: folders as they are staged, images that no text of ours can name by digest."""
+    flags = locked_flags(settled)
+    for name, folder in there.named.items():
+        flags += ["--build-context", f"{name}={folder}"]
+    return flags
+
+
+def locked_flags(settled: Settled) -> list[str]:
+    """The flags with which `ONBUILD COPY --from=image` of a base takes the digest of `images.lock`, not the tag."""
+    recipe = settled.recipe
+    names = {
+        name: origin
+        for number in recipe.needed
+        for command in recipe.triggers.get(number, ())
+        for name, origin in recipe.origins(command)
+        if isinstance(origin, str) and origin != SCRATCH
+    }
+    flags = []
+    for name, origin in names.items():
+        flags += ["--build-context", f"{name}=docker-image://{reference_of(origin, settled)}"]
+    return flags
 
 
 def write_context(settled: Settled, reader: Reader, sink: BinaryIO, marks: Marks | None = None) -> None:

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from multiarch_oci import windows
 from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.export.shellwords import windows_words
+from multiarch_oci.engine.export.wrappers import Command, of_shell, within
 from multiarch_oci.engine.frontend.tree import LinkLoop, Node, Tree, is_absolute, resolve
-from multiarch_oci.engine.harvest.shellwords import windows_words
-from multiarch_oci.engine.harvest.wrappers import Command, of_shell, within
 from multiarch_oci.executable import interpreter, read_head
 from multiarch_oci.layer import Kind
 from multiarch_oci.windows import InvalidWindowsPath

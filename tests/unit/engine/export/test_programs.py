@@ -5,8 +5,8 @@ import re
 import pytest
 
 from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.export.programs import starter
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.harvest.programs import starter
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.platform import Platform
 from workshop import AMD64, elf

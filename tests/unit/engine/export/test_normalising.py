@@ -15,9 +15,9 @@ import unpacked
 from multiarch_oci.config import History, ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.engine.export.made import InvalidOutput, Made, of_layout, of_save
+from multiarch_oci.engine.export.normalising import WrongBase, engine_of, normalise
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.harvest.made import InvalidOutput, Made, of_layout, of_save
-from multiarch_oci.engine.harvest.normalising import WrongBase, engine_of, harvest
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.index import Index
 from multiarch_oci.layer import Entry
@@ -44,8 +44,8 @@ def settled(shop, text="FROM scratch\n", **more):
     return Reader().settled(shop.plan(text, **more), lambda _: shop.store)
 
 
-def harvested(shop, what, text="FROM scratch\n", **more):
-    harvest(what, settled(shop, text, **more), shop.output, engine="podman", warn=shop.warnings.append)
+def normalised(shop, what, text="FROM scratch\n", **more):
+    normalise(what, settled(shop, text, **more), shop.output, engine="podman", warn=shop.warnings.append)
     return Archive(shop.output).image()
 
 
@@ -64,7 +64,7 @@ def test_what_differs_from_run_to_run_is_not_kept(shop, tmp_path):
         config["history"][0] |= {"created": created, "comment": f"FROM {user}"}
         config["config"] |= {"Entrypoint": [], "Cmd": None}
         blob = gzip.compress(layer) if packed else layer
-        return harvest(
+        return normalise(
             Made(json.dumps(config).encode(), (lambda: io.BytesIO(blob),)),
             settled(shop, epoch=50),
             tmp_path / f"{user}.tar",
@@ -91,7 +91,7 @@ def test_an_older_time_stays_and_capabilities_too(shop):
         member.mtime = 10
         member.pax_headers = {"SCHILY.xattr.security.capability": "\x01\x02é", "atime": "99", "ctime": "98.5"}
         archive.addfile(member)
-    image = harvested(shop, made(sink.getvalue()), epoch=50)
+    image = normalised(shop, made(sink.getvalue()), epoch=50)
     (found,) = unpacked.members(Archive(shop.output).open(image.layers[0]).read())
     assert found.mtime == 10
     assert found.pax_headers == {"SCHILY.xattr.security.capability": "\x01\x02é"}
@@ -108,7 +108,7 @@ def test_the_layers_of_the_base_are_left_out_as_its_manifest_names_them(shop):
     lower = gzip.decompress(shop.store.open(manifest.layers[0]).read())
     shop.store.opened.clear()
     lines = (History("2001-01-01T00:00:00Z", "base"), History("2024-01-01T00:00:00Z", "own"))
-    image = harvested(shop, made(lower, tar(FOLDER), history=lines), "FROM example.com/base\n")
+    image = normalised(shop, made(lower, tar(FOLDER), history=lines), "FROM example.com/base\n")
     assert image.layers[0].digest == manifest.layers[0].digest
     assert image.layers[0].digest not in image.own
     assert image.layers[1].digest in image.own
@@ -120,7 +120,7 @@ def test_the_layers_of_the_base_are_left_out_as_its_manifest_names_them(shop):
 def test_an_image_on_another_base_is_an_error(shop):
     shop.base("example.com/base", (Entry.of_bytes("base", b"x"),))
     with pytest.raises(WrongBase) as caught:
-        harvested(shop, made(tar(FOLDER)), "FROM example.com/base\n")
+        normalised(shop, made(tar(FOLDER)), "FROM example.com/base\n")
     assert str(caught.value) == (
         f"Dockerfile.test (podman): the engine did not build on example.com/base@{shop.bases[0].digest}: "
         "its image begins with other layers\n"
@@ -131,7 +131,7 @@ def test_an_image_on_another_base_is_an_error(shop):
 
 def test_an_image_of_another_platform_is_an_error(shop):
     with pytest.raises(WrongMachine) as caught:
-        harvested(shop, made(tar(FOLDER)), platform=ARM64)
+        normalised(shop, made(tar(FOLDER)), platform=ARM64)
     assert str(caught.value) == (
         "Dockerfile.test (podman): the engine made an image for linux/amd64, but linux/arm64 was asked for\n"
         "  hint: use ENGINE=buildx or podman, which build for other platforms"
@@ -146,12 +146,12 @@ def test_a_program_of_another_machine_is_an_error_wherever_a_layer_put_it(shop):
     other = ("other", {"mode": 0o755}, elf("arm64"))
     for layers in ((tar(wrong),), (tar(right), tar(wrong)), (tar(other, linked),)):
         with pytest.raises(WrongMachine, match=r"^/app/demo: is an ARM64 ELF, but the image is linux/amd64"):
-            harvested(shop, made(*layers, config=config))
-    harvested(shop, made(tar(wrong), tar(right), config=config))
-    harvested(shop, made(tar(wrong), tar(("app/.wh.demo", {}, b"")), config=config))
-    harvested(shop, made(tar(wrong), tar(("app/.wh..wh..opq", {}, b"")), config=config))
+            normalised(shop, made(*layers, config=config))
+    normalised(shop, made(tar(wrong), tar(right), config=config))
+    normalised(shop, made(tar(wrong), tar(("app/.wh.demo", {}, b"")), config=config))
+    normalised(shop, made(tar(wrong), tar(("app/.wh..wh..opq", {}, b"")), config=config))
     assert shop.warnings == []
-    harvested(shop, made(tar(wrong)))
+    normalised(shop, made(tar(wrong)))
     assert shop.warnings == ["the image is linux/amd64, but holds /app/demo (ARM64 ELF)"]
 
 
@@ -164,7 +164,7 @@ def test_a_windows_image_keeps_its_records_and_its_programs_are_looked_for_in_fi
         member.pax_headers = {"MSWINDOWS.rawsd": "AQAA", "LIBARCHIVE.creationtime": "123.4"}
         archive.addfile(member, io.BytesIO(elf("arm64")))
     what = made(sink.getvalue(), config=ImageConfig(windows))
-    image = harvested(shop, what, platform=windows)
+    image = normalised(shop, what, platform=windows)
     (found,) = unpacked.members(Archive(shop.output).open(image.layers[0]).read())
     assert found.pax_headers == {"MSWINDOWS.rawsd": "AQAA"}
     assert "/demo.exe" in shop.warnings[0]
@@ -172,12 +172,12 @@ def test_a_windows_image_keeps_its_records_and_its_programs_are_looked_for_in_fi
 
 def test_labels_of_the_plan_win(shop):
     config = ImageConfig(AMD64, labels=(("a", "1"), ("b", "2")))
-    image = harvested(shop, made(tar(FOLDER), config=config), labels=(("b", "3"), ("c", "4")))
+    image = normalised(shop, made(tar(FOLDER), config=config), labels=(("b", "3"), ("c", "4")))
     assert dict(image.config.labels) == {"a": "1", "b": "3", "c": "4"}
 
 
 def test_a_tarball_says_which_engine_made_it(shop, tmp_path):
-    harvested(shop, made(tar(FOLDER)))
+    normalised(shop, made(tar(FOLDER)))
     assert engine_of(shop.output) == "podman"
     shop.build("FROM scratch\n")
     assert engine_of(shop.output) is None
@@ -187,11 +187,11 @@ def test_a_tarball_says_which_engine_made_it(shop, tmp_path):
 def test_a_layer_that_is_not_what_the_config_says_is_an_error(shop):
     what = made(tar(FOLDER))
     with pytest.raises(DigestMismatch, match=r"layer sha256:.*: unpacked it is sha256:"):
-        harvested(shop, Made(what.config, (lambda: io.BytesIO(tar(FOLDER, FOLDER)),)))
+        normalised(shop, Made(what.config, (lambda: io.BytesIO(tar(FOLDER, FOLDER)),)))
     with pytest.raises(InvalidArchive, match="member 'f': the archive ends within it"):
-        harvested(shop, Made(what.config, (lambda: io.BytesIO(tar(("f", {}, b"x" * 5000))[:1000]),)))
+        normalised(shop, Made(what.config, (lambda: io.BytesIO(tar(("f", {}, b"x" * 5000))[:1000]),)))
     with pytest.raises(InvalidOutput) as caught:
-        harvested(shop, Made(what.config, ()))
+        normalised(shop, Made(what.config, ()))
     assert str(caught.value) == "Dockerfile.test (podman): has 0 layers, but names 1"
     assert not shop.output.exists()
 
@@ -228,7 +228,7 @@ def layout(path: Path, *platforms: Platform, nested: bool) -> list[Manifest]:
 @pytest.mark.parametrize(("platforms", "nested"), [((AMD64,), False), ((ARM64, AMD64), True)])
 def test_a_layout_gives_the_image_of_the_platform(shop, tmp_path, platforms, nested):
     layout(tmp_path / "oci.tar", *platforms, nested=nested)
-    image = harvested(shop, of_layout(tmp_path / "oci.tar", AMD64))
+    image = normalised(shop, of_layout(tmp_path / "oci.tar", AMD64))
     assert image.platform == AMD64
     assert set(unpacked.of_archive(shop.output)) == {"amd64"}
 
@@ -259,7 +259,7 @@ def test_docker_save_is_read_with_a_layer_that_is_a_link_to_another(shop, tmp_pa
         ("3/layer.tar", {"type": tarfile.SYMTYPE, "linkname": "../2/layer.tar"}, b""),
         listed=[{"Config": "abc.json", "RepoTags": ["x:1"], "Layers": ["1/layer.tar", "2/layer.tar", "3/layer.tar"]}],
     )
-    image = harvested(shop, of_save(path))
+    image = normalised(shop, of_save(path))
     assert len(image.layers) == 3
     assert image.layers[1] == image.layers[2]
     assert set(unpacked.of_archive(shop.output)) == {"etc"}

@@ -5,11 +5,10 @@ import tarfile
 
 import pytest
 
+from multiarch_oci.engine.external.staging import DOCKERFILE, context_flags, staged, write_context
 from multiarch_oci.engine.frontend.named import named_contexts
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.engine.frontend.tree import CannotCopy
-from multiarch_oci.engine.handing.contexts import given
-from multiarch_oci.engine.handing.staging import DOCKERFILE, staged, write_context
 
 TEXT = "FROM scratch\nCOPY src/*.c through/real.txt /x/\nRUN --mount=source=mounted,target=/m true\n"
 
@@ -107,7 +106,7 @@ def test_named_folders_are_staged_beside_the_context(filled):
         assert name == "lib"
         assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == ["a", "a/one", "b"]
         assert (folder / "a").stat().st_mtime == 1000
-        assert given(plan, there) == ["--build-context", f"lib={folder}"]
+        assert context_flags(plan, there) == ["--build-context", f"lib={folder}"]
         assert not folder.is_relative_to(there.context)
     assert not folder.exists()
 

@@ -1,17 +1,17 @@
-"""What RUN is lent: where it lies is looked at, what it holds is not."""
+"""Secrets for RUN: whether they are there is looked at, what they hold is not."""
 
 from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.engine.handing.lending import MissingSecret, lent
+from multiarch_oci.engine.external.secrets import MissingSecret, secret_flags
 
 WHERE = "Dockerfile"
 
 
 def flags(shop, *, secrets=(), ssh=(), typed=False, **environment):
     plan = shop.plan("FROM scratch\n", secrets=secrets, ssh=ssh)
-    return lent(plan, environment, where=WHERE, typed=typed)
+    return secret_flags(plan, environment, where=WHERE, typed=typed)
 
 
 @pytest.mark.parametrize(

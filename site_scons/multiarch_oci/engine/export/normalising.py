@@ -10,14 +10,14 @@ from msgspec.structs import replace
 
 from multiarch_oci.config import History, ImageConfig, instant
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
+from multiarch_oci.engine.export.basenames import names_of
+from multiarch_oci.engine.export.made import InvalidOutput, Made
+from multiarch_oci.engine.export.programs import check_programs, starter
+from multiarch_oci.engine.export.repacking import repack
 from multiarch_oci.engine.frontend.bases import BaseImage
 from multiarch_oci.engine.frontend.fingerprint import MARK
 from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.frontend.tree import Node, Overlay
-from multiarch_oci.engine.harvest.basenames import names_of
-from multiarch_oci.engine.harvest.made import InvalidOutput, Made
-from multiarch_oci.engine.harvest.programs import check_programs, starter
-from multiarch_oci.engine.harvest.repacking import repack
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Written
@@ -28,7 +28,7 @@ from multiarch_oci.store.archive import Archive, ArchiveWriter
 ENGINE = "multiarch_oci.engine"
 """The annotation, in a tarball's index.json, that says which engine made it; the embedded one writes none."""
 MADE_FROM = "multiarch.made.from"
-"""The annotation that says, as one digest, what else than its base an image was made from (`telling.apart_from`)."""
+"""The annotation that says, as one digest, what but its base an image was made from (`fingerprint.apart_from`)."""
 _FILES = "Files/"  # the folder, in a Windows layer, of what the image's C: holds
 
 
@@ -36,7 +36,7 @@ class WrongBase(MultiarchError):
     """An engine built on something else than the base that it was told."""
 
 
-def harvest(
+def normalise(
     made: Made, settled: Settled, output: Path, *, engine: str, warn: Callable[[str], None], made_from: str = ""
 ) -> Descriptor:
     """Write the tarball of what an engine made; returns the manifest's descriptor with platform and annotations.

@@ -5,7 +5,7 @@ by what a RUN mounts, nor by the base's config. The legacy builder goes by the i
 None goes by the arguments for proxies, nor by which secrets there are.
 
 For Buildah and the legacy builder a LABEL with a digest of these facts stands before the instruction: an instruction
-like any other, which RUN does not see, and which is taken out of config and history again (harvest). Triggers of
+like any other, which RUN does not see, and which is taken out of config and history again (`export`). Triggers of
 ONBUILD come before anything that could stand there: for them the cache is not used. For BuildKit it is a name in the
 `/etc/hosts` of every RUN, which no image holds.
 """

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from multiarch_oci.engine.external.pinning import pinned
 from multiarch_oci.engine.frontend.named import named_contexts
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.pinning import pinned
 from multiarch_oci.layer import Entry
 from multiarch_oci.platform import Platform
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Cmd, Entrypoint
+from multiarch_oci.engine.export.started import started
 from multiarch_oci.engine.frontend.recipe import Recipe
 from multiarch_oci.engine.frontend.tree import Node, Tree
-from multiarch_oci.engine.harvest.started import started
 from multiarch_oci.executable import Machine, agrees, check, identify, read_head
 from multiarch_oci.layer import Kind
 from multiarch_oci.platform import Platform

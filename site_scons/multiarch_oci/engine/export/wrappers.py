@@ -13,7 +13,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.engine.harvest import shellwords
+from multiarch_oci.engine.export import shellwords
 
 _SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "rbash"])
 _SHELL_TAKES = frozenset(["--rcfile", "--init-file"])

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from multiarch_oci.config import ImageConfig
+from multiarch_oci.engine.external.marks import for_buildah, for_buildkit, for_legacy, unnamed
+from multiarch_oci.engine.external.pinning import pinned
 from multiarch_oci.engine.frontend.fingerprint import MARK
 from multiarch_oci.engine.frontend.reader import Reader
-from multiarch_oci.engine.handing.marks import for_buildah, for_buildkit, for_legacy, unnamed
-from multiarch_oci.engine.handing.pinning import pinned
 from multiarch_oci.layer import Entry
 
 MOUNTED = (
