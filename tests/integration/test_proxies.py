@@ -219,7 +219,7 @@ def test_tls_loads_nothing_to_find_out_how_a_host_is_written(registry: Peer) -> 
     program = """\
 import sys, threading
 sys.path.insert(0, sys.argv[1])
-from multiarch_oci.store.http import Settings
+from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.wire import Wire
 print(Wire(Settings(), threading.Event()).send("GET", sys.argv[2], ()).content)
 print([name for name in ("urllib3", "idna", "encodings.idna") if name in sys.modules])

@@ -289,7 +289,8 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.mediatype import LAYER_GZIP
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
-from multiarch_oci.store.http import Settings, Transport
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.registry import Registry
 host, sessions, chunk, file = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 made = Transport(Settings(chunk=chunk, sessions=sessions, backoff=0.01), Credentials({}, Path("/nowhere")))

@@ -5,6 +5,7 @@ RFC 9110 §7.3.2 (proxies), RFC 8446 §4.6.1 (tickets); OCI distribution spec 1.
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -21,11 +22,12 @@ from machines.registry import Registry as Machine
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
-from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.exchange import Request, Settings
 from multiarch_oci.store.http.failures import Unreachable, UntrustedHost
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.http.wire import Wire
 from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.tags import resolve_all
 
 QUICK = Settings(backoff=0.01, attempts=3, connect_timeout=3, read_timeout=5)
 STRICT = replace(QUICK, insecure=())
@@ -62,7 +64,31 @@ def secure(registry: Machine, context: ssl.SSLContext) -> Iterator[FaultProxy]:
 
 def test_an_insecure_host_with_tls_is_spoken_to_by_tls_only(secure: FaultProxy) -> None:
     assert resolve(secure.host, QUICK) is None
-    assert {seen.kind for seen in secure.seen} == {"other", "HEAD manifest"}  # nothing arrived but through TLS
+    assert [seen.kind for seen in secure.seen] == ["HEAD manifest"]  # nothing arrived but through TLS
+    assert secure.connections == secure.tls_attempts == 1  # the connection that showed it is used
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_no_credential_goes_to_an_insecure_host_before_it_refused_tls(registry: Machine, method: str) -> None:
+    """With or without TLS, whatever is asked first, and by however many threads."""
+    with FaultProxy(registry.host) as plain:
+        auth = json.dumps({"auths": {plain.host: {"auth": "dXNlcjpzZWNyZXQ="}}})
+        transport = Transport(QUICK, Credentials({"DOCKER_AUTH_CONFIG": auth}, Path("/nowhere")))
+        path = "blobs/uploads/" if method == "POST" else "manifests/v1"
+        for _ in range(3):
+            transport.ask(Request(method, f"/v2/team/demo/{path}", plain.host, "team/demo"))
+        assert plain.tls_attempts == 1
+        assert plain.connections == 1 + 1
+        assert [seen.method for seen in plain.seen] == 3 * [method]
+
+
+def test_many_threads_find_out_together_that_there_is_no_tls(registry: Machine) -> None:
+    with FaultProxy(registry.host) as plain:
+        transport = Transport(QUICK, Credentials({}, Path("/nowhere")))
+        tags = [Reference(plain.host, "team/demo", f"v{number}") for number in range(12)]
+        assert set(resolve_all(transport, tags).values()) == {None}
+        assert plain.tls_attempts == 1
+        assert plain.kinds() == {"HEAD manifest": 12}
 
 
 def test_an_unknown_certificate_is_an_error_elsewhere(secure: FaultProxy) -> None:

@@ -450,7 +450,7 @@ def test_the_first_address_that_takes_a_connection_is_used(monkeypatch: pytest.M
 def test_an_exchange_warns_of_nothing_and_loads_nothing_that_it_does_not_need() -> None:
     program = """\
 import sys, threading
-from multiarch_oci.store.http import Settings
+from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.wire import Wire
 print(Wire(Settings(), threading.Event()).send("GET", sys.argv[1], ()).content)
 print([name for name in ("urllib3", "idna", "encodings.idna", "requests") if name in sys.modules])

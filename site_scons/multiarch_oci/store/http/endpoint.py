@@ -7,13 +7,12 @@ import urllib.parse
 
 import msgspec
 
-from multiarch_oci.once import Awaited
 from multiarch_oci.store.http.address import Origin, UnusableUrl, origin_of, split_url
 from multiarch_oci.store.http.crowd import Crowd
 
 
 class Endpoint(msgspec.Struct):
-    """A registry at `host[:port]`; `scheme` is None while an insecure one has not shown whether it speaks TLS.
+    """A registry at `host[:port]`; `scheme` is None until it is known whether an insecure one speaks TLS.
 
     The first request has been `asked`; `known` is set once its answer showed how the others have to ask.
     """
@@ -22,7 +21,6 @@ class Endpoint(msgspec.Struct):
     insecure: bool
     uploads: threading.BoundedSemaphore
     scheme: str | None
-    probe: Awaited[str] | None = None
     asked: bool = False
     known: threading.Event = msgspec.field(default_factory=threading.Event)
     crowd: Crowd = msgspec.field(default_factory=Crowd)

@@ -88,6 +88,10 @@ class Pool:
         channel.begin(patience)
         return Exchange(self, connection, head, patience)
 
+    def connect(self, seconds: float) -> None:
+        """Have a connection for the next request; Unreachable, Interrupted, UntrustedHost, Cancelled."""
+        self.keep(self._dialled(seconds))
+
     def keep(self, connection: Connection) -> None:
         """Take back a connection whose last answer was read to its end."""
         if len(self._idle) < self._size:

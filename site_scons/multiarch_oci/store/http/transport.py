@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.once import Awaited
+from multiarch_oci.once import Once
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.address import UnusableUrl, origin_of, split_url
 from multiarch_oci.store.http.challenge import parse_challenges
@@ -22,7 +22,6 @@ from multiarch_oci.store.http.failures import (
     Cancelled,
     Forbidden,
     GivenUp,
-    Interrupted,
     RegistryFailed,
     RegistryRefused,
     TooManyRequests,
@@ -39,7 +38,7 @@ _T = TypeVar("_T")
 _REDIRECTS = 5
 _POLL_S = 0.2
 _GIVEN_UP_S = 60.0
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 400, 401, 403, 408, 429
+_UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 401, 403, 408, 429
 _FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
 _READS = ("GET", "HEAD")
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
@@ -48,9 +47,8 @@ _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 class Transport:
     """The connections, tokens and limits of one run; thread-safe. Setting `cancelled` ends all transfers: Cancelled.
 
-    HTTPS comes first. A host in `settings.insecure` is asked over TLS and, beside it, for reading and without any
-    credential, over plain HTTP; the plain answer counts only when there is no TLS at that port. So a local registry
-    costs no extra round trip, and one with TLS never sees a credential elsewhere.
+    HTTPS comes first. To a host in `settings.insecure` one connection is tried with TLS, before anything is asked; only
+    where that fails is it spoken to over plain HTTP, for the rest of the run.
     """
 
     def __init__(self, settings: Settings, credentials: Credentials, cancelled: threading.Event | None = None) -> None:
@@ -59,6 +57,7 @@ class Transport:
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str], threading.Semaphore] = {}
         self._hosts: dict[str, Endpoint] = {}
+        self._schemes: Once[str] = Once()  # of hosts in INSECURE, by host:port
         self._given_up: dict[str, tuple[GivenUp, float]] = {}  # by host:port; until when
         self._wire = Wire(settings, self._cancelled)
         self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
@@ -277,21 +276,25 @@ class Transport:
 
     def _follow(self, host: Endpoint, request: Request, authorization: str | None) -> Answer:
         """Send to the registry and wherever it redirects to; the authorization goes to the registry alone."""
-        answer = self._speculate(host, request) if host.scheme is None else None
+        if host.scheme is None:
+            host.scheme = self._schemes.get(host.netloc, lambda: self._find_scheme(host))
         url = self._checked(host, request, host.absolute(request.url), shown=request.url)
         for _ in range(_REDIRECTS + 1):
-            if answer is None:
-                headers = request.headers
-                if authorization is not None and host.owns(url):
-                    headers = (*headers, ("Authorization", authorization))
-                answer = self._send(request, url, headers)
+            headers = request.headers
+            if authorization is not None and host.owns(url):
+                headers = (*headers, ("Authorization", authorization))
+            answer = self._send(request, url, headers)
             if not _redirected(request, answer):
                 return answer
             target = answer.location
             absolute = target and host.absolute(target)
             url = self._checked(host, request, absolute, shown=answer.headers["Location"])
-            answer = None
         raise RegistryRefused(f"the registry redirects more than {_REDIRECTS} times", where=request.name)
+
+    def _find_scheme(self, host: Endpoint) -> str:
+        """How a host in INSECURE is asked in this run: over TLS when it takes that, else over plain HTTP."""
+        self._check_given_up(host.root)
+        return "https" if self._wire.speaks_tls(host.netloc) else "http"
 
     def _checked(self, host: Endpoint, request: Request, url: str | None, *, shown: str) -> str:
         """Where a registry sends us; RegistryRefused for what is no URL or plain HTTP."""
@@ -311,42 +314,6 @@ class Transport:
             raise RegistryRefused(what, where=request.name, hint=hint)
         return url or ""
 
-    def _speculate(self, host: Endpoint, request: Request) -> Answer | None:
-        """Find out whether an insecure host speaks TLS; None when the request has to be sent now that it is known."""
-        self._check_given_up(host.root)
-        probe = self._probe(host)
-        answer: Answer | None = None
-        failure: Transient | None = None
-        if request.method in _READS and request.url.startswith("/") and not probe.is_settled():
-            try:
-                answer = self._send(request, f"http://{host.netloc}{request.url}", request.headers)
-            except Transient as error:
-                failure = error
-        try:
-            host.scheme = probe.wait(self.settings.connect_timeout)
-        except (TimeoutError, MultiarchError) as error:
-            if answer is None or answer.status == _BAD_REQUEST:  # what a TLS server says to plain HTTP
-                with self._lock:
-                    host.probe = None
-                raise failure or _silent(host.netloc, error) from None
-            host.scheme = "http"
-        if host.scheme == "http" and failure is not None:
-            raise failure
-        return answer if host.scheme == "http" else None
-
-    def _probe(self, host: Endpoint) -> Awaited[str]:
-        with self._lock:
-            if host.probe is None:
-                host.probe = Awaited()
-                threading.Thread(target=self._try_tls, args=(host.netloc, host.probe), daemon=True).start()
-            return host.probe
-
-    def _try_tls(self, netloc: str, probe: Awaited[str]) -> None:
-        try:
-            probe.settle("https" if self._wire.speaks_tls(netloc) else "http")
-        except Exception as error:  # noqa: BLE001  # whoever waits must learn of it
-            probe.settle(None, error)
-
     def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
         self._check_given_up(url)
         body: Outgoing | None = None
@@ -362,10 +329,6 @@ class Transport:
         finally:
             if body is not None:
                 body.close()
-
-
-def _silent(netloc: str, error: Exception) -> MultiarchError:
-    return error if isinstance(error, MultiarchError) else Interrupted("no answer while TLS began", where=netloc)
 
 
 def _redirected(request: Request, answer: Answer) -> bool:

@@ -14,7 +14,7 @@ from multiarch_oci.document import LIMIT
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.address import origin_of, split_url
 from multiarch_oci.store.http.exchange import Answer, Headers, Settings, decoded
-from multiarch_oci.store.http.failures import AnswerTooLarge, Interrupted, UntrustedHost
+from multiarch_oci.store.http.failures import AnswerTooLarge, Interrupted, Unreachable, UntrustedHost
 from multiarch_oci.store.http.hosts import proxy_for, tls_context
 from multiarch_oci.store.http.watchdog import Watchdog
 
@@ -114,11 +114,20 @@ class Wire:
         return _receive(pool.ask(method, target, fields, content, limits), url, netloc, limits[1], stream=stream)
 
     def speaks_tls(self, netloc: str) -> bool:
-        """Whether TLS is spoken at `host[:port]`; Unreachable when nobody is there. The connection is kept."""
+        """Whether TLS is spoken at `host[:port]`, as far as a proxy lets us see; the connection is kept.
+
+        Unreachable when nobody is there.
+        """
+        self._watchdog.check()
+        pool = self._pool("https", netloc)
         try:
-            self.send("HEAD", f"https://{netloc}/v2/", (), read_timeout=self._settings.connect_timeout)
+            pool.connect(self._settings.connect_timeout)
         except (UntrustedHost, Interrupted):
             return False
+        except Unreachable:
+            if pool.way.proxy is None:
+                raise
+            return False  # many proxies make no tunnels, or to port 443 only
         return True
 
     def _pool(self, scheme: str, netloc: str) -> Pool:
