@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -17,7 +18,7 @@ import SCons.Script
 from multiarch_oci.errors import MultiarchError, public, quoted
 from multiarch_oci.platform import Platform
 from scons_multiarch import paths
-from scons_multiarch.commands import VERBS
+from scons_multiarch.commands import COMMANDS
 from scons_multiarch.step import PlainAction, fail, told
 from scons_multiarch.targets import is_image, platform_of
 from scons_multiarch.variables import VARIABLES, UnknownWord, nearest
@@ -83,15 +84,16 @@ def settle(env: Any, here: Any, *, own: bool) -> None:
 
         env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, env["MULTIARCH_RUN"].declared)), append=True)
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
-    verb = VERBS.get(words[0]) if words else None
+    command = COMMANDS.get(words[0]) if words else None
     env["MULTIARCH_RUN"].check_outputs(env)
-    asked = words[1:] if verb else words
+    asked = words[1:] if command else words
     check_words(here, asked)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint="scons clean, and then the build"))
-    if verb:
+    if command:
         try:
-            status = verb(env, [env.Alias(word)[0] if is_alias(word) else found(here, word) for word in asked])
+            targets = [env.Alias(word)[0] if is_alias(word) else found(here, word) for word in asked]
+            status = importlib.import_module(command).run(env, targets)
             if status is not None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:
@@ -121,15 +123,12 @@ def named_by(node: Any) -> Any:
 
 def check_words(here: Any, words: list[str]) -> None:
     """End the run for a word that is no target, seen from the folder `here`."""
-    known = [*(name for name, others, _ in TARGETS for name in (name, *others) if is_alias(name)), *VERBS]
+    known = [*(name for name, others, _ in TARGETS for name in (name, *others) if is_alias(name)), *COMMANDS]
     for word in words:
         if not is_target(here, word):
             question = f"it is a question and comes first: scons {word} …"
-            fail(
-                UnknownWord(
-                    f"there is no target {quoted(word)[1:-1]}", hint=question if word in VERBS else nearest(word, known)
-                )
-            )
+            hint = question if word in COMMANDS else nearest(word, known)
+            fail(UnknownWord(f"there is no target {quoted(word)[1:-1]}", hint=hint))
 
 
 def is_target(here: Any, word: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform as platform_of_host
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from multiarch_oci.platform import Platform
 from multiarch_oci.why import Facts
 from scons_multiarch.bases import keep, known, unlocked
 from scons_multiarch.engines import chosen, foreseen, reader, warn
+from scons_multiarch.graph import ordered
 from scons_multiarch.session import Run
-from scons_multiarch.targets import ImageTarget
+from scons_multiarch.targets import ImageTarget, is_image
 from scons_multiarch.tracking import reasons
 
 if TYPE_CHECKING:
@@ -154,3 +156,10 @@ def _choice(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Eng
 def host_of_engines() -> Platform:
     """What a Linux engine of this machine runs on: the engines of macOS and Windows run in a Linux of its machine."""
     return replace(Platform.of_machine("linux", platform_of_host.machine().lower()), variant="")
+
+
+def declared_plans(env: Any) -> Iterator[BuildPlan]:
+    """The build plan of every image of this build."""
+    for node in ordered([env.Alias("images")[0]]):
+        if is_image(node):
+            yield node.attributes.target.plan

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scons_multiarch.commands import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "site_scons" / "multiarch_oci"
 SCONS_HALF = ROOT / "site_scons" / "scons_multiarch"
@@ -174,3 +176,14 @@ LONGEST_TOOL = 130
 @pytest.mark.parametrize("name", sorted(NINE))
 def test_a_tool_is_a_translation_of_about_a_hundred_lines(name: str):
     assert len((TOOLS / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= LONGEST_TOOL
+
+
+def test_each_command_is_a_module_of_commands_which_holds_nothing_else():
+    """They are loaded by name when they are asked for, so that no linter sees a name that is wrong."""
+    folder = SCONS_HALF / "commands"
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == {w.replace("-", "_") for w in COMMANDS}
+    for module in COMMANDS.values():
+        path = SCONS_HALF.parent / f"{module.replace('.', '/')}.py"
+        assert "run" in {n.name for n in ast.parse(path.read_text("utf-8")).body if isinstance(n, ast.FunctionDef)}
+    table = ast.parse((folder / "__init__.py").read_text("utf-8")).body
+    assert [type(node) for node in table] == [ast.Expr, ast.Assign, ast.Expr], "a docstring and a table"

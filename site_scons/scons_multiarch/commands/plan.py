@@ -1,24 +1,21 @@
-"""The verb `plan`: what a build would do, found out without building or writing anything. Not a Tool."""
+"""The command `plan`: what a build would do, found out without building or writing anything."""
 
 from __future__ import annotations
 
 import atexit
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
-from scons_multiarch.graph import is_made, ordered
-from scons_multiarch.images import engine_foreseen, prospect
+from scons_multiarch.commands.why import StepState, step_states
+from scons_multiarch.images import engine_foreseen
 from scons_multiarch.receipts import Intention, assembled, last_receipt, not_moved, receipt_at, spelled, tags_of
 from scons_multiarch.session import Run
-from scons_multiarch.step import why
 from scons_multiarch.targets import is_image, is_index, is_pin, is_remote
-from scons_multiarch.tracking import is_ours
 
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
@@ -30,37 +27,7 @@ if TYPE_CHECKING:
     from scons_multiarch.targets import IndexTarget
 
 
-class Foreseen(NamedTuple):
-    """Whether a target would be made again: `why` it must be, None when not; or it may, after what is `before` it."""
-
-    node: Any
-    why: str | None
-    before: list[Any]
-
-
-def foresee(targets: Iterable[Any]) -> Iterator[Foreseen]:
-    """Every step that the targets lead to, sources before what is made of them."""
-    waiting: set[Any] = set()
-    for node in ordered(targets):
-        if not is_made(node):
-            continue
-        before = list(dict.fromkeys(child for child in node.children() if child in waiting))
-        decided = [each.is_up_to_date() for each in node.get_executor().get_all_targets()]  # the reasons of each count
-        fresh = all(decided)
-        if before or not fresh:
-            waiting.add(node)
-        if is_ours(node):  # else another's, as of Program or Command
-            yield Foreseen(node, None if fresh else _reason(node, before), before)
-
-
-def _reason(node: Any, before: list[Any]) -> str:
-    failure = node.attributes.state.failure
-    if failure is not None and not before:  # what is before it may be what it misses
-        return f"it would fail: {str(failure).partition(chr(10))[0]}"
-    return (why(node) or "not built before") + (prospect(node) if is_image(node) and not before else "")
-
-
-def plan(env: Any, targets: list[Any]) -> int:
+def run(env: Any, targets: list[Any]) -> int:
     """`plan [T]`: print what T would do to images and tags; PLAN names a file for the same as JSON."""
     from multiarch_oci.forecast import forecast
 
@@ -68,7 +35,7 @@ def plan(env: Any, targets: list[Any]) -> int:
     atexit.unregister(run.finish)  # nor is anything else kept that this run found out: nothing but PLAN is written
     asked = targets or [env.Alias("push-manifest")[0]]
     SCons.Script.BUILD_TARGETS[:] = asked
-    steps = {step.node: step for step in foresee(asked)}
+    steps = {step.node: step for step in step_states(asked)}
     remote = [node for node in steps if is_remote(node)]
     run.places.prefetch(pair for node in remote for pair in tags_of(node))
     pins = [node for node in remote if is_pin(node)]
@@ -93,20 +60,20 @@ def plan(env: Any, targets: list[Any]) -> int:
     return 0
 
 
-def _image(step: Foreseen) -> ImagePlan:
+def _image(step: StepState) -> ImagePlan:
     from multiarch_oci.forecast import ImagePlan, Rebuild
 
     target = Path(str(step.node)).as_posix()
-    if step.why is None and not step.before:
+    if step.reason is None and not step.waits_for:
         image = _present(step.node)
         return ImagePlan(target, Rebuild.NO, None, None if image is None else image.descriptor.digest)
     try:
         engine, because = engine_foreseen(step.node)
     except (MultiarchError, OSError):  # `why` says it
         engine, because = None, ""
-    if step.why is not None:
-        return ImagePlan(target, Rebuild.YES, step.why, engine=engine, because=because)
-    why = f"if {', '.join(map(str, step.before))} changes"
+    if step.reason is not None:
+        return ImagePlan(target, Rebuild.YES, step.reason, engine=engine, because=because)
+    why = f"if {', '.join(map(str, step.waits_for))} changes"
     return ImagePlan(target, Rebuild.PERHAPS, why, engine=engine, because=because)
 
 
@@ -149,7 +116,7 @@ class Wish(NamedTuple):
     fresh: frozenset[Digest]
 
 
-def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
+def _tag(steps: dict[Any, StepState], node: Any) -> Wish:
     """What a push should do, as far as the files that are there tell."""
     from multiarch_oci.forecast import TagState
 
@@ -177,15 +144,15 @@ def _tag(steps: dict[Any, Foreseen], node: Any) -> Wish:
 
 
 def _content(
-    steps: dict[Any, Foreseen], node: Any
+    steps: dict[Any, StepState], node: Any
 ) -> tuple[Digest | None, list[tuple[Descriptor, Reference | None]] | None, frozenset[Digest]]:
     """The digest of an image or index (None: after the build), what a push of it sends, what of that will be new."""
     from multiarch_oci.mediatype import is_foreign
 
     step = steps.get(node)
-    stale = step is not None and (step.why is not None or bool(step.before))
+    stale = step is not None and (step.reason is not None or bool(step.waits_for))
     if is_index(node):
-        if step is not None and step.before:
+        if step is not None and step.waits_for:
             return None, [(_stand_in(node.attributes.target).descriptor(), None)], frozenset()
         root = assembled(node).descriptor()
         return root.digest, [(root, None)], frozenset()

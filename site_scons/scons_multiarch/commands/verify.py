@@ -1,4 +1,4 @@
-"""The verb `verify`: is everything that was pushed still there? With targets, what is wrong is repaired. Not a Tool."""
+"""The command `verify`: is everything that was pushed still there? With targets, what is wrong is repaired."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NothingPushed(MultiarchError):
     """Targets that lead to no tag."""
 
 
-def verify(env: Any, targets: list[Any]) -> int | None:
+def run(env: Any, targets: list[Any]) -> int | None:
     """`verify [T]`: print what is wrong; status 1, or 2 when nobody knows. With T, None: T is to be built, repaired."""
     from multiarch_oci.verify import Problem
 

@@ -1,0 +1,16 @@
+"""The command `check-bases`: which bases are not as images.lock has them any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scons_multiarch.bases import check
+from scons_multiarch.images import declared_plans
+
+
+def run(env: Any, _targets: list[Any]) -> int:
+    """Name the bases that have moved; status 1 when there are any."""
+    stale = list(check(env["MULTIARCH_RUN"], declared_plans(env)))
+    for line in stale or ["all bases are as images.lock has them"]:
+        print(line)  # noqa: T201  # the answer
+    return 1 if stale else 0

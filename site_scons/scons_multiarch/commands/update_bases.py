@@ -1,0 +1,15 @@
+"""The command `update-bases`: every base that a Dockerfile names as it is now, written to images.lock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scons_multiarch.bases import update
+from scons_multiarch.images import declared_plans
+
+
+def run(env: Any, _targets: list[Any]) -> int:
+    """Ask for every base again and write images.lock; a line each."""
+    for line in update(env["MULTIARCH_RUN"], declared_plans(env)):
+        print(line)  # noqa: T201  # the answer
+    return 0

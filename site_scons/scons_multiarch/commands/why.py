@@ -1,0 +1,62 @@
+"""The command `why`: for each step that targets lead to, whether it would run and why, or why it ran last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from scons_multiarch.graph import is_made, ordered
+from scons_multiarch.images import prospect
+from scons_multiarch.step import why
+from scons_multiarch.targets import is_image
+from scons_multiarch.tracking import is_ours
+
+
+class StepState(NamedTuple):
+    """Whether the step that makes `node` would run.
+
+    `reason` says why it would; None: it is up to date, unless one of the steps of `waits_for` changes what it makes.
+    """
+
+    node: Any
+    reason: str | None
+    waits_for: list[Any]
+
+
+def run(env: Any, targets: list[Any]) -> int:
+    """`why T`: for each target that would be made again its reason; for the others, why they were made last."""
+    records = env["MULTIARCH_RUN"].records
+    for node, reason, waits_for in step_states(targets or [env.Alias("manifest")[0]]):
+        verb = node.get_executor().get_action_list()[0].execfunction.verb
+        line = f"{verb} {node.attributes.state.subject}: "
+        if reason is not None:
+            line += reason
+        elif waits_for:
+            line += f"if {', '.join(map(str, waits_for))} changes"
+        else:
+            last = records.last_reason(str(node))
+            line += "up to date" + (f"; made last because: {last}" if last else "")
+        print(line)  # noqa: T201  # the answer
+    return 0
+
+
+def step_states(targets: Iterable[Any]) -> Iterator[StepState]:
+    """Every step that the targets lead to, sources before what is made of them."""
+    stale: set[Any] = set()
+    for node in ordered(targets):
+        if not is_made(node):
+            continue
+        waits_for = list(dict.fromkeys(child for child in node.children() if child in stale))
+        # All are asked, as the reasons of each count.
+        decisions = [target.is_up_to_date() for target in node.get_executor().get_all_targets()]
+        if waits_for or not all(decisions):
+            stale.add(node)
+        if is_ours(node):  # else another's, as of Program or Command
+            yield StepState(node, None if all(decisions) else _reason(node, waits_for), waits_for)
+
+
+def _reason(node: Any, waits_for: list[Any]) -> str:
+    failure = node.attributes.state.failure
+    if failure is not None and not waits_for:  # what is made before it may be what it lacks
+        return f"it would fail: {str(failure).partition(chr(10))[0]}"
+    return (why(node) or "not built before") + (prospect(node) if is_image(node) and not waits_for else "")
