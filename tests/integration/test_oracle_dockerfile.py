@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildkit_oracle import Oracle, sent
-from multiarch_oci import dockerfile
-from multiarch_oci.dockerfile import mounts
-from multiarch_oci.dockerfile.instructions import Run
+from multiarch_oci.dockerfile import mounts, parser, shell
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile.instructions import Command, Run, Stage, expanded
 from multiarch_oci.dockerfile.stages import stages
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile
@@ -39,7 +39,7 @@ def _plain(value: object) -> object:
     """Give our records the oracle's shape."""
     if isinstance(value, msgspec.Struct):
         fields = {name: _plain(member) for name, member in msgspec.structs.asdict(value).items()}
-        if isinstance(value, (*dockerfile.Command.__args__, dockerfile.Stage)):
+        if isinstance(value, (*Command.__args__, Stage)):
             fields["kind"] = type(value).__name__
         if isinstance(value, Run):
             fields |= {"mounts": len(value.mounts), "devices": len(value.devices)}
@@ -50,27 +50,27 @@ def _plain(value: object) -> object:
 
 def _ours(content: bytes) -> dict:
     try:
-        parsed = dockerfile.parse(content, name="Dockerfile")
-    except dockerfile.InvalidDockerfile as error:
+        parsed = parser.parse(content, name="Dockerfile")
+    except InvalidDockerfile as error:
         return {"error": str(error), "where": error.where}
     reply = _plain(parsed)
     del reply["name"]
     try:
         before, found = stages(parsed)
-    except dockerfile.InvalidDockerfile as error:
+    except InvalidDockerfile as error:
         return {**reply, "stages_error": str(error)}
     reply["stages"] = _plain((*before, *found))
 
     def expand(word: str) -> str:
-        return dockerfile.expand(word, VARIABLES, escape=parsed.escape)
+        return shell.expand(word, VARIABLES, escape=parsed.escape)
 
     def every(commands: tuple) -> tuple:
-        return tuple(dockerfile.expanded(command, expand) for command in commands)
+        return tuple(expanded(command, expand) for command in commands)
 
     try:
         changed = (msgspec.structs.replace(stage, instructions=every(stage.instructions)) for stage in found)
         return {**reply, "expanded": _plain((*every(before), *changed))}
-    except dockerfile.InvalidDockerfile as error:
+    except InvalidDockerfile as error:
         return {**reply, "expanded_error": str(error)}
 
 
@@ -228,14 +228,14 @@ def _compare_word(oracle: Oracle, word: str, escape: str, kind: str) -> None:
     theirs = oracle.ask(kind, content=sent(word), escape=sent(escape), env=_environment(VARIABLES))
     try:
         if kind == "heredoc":
-            ours: dict = {"text": dockerfile.expand_heredoc(word, VARIABLES)}
+            ours: dict = {"text": shell.expand_heredoc(word, VARIABLES)}
             theirs = {key: theirs[key] for key in theirs if key in {"text", "error"}}
         else:
-            found = dockerfile.expand_names(word, VARIABLES, escape=escape)
+            found = shell.expand_names(word, VARIABLES, escape=escape)
             names = {"matched": tuple(sorted(found.matched)), "unmatched": tuple(sorted(found.unmatched))}
             ours = {"text": found.text, "words": found.words, **names}
-            assert dockerfile.expand_words(word, VARIABLES, escape=escape) == found.words
-    except dockerfile.InvalidDockerfile as error:
+            assert shell.expand_words(word, VARIABLES, escape=escape) == found.words
+    except InvalidDockerfile as error:
         ours = {"error": str(error)}
     _same(ours, theirs)
 
@@ -290,8 +290,8 @@ def test_mounts_read_as_buildkit_reads_them(oracle: Oracle, text: str) -> None:
     theirs = oracle.ask("mount", content=sent(text), env=_environment(VARIABLES))
     try:
         mounts.check_mount(text)
-        ours = msgspec.structs.asdict(mounts.parse_mount(text, lambda word: dockerfile.expand(word, VARIABLES)))
-    except dockerfile.InvalidDockerfile as error:
+        ours = msgspec.structs.asdict(mounts.parse_mount(text, lambda word: shell.expand(word, VARIABLES)))
+    except InvalidDockerfile as error:
         ours = {"error": str(error)}
     _same(ours, theirs)
 
