@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
-_USERINFO = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/@'\"]*:[^\s/'\"]*|(?<=https://)[^\s/@'\"]+|(?<=http://)[^\s/@'\"]+)@"
+_USERINFO = re.compile(  # one slash is left of two where it was taken for a path
+    r"([A-Za-z][A-Za-z0-9+.-]*://?)"
+    r"(?:[^\s/@'\"]*:[^\s/'\"]*|(?<=https://)[^\s/@'\"]+|(?<=http://)[^\s/@'\"]+|(?<=https:/)[^\s/@'\"]+|(?<=http:/)[^\s/@'\"]+)@"
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DIGEST = re.compile(r"[A-Za-z0-9_+.-]*sha[0-9]+:[^/@]*")
@@ -36,13 +37,15 @@ def holds_login(text: str) -> bool:
 
 
 def _without_login(text: str) -> str:
-    before, at, after = text.rpartition("@")
-    if not at:
+    last = max(text.rfind("@"), text.lower().rfind("%40"))  # in a URL the one may be written as the other
+    if last < 0:
         return text
+    at = "@" if text[last] == "@" else text[last : last + 3]
+    before, after = text[:last], text[last + len(at) :]
     if _DIGEST.fullmatch(after):
-        return f"{_without_login(before) if '@' in before else before}@{after}"
+        return f"{_without_login(before)}{at}{after}"
     scheme = _SCHEME.match(before)
-    return f"{scheme[0] if scheme else ''}***@{after}"
+    return f"{scheme[0] if scheme else ''}***{at}{after}"
 
 
 class MultiarchError(Exception):

@@ -200,9 +200,9 @@ class Destination(msgspec.Struct, frozen=True, order=True):
     def chosen(cls, text: str, *, home: str | None, is_layout: Callable[[str], bool]) -> Destination:
         r"""Read REGISTRY of the command line, where no word is a folder by accident (behaviour, section 2).
 
-        A folder begins with `./`, `../`, `/`, `~/` (then below `home`), `_` or a drive, or holds a backslash. A host is
-        as in `parse`. Any other word is an error that shows both spellings, unless `is_layout` says that an OCI layout
-        of ours lies in the folder of that name, as versions before pushed there. Raises InvalidReference.
+        A folder begins with `./`, `../`, `/`, `~/` (then below `home`), `_` or a drive, or holds a backslash, or
+        `is_layout` says that an OCI layout of ours lies in the folder of that name, as versions before pushed there. A
+        host is as in `parse`. Any other word is an error that shows both spellings. Raises InvalidReference.
         """
         first, _, path = text.partition("/")
         if first == "~":
@@ -211,15 +211,16 @@ class Destination(msgspec.Struct, frozen=True, order=True):
             return cls(None, _without_last_slash(f"{home.rstrip('/')}/{path}"))
         if first in (".", "..", "") or text.startswith("_") or "\\" in text or _DRIVE.match(text) or "\0" in text:
             return cls.parse(text)
-        if not first.startswith(".") and ("." in first or ":" in first or first == "localhost"):
-            return cls.parse(text)
         folder = text.rstrip("/")
         if not folder.strip():
             return cls.parse(folder)
+        like_host = not first.startswith(".") and ("." in first or ":" in first or first == "localhost")
+        if is_layout(folder):
+            return cls(None, f"./{folder}" if like_host else folder)  # as `parse` reads it again
+        if like_host:
+            return cls.parse(text)
         if login := login_hint(text):
             raise InvalidReference(f"{quoted(text)} holds a login", where="REGISTRY", hint=login)
-        if is_layout(folder):
-            return cls(None, folder)
         more = f" or {DOCKER_HUB}/{folder}" if _REPOSITORY.fullmatch(folder) else ""
         what = f"{quoted(text)} is neither a registry nor a folder"
         raise InvalidReference(what, where="REGISTRY", hint=f"write ./{folder}{more}")

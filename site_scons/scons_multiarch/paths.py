@@ -109,7 +109,8 @@ def file(env: Any, parameter: str, given: Any) -> Any:
     """The node of one file. Raises NotAPath."""
     node = one(env, parameter, given)
     if isinstance(node, SCons.Node.FS.Dir):
-        raise _no(parameter, given, "a file", but=f"{shown(node)} is a folder")
+        hint = None if node is given else "something else is in the way; move it aside, or name another file"
+        raise _no(parameter, given, "a file", but=f"{shown(node)} is a folder", hint=hint)
     if not isinstance(node, SCons.Node.FS.Base):
         raise _no(parameter, given, "a file")
     if type(node) is SCons.Node.FS.Entry:
@@ -169,9 +170,9 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
         raise NotAPath(str(error), where=parameter) from None
 
 
-def _no(parameter: str, given: Any, wanted: str, but: str = "") -> NotAPath:
+def _no(parameter: str, given: Any, wanted: str, but: str = "", hint: str | None = None) -> NotAPath:
     said = but or f"{_brief(given)} is {'an' if _kind(given)[0] in 'aeiou' else 'a'} {_kind(given)}"
-    return NotAPath(f"takes {wanted}, and {said}", where=parameter)
+    return NotAPath(f"takes {wanted}, and {said}", where=parameter, hint=hint)
 
 
 def _kind(given: Any) -> str:

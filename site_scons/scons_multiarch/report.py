@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable
@@ -100,6 +101,8 @@ def check_sources(env: Any, outputs: dict[str, Output], targets: Iterable[Any]) 
         below = output.below
         if below is not None:
             why = "is a file of this build" if _declared(env.Dir("#"), below) else _copied(below, plans)
+            if why is None and _is_empty(output.path):
+                why = _taken(output.path, plans, env["MULTIARCH_RUN"])
             if why is not None:
                 outputs.clear()
                 fail(Refused(f"{output.text} {why}", where=output.name, hint="name another file"))
@@ -135,4 +138,28 @@ def _copied(path: str, plans: Iterable[Any]) -> str | None:
             continue
         if any(_COPIES.match(line) and word.search(line) for line in text.splitlines()):
             return f"is copied by {plan.dockerfile.name}"
+    return None
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is a file with nothing in it, which may be a source."""
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
+
+
+def _taken(path: Path, plans: Iterable[Any], run: Any) -> str | None:
+    """Why not, where a Dockerfile copies a folder, or a pattern, that this file is in."""
+    from scons_multiarch.engines import reader
+
+    real = Path(os.path.abspath(path))  # noqa: PTH100  # links are no matter here
+    for plan in plans:
+        try:
+            inputs = reader(run).inputs(plan)
+        except MultiarchError:  # that image's own step says it
+            continue
+        for folder, part in [(plan.context, inputs), *((named.folder, named.inputs) for named in inputs.named)]:
+            if real.is_relative_to(folder) and part.reaches(real.relative_to(folder).as_posix()):
+                return f"is copied by {plan.dockerfile.name}"
     return None

@@ -250,6 +250,11 @@ def destination_of(run: Run, text: str, image: str) -> Destination:
     return found
 
 
+def _literal(text: str) -> str:
+    """A text that is itself once SCons has replaced its variables."""
+    return text.replace("$", "$$")
+
+
 def read(env: Any) -> None:
     """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one."""
     found = values(env)
@@ -284,12 +289,12 @@ def read(env: Any) -> None:
             "VERSION": str(version),
             "PLATFORMS": declared(given["PLATFORMS"]),
             "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
-            "REPOSITORY": f"{destination}/{given['IMAGE']}",
+            "REPOSITORY": _literal(f"{destination}/{given['IMAGE']}"),
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
             "TAGS": expand(given["TAGS"], version),
             "LABELS": pairs("LABELS", found["LABELS"]),
-            "ANNOTATIONS": pairs("ANNOTATIONS", found["ANNOTATIONS"]),
+            "ANNOTATIONS": tuple((name, _literal(text)) for name, text in pairs("ANNOTATIONS", found["ANNOTATIONS"])),
             "BUILD_ARGS": pairs("BUILD_ARGS", found["BUILD_ARGS"]),
             "REBASE": one_of("REBASE", given["REBASE"], ("yes", "no")) == "yes",
             "TOLD": given,

@@ -95,6 +95,20 @@ def test_a_file_that_is_not_of_this_tool_is_refused_before_the_build(
     assert {each: each.read_bytes() for each in tree.path.iterdir() if each.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["COPY data /x/", "COPY dat? /x/", "ADD --chmod=0600 data/ /x/", 'COPY ["data/e*.json", "/x/"]', "COPY . /x/"],
+)
+def test_an_empty_source_in_a_copied_folder_is_refused(line: str, tree: Project) -> None:
+    tree.edit("Dockerfile", f"FROM scratch\n{line}\n")
+    tree.edit("data/empty.json", "")
+    tree.edit("data/other.txt", "x\n")
+    assert "is copied by Dockerfile\n  hint: name another file\n" in fails(tree, "images", "REPORT=data/empty.json")
+    assert tree.read("data/empty.json") == ""
+    if "*" not in line:
+        tree.scons("images", "REPORT=data/new.json")
+
+
 def test_a_file_that_git_tracks_is_refused(tree: Project) -> None:
     tree.edit("notes/tracked.json", "")
     for command in (["init", "-q"], ["add", "-f", "notes/tracked.json"]):

@@ -34,6 +34,8 @@ def test_the_three_parts_can_be_asked_for():
         ("u:PW@host:5000/team", "***@host:5000/team"),
         ("PW@host", "***@host"),
         ("u:a@PW@host", "***@host"),
+        ("u%3APW%40host", "***%40host"),
+        ("https://u%3apw%40host/x", "https://***%40host/x"),
         (f"u:PW@host/x@sha256:{'0' * 64}", f"***@host/x@sha256:{'0' * 64}"),
         (f"host/x:1@sha256:{'0' * 64}", f"host/x:1@sha256:{'0' * 64}"),
         ("host/x@sha512:short", "host/x@sha512:short"),
@@ -51,3 +53,4 @@ def test_the_passwords_of_urls_are_in_no_error():
     error = MultiarchError("no https://u:PW@host/x", where="http://PW@host", hint="see tcp://u:PW@h and ssh://me@host")
     assert str(error) == "http://***@host: no https://***@host/x\n  hint: see tcp://***@h and ssh://me@host"
     assert public("user@host") == "user@host"
+    assert public("/tree/http:/u:PW@host/x") == "/tree/http:/***@host/x"

@@ -319,11 +319,13 @@ def test_two_spellings_of_one_folder_are_one_identity_and_two_folders_are_two():
         ("ghcr.io/team", Destination("ghcr.io", "team")),
         ("old", Destination(None, "old")),
         (".cache/old", Destination(None, ".cache/old")),
+        ("old.d", Destination(None, "./old.d")),
+        ("localhost:1/old", Destination(None, "./localhost:1/old")),
     ],
 )
 def test_a_registry_of_the_command_line_is_a_folder_a_host_or_an_error(text, found):
     def is_layout(folder):
-        return folder in ("old", ".cache/old")
+        return folder in ("old", ".cache/old", "old.d", "localhost:1/old")
 
     assert Destination.chosen(text, home="/home/me", is_layout=is_layout) == found
 
