@@ -12,7 +12,9 @@ from typing import ClassVar, TypeAlias
 
 import pytest
 
+from multiarch_oci.golang.inputs import Inputs
 from multiarch_oci.golang.toolchain import Toolchain, find_go
+from multiarch_oci.why import Facts, changes
 
 FILES = {
     "app/go.mod": """\
@@ -287,3 +289,9 @@ def toolchain_of(minimum: str) -> Toolchain:
         if os.environ.get("CI"):
             raise
         pytest.skip("no Go on PATH")
+
+
+def explain(before: Inputs, after: Inputs) -> str:
+    """Return every change between two inputs, in the words that a build says."""
+    facts = (Facts(inputs.facts, inputs.files) for inputs in (before, after))
+    return ", ".join(changes(*facts)) or "nothing changed"

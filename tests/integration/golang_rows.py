@@ -86,7 +86,7 @@ def constrained(constraint: str, touched: frozenset[str]) -> Row:
 
 
 def renamed(name: str) -> Row:
-    return Row(f"any.go becomes {name}", rename("app/plat/any.go", f"app/plat/{name}"), ALL, "plat/any.go re")
+    return Row(f"any.go becomes {name}", rename("app/plat/any.go", f"app/plat/{name}"), ALL, "plat/any.go removed")
 
 
 def broken(words: str, change: Change, says: str = "", prepare: Change = nothing) -> Row:
@@ -303,7 +303,7 @@ SOURCES = [
     Row("package imported on Windows only", importing("winonly", "zz_windows.go"), WINDOWS, "added"),
     Row("package imported on Windows only, edited", edit("app/winonly/x.go", "one", "two"), WINDOWS,
         "winonly/x.go changed", prepare=importing("winonly", "zz_windows.go")),
-    Row("internal package moved", moved_internal, ALL, "internal1/x.go renamed to plat/internal/x/x.go",
+    Row("internal package moved", moved_internal, ALL, "plat/internal/x/x.go added",
         prepare=importing("internal1")),
     Row("target of a linked source edited", edit("app/elsewhere/one.txt", "one", "two"), ALL, "plat/linked.go changed",
         prepare=linked_source),
@@ -351,7 +351,7 @@ EMBEDDED = [
     Row("empty folder in an embedded folder", folder("app/emb/folder/none"), NONE),
     Row("version control in an embedded folder", write("app/emb/every/.git/HEAD"), NONE),
     Row("Go source in an embedded folder", write("app/emb/folder/x.go", "not go"), ALL, "emb/folder/x.go added"),
-    Row("embedded folder below renamed", rename("app/emb/folder/sub", "app/emb/folder/sup"), ALL, "renamed"),
+    Row("embedded folder below renamed", rename("app/emb/folder/sub", "app/emb/folder/sup"), ALL, "removed"),
     Row("glob matches a folder", write("app/emb/glob/d.txt/x.dat"), ALL, "emb/glob/d.txt/x.dat added"),
     Row("glob matches a link to nowhere elsewhere", link("app/emb/glob/l.dat", "nowhere"), NONE),
     Row("one more pattern in a block", edit("app/emb/emb.go", "//go:embed one.txt\nvar one string",
@@ -379,7 +379,7 @@ MODULES = [
     Row("go.mod: CRLF", lambda r: r.write_bytes("app/go.mod", r.path("app/go.mod").read_bytes().replace(b"\n", b"\r\n")), NONE),
     Row("go.mod: quoted path", edit("app/go.mod", "ex.org/lib => ../lib", '"ex.org/lib" => "../lib"'), NONE),
     Row("go.mod: replaced by a copy elsewhere", all_of(copied("lib", "lib2"), edit("app/go.mod", "=> ../lib", "=> ../lib2")),
-        ALL, "go.mod replace ex.org/lib ../lib -> ../lib2"),
+        ALL, "go.mod replace ex.org/lib: '../lib' → '../lib2'"),
     Row("go.mod: replace of a module that nobody needs", append("app/go.mod", "\nreplace ex.org/nobody => ../nobody\n"), NONE),
     Row("go.mod in a parent", write("go.mod", "module parent\n"), NONE),
     Row("replaced go.mod: comment", append("lib/go.mod", "\n// end\n"), NONE),
@@ -395,12 +395,12 @@ MODULES = [
 ]  # fmt: skip
 WORKSPACES = [
     Row("go.work: comment", append("go.work", "// end\n"), NONE, prepare=workspace()),
-    Row("go.work: go line", edit("go.work", "go {go}", "go {newer}"), ALL, "go.work go ", workspace()),
-    Row("go.work: godebug", append("go.work", "\ngodebug panicnil=1\n"), ALL, "go.work godebug panicnil 1 added", workspace()),
+    Row("go.work: go line", edit("go.work", "go {go}", "go {newer}"), ALL, "go.work go: ", workspace()),
+    Row("go.work: godebug", append("go.work", "\ngodebug panicnil=1\n"), ALL, "go.work godebug panicnil: '1' is new", workspace()),
     Row("go.work: uses one more", append("go.work", "\nuse ./lib\n"), ALL, "go.work use ./lib", workspace()),
     Row("go.work: replace", append("go.work", "\nreplace ex.org/ven => ./ven2\n"), ALL, "go.work replace ex.org/ven",
         all_of(copied("app/third/ven", "ven2"), workspace())),
-    Row("go.work removed", remove("go.work"), ALL, "removed", workspace()),
+    Row("go.work removed", remove("go.work"), ALL, "is gone", workspace()),
     Row("go.work, ignored by GOWORK=off", workspace(), NONE, base={"GOWORK": "off"}),
     Row("GOWORK=off without one", nothing, NONE, base={"GOWORK": "off"}),
     Row("go.work.sum", write("go.work.sum", ""), NONE, prepare=workspace()),
@@ -455,7 +455,7 @@ SETTINGS = [
     setting("GOARM64=v9.0", ARM64, "GOARM64", GOARM64="v9.0"),
     setting("GOARM=5, but the platform says v7", NONE, GOARM="5"),
     setting("GOMIPS=softfloat", NONE, GOMIPS="softfloat"),
-    setting("GOFLAGS=-tags=never", ALL, "GOFLAGS: '' -> '-tags=never'", plat("zz.go", "//go:build never\n\n"), GOFLAGS="-tags=never"),
+    setting("GOFLAGS=-tags=never", ALL, "GOFLAGS: '-tags=never' is new", plat("zz.go", "//go:build never\n\n"), GOFLAGS="-tags=never"),
     setting("GOFLAGS with a flag that counts for nothing", ALL, "GOFLAGS", GOFLAGS="-v=false"),
     setting("GOFLAGS set, and empty", NONE, GOFLAGS=""),
     setting("CGO_ENABLED=1 of the user", NONE, CGO_ENABLED="1"),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.golang_repository import Repository, toolchain_of
+from integration.golang_repository import Repository, explain, toolchain_of
 from integration.golang_rows import PLATFORMS, ROWS, Row
-from multiarch_oci.golang.inputs import Inputs, explain
+from multiarch_oci.golang.inputs import Inputs
 from multiarch_oci.golang.lister import Lister
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.toolchain import Toolchain

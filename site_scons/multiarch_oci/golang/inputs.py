@@ -29,13 +29,11 @@ class Hints(msgspec.Struct, frozen=True):
     """What `go build` must be told lest its own caches be stale; no input, as a build from clean needs none of it.
 
     `headers`: a package's folder and the digest of the headers outside it, which Go's build cache does not know.
-    `back_dated`: the folders of packages in which some file's mtime was set back, by which Go's package index is keyed;
-    `no_index`: there are such files, and not all packages are known. `embeds`: the folders and patterns of packages
-    that embed files.
+    `no_index`: in a package the mtime of some file was set back, by which Go's package index is keyed, or there are
+    such files and not all packages are known. `embeds`: the folders and patterns of packages that embed files.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
-    back_dated: tuple[str, ...] = ()
     no_index: bool = False
     embeds: tuple[tuple[str, tuple[str, ...]], ...] = ()
 

@@ -236,13 +236,10 @@ class Lister:
         tree = self._tree(asked.question.roots)
         packages = listing.behind(asked.pattern)
         own = [package for package in packages if package.folder and not package.fixed]
-        lost = not listing.sound or not packages or any(not self._is_there(each.folder, tree) for each in own)
-        return Hints(
-            headers,
-            back_dated=tuple(each.folder for each in own if self._is_back_dated(each.folder, tree)),
-            no_index=lost and bool(tree.back_dated),
-            embeds=tuple((each.folder, each.embeds) for each in own if each.embeds),
-        )
+        lost = not listing.sound or not packages or any(not self._is_there(package.folder, tree) for package in own)
+        stale = bool(tree.back_dated) if lost else any(self._is_back_dated(package.folder, tree) for package in own)
+        embeds = tuple((package.folder, package.embeds) for package in own if package.embeds)
+        return Hints(headers, stale, embeds)
 
     @staticmethod
     def _is_there(folder: str, tree: Tree) -> bool:

@@ -1,18 +1,13 @@
-"""What `go build` is shown beside the files of the tree (`-overlay`), lest its own caches be stale.
-
-An overlay leaves the tree alone and is not recorded in the program; none of what is added here is compiled, so no path
-of ours reaches a program or a message. Two things need one:
+"""What `go build` is told and shown beside the files of the tree, lest its own caches be stale.
 
 Headers outside a package. Go hashes every header of a package's folder, whether or not it is included, and none
-outside: a header inside it that holds their digest stands for them.
+outside: a header inside it that holds their digest stands for them, by an overlay (`-overlay`). That leaves the tree
+alone and is not recorded in the program; nothing that it adds is compiled, so no path of ours reaches a program or a
+message. Where a package embeds the folder of such a header, and where the temporary folder lies in one, it would embed
+it: then everything is compiled again (`-a`).
 
 A package in which an mtime was set back. Go's package index (cmd/go, internal/modindex) is keyed by the names, sizes
-and mtimes of a folder's files, and is not asked for a folder that holds a young one: so a young file is added whose
-name Go ignores. To do without the index altogether (`GODEBUG=goindex=0`) costs a tenth of a second, as Go then reads
-the standard library, too.
-
-A package that embeds the folder of such a file would embed it. For a header everything is then compiled again (`-a`);
-instead of the young file Go does without its index. The same holds where the temporary folder lies in one.
+and mtimes of a folder's files: then Go does without it (`GODEBUG=goindex=0`), which costs a tenth of a second.
 """
 
 from __future__ import annotations
@@ -22,7 +17,6 @@ import json
 import os
 import re
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -33,13 +27,11 @@ from multiarch_oci.golang.project import overlaid
 from multiarch_oci.golang.recipe import GoBuild, flag_value, flags_of
 
 _HEADER = "zz_headers_outside.h"
-_YOUNG = "_zz_young.txt"
 _SPECIAL = r"[*?\[\]]|\\."
-_DAY_S = 86_400
 
 
 class View(msgspec.Struct, frozen=True):
-    """What Go is told: further flags, and whether it may use its package index."""
+    """How Go is called: further flags, and whether it may use its package index."""
 
     flags: tuple[str, ...]
     indexed: bool
@@ -53,49 +45,35 @@ def shown(build: GoBuild, environment: Mapping[str, str], hints: Hints) -> Itera
     """
     named = flag_value(flags_of(build, environment), "overlay")
     indexed = not named and not hints.no_index
-    afresh = _is_out_of_bounds([folder for folder, _ in hints.headers], _HEADER, environment, hints)
-    headers = () if afresh else hints.headers
-    # A folder with an @ in its name may be one of a module cache that the environment does not name.
-    if any("@" in folder for folder in hints.back_dated):
-        indexed = False
-    if indexed and _is_out_of_bounds(hints.back_dated, _YOUNG, environment, hints):
-        indexed = False
-    back_dated = hints.back_dated if indexed else ()
-    flags = ("-a",) if afresh else ()
-    if not headers and not back_dated:
-        yield View(flags, indexed)
-        return
-    replaced = overlaid(build.directory / named) if named else {}
-    with tempfile.TemporaryDirectory(prefix="go-overlay-") as temporary:
-        for number, (package, digest) in enumerate(headers):
-            header = Path(temporary, f"{number}.h")
-            header.write_text(f"// {digest}\n", encoding="ascii")
-            replaced[str(Path(package, _HEADER))] = str(header)
-        young = Path(temporary, _YOUNG)
-        young.touch()
-        tomorrow = time.time() + _DAY_S  # for as long as a build may take
-        os.utime(young, (tomorrow, tomorrow))
-        replaced |= {str(Path(folder, _YOUNG)): str(young) for folder in back_dated}
-        listed = Path(temporary, "overlay.json")
-        listed.write_text(json.dumps({"Replace": replaced}), encoding="utf-8")
-        yield View((*flags, f"-overlay={listed}"), indexed)
+    if not hints.headers:
+        yield View((), indexed)
+    elif _is_out_of_bounds([folder for folder, _ in hints.headers], environment, hints):
+        yield View(("-a",), indexed)
+    else:
+        replaced = overlaid(build.directory / named) if named else {}
+        with tempfile.TemporaryDirectory(prefix="go-overlay-") as temporary:
+            for number, (package, digest) in enumerate(hints.headers):
+                header = Path(temporary, f"{number}.h")
+                header.write_text(f"// {digest}\n", encoding="ascii")
+                replaced[str(Path(package, _HEADER))] = str(header)
+            listed = Path(temporary, "overlay.json")
+            listed.write_text(json.dumps({"Replace": replaced}), encoding="utf-8")
+            yield View((f"-overlay={listed}",), indexed)
 
 
-def _is_out_of_bounds(folders: Sequence[str], name: str, environment: Mapping[str, str], hints: Hints) -> bool:
-    """Whether in one of these folders no file of this name can be shown; the temporary one counts if there are any.
+def _is_out_of_bounds(folders: Sequence[str], environment: Mapping[str, str], hints: Hints) -> bool:
+    """Whether in one of these folders no header can be shown; the temporary one counts, too.
 
     Go takes no overlay of its module cache, and a program would hold what a package embeds: that of the folder, or one
     above it.
     """
-    if not folders:
-        return False
     temporary = tempfile.gettempdir()
     places = [temporary, os.path.realpath(temporary), *folders]
     cache = _module_cache(environment)
     if any(_is_below(place, cache) for place in places):
         return True
     for above, patterns in hints.embeds:
-        below = [Path(place, name).relative_to(above).as_posix() for place in places if _is_below(place, above)]
+        below = [Path(place, _HEADER).relative_to(above).as_posix() for place in places if _is_below(place, above)]
         if any(may_embed(pattern, path) for pattern in patterns for path in below):
             return True
     return False

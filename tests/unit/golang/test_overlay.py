@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -35,8 +34,6 @@ def view(hints: Hints, **environment: str) -> tuple[tuple[str, ...], bool, dict[
     with shown(build, environment, hints) as seen:
         path = next((flag.partition("=")[2] for flag in seen.flags if flag.startswith("-overlay=")), None)
         replaced = {} if path is None else json.loads(Path(path).read_text(encoding="utf-8"))["Replace"]
-        for name in replaced.values():
-            assert not name.endswith("young.txt") or Path(name).stat().st_mtime > time.time() + 3600
         flags = tuple(flag.partition("=")[0] for flag in seen.flags)
     assert path is None or not Path(path).exists()
     return flags, seen.indexed, {key: Path(name).name for key, name in replaced.items()}
@@ -46,33 +43,17 @@ def test_without_hints_go_is_told_nothing():
     assert view(Hints()) == ((), True, {})
 
 
-def test_each_package_that_was_set_back_holds_a_young_file():
-    hints = Hints(back_dated=("/src", "/src/sub"), embeds=(("/src", ("static", "*.sql")), ("/src/sub", ("x.txt",))))
-    young = {"/src/_zz_young.txt": "_zz_young.txt", "/src/sub/_zz_young.txt": "_zz_young.txt"}
-    assert view(hints) == (("-overlay",), True, young)
+def test_where_mtimes_were_set_back_go_does_without_its_index():
+    assert view(Hints(no_index=True)) == ((), False, {})
+    assert view(Hints((("/src/asm", "abc"),), no_index=True))[:2] == (("-overlay",), False)
 
 
 @pytest.mark.parametrize(
-    "hints",
-    [
-        Hints(back_dated=("/src/sub",), embeds=(("/src", ("sub",)),)),
-        Hints(back_dated=("/src/sub", "/src"), embeds=(("/src", ("*",)),)),
-        Hints(back_dated=("/mod/ex.org/lib@v1.0.0/sub",)),
-        Hints(back_dated=("/home/me/go/pkg/mod/own",)),
-        Hints(back_dated=("/src",), no_index=True),
-        Hints(no_index=True),
-    ],
-    ids=[
-        "embedded by a folder",
-        "embedded by a wildcard",
-        "of a module",
-        "in the module cache",
-        "not all known",
-        "none known",
-    ],
+    "folder", ["/mod/ex.org/lib@v1.0.0/sub", "/home/me/go/pkg/mod/own"], ids=["named", "by its default"]
 )
-def test_where_no_young_file_can_be_added_go_does_without_its_index(hints: Hints):
-    assert view(hints, HOME="/home/me") == ((), False, {})
+def test_in_the_module_cache_no_header_is_shown(folder: str):
+    environment = {"GOMODCACHE": "/mod"} if folder.startswith("/mod") else {"HOME": "/home/me"}
+    assert view(Hints(((folder, "abc"),)), **environment) == (("-a",), True, {})
 
 
 @pytest.mark.parametrize("spelt", ["as it is", "by a link"])
@@ -84,7 +65,6 @@ def test_where_the_temporary_folder_is_embedded_nothing_is_put_there(
     place = tmp_path / ("link" if spelt == "by a link" else "src/tmp")
     monkeypatch.setattr("tempfile.tempdir", str(place))
     embeds = ((str(tmp_path / "src"), ("tmp",)),)
-    assert view(Hints(back_dated=("/other",), embeds=embeds)) == ((), False, {})
     assert view(Hints((("/other", "abc"),), embeds=embeds)) == (("-a",), True, {})
     assert list(place.iterdir()) == []
 
@@ -110,7 +90,7 @@ def test_a_checkout_below_a_name_with_an_at_shows_its_headers():
 def test_an_overlay_of_the_user_is_kept_and_the_index_is_not_used(tmp_path: Path, word: str):
     own = tmp_path / "own.json"
     own.write_text(json.dumps({word: {"/src/a.go": "/gen/a.go", "/src/b.go": None}}), encoding="utf-8")
-    flags, indexed, replaced = view(Hints((("/src/sub", "abc"),), ("/src/sub",)), GOFLAGS=f"-overlay={own}")
+    flags, indexed, replaced = view(Hints((("/src/sub", "abc"),)), GOFLAGS=f"-overlay={own}")
     assert (flags, indexed) == (("-overlay",), False)
     assert replaced == {"/src/a.go": "a.go", "/src/b.go": "", "/src/sub/zz_headers_outside.h": "0.h"}
     assert view(Hints(), GOFLAGS=f"-overlay={own}") == ((), False, {})
