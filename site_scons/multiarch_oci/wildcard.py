@@ -11,12 +11,25 @@ from functools import cached_property
 
 from multiarch_oci.errors import BadPattern
 
-__all__ = ["BadPattern", "Wildcard", "match_glob"]
+__all__ = ["BadPattern", "Wildcard", "has_wildcards", "match_glob"]
 
 _LONE = re.compile("[\ud800-\udfff]")
 _ERROR = 0xFFFD
 _GO = frozenset("[]{|}\\")
 """What Go's regular expressions read in a way of their own."""
+
+
+def has_wildcards(text: str) -> bool:
+    """Whether a `*`, `?` or `[` stands in it that no backslash takes away."""
+    escaped = False
+    for character in text:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif character in "*?[":
+            return True
+    return False
 
 
 def match_glob(pattern: str, name: str) -> bool:

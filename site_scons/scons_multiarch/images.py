@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from multiarch_oci.engine import BuildPlan, Engine
-from multiarch_oci.engine.frontend.cached_inputs import Reached
+from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.fingerprint import describe
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
 
 
-def reached(run: Run, plan: BuildPlan, before: Reached | None = None) -> Reached:
-    """What the Dockerfile takes of the context, and its bases; at a glance where nothing has changed.
+def reached(run: Run, plan: BuildPlan, before: ContextInputs | None = None) -> ContextInputs:
+    """What the Dockerfile takes of the context, and its bases; from the cache where nothing has changed.
 
     `before` is what was found a moment ago with other bases.
     """
 
-    def ask(full: BuildPlan) -> Reached:  # the reader is loaded only when it is asked
+    def ask(full: BuildPlan) -> ContextInputs:  # the reader is loaded only when it is asked
         return reader(run).inputs(full)
 
-    return run.glances().inputs(plan, ask, before=before)
+    return run.input_cache().inputs(plan, ask, before=before)
 
 
-def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, Reached]:
+def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
     """The plan with every base that its Dockerfile needs, as images.lock has it, and what it takes then.
 
     What a base says (its ENV, its ONBUILD) may let the Dockerfile take more, and need further bases.
@@ -78,7 +78,7 @@ _OWN_FOLDERS = ("site_scons", "_output", "_output/bin")
 _OWN_LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-go.lock")
 
 
-def own_files(plan: BuildPlan, found: Reached) -> str:
+def own_files(plan: BuildPlan, found: ContextInputs) -> str:
     """The files of the build itself that a `COPY . .` takes, in words; empty where there are none, or all are named."""
     try:
         text = plan.dockerfile.read_text("utf-8", "replace")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from multiarch_oci.engine.frontend.cached_inputs import Glances
+from multiarch_oci.engine.frontend.cached_inputs import InputCache
 from multiarch_oci.once import Once
 from multiarch_oci.plan import Policy
 from multiarch_oci.reference import Reference
@@ -167,8 +167,8 @@ class Run:
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         lister: Lister | None = self._made.peek("lister")
-        glances: Glances | None = self._made.peek("glances")
-        for memory in (self.stat, lister, glances):
+        inputs: InputCache | None = self._made.peek("inputs")
+        for memory in (self.stat, lister, inputs):
             with suppress(OSError):  # what cannot be kept is found anew
                 if memory is not None:
                     memory.save()
@@ -218,9 +218,9 @@ class Run:
         self._claimed.update(references)
         return taken
 
-    def glances(self) -> Glances:
+    def input_cache(self) -> InputCache:
         """What Dockerfiles took in earlier runs."""
-        return self.once("glances", lambda: Glances(self.root / PRIVATE / "glances.json"))
+        return self.once("inputs", lambda: InputCache(self.root / PRIVATE / "inputs.json"))
 
     def toolchain(self) -> Toolchain:
         """The Go of this run: from PATH when it is new enough for the tree, else the one that ./sconsw installed."""

@@ -30,6 +30,7 @@ from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay, Tree, 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.platform import Platform
+from multiarch_oci.wildcard import has_wildcards
 
 OpenContext = Callable[["NamedContext | None"], Context]
 OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
@@ -244,9 +245,9 @@ class Builder:
                 f"'{source}' names nothing whose path could be kept", hint="write *, or leave out --parents"
             )
         # Links are followed in front of the pivot alone.
-        if not sources.has_wildcards(root):
+        if not has_wildcards(root):
             folder = resolve(tree, root)
-            named = not sources.has_wildcards(pattern)
+            named = not has_wildcards(pattern)
             if tree.lookup(folder) is None or (named and tree.lookup(joined(folder, pattern)) is None):
                 raise _missing(tree, place, source, joined(root, pattern))
         return root, replace(manner, include=IgnoreFile.of((pattern,), name="--parents"))

@@ -14,8 +14,9 @@ from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.embedded.assembling import assemble
 from multiarch_oci.engine.embedded.building import Builder, unsupported
 from multiarch_oci.engine.export.programs import check_programs, starter
+from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.bases import OpenSource
-from multiarch_oci.engine.frontend.inputs import ContextInputs, taken
+from multiarch_oci.engine.frontend.inputs import taken
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.errors import MultiarchError
 

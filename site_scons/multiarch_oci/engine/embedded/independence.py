@@ -22,6 +22,7 @@ from multiarch_oci.engine.frontend import sources
 from multiarch_oci.engine.frontend.tree import Node, Overlay, Tree, joined, parent, resolve
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.layer import OPAQUE, WHITEOUT, Kind
+from multiarch_oci.wildcard import has_wildcards
 
 OwnLayers = Sequence[tuple[tuple[str, Node], ...]]
 _ACCOUNTS = ("etc/passwd", "etc/group")
@@ -109,7 +110,7 @@ class Comparison:
             self._leaf(joined(place, file.path) if inside else place)
         many = len(command.sources) + len(command.contents) > 1
         for source in command.sources:
-            self._places += [place, place] if many or sources.has_wildcards(source) else [place]
+            self._places += [place, place] if many or has_wildcards(source) else [place]
             if isinstance(command, Copy) and (command.from_ or command.parents):
                 is_file = any(_is_plain(node) for node in self._written.get(place, ()))
                 if is_file and not inside and not command.parents:

@@ -27,11 +27,11 @@ from multiarch_oci.engine.embedded.configuring import begun, executed, is_root, 
 from multiarch_oci.engine.embedded.engine import refusal
 from multiarch_oci.engine.embedded.independence import Comparison, Dependent, OwnLayers, Write
 from multiarch_oci.engine.export.normalising import ENGINE, MADE_FROM, check_made, description
-from multiarch_oci.engine.frontend import sources
+from multiarch_oci.engine.frontend import BaseWanted, sources
 from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, load, resolved
 from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.reader import Reader, Settled
-from multiarch_oci.engine.frontend.recipe import BaseWanted, Recipe, Scope, environment
+from multiarch_oci.engine.frontend.recipe import Recipe, Scope, environment
 from multiarch_oci.engine.frontend.tree import Overlay
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.image import Image

@@ -21,7 +21,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.instructions import Command, Run
 from multiarch_oci.document import keyed
 from multiarch_oci.engine import BuildPlan, NamedContext
-from multiarch_oci.engine.frontend.fingerprint import MARK, told
+from multiarch_oci.engine.frontend.fingerprint import MARK, file_state
 from multiarch_oci.engine.frontend.inputs import Taking
 from multiarch_oci.engine.frontend.planned import SCRATCH
 from multiarch_oci.engine.frontend.reader import Reader, Settled
@@ -129,7 +129,7 @@ class _Keys:
         found = list(self._contents(taking.command))
         for context, files in taking.files:
             folder = _folder(context, plan)
-            found += [f"{folder[0]}//{file.path} {told(plan, folder[1], file)}" for file in files]
+            found += [f"{folder[0]}//{file.path} {file_state(plan, folder[1], file)}" for file in files]
         for name, origin in recipe.origins(taking.command):
             if isinstance(origin, int):
                 found.append(f"{name} {self.stage(origin)}")

@@ -20,9 +20,10 @@ from multiarch_oci.digest import BLOCK
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.external.marks import Marks
 from multiarch_oci.engine.external.pinning import pinned, reference_of
+from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.fingerprint import apart_from
-from multiarch_oci.engine.frontend.inputs import ContextInputs, matching
+from multiarch_oci.engine.frontend.inputs import matching
 from multiarch_oci.engine.frontend.planned import SCRATCH
 from multiarch_oci.engine.frontend.reader import Reader, Settled
 from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Tree, joined, resolve

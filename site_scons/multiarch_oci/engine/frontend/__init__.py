@@ -1,7 +1,130 @@
 """The front end: what a Dockerfile asks of its context and of its bases, read the same way for every engine.
 
-Room by room: `recipe` (stages, what the target needs, variables; over `origins`), `context` (the folder as the
-Dockerfile sees it, over `tree`, `sources`, `gitindex`), `named` (other folders and images, by name), `inputs` (what a
-build system asks before; `cached_inputs`: the answers of earlier runs), `fingerprint` (what an image is made from, by
-name), `bases` (what a FROM takes over), `reader` (all of it for one plan).
+Here are the answers, light to load, as a run with nothing to do needs no more. Room by room: `recipe` (stages, what the
+target needs, variables; over `origins`), `context` (the folder as the Dockerfile sees it, over `tree`, `sources`,
+`gitindex`), `named` (other folders and images, by name), `inputs` (finds the answers; `cached_inputs`: those of earlier
+runs), `fingerprint` (what an image is made from, by name), `bases` (what a FROM takes over), `reader` (all of it for
+one plan).
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from multiarch_oci.engine import NamedContext
+from multiarch_oci.platform import Platform
+
+if TYPE_CHECKING:
+    from multiarch_oci.ignorefile import IgnoreFile, State
+
+FILE = "FILE"
+_WILDCARDS = "*?["
+
+
+class ContextFile(msgspec.Struct, frozen=True):
+    """One name of the context that a COPY, ADD or bind mount takes; `path` is relative, with `/`.
+
+    `kind` is the name of a `layer.Kind`: FILE, DIRECTORY, SYMLINK; WHITEOUT for what no image can hold. `target` is a
+    link's text.
+    """
+
+    path: str
+    kind: str
+    executable: bool = False
+    target: str = ""
+
+
+class BaseWanted(msgspec.Struct, frozen=True):
+    """An image that a FROM or `--from=` names (arguments expanded), for which platform, and in which line."""
+
+    name: str
+    platform: Platform
+    line: int
+
+
+class ContextInputs(msgspec.Struct, frozen=True):
+    """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
+
+    `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
+    the whole context); `missing` are those without wildcard that are not there. `contexts` are the named contexts that
+    the target needs, and `named` what it takes of those that are folders.
+    """
+
+    files: tuple[ContextFile, ...]
+    wanted: tuple[str, ...]
+    missing: tuple[str, ...]
+    bases: tuple[BaseWanted, ...]
+    ignore: IgnoreFile | None = None
+    contexts: tuple[NamedContext, ...] = ()
+    named: tuple[NamedInputs, ...] = ()
+
+    def reaches(self, path: str) -> bool:
+        """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
+        if not any(_reaches(pattern, path) for pattern in self.wanted):
+            return False
+        return not self._leaves_out(path)
+
+    def enters(self, folder: str) -> bool:
+        """Whether a COPY, ADD or bind mount may take a folder (relative, with `/`), or something in it."""
+        if not any(_enters(pattern, folder) for pattern in self.wanted):
+            return False
+        return self.ignore is None or not self._leaves_out(folder) or not self.ignore.prunable(folder)
+
+    def _leaves_out(self, path: str) -> bool:
+        if self.ignore is None:
+            return False
+        excluded, here = False, ""
+        state: State = ()
+        for name in path.split("/"):
+            here = f"{here}/{name}" if here else name
+            excluded, state = self.ignore.excludes(here, state)
+        return excluded
+
+
+class NamedInputs(msgspec.Struct, frozen=True):
+    """What a Dockerfile takes of a named context, whose `folder` it is."""
+
+    name: str
+    folder: Path
+    inputs: ContextInputs
+
+
+def _reaches(pattern: str, path: str) -> bool:
+    """Whether a source pattern names a path or a folder above it."""
+    names, parts = path.split("/"), _parts(pattern)
+    return len(names) >= len(parts) and _agree(parts, names)
+
+
+def _enters(pattern: str, folder: str) -> bool:
+    """Whether a source pattern names a folder, one above it, or something that may be in it."""
+    return _agree(_parts(pattern), folder.split("/"))
+
+
+def _parts(pattern: str) -> list[str]:
+    """The names of a pattern, up to the first that stands for any number of folders."""
+    parts = pattern.split("/") if pattern else []
+    return parts[: parts.index("**")] if "**" in parts else parts
+
+
+def _agree(parts: list[str], names: list[str]) -> bool:
+    """Whether the names of a pattern match those of a path, as far as both go."""
+    return all(
+        _matches(part, name) if may_be_pattern(part) else part == name for part, name in zip(parts, names, strict=False)
+    )
+
+
+def may_be_pattern(text: str) -> bool:
+    """Whether a letter stands in a source that is a wildcard where no backslash takes it away."""
+    return any(letter in text for letter in _WILDCARDS)
+
+
+def _matches(part: str, name: str) -> bool:
+    from multiarch_oci.wildcard import BadPattern, has_wildcards, match_glob  # start-up
+
+    try:
+        return match_glob(part, name) if has_wildcards(part) else part == name
+    except BadPattern:
+        return False

@@ -12,7 +12,8 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine import Base, BuildPlan
-from multiarch_oci.engine.frontend.recipe import BaseWanted, Recipe
+from multiarch_oci.engine.frontend import BaseWanted
+from multiarch_oci.engine.frontend.recipe import Recipe
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.image import check_layers
 from multiarch_oci.index import Index, serves

@@ -1,4 +1,4 @@
-"""What an image is made from, told apart by name, so that a change of it can be told to the user."""
+"""What an image is made from, each thing by its name, so that a change of it can be explained to the user."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
 from multiarch_oci.engine import BuildPlan
-from multiarch_oci.engine.frontend.cached_inputs import FILE, Reached, Taken
+from multiarch_oci.engine.frontend import FILE, ContextFile, ContextInputs
 from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.platform import Platform
 
 MARK = "multiarch.inputs"
-"""The label that stands in what an engine is handed, for its cache's sake, and in no image (`external.marks`)."""
+"""The label in the Dockerfile that an engine gets, for its cache's sake, and in no image (`external.marks`)."""
 FORMAT = "layers 1"
 """Part of every layer's key: to be raised when equal entries are to give other bytes."""
 
 
-def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str, str]]:
+def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], dict[str, str]]:
     """Everything that the image's bytes depend on: values by name (arguments, bases, versions), and files by path.
 
     A file stands for its kind, whether it is executable, where it links to, and its contents. A missing source is a
@@ -32,23 +32,29 @@ def describe(plan: BuildPlan, inputs: Reached) -> tuple[dict[str, str], dict[str
         "compressor": f"{COMPRESSOR}, {FORMAT}",
         "foreign": ", ".join(plan.foreign),
     }
-    missing = [*inputs.missing, *(f"{each.name}//{path}" for each in inputs.named for path in each.inputs.missing)]
+    missing = [
+        *inputs.missing,
+        *(f"{context.name}//{path}" for context in inputs.named for path in context.inputs.missing),
+    ]
     values |= {"missing": ", ".join(missing)}
     values |= {
-        f"context {each.name}": f"docker-image://{each.image}" if each.image else "a folder" for each in inputs.contexts
+        f"context {context.name}": f"docker-image://{context.image}" if context.image else "a folder"
+        for context in inputs.contexts
     }
     values |= {f"build argument {name}": value for name, value in plan.build_args}
     values |= {f"label {name}": value for name, value in plan.labels}
     values |= {_base(plan, base.name, base.platform): str(base.digest) for base in plan.bases}
-    files = {file.path or ".": told(plan, plan.context, file) for file in inputs.files}
-    for each in inputs.named:  # no path of the context holds two slashes
-        files |= {f"{each.name}//{file.path}": told(plan, each.folder, file) for file in each.inputs.files}
+    files = {file.path or ".": file_state(plan, plan.context, file) for file in inputs.files}
+    for context in inputs.named:  # no path of the context holds two slashes
+        files |= {
+            f"{context.name}//{file.path}": file_state(plan, context.folder, file) for file in context.inputs.files
+        }
     recipe = plan.file_digest(plan.dockerfile)
     files[name] = f"{files[name]} {recipe}" if name in files else recipe  # where it is copied, too, its mode counts
     return values, files
 
 
-def apart_from(plan: BuildPlan, inputs: Reached, name: str, platform: Platform) -> str:
+def apart_from(plan: BuildPlan, inputs: ContextInputs, name: str, platform: Platform) -> str:
     """One digest, in hexadecimal, over all of `describe` but the base of this name: equal where nothing else differs.
 
     An image's tarball keeps it, so that it says itself what it was made from. `plan.bases` say their ENV and ONBUILD.
@@ -70,12 +76,12 @@ def _shown(path: str, folder: str) -> str:
     return path[len(above) :].replace(os.sep, "/") if below else path
 
 
-def told(plan: BuildPlan, folder: Path, file: Taken) -> str:
+def file_state(plan: BuildPlan, folder: Path, file: ContextFile) -> str:
     """What a file of a context is, in a line: kind, mode, link, contents."""
     content = ""
-    if file.what == FILE:
+    if file.kind == FILE:
         try:
             content = plan.file_digest(folder / file.path)
         except OSError:
             content = "unreadable"  # the build says so
-    return " ".join((file.what, "executable" if file.executable else "plain", file.target, content))
+    return " ".join((file.kind, "executable" if file.executable else "plain", file.target, content))

@@ -1,87 +1,22 @@
-"""What an image is made from, without making it: the answers that a build system asks before it decides anything."""
+"""What a Dockerfile takes of its contexts, without making the image: what a build system asks before it decides."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.instructions import Add, Arg, Command, Copy, Env, Run
 from multiarch_oci.engine import BuildPlan, NamedContext
-from multiarch_oci.engine.frontend import sources
+from multiarch_oci.engine.frontend import ContextFile, ContextInputs, NamedInputs, sources
 from multiarch_oci.engine.frontend.context import Context
-from multiarch_oci.engine.frontend.recipe import PATH, BaseWanted, Recipe, Scope, environment
+from multiarch_oci.engine.frontend.recipe import PATH, Recipe, Scope, environment
 from multiarch_oci.engine.frontend.tree import Tree, joined, resolve
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.ignorefile import IgnoreFile, State
+from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.layer import Kind
-from multiarch_oci.wildcard import BadPattern, match_glob
-
-
-class ContextFile(msgspec.Struct, frozen=True):
-    """One name of the context that a COPY, ADD or bind mount takes; `path` is relative, with `/`.
-
-    `target` is a link's text.
-    """
-
-    path: str
-    kind: Kind
-    executable: bool = False
-    target: str = ""
-
-    @property
-    def what(self) -> str:
-        """Its kind as a word."""
-        return self.kind.name
-
-
-class ContextInputs(msgspec.Struct, frozen=True):
-    """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
-
-    `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
-    the whole context); `missing` are those without wildcard that are not there. `contexts` are the named contexts that
-    the target needs, and `named` what it takes of those that are folders.
-    """
-
-    files: tuple[ContextFile, ...]
-    wanted: tuple[str, ...]
-    missing: tuple[str, ...]
-    bases: tuple[BaseWanted, ...]
-    ignore: IgnoreFile | None = None
-    contexts: tuple[NamedContext, ...] = ()
-    named: tuple[NamedInputs, ...] = ()
-
-    def reaches(self, path: str) -> bool:
-        """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
-        if not any(_reaches(pattern, path) for pattern in self.wanted):
-            return False
-        return not self._leaves_out(path)
-
-    def enters(self, folder: str) -> bool:
-        """Whether a COPY, ADD or bind mount may take a folder (relative, with `/`), or something in it."""
-        if not any(_enters(pattern, folder) for pattern in self.wanted):
-            return False
-        return self.ignore is None or not self._leaves_out(folder) or not self.ignore.prunable(folder)
-
-    def _leaves_out(self, path: str) -> bool:
-        if self.ignore is None:
-            return False
-        excluded, here = False, ""
-        state: State = ()
-        for name in path.split("/"):
-            here = joined(here, name)
-            excluded, state = self.ignore.excludes(here, state)
-        return excluded
-
-
-class NamedInputs(msgspec.Struct, frozen=True):
-    """What a Dockerfile takes of a named context, whose `folder` it is."""
-
-    name: str
-    folder: Path
-    inputs: ContextInputs
+from multiarch_oci.wildcard import has_wildcards
 
 
 def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
@@ -158,7 +93,7 @@ def _inputs(wanted: Iterable[str], context: Context, ignore: IgnoreFile | None) 
         found = False
         for path in matching(context, pattern):
             found = _collect(context, path, files) or found
-        if not found and not sources.has_wildcards(pattern):
+        if not found and not has_wildcards(pattern):
             missing.append(pattern)
     ordered = tuple(files[path] for path in sorted(files))
     return ContextInputs(ordered, tuple(wanted), tuple(missing), (), ignore)
@@ -210,7 +145,7 @@ def _collect(context: Context, path: str, files: dict[str, ContextFile]) -> bool
     except MultiarchError:
         return _note_unusable(path, files)
     if followed != path:
-        files[path] = ContextFile(path, Kind.SYMLINK, target=followed)
+        files[path] = ContextFile(path, Kind.SYMLINK.name, target=followed)
     pending = [followed]
     found = False
     while pending:
@@ -225,7 +160,9 @@ def _collect(context: Context, path: str, files: dict[str, ContextFile]) -> bool
             found = _note_unusable(here, files)
             continue
         if node is not None:
-            files[here] = ContextFile(here, node.kind, node.kind is Kind.FILE and bool(node.mode & 0o100), node.target)
+            files[here] = ContextFile(
+                here, node.kind.name, node.kind is Kind.FILE and bool(node.mode & 0o100), node.target
+            )
             found = True
         pending.extend(joined(here, name) for name in names)
     return found
@@ -233,32 +170,5 @@ def _collect(context: Context, path: str, files: dict[str, ContextFile]) -> bool
 
 def _note_unusable(path: str, files: dict[str, ContextFile]) -> bool:
     """A pipe, a loop of links, an unreadable folder: the build says what is wrong, but a change of it counts."""
-    files[path] = ContextFile(path, Kind.WHITEOUT)
+    files[path] = ContextFile(path, Kind.WHITEOUT.name)
     return True
-
-
-def _reaches(pattern: str, path: str) -> bool:
-    """Whether a source pattern names a path or a folder above it."""
-    wanted = _parts(pattern)
-    return len(path.split("/")) >= len(wanted) and _agree(wanted, path.split("/"))
-
-
-def _enters(pattern: str, folder: str) -> bool:
-    """Whether a source pattern names a folder, one above it, or something that may be in it."""
-    return _agree(_parts(pattern), folder.split("/"))
-
-
-def _parts(pattern: str) -> list[str]:
-    wanted = pattern.split("/") if pattern else []
-    return wanted[: wanted.index("**")] if "**" in wanted else wanted
-
-
-def _agree(wanted: list[str], given: list[str]) -> bool:
-    """Whether the names of a pattern match those of a path, as far as both go."""
-    try:
-        return all(
-            match_glob(part, name) if sources.has_wildcards(part) else part == name
-            for part, name in zip(wanted, given, strict=False)
-        )
-    except BadPattern:
-        return False

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
+from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, check_platform, load, resolved
 from multiarch_oci.engine.frontend.context import Context
-from multiarch_oci.engine.frontend.inputs import ContextInputs, Taking, context_inputs, instructions
+from multiarch_oci.engine.frontend.inputs import Taking, context_inputs, instructions
 from multiarch_oci.engine.frontend.named import hidden_in
 from multiarch_oci.engine.frontend.recipe import Parsed, Recipe, recipe
 from multiarch_oci.engine.frontend.tree import CannotCopy

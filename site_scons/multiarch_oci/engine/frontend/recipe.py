@@ -30,6 +30,7 @@ from multiarch_oci.dockerfile.parser import Dockerfile, parse
 from multiarch_oci.dockerfile.shell import expand, expand_heredoc, expand_words
 from multiarch_oci.dockerfile.stages import stages
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
+from multiarch_oci.engine.frontend import BaseWanted
 from multiarch_oci.engine.frontend.drives import slashed
 from multiarch_oci.engine.frontend.named import find
 from multiarch_oci.engine.frontend.origins import Origin, check_order, named_origin, needed_stages, origins
@@ -54,14 +55,6 @@ class Parsed(msgspec.Struct, frozen=True):
         """Parse; InvalidDockerfile with file and line."""
         dockerfile = parse(content, name=name)
         return cls(dockerfile, *stages(dockerfile))
-
-
-class BaseWanted(msgspec.Struct, frozen=True):
-    """An image that a FROM or `--from=` names (arguments expanded), for which platform, and in which line."""
-
-    name: str
-    platform: Platform
-    line: int
 
 
 class Recipe(msgspec.Struct, frozen=True):

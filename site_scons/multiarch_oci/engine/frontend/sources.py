@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from multiarch_oci.engine.frontend.tree import Tree, joined, resolve
-from multiarch_oci.wildcard import match_glob
+from multiarch_oci.wildcard import has_wildcards, match_glob
 
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
 
@@ -20,19 +20,6 @@ def is_remote(source: str) -> bool:
 def cleaned(source: str) -> str:
     """A source as a path below the tree's root: `./a/../b/` is `b`, and nothing leads out."""
     return posixpath.normpath(f"/{source}").strip("/")
-
-
-def has_wildcards(text: str) -> bool:
-    """Whether a `*`, `?` or `[` stands in it that no backslash takes away."""
-    escaped = False
-    for character in text:
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif character in "*?[":
-            return True
-    return False
 
 
 def split(source: str) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
-from multiarch_oci.engine.frontend.cached_inputs import Glances
+from multiarch_oci.engine.frontend import cached_inputs
+from multiarch_oci.engine.frontend.cached_inputs import InputCache
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.platform import Platform
 from multiarch_oci.reference import Reference
@@ -19,7 +20,7 @@ def sha256(path: Path) -> str:
 
 
 class Tree:
-    """A folder with a Dockerfile, asked at a glance; `full` counts the times that was not enough."""
+    """A folder with a Dockerfile, asked through the cache; `full` counts the times that was not enough."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,13 +46,13 @@ class Tree:
         return Reader().inputs(plan)
 
     def run(self, plan: BuildPlan | None = None):
-        """Ask as a run of the build does, with a new memory over the same file; the answer is always the full one."""
-        glances = Glances(self.folder / ".glances")
-        found = glances.inputs(plan or self.plan(), self.ask)
-        glances.save()
+        """Ask as a run of the build does, with a new cache over the same file; the answer is always the full one."""
+        cache = InputCache(self.folder / ".inputs")
+        found = cache.inputs(plan or self.plan(), self.ask)
+        cache.save()
         full = Reader().inputs(plan or self.plan())
-        told = [(file.path, file.what, file.executable, file.target) for file in found.files]
-        assert told == [(file.path, file.what, file.executable, file.target) for file in full.files]
+        files = [(file.path, file.kind, file.executable, file.target) for file in found.files]
+        assert files == [(file.path, file.kind, file.executable, file.target) for file in full.files]
         assert (found.missing, [b.name for b in found.bases]) == (full.missing, [b.name for b in full.bases])
         assert sorted(found.wanted) == sorted(full.wanted)
         return found
@@ -70,7 +71,7 @@ def test_the_second_run_parses_nothing(tree):
     assert tree.full == 0
 
 
-def test_an_executable_bit_is_seen_at_a_glance(tree):
+def test_an_executable_bit_is_seen_without_asking(tree):
     (tree.folder / "bin/demo").chmod(0o755)
     assert tree.run().files[0].executable
     assert tree.full == 0
@@ -99,8 +100,9 @@ def test_other_arguments_are_another_question(tree):
     assert tree.full == 1
 
 
-@pytest.mark.parametrize("source", ["bin", "bin/*", "bin/absent", ".", "bin/demo bin/d*"])
+@pytest.mark.parametrize("source", ["bin", "bin/*", "bin/absent", ".", "bin/demo bin/d*", "odd/a*"])
 def test_folders_wildcards_and_missing_files_are_never_remembered(tree, source):
+    tree.write("odd/a*", "the one file that this pattern matches, and its name\n")
     tree.write("Dockerfile", f"FROM scratch\nCOPY {source} /app/\n")
     tree.run()
     tree.run()
@@ -114,8 +116,8 @@ def test_a_base_is_remembered_with_its_line(tree):
     assert (Reference.parse(base.name).tag, base.line, tree.full) == ("1", 1, 1)
 
 
-def test_a_damaged_memory_is_an_empty_one(tree):
-    (tree.folder / ".glances").write_text('{"format": "glances 1", "glances": {"x": 3', encoding="utf-8")
+def test_a_damaged_cache_is_an_empty_one(tree):
+    (tree.folder / ".inputs").write_text('{"format": "inputs 1", "inputs": {"x": 3', encoding="utf-8")
     tree.run()
     assert tree.full == 1
 
@@ -134,13 +136,12 @@ def test_a_look_with_the_bases_known_looks_at_no_file_again(tree, monkeypatch: p
     for plan in (bare, based):
         tree.run(plan)
     read, looked = [], []
-    monkeypatch.setattr(
-        Glances, "_file", staticmethod(lambda root, path, look=Glances._file: looked.append(path) or look(root, path))
-    )
-    glances = Glances(tree.folder / ".glances")
+    look = cached_inputs._plain_file
+    monkeypatch.setattr(cached_inputs, "_plain_file", lambda root, path: looked.append(path) or look(root, path))
+    cache = InputCache(tree.folder / ".inputs")
     bare, based = (replace(plan, file_digest=lambda path: read.append(path) or sha256(path)) for plan in (bare, based))
-    first = glances.inputs(bare, tree.ask)
-    again = glances.inputs(based, tree.ask, before=first)
+    first = cache.inputs(bare, tree.ask)
+    again = cache.inputs(based, tree.ask, before=first)
     assert (first.files, first.bases) == (again.files, again.bases)
     assert (looked, read) == (["bin/demo"], [tree.folder / "Dockerfile"])
 
@@ -153,9 +154,9 @@ def test_what_a_base_says_counts_after_a_look_without_it(tree):
     based = replace(bare, bases=(Base("base", bare.platform, Digest.of(b"base"), env=("NAME=other",)),))
     for plan in (bare, based):
         tree.run(plan)
-    glances = Glances(tree.folder / ".glances")
-    first = glances.inputs(bare, tree.ask)
-    again = glances.inputs(based, tree.ask, before=first)
+    cache = InputCache(tree.folder / ".inputs")
+    first = cache.inputs(bare, tree.ask)
+    again = cache.inputs(based, tree.ask, before=first)
     assert ([file.path for file in first.files], [file.path for file in again.files]) == (["bin/demo"], ["bin/other"])
 
 
@@ -164,13 +165,13 @@ def test_what_a_dockerfile_took_after_an_edit_is_not_kept_for_the_one_before(tre
     tree.write("a", "a")
     tree.write("b", "b")
     tree.write("Dockerfile", before)
-    glances = Glances(tree.folder / ".glances")
+    cache = InputCache(tree.folder / ".inputs")
 
     def ask_late(plan: BuildPlan):
         tree.write("Dockerfile", after)
         return tree.ask(plan)
 
-    assert [file.path for file in glances.inputs(tree.plan(), ask_late).files] == ["b"]
-    glances.save()
+    assert [file.path for file in cache.inputs(tree.plan(), ask_late).files] == ["b"]
+    cache.save()
     tree.write("Dockerfile", before)
     assert [file.path for file in tree.run().files] == ["a"]

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine import Base
+from multiarch_oci.engine.frontend import ContextFile
 from multiarch_oci.engine.frontend.fingerprint import describe
-from multiarch_oci.engine.frontend.inputs import ContextFile
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.layer import Kind
 from multiarch_oci.platform import Platform
@@ -29,11 +29,11 @@ def test_files_are_what_copy_takes_now(shop):
     text = "FROM scratch\nARG TARGETARCH\nCOPY bin/$TARGETARCH/demo web nothing ignored /x/\n"
     found = inputs(shop, text)
     assert found.files == (
-        ContextFile("bin/amd64/demo", Kind.FILE, executable=True),
-        ContextFile("web", Kind.DIRECTORY),
-        ContextFile("web/a", Kind.FILE),
-        ContextFile("web/empty", Kind.DIRECTORY),
-        ContextFile("web/l", Kind.SYMLINK, target="a"),
+        ContextFile("bin/amd64/demo", Kind.FILE.name, executable=True),
+        ContextFile("web", Kind.DIRECTORY.name),
+        ContextFile("web/a", Kind.FILE.name),
+        ContextFile("web/empty", Kind.DIRECTORY.name),
+        ContextFile("web/l", Kind.SYMLINK.name, target="a"),
     )
     assert found.missing == ("nothing", "ignored")
     assert found.wanted == ("bin/amd64/demo", "web", "nothing", "ignored")
