@@ -255,8 +255,11 @@ def _literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def read(env: Any) -> None:
-    """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one."""
+def read(env: Any, *, versioned: bool) -> None:
+    """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one.
+
+    A build without a version has no `VERSION` then, and is an error where it is `versioned` or has TAGS.
+    """
     found = values(env)
     given = {name: text_of(value) for name, value in found.items()}
     check_text(given)
@@ -264,13 +267,14 @@ def read(env: Any) -> None:
     run.note_read(run.root / "custom.py")
     if not given["VERSION"]:
         run.note_read(run.root / "VERSION")
-    version = version_of(run, given["VERSION"])
-    given["VERSION"] = str(version)
+    named = versioned or given["VERSION"] or given["TAGS"] or os.path.lexists(run.root / "VERSION")
+    version = version_of(run, given["VERSION"]) if named else None
+    given["VERSION"] = str(version or "")
     destination = destination_of(run, given["REGISTRY"], given["IMAGE"])
-    destination.reference(given["IMAGE"], version.tag())
+    destination.reference(given["IMAGE"], version.tag() if version else None)
     outside = external(given["EXTERNAL"], destination, given["IMAGE"])
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
-    run.not_moved = unmoved(given["TAGS"], version)
+    run.not_moved = unmoved(given["TAGS"], version) if version else ()
     run.not_moved_because = f"{version} is a pre-release"
     run.policy = Policy(
         repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
@@ -283,16 +287,16 @@ def read(env: Any) -> None:
     for name in ("REPORT", "PLAN"):
         if given[name]:
             run.outputs[name] = wanted(run, name, given[name])
+    unset = ("PLATFORM",) if version else ("PLATFORM", "VERSION")  # PLATFORM is SCons' own
     env.Replace(
-        **{name: value for name, value in given.items() if name != "PLATFORM"}
+        **{name: value for name, value in given.items() if name not in unset}
         | {
-            "VERSION": str(version),
             "PLATFORMS": declared(given["PLATFORMS"]),
             "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
             "REPOSITORY": _literal(f"{destination}/{given['IMAGE']}"),
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
-            "TAGS": expand(given["TAGS"], version),
+            "TAGS": expand(given["TAGS"], version) if version else (),
             "LABELS": pairs("LABELS", found["LABELS"]),
             "ANNOTATIONS": tuple((name, _literal(text)) for name, text in pairs("ANNOTATIONS", found["ANNOTATIONS"])),
             "BUILD_ARGS": pairs("BUILD_ARGS", found["BUILD_ARGS"]),

@@ -14,6 +14,7 @@ from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.programs import facts, godir, make_executable, not_executable, package_in, perform
 from scons_multiarch.session import Run
+from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ProgramTarget, declared_before
 from scons_multiarch.tracking import State, declare, track
@@ -101,6 +102,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
 
 def generate(env: Any) -> None:
     """Add `env.GoBinary`."""
+    prepare(env)
     env["BUILDERS"]["OciGo"] = STEP.builder()
     add_method(env, go_binary, "GoBinary")
 

@@ -8,6 +8,7 @@ from typing import Any
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
 from scons_multiarch.receipts import content_of, loaded_name
+from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of
 from scons_multiarch.targets import ArchiveTarget, ImageTarget, declared_before
 from scons_multiarch.tracking import State, declare, undrifted
@@ -41,6 +42,7 @@ def archive(env: Any, target: Any, image: Any, *, reference: str) -> Any:
 
 def generate(env: Any) -> None:
     """Add `env.Archive`."""
+    prepare(env)
     env["BUILDERS"]["OciArchive"] = STEP.builder(single_source=True)
     add_method(env, archive, "Archive")
 

@@ -12,6 +12,7 @@ from scons_multiarch import paths
 from scons_multiarch.bases import keep
 from scons_multiarch.images import facts, host_of_engines, perform, settled, unkept
 from scons_multiarch.session import Run
+from scons_multiarch.settings import prepare
 from scons_multiarch.sources import dockerfile_of, recipe_path, scan
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ImageTarget, declared_before, platform_of
@@ -115,6 +116,7 @@ def _contexts(env: Any, run: Run, given: Any) -> tuple[NamedContext, ...]:
 
 def generate(env: Any) -> None:
     """Add `env.Image`."""
+    prepare(env)
     env["BUILDERS"]["OciImage"] = STEP.builder()
     add_method(env, image, "Image")
 

@@ -8,6 +8,7 @@ from typing import Any
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
 from scons_multiarch.receipts import assembled
+from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, write
 from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, check_source, declared_before
 from scons_multiarch.tracking import State, declare, undrifted
@@ -47,6 +48,7 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
 
 def generate(env: Any) -> None:
     """Add `env.Index`."""
+    prepare(env)
     env["BUILDERS"]["OciIndex"] = STEP.builder()
     add_method(env, index, "Index")
 

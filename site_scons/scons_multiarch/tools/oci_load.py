@@ -10,6 +10,7 @@ from scons_multiarch import paths
 from scons_multiarch.loads import drifted, engine, perform
 from scons_multiarch.receipts import loaded_name, receipt_node
 from scons_multiarch.session import Run
+from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, fail, source_of
 from scons_multiarch.targets import ImageTarget, LoadTarget, declared_before
 from scons_multiarch.tracking import State, declare
@@ -54,6 +55,7 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None, into:
 
 def generate(env: Any) -> None:
     """Add `env.Load`."""
+    prepare(env)
     env["BUILDERS"]["OciLoad"] = STEP.builder(single_source=True)
     add_method(env, load, "Load")
 

@@ -16,6 +16,7 @@ from scons_multiarch.receipts import (
 )
 from scons_multiarch.registries import place
 from scons_multiarch.session import Run
+from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import PinTarget, declared_before
 from scons_multiarch.tracking import State, declare
@@ -65,6 +66,7 @@ def _receipt(env: Any, reference: Reference, platform: Platform) -> Any:
 
 def generate(env: Any) -> None:
     """Add `env.Pin`."""
+    prepare(env)
     env["BUILDERS"]["OciPin"] = STEP.builder()
     add_method(env, external, "Pin")
 

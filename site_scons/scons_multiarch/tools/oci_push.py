@@ -16,6 +16,7 @@ from scons_multiarch.receipts import (
 )
 from scons_multiarch.registries import place
 from scons_multiarch.session import Run
+from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of
 from scons_multiarch.targets import ImageTarget, IndexTarget, PushTarget, is_index, target_of
 from scons_multiarch.tracking import State, declare
@@ -73,6 +74,7 @@ def is_alike(node: Any, record: PushTarget, content: Any, children: list[Any]) -
 
 def generate(env: Any) -> None:
     """Add `env.Push`."""
+    prepare(env)
     env["BUILDERS"]["OciPush"] = STEP.builder(single_source=True)
     env["BUILDERS"]["OciPublish"] = PUBLISH.builder(single_source=True)
     add_method(env, push, "Push")

@@ -11,6 +11,7 @@ import SCons.Script
 from scons_multiarch import paths
 from scons_multiarch.cli import TARGETS, help_text, is_alias, settle
 from scons_multiarch.reading import after_reading
+from scons_multiarch.settings import prepare
 from scons_multiarch.step import add_method
 from scons_multiarch.variables import UnknownWord, nearest
 
@@ -34,7 +35,8 @@ def targets(env: Any, **nodes: Any) -> None:
 
 
 def generate(env: Any) -> None:
-    """Add `env.Targets` and the text of `scons -h`; oci_settings comes before."""
+    """Add `env.Targets` and the text of `scons -h`."""
+    prepare(env, versioned=True)
     add_method(env, targets, "Targets")
     env.Help(help_text(env["TOLD"]))
 

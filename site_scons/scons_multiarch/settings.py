@@ -1,0 +1,80 @@
+"""What every Tool needs of its environment: the run that it belongs to, and the variables of the command line."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import SCons.Script
+
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch.records import Signatures, check_signatures
+from scons_multiarch.session import PRIVATE, Run
+from scons_multiarch.step import fail, told
+from scons_multiarch.variables import WITHOUT_LOCK, read, version_of
+
+
+def prepare(env: Any, *, versioned: bool = False) -> None:
+    """Give an environment what Tools need: `MULTIARCH_RUN`, and the variables, read and checked.
+
+    Each Tool calls this, so that each works alone and in any order; only the first call of an environment does
+    anything. A tree without a version, neither the file nor the variable, is an error where it is `versioned`; else
+    `VERSION` is not set then. What is wrong ends SCons with one message, exit status 2.
+    """
+    try:
+        if "MULTIARCH_RUN" not in env:
+            _join(env, versioned=versioned)
+        elif versioned and "VERSION" not in env:
+            version_of(env["MULTIARCH_RUN"], "")
+    except (MultiarchError, OSError) as error:
+        fail(told(error))
+
+
+def _join(env: Any, *, versioned: bool) -> None:
+    """Begin the run of this process, or join it: a second one would wait for the lock of the first, for ever."""
+    top = env.Dir("#")
+    first = not top.check_attributes("run")
+    if first:
+        top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ))
+    run: Run = top.attributes.run
+    env["MULTIARCH_RUN"] = run
+    run.interactive = bool(SCons.Script.GetOption("interactive"))
+    for stream in (sys.stdout, sys.stderr):
+        # A log on Windows knows no arrow, and a file's name may be no text: what is said must not end the build.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    env.SetOption("max_drift", -1)  # timestamps are whole seconds in SCons: an edit within one would be lost
+    env.SetOption("num_jobs", os.cpu_count() or 1)
+    env.SetOption("diskcheck", "none")  # a folder in a file's place is the step's to tell, in words
+    env.Decider("content")
+    private = run.root / PRIVATE
+    private.mkdir(exist_ok=True)
+    check_signatures(private / "sconsign")
+    env.SConsignFile(str(private / "sconsign"), Signatures)
+    read(env, versioned=versioned)
+    _begin(run, env, private)
+    if first:
+        run.watch_interrupts()
+        atexit.register(run.finish, report=not run.interactive)  # each build of a session has a report
+
+
+def _begin(run: Run, env: Any, private: Path) -> None:
+    """Take the tree's lock, or know why none is needed."""
+    # A question is answered in a tree that cannot be written, too; what it found is not kept there then.
+    run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"] and os.access(private, os.W_OK)
+    asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
+    run.asks = asking or bool(set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK))
+    if run.interactive:
+        from scons_multiarch.interactive import begin_session
+
+        begin_session(env)  # each of its builds takes the lock
+    elif run.asks:
+        run.outputs.pop("REPORT", None)  # nothing is done that could be reported
+    else:
+        if not os.access(private, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))
+        run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
