@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import SCons.Action
 import SCons.Node.Alias
 import SCons.Node.FS
 import SCons.Script
@@ -19,7 +20,7 @@ from multiarch_oci.errors import MultiarchError, public, quoted
 from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.commands import COMMANDS
-from scons_multiarch.step import PlainAction, fail, told
+from scons_multiarch.step import fail, told
 from scons_multiarch.targets import is_image, platform_of
 from scons_multiarch.variables import VARIABLES, UnknownWord, nearest
 
@@ -74,8 +75,8 @@ def help_text(told: dict[str, str]) -> str:
 
 def settle(env: Any, here: Any, *, own: bool) -> None:
     """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
-    env.Alias("clean", [], PlainAction(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
-    env.Alias("test", [], PlainAction(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005
+    env.Alias("clean", [], SCons.Action.Action(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
+    env.Alias("test", [], SCons.Action.Action(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005
     declare_run(env, env["MULTIARCH_RUN"].once("programs to run", list))
     env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
     set_default(env, own=own)
@@ -176,7 +177,7 @@ def declare_run(env: Any, programs: list[Any]) -> None:
     wanted = env["PLATFORM_TO_RUN"]
     chosen = [node for node in programs if starts_on(node, wanted)]
     hint = "add it to PLATFORMS" if programs else "this build makes no programs; run its image: scons load"
-    action = PlainAction(lambda target, source, env: start(source, wanted, hint), cmdstr=None)  # noqa: ARG005
+    action = SCons.Action.Action(lambda target, source, env: start(source, wanted, hint), cmdstr=None)  # noqa: ARG005
     env.Alias("run", chosen[:1], action)
 
 

@@ -29,7 +29,10 @@ def check_signatures(path: Path) -> None:
 class Signatures(SCons.dblite._Dblite):  # noqa: SLF001  # SCons offers a place for another database, and no base for one
     """What SCons knows of each target, in its own format; the file is left alone by a run that made nothing.
 
-    SCons writes it at the end of each run. To be given to SConsignFile() as the module that it asks to be `open`ed.
+    SCons writes it at the end of each run, as it was loaded, also when nothing is to be recorded. This is correctness,
+    not speed: a run that holds no lock (`plan`, `-n`) would put back what it read while another one was building, and
+    none could be answered in a tree that cannot be written. To be given to SConsignFile() as the module that it asks
+    to be `open`ed.
     """
 
     @classmethod

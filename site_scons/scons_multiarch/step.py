@@ -6,7 +6,6 @@ import errno
 import functools
 import sys
 import traceback
-from collections import UserList
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,35 +28,19 @@ Perform = Callable[[list[Any], list[Any], Any], None]
 """What a step does, given the nodes of its targets and sources, and the environment."""
 
 
-class PlainAction(SCons.Action.FunctionAction):
-    """A function action that has no signature; `settings` are those of SCons' Action."""
+class _StepAction(SCons.Action.FunctionAction):
+    """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons."""
 
-    execfunction: Any
-
-    def __init__(self, perform: Callable[..., Any], **settings: Any) -> None:
-        # FunctionAction's own would spell out all code that the function reaches, for a signature: 2 ms an action.
-        SCons.Action._ActionAction.__init__(self, **settings)  # noqa: SLF001  # SCons is pinned
-        self.execfunction = perform
+    execfunction: Step
 
     def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
         """Empty."""
         return b""
 
-
-class _StepAction(PlainAction):
-    """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons."""
-
     def get_contents(self, target: Nodes, _source: Nodes, _env: Any) -> bytes:
         """The verb, the number to raise when a step makes other bytes of the same facts, and the facts' digest."""
         state = state_of(target[0])  # none yet while the target is being declared
         return f"{self.execfunction.verb} 1 {state.digest_of_facts() if state is not None else ''}".encode()
-
-
-class _StepBuilder(SCons.Builder.BuilderBase):
-    """A builder whose targets are files, named in full: there is no prefix, suffix or emitter to be looked for."""
-
-    def _create_nodes(self, env: Any, target: Any = None, source: Any = None) -> tuple[list[Any], list[Any]]:
-        return [file(env, name) for name in target], files(env, source)
 
 
 class Step:
@@ -69,11 +52,11 @@ class Step:
 
     def action(self) -> Any:
         """As an SCons action."""
-        return _StepAction(self, strfunction=self.announce)
+        return _StepAction(self, {"strfunction": self.announce})
 
     def builder(self, *, single_source: bool = False) -> Any:
-        """As an SCons builder; it takes names of targets, and sources in lists of any depth."""
-        return _StepBuilder(action=self.action(), single_source=single_source)
+        """As an SCons builder; it takes nodes."""
+        return SCons.Builder.Builder(action=self.action(), single_source=single_source)
 
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""
@@ -164,25 +147,6 @@ def told(error: Exception) -> str:
     }
     hint = hints.get(error.errno or 0)
     return f"{where}{error.strerror or error}" + (f"\n  hint: {hint}" if hint else "")
-
-
-def expanded(env: Any, text: str) -> str:
-    """A text with its variables; one without any is not looked through."""
-    return str(env.subst(text)) if "$" in text else text
-
-
-def file(env: Any, given: Any) -> Any:
-    """The node of a file's name, which may hold variables; a node is itself."""
-    return given if isinstance(given, SCons.Node.Node) else env.fs.File(expanded(env, given))
-
-
-def files(env: Any, given: Any) -> list[Any]:
-    """The nodes of a node, a name, or lists of them; names are those of files."""
-    if isinstance(given, SCons.Node.Node):
-        return [given]
-    if isinstance(given, (list, tuple, UserList)):  # SCons' own lists of nodes are UserLists
-        return [node for one in given for node in files(env, one)]
-    return list(env.arg2nodes(env.Flatten([given]), env.fs.File))
 
 
 def source_of(env: Any, given: Any, builder: str, *kinds: type) -> Any:

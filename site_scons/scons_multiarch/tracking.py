@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import SCons.CacheDir
-import SCons.Executor
 import SCons.Node
 import SCons.Node.FS
 import SCons.Util
@@ -164,7 +163,13 @@ class Tracked(SCons.Node.FS.File):
             self.add_to_implicit(state.scan())
 
     def make_ready(self) -> None:
-        """Nothing: what a build is to record is asked for when there is one."""
+        """Nothing.
+
+        This is correctness, not speed. SCons computes here, before the target is decided, what the build will record
+        (`Node.get_binfo`): the action's signature among it, which holds the facts, and they are found when the target
+        is decided. Each target would be recorded as made from no facts at all, and the executor would keep that
+        signature for the decision, too (`Executor.get_contents` is memoized): no change of a fact would be noticed.
+        """
         if self.has_builder() and not is_ours(self):
             super().make_ready()
 
@@ -248,24 +253,6 @@ class Tracked(SCons.Node.FS.File):
             note(self)
 
 
-class _Executor(SCons.Executor.Executor):
-    """The executor of targets of ours: SCons looks up its targets through a dictionary of eight lazy lists."""
-
-    __slots__ = ()
-
-    def get_all_targets(self) -> list[Any]:
-        """The targets of the one batch."""
-        return list(self.batches[0].targets)
-
-    def get_action_targets(self) -> list[Any]:
-        """All of them."""
-        return list(self.batches[0].targets)
-
-    def get_action_side_effects(self) -> list[Any]:
-        """What SideEffect() said of them."""
-        return [effect for target in self.batches[0].targets for effect in target.side_effects]
-
-
 def is_ours(node: Any) -> bool:
     """Whether `declare` made this node a target of ours."""
     return "state" in node.attributes.__dict__
@@ -293,7 +280,6 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     """Make targets ours: tracked, precious, with their state; the first of them has the record."""
     track(env, targets)
     track(env, targets[0].sources)
-    targets[0].get_executor().__class__ = _Executor
     state.targets = targets
     state.find = with_folders(state.find, targets[0])
     follow_folders(env["MULTIARCH_RUN"])
