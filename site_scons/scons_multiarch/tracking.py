@@ -165,10 +165,10 @@ class Tracked(SCons.Node.FS.File):
     def make_ready(self) -> None:
         """Nothing.
 
-        This is correctness, not speed. SCons computes here, before the target is decided, what the build will record
-        (`Node.get_binfo`): the action's signature among it, which holds the facts, and they are found when the target
-        is decided. Each target would be recorded as made from no facts at all, and the executor would keep that
-        signature for the decision, too (`Executor.get_contents` is memoized): no change of a fact would be noticed.
+        This is correctness, not speed. SCons asks here, before the target is decided, for what the build will record
+        (`Node.get_binfo`), the action's signature among it, which the executor keeps (`Executor.get_contents`). It
+        holds the facts, which are found only when the target is decided: signed as of no facts, every target would
+        differ from its record, and be made in every run.
         """
         if self.has_builder() and not is_ours(self):
             super().make_ready()
