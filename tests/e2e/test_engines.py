@@ -128,9 +128,9 @@ def test_each_image_has_the_engine_that_the_sconstruct_names(
     ran = running.scons("images", env=told(podman_environment) | {"PATH": path})
     assert len([step for step in ran.steps if step.startswith("Image")]) == 2
     roots = Archive(running.path / IMAGE).roots
-    assert roots[0].annotation("multiarch_oci.engine") == "docker"
+    assert roots[0].annotation("multiarch.engine") == "docker"
     assert (
-        Archive(running.path / "_output/images/demo-linux-arm64.tar").roots[0].annotation("multiarch_oci.engine")
+        Archive(running.path / "_output/images/demo-linux-arm64.tar").roots[0].annotation("multiarch.engine")
         is None
     )
 
@@ -195,7 +195,7 @@ def test_each_platform_is_built_by_an_engine_of_its_own_one_of_them_behind_ssh(
         architecture: Archive(running.path / f"_output/images/demo-linux-{architecture}.tar").roots[0]
         for architecture in ("amd64", "arm64")
     }
-    assert {name: root.annotation("multiarch_oci.engine") for name, root in made.items()} == {
+    assert {name: root.annotation("multiarch.engine") for name, root in made.items()} == {
         "amd64": "podman",
         "arm64": "docker",
     }

@@ -50,3 +50,12 @@ def test_receipts_of_a_lower_sconscript_move_once_and_nothing_is_sent(tmp_path: 
     assert tree.scons("DRIFT=fail", "IMMUTABLE=yes", "release", "push-manifest").up_to_date
     tree.edit("one.txt", "two\n")
     assert len(tree.scons("push-manifest", "DRIFT=fail").steps) == 6
+
+
+@pytest.mark.usefixtures("clean_environment")
+def test_what_is_made_again_has_the_bytes_that_the_earlier_revision_made(tmp_path: Path) -> None:
+    tree = unpack("top", tmp_path)
+    before = tree.digests("out")
+    tree.remove("out")
+    assert len(tree.scons("release", "manifest").steps) == 5
+    assert tree.digests("out") == before

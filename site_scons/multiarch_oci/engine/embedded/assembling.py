@@ -24,7 +24,7 @@ from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.store.archive import Archive, ArchiveWriter
 
-KEYS = "multiarch_oci.layer.keys"
+KEYS = "multiarch.layer.keys"
 """The annotation, in a tarball's index.json, that says what each of the image's own layers was made from."""
 
 Names = tuple[tuple[str, Node], ...]

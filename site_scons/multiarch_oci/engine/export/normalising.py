@@ -25,7 +25,7 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.misspelled import corrected
 from multiarch_oci.store.archive import Archive, ArchiveWriter
 
-ENGINE = "multiarch_oci.engine"
+ENGINE = "multiarch.engine"
 """The annotation, in a tarball's index.json, that says which engine made it; the embedded one writes none."""
 MADE_FROM = "multiarch.made.from"
 """The annotation that says, as one digest, what but its base an image was made from (`fingerprint.apart_from`)."""
