@@ -6,7 +6,7 @@ The rooms, from the bottom up; imports go down only (`docs/architecture.md`):
     records  descriptor  config  manifest  index  receipt
     making   layer  windows  dockerfile  ignorefile  executable  image
     places   store
-    engines  engine  baselock
+    engines  engine  bases
     lister   golang
     answers  plan  verify  why
 

@@ -16,7 +16,6 @@ from multiarch_oci.engine.frontend.fingerprint import describe
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
 from multiarch_oci.why import Facts
-from scons_multiarch.bases import keep, known, unlocked
 from scons_multiarch.engines import chosen, foreseen, reader, warn
 from scons_multiarch.graph import ordered
 from scons_multiarch.session import Run
@@ -24,6 +23,7 @@ from scons_multiarch.targets import ImageTarget, is_image
 from scons_multiarch.tracking import reasons
 
 if TYPE_CHECKING:
+    from multiarch_oci.bases import Named
     from multiarch_oci.descriptor import Descriptor
 
 
@@ -47,7 +47,7 @@ def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
     plan = replace(plan, hidden=run.hidden)
     found = reached(run, plan)
     while True:
-        bases = tuple(known(run, plan, base) for base in found.bases)
+        bases = tuple(run.bases().resolve(plan, base) for base in found.bases)
         if bases == plan.bases:
             return plan, found
         plan = replace(plan, bases=bases)
@@ -64,7 +64,8 @@ def facts(run: Run, image: Any) -> Facts:
 
 def unkept(run: Run, image: Any) -> str | None:
     """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
-    if not run.resolved or not unlocked(run, reached(run, image.attributes.target.plan).bases):
+    bases = run.bases()
+    if not bases.has_new() or not bases.are_new(reached(run, image.attributes.target.plan).bases):
         return None
     return "its base is not in images.lock"
 
@@ -104,7 +105,13 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     if made is None:
         made = _choice(run, record, plan, output).build(plan, output)
     state.digest = made.digest
-    keep(run, plan.bases)
+    keep(run, plan)
+
+
+def keep(run: Run, plan: BuildPlan) -> None:
+    """Write the bases of an image that is made now into images.lock, where they are not there yet, and say so."""
+    for line in run.bases().keep(plan.bases) if plan.bases else ():
+        print(f"  {line}", flush=True)  # noqa: T201  # a line the user must see
 
 
 def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor | None:
@@ -158,8 +165,10 @@ def host_of_engines() -> Platform:
     return replace(Platform.of_machine("linux", platform_of_host.machine().lower()), variant="")
 
 
-def declared_plans(env: Any) -> Iterator[BuildPlan]:
-    """The build plan of every image of this build."""
+def declared_bases(env: Any) -> Iterator[tuple[BuildPlan, Named]]:
+    """Every base of every image of this build, with the plan whose Dockerfile names it."""
     for node in ordered([env.Alias("images")[0]]):
         if is_image(node):
-            yield node.attributes.target.plan
+            plan = node.attributes.target.plan
+            for base in reader(node.attributes.run).inputs(plan).bases:
+                yield plan, base

@@ -30,13 +30,11 @@ from scons_multiarch.report import Report, check_sources
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from multiarch_oci.baselock import BaseLock, Chosen
-    from multiarch_oci.errors import MultiarchError
+    from multiarch_oci.bases import Bases
     from multiarch_oci.golang.lister import Lister
     from multiarch_oci.golang.recipe import GoBuild
     from multiarch_oci.golang.toolchain import Toolchain
     from multiarch_oci.output import Output
-    from multiarch_oci.platform import Platform
 
 _T = TypeVar("_T")
 
@@ -95,9 +93,6 @@ class Run:
 
     def _begin(self, insecure: tuple[str, ...] = ()) -> None:
         """What a build finds out, and nothing yet."""
-        self.bases: BaseLock | None = None
-        self.unknown_bases: dict[tuple[str, Platform], MultiarchError] = {}
-        self.resolved: dict[tuple[Reference, Platform], Chosen] = {}  # bases that are not in images.lock yet
         self._made: Once[Any] = Once()
         self.report = Report()
         self._told: set[str] = set()
@@ -221,6 +216,16 @@ class Run:
     def input_cache(self) -> InputCache:
         """What Dockerfiles took in earlier runs."""
         return self.once("inputs", lambda: InputCache(self.root / PRIVATE / "inputs.json"))
+
+    def bases(self) -> Bases:
+        """The images that Dockerfiles name, as images.lock and their registries have them."""
+        return self.once("bases", self._bases)
+
+    def _bases(self) -> Bases:
+        from multiarch_oci.bases import Bases
+
+        cache = self.root / PRIVATE / "bases"
+        return Bases(self.root, cache, self.places.source, locked=self.locked, caches=self.keeps)
 
     def toolchain(self) -> Toolchain:
         """The Go of this run: from PATH when it is new enough for the tree, else the one that ./sconsw installed."""

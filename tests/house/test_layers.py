@@ -31,7 +31,7 @@ FLOORS = (
         "tarsparse", "tarreader", "layer", "windows", "image",
     ),
     ("store",),
-    ("engine", "baselock"),
+    ("engine", "bases"),
     ("golang",),
     ("output", "plan", "forecast", "verify", "why"),
     ("publish", "pin"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from scons_multiarch.bases import check
-from scons_multiarch.images import declared_plans
+from scons_multiarch.images import declared_bases
 
 
 def run(env: Any, _targets: list[Any]) -> int:
     """Name the bases that have moved; status 1 when there are any."""
-    stale = list(check(env["MULTIARCH_RUN"], declared_plans(env)))
+    bases = env["MULTIARCH_RUN"].bases().current(declared_bases(env))
+    stale = [f"{base.name} for {base.platform} is stale: {base}" for base in bases if base.is_stale()]
     for line in stale or ["all bases are as images.lock has them"]:
         print(line)  # noqa: T201  # the answer
     return 1 if stale else 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scons_multiarch.bases import update
-from scons_multiarch.images import declared_plans
+from scons_multiarch.images import declared_bases
 
 
 def run(env: Any, _targets: list[Any]) -> int:
     """Ask for every base again and write images.lock; a line each."""
-    for line in update(env["MULTIARCH_RUN"], declared_plans(env)):
+    for line in env["MULTIARCH_RUN"].bases().update(declared_bases(env)) or ["no Dockerfile names a base"]:
         print(line)  # noqa: T201  # the answer
     return 0
