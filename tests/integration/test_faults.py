@@ -490,8 +490,8 @@ def test_a_pause_between_tries_stops_when_cancelled(proxy: FaultProxy, case: Cas
     assert time.monotonic() - before < 1.2
 
 
-def test_twelve_tags_cost_three_and_a_half_round_trips(registry: Any) -> None:
-    """One to find out that there is no TLS (docs/decisions.md, 2026-11-30), one to connect, one to ask."""
+def test_twelve_tags_cost_four_and_a_half_round_trips(registry: Any) -> None:
+    """Two to find out that there is no TLS (docs/decisions.md, 2026-11-30), one to connect, one to ask."""
     store = Registry(Transport(QUICK, Credentials({}, Path("/nowhere"))), Reference(registry.host, "team/demo"))
     config = blob(300, 5, CONFIG)
     store.put(config[0], lambda: io.BytesIO(config[1]))
@@ -506,7 +506,7 @@ def test_twelve_tags_cost_three_and_a_half_round_trips(registry: Any) -> None:
         took = time.monotonic() - before
         assert slow.kinds() == {"HEAD manifest": 12}
     assert set(answers.values()) == {manifest.descriptor()}
-    assert took <= 3.5 * 0.5
+    assert took <= 4.5 * 0.5
 
 
 def test_a_login_costs_one_challenge_and_one_token_for_many_repositories(proxy: FaultProxy, case: Case) -> None:
