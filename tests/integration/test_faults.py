@@ -34,8 +34,7 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import CONFIG, LAYER_GZIP
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
-from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.failures import (
+from multiarch_oci.store.http.errors import (
     Cancelled,
     RegistryFailed,
     RegistryRefused,
@@ -43,6 +42,7 @@ from multiarch_oci.store.http.failures import (
     Unauthorized,
     Unreachable,
 )
+from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.tags import resolve_all

@@ -30,8 +30,8 @@ from multiarch_oci.receipt import Receipt
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import PartsMissing
 from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.errors import Cancelled, RegistryRefused
 from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.failures import Cancelled, RegistryRefused
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.memory import Memory
 from multiarch_oci.store.registry import Registry

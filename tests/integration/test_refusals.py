@@ -20,8 +20,8 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.errors import Forbidden
 from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.failures import Forbidden
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.tags import resolve_all

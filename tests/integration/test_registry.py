@@ -33,8 +33,8 @@ from multiarch_oci.mediatype import CONFIG, LAYER_GZIP
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, copy
 from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.errors import RegistryFailed, Unauthorized
 from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.failures import RegistryFailed, Unauthorized
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.http.wire import UnreadableContent
 from multiarch_oci.store.memory import Memory

@@ -22,8 +22,8 @@ from machines.registry import Registry as Machine
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.errors import Unreachable, UntrustedHost
 from multiarch_oci.store.http.exchange import Request, Settings
-from multiarch_oci.store.http.failures import Unreachable, UntrustedHost
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.http.wire import Wire
 from multiarch_oci.store.registry import Registry

@@ -21,9 +21,9 @@ import pytest
 
 from faults import Head, read_head
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.store.http.address import UnusableUrl
+from multiarch_oci.store.http.errors import AnswerTooLarge, Cancelled, Interrupted, Unreachable
 from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.failures import AnswerTooLarge, Cancelled, Interrupted, Unreachable
+from multiarch_oci.store.http.hosts import UnusableUrl
 from multiarch_oci.store.http.wire import Outgoing, UnreadableContent, Wire
 
 SETTINGS = Settings(connect_timeout=3, read_timeout=5)

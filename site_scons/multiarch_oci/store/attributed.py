@@ -11,7 +11,7 @@ import msgspec
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store import Source
-from multiarch_oci.store.http.failures import Cancelled, Unreachable
+from multiarch_oci.store.http.errors import Cancelled, Unreachable
 
 _T = TypeVar("_T")
 

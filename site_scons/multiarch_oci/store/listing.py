@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from multiarch_oci.document import Document
 from multiarch_oci.mediatype import INDEX
 from multiarch_oci.reference import Reference
+from multiarch_oci.store.http.errors import RegistryRefused
 from multiarch_oci.store.http.exchange import Request
-from multiarch_oci.store.http.failures import RegistryRefused
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.served import media_type_of
 

@@ -15,9 +15,9 @@ from multiarch_oci.mediatype import MANIFESTS
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import ManifestTooLarge
 from multiarch_oci.store.entries import parse_digest
-from multiarch_oci.store.http.challenge import repository_scope
+from multiarch_oci.store.http.auth import repository_scope
+from multiarch_oci.store.http.errors import Forbidden, RegistryRefused, Unauthorized
 from multiarch_oci.store.http.exchange import Answer
-from multiarch_oci.store.http.failures import Forbidden, RegistryRefused, Unauthorized
 from multiarch_oci.store.repository import Repository
 from multiarch_oci.store.served import check_digest
 

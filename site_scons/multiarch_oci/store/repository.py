@@ -17,8 +17,8 @@ from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
 from multiarch_oci.store.entries import parse_digest
+from multiarch_oci.store.http.errors import Forbidden
 from multiarch_oci.store.http.exchange import Request
-from multiarch_oci.store.http.failures import Forbidden
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.served import Download, check_digest, digest_of, media_type_of
 from multiarch_oci.store.visible import Written

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest
 from multiarch_oci.store import BlobMissing
+from multiarch_oci.store.http.errors import RegistryFailed, Transient
 from multiarch_oci.store.http.exchange import Answer, Request
-from multiarch_oci.store.http.failures import RegistryFailed, Transient
 from multiarch_oci.store.http.transport import Transport
 
 _PARTIAL, _NOT_FOUND = 206, 404

@@ -13,8 +13,8 @@ from typing import TypeAlias
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
-from multiarch_oci.store.http.challenge import repository_scope
-from multiarch_oci.store.http.failures import Unreachable
+from multiarch_oci.store.http.auth import repository_scope
+from multiarch_oci.store.http.errors import Unreachable
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.repository import Repository
 from multiarch_oci.store.visible import Written

@@ -21,8 +21,8 @@ from multiarch_oci.digest import BLOCK, verifying
 from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.atomic import replacing
+from multiarch_oci.store.http.errors import RegistryRefused, Transient
 from multiarch_oci.store.http.exchange import Answer, Request
-from multiarch_oci.store.http.failures import RegistryRefused, Transient
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.served import check_digest
 

@@ -6,9 +6,23 @@ Distribution spec 1.1, "Error Codes"; and the other forms that registries, their
 from __future__ import annotations
 
 import json
+import re
 
 _FEW = 4
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SHOWN = 200
+"""How many characters of a line are shown at most."""
+_LOOKED_AT = 64 << 10
+# Texts, which `re` makes into patterns when a page is met: most runs meet none.
+_HIDDEN = r"(?is)<!--.*?(?:-->|\Z)|<(script|style|template|svg)\b.*?(?:</\1\s*>|\Z)"
+_TITLE = r"(?is)<title\b[^>]*>(.*?)(?:</title|\Z)"
+_CODE, _MESSAGE = "<Code>([^<]*)</Code>", "<Message>([^<]*)</Message>"
+_INLINE = r"(?i)</?(?:a|abbr|b|bdi|code|em|font|i|kbd|mark|s|small|span|strong|sub|sup|tt|u|wbr)\b[^<>]*>"
+_TAG = r"<[^<>]*>?"
+_NO_WORDS = (
+    r"(?i)(?:[\W\d_]*|error(?: page)?|(?:nginx|openresty|apache|caddy|cloudflare|iis|haproxy|envoy)[\w./ ()-]*)\Z"
+)
+"""A number alone, and who the server is: these say nothing of the refusal."""
 
 
 def complaint(status: int, content: bytes) -> str:
@@ -69,8 +83,53 @@ def _text(error: dict[str, object], *keys: str) -> str:
 
 def _plain(content: bytes) -> str:
     """The first readable line; none of bytes that are no text: a few characters may be of another encoding."""
-    from multiarch_oci.store.http.page import first_line  # start-up; most answers are no pages
-
     line = first_line(as_text(content))
     strange = line.count("\ufffd")
     return "" if strange * _FEW > len(line) else line.replace("\ufffd", "?")
+
+
+def is_page(text: str) -> bool:
+    """Whether a text is markup: HTML or XML."""
+    start = text[:1024].lstrip("\ufeff \t\r\n").lower()
+    return start.startswith("<") or "<html" in start or "<!doctype" in start
+
+
+def first_line(text: str) -> str:
+    """The first line that says something: of markup its title, else its first text; of others as it stands.
+
+    Tags are left out, control characters become blanks, at most _SHOWN characters are shown; empty when there is none.
+    """
+    text = text[:_LOOKED_AT]
+    if not is_page(text):
+        return _bounded(next((line for line in map(_cleaned, text.splitlines()) if line), ""))
+    code, message = (
+        _cleaned_of(re.search(pattern, text)) for pattern in (_CODE, _MESSAGE)
+    )  # S3, Azure, Google storage
+    if code or message:
+        return _bounded(": ".join(part for part in (code, message) if part))
+    text = re.sub(_HIDDEN, " ", text)
+    title = _cleaned_of(re.search(_TITLE, text))
+    if title and not re.match(_NO_WORDS, title):
+        return _bounded(title)
+    body = re.sub(_TAG, "\n", re.sub(_INLINE, "", re.sub(_TITLE, "\n", text)))
+    lines = (_cleaned(line) for line in body.splitlines())
+    return _bounded(next((line for line in lines if line and not re.match(_NO_WORDS, line)), ""))
+
+
+def _cleaned_of(match: re.Match[str] | None) -> str:
+    return "" if match is None else _cleaned(match[1])
+
+
+def _cleaned(text: str) -> str:
+    """Text without tags, entities resolved, every run of blanks and of what cannot be printed as one blank."""
+    if "<" in text:
+        text = re.sub(_TAG, "", text)
+    if "&" in text:
+        import html
+
+        text = html.unescape(text)
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
+def _bounded(line: str) -> str:
+    return line[:_SHOWN].rstrip()

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.store.http.challenge import Wish, join_scopes, repository_scope
+from multiarch_oci.store.http.auth import Wish, join_scopes, repository_scope
 from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
 
 CERTS_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))

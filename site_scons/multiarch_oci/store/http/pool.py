@@ -15,10 +15,9 @@ from collections import deque
 from typing import Protocol
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.store.http.causes import interrupted
-from multiarch_oci.store.http.channel import Channel
-from multiarch_oci.store.http.dial import Way, dial
-from multiarch_oci.store.http.reading import Body, BrokenAnswer, CutShort, Head, read_head
+from multiarch_oci.store.http.connection import Channel, Way, dial
+from multiarch_oci.store.http.errors import BrokenAnswer, CutShort, interrupted
+from multiarch_oci.store.http.reading import Body, Head, read_head
 from multiarch_oci.store.http.watchdog import Watchdog
 
 _BLOCK = 1 << 18

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from multiarch_oci.store.http.errors import BrokenAnswer, CutShort
+
 _LINE_BYTES = 64 << 10
 _HEAD_BYTES = 300 << 10  # of all heads of an answer together, the interim ones too: as curl bounds them
 _TRAILER_BYTES = 64 << 10
@@ -27,14 +29,6 @@ _FOLD = re.compile(rb"[ \t]([^\r\n\0]*)\r?\n")
 _EMPTY = (b"\r\n", b"\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r?\n")
-
-
-class CutShort(Exception):
-    """The connection ended before the answer did; never leaves `store.http`."""
-
-
-class BrokenAnswer(Exception):
-    """What came is no answer by RFC 9112; the text says in what. Never leaves `store.http`."""
 
 
 class Head(msgspec.Struct, frozen=True):

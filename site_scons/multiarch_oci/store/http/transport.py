@@ -13,12 +13,10 @@ from typing import TypeVar
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.once import Once
 from multiarch_oci.store.auth import Credentials
-from multiarch_oci.store.http.address import UnusableUrl, origin_of, split_url
-from multiarch_oci.store.http.challenge import parse_challenges
+from multiarch_oci.store.http.auth import Authorizations, parse_challenges, public_url
 from multiarch_oci.store.http.complaint import hint_for
 from multiarch_oci.store.http.endpoint import Endpoint, same_origin
-from multiarch_oci.store.http.exchange import Answer, Request, Settings
-from multiarch_oci.store.http.failures import (
+from multiarch_oci.store.http.errors import (
     Cancelled,
     Forbidden,
     GivenUp,
@@ -30,8 +28,8 @@ from multiarch_oci.store.http.failures import (
     retry_after,
     unauthorized,
 )
-from multiarch_oci.store.http.hosts import split_host
-from multiarch_oci.store.http.tokens import Authorizations, public_url
+from multiarch_oci.store.http.exchange import Answer, Request, Settings
+from multiarch_oci.store.http.hosts import UnusableUrl, origin_of, split_host, split_url
 from multiarch_oci.store.http.wire import Outgoing, Wire
 
 _T = TypeVar("_T")

@@ -10,7 +10,7 @@ import weakref
 from typing import Any
 
 from multiarch_oci.once import Awaited
-from multiarch_oci.store.http.failures import Cancelled
+from multiarch_oci.store.http.errors import Cancelled
 
 _POLL_S = 0.25
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch_oci.document import LIMIT
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.store.http.address import origin_of, split_url
+from multiarch_oci.store.http.errors import AnswerTooLarge, Interrupted, Unreachable, UntrustedHost
 from multiarch_oci.store.http.exchange import Answer, Headers, Settings, decoded
-from multiarch_oci.store.http.failures import AnswerTooLarge, Interrupted, Unreachable, UntrustedHost
-from multiarch_oci.store.http.hosts import proxy_for, tls_context
+from multiarch_oci.store.http.hosts import origin_of, proxy_for, split_url, tls_context
 from multiarch_oci.store.http.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class Wire:
             return pool
 
     def _make_pool(self, scheme: str, netloc: str) -> Pool:
-        from multiarch_oci.store.http.dial import Way, proxy_at
+        from multiarch_oci.store.http.connection import Way, proxy_at
         from multiarch_oci.store.http.pool import Pool
 
         settings = self._settings

@@ -1,6 +1,8 @@
 """Which hosts may be insecure, which are behind a proxy, whose certificates count.
 
 RFC 4632 (CIDR ranges); Docker's certs.d.
+URLs as what requests are made from.
+RFC 3986 §2.1 (escapes), §3.2.2 (hosts), §5.2.4 (dots), §6.2.2 (case); RFC 5891 (names beyond ASCII), RFC 6874 (zones).
 """
 
 from __future__ import annotations
@@ -10,7 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from multiarch_oci.store.http.hosts import LOOPBACK, InvalidCertificates, is_listed, proxy_for, split_host, tls_context
+from multiarch_oci.store.http.hosts import (
+    LOOPBACK,
+    InvalidCertificates,
+    Origin,
+    UnusableUrl,
+    is_listed,
+    origin_of,
+    proxy_for,
+    split_host,
+    split_url,
+    tls_context,
+)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +125,104 @@ def test_a_missing_authorities_file_is_named(tmp_path: Path) -> None:
         str(raised.value)
         == f"{tmp_path / 'no.pem'}: cannot be used as certificate authorities: No such file or directory"
     )
+
+
+TARGETS = {
+    "": "/",
+    "/": "/",
+    "?a": "/?a",
+    "/v2/a/b/manifests/v1": "/v2/a/b/manifests/v1",
+    "/v2/a/tags/list?n=1000&last=b": "/v2/a/tags/list?n=1000&last=b",
+    "/v2/#fragment": "/v2/",
+    "/a?": "/a?",
+    "/a b\t\r\nc": "/a%20b%09%0D%0Ac",
+    "/ü?ü=ü": "/%C3%BC?%C3%BC=%C3%BC",
+    "/%2f%C3%bc": "/%2F%C3%BC",
+    "/100%": "/100%25",
+    "/%2f/100%": "/%252F/100%25",
+    "/%2f?q=%": "/%2F?q=%25",
+    "/a/./b/../c": "/a/c",
+    "/../../a/..": "/",
+    "/.well-known/a.b": "/.well-known/a.b",
+    "/a?b=../c/./d": "/a?b=../c/./d",
+    "//a//b": "//a//b",
+    '/"<>[]\\^`{|}': "/%22%3C%3E%5B%5D%5C%5E%60%7B%7C%7D",
+    "/!$&'()*+,;=:@-._~?/": "/!$&'()*+,;=:@-._~?/",
+}
+
+
+@pytest.mark.parametrize(("rest", "target"), TARGETS.items())
+def test_what_is_asked_for_is_written_as_it_has_to_be(rest: str, target: str) -> None:
+    assert split_url(f"HTTPS://r.example:5000{rest}") == ("https", "r.example:5000", target)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "/v2/", "//r.example/", "r.example", "ftp://r.example/", "http:/r.example", " http://r.example", "ht\ttp://r"],
+)
+def test_what_is_no_url_of_http_is_an_error(url: str) -> None:
+    with pytest.raises(UnusableUrl) as raised:
+        split_url(url)
+    assert str(raised.value) == "no request can be sent to what is no URL of http or https"
+
+
+ORIGINS = {
+    "Registry.Example": ("registry.example", 443, "registry.example", "registry.example"),
+    "r.example:": ("r.example", 443, "r.example", "r.example"),
+    "r.example:443": ("r.example", 443, "r.example", "r.example"),
+    "r.example:00080": ("r.example", 80, "r.example:80", "r.example"),
+    "r.example.:5000": ("r.example.", 5000, "r.example:5000", "r.example"),
+    "team_1.r.example": ("team_1.r.example", 443, "team_1.r.example", "team_1.r.example"),
+    "127.0.0.1:5000": ("127.0.0.1", 5000, "127.0.0.1:5000", "127.0.0.1"),
+    "[::1]": ("::1", 443, "[::1]", "::1"),
+    "[2001:DB8::1]:5000": ("2001:db8::1", 5000, "[2001:db8::1]:5000", "2001:db8::1"),
+    "[FE80::1%25eth0]:5000": ("fe80::1%eth0", 5000, "[fe80::1]:5000", "fe80::1"),
+    "[fe80::1%eth0]": ("fe80::1%eth0", 443, "[fe80::1]", "fe80::1"),
+    "bücher.example": ("xn--bcher-kva.example", 443, "xn--bcher-kva.example", "xn--bcher-kva.example"),
+    "Straße.example": ("xn--strae-oqa.example", 443, "xn--strae-oqa.example", "xn--strae-oqa.example"),
+    "r%2Dx.example": ("r-x.example", 443, "r-x.example", "r-x.example"),
+}
+
+
+@pytest.mark.parametrize(("netloc", "made"), ORIGINS.items())
+def test_a_host_is_looked_up_called_and_proven_by_its_name(netloc: str, made: tuple[str, int, str, str]) -> None:
+    origin = origin_of("https", netloc)
+    assert (origin.host, origin.port, origin.field, origin.name) == made
+
+
+def test_the_port_of_plain_http_is_80() -> None:
+    assert origin_of("http", "r.example") == Origin("http", "r.example", 80)
+    assert (origin_of("http", "r.example:80").field, origin_of("http", "r.example:443").field) == (
+        "r.example",
+        "r.example:443",
+    )
+    assert origin_of("http", "[::1]").authority == "[::1]:80"
+
+
+@pytest.mark.parametrize(
+    ("netloc", "shown"),
+    [
+        ("", ""),
+        (":5000", ":5000"),
+        ("user:secret@r.example", "r.example"),
+        ("r.example:0", "r.example:0"),
+        ("r.example:65536", "r.example:65536"),
+        ("r.example:-1", "r.example:-1"),
+        ("r.example:5000:5000", "r.example:5000:5000"),
+        ("r.example\r\nX", "r.example??X"),
+        ("r\\.example", "r\\.example"),
+        ("r.example%0a", "r.example%0a"),
+        ("::1", "::1"),
+        ("[::g]", "[::g]"),
+        ("[::1", "[::1"),
+        ("[::1]x", "[::1]x"),
+        ("[fe80::1%a b]", "[fe80::1%a b]"),
+        ("[127.0.0.1]", "[127.0.0.1]"),
+        ("\u2603\u200b.example", "\u2603?.example"),
+    ],
+)
+def test_what_is_no_host_is_an_error_without_a_secret(netloc: str, shown: str) -> None:
+    with pytest.raises(UnusableUrl) as raised:
+        origin_of("https", netloc)
+    text = "no request can be sent there: that is no host"
+    assert str(raised.value) == (f"{shown}: {text}" if shown else text)

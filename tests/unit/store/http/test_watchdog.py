@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from multiarch_oci.store.http.failures import Cancelled
+from multiarch_oci.store.http.errors import Cancelled
 from multiarch_oci.store.http.watchdog import Watchdog
 
 
