@@ -118,21 +118,25 @@ class Workshop:
 
     def base(self, name: str, *layers: tuple[Entry, ...] | bytes, config: ImageConfig | None = None) -> Base:
         """Put a base image into the store, of entries or of whole tars, as Docker schema 2 names its layers."""
-        config = config or ImageConfig(self.platform)
-        descriptors, ids = [], []
+        packed, ids = [], []
         for layer in layers:
             raw = io.BytesIO()
             if isinstance(layer, bytes):
-                diff_id = Digest.of(layer)
+                ids.append(Digest.of(layer))
                 raw.write(gzip.compress(layer, mtime=0))
             else:
-                diff_id = write(layer, raw).diff_id
-            descriptors.append(Descriptor.of(DOCKER_LAYER_GZIP, raw.getvalue()))
-            ids.append(diff_id)
-            self._put(descriptors[-1], raw.getvalue())
-        config = ImageConfig(
-            **{name: getattr(config, name) for name in config.__struct_fields__} | {"diff_ids": tuple(ids)}
-        )
+                ids.append(write(layer, raw).diff_id)
+            packed.append(raw.getvalue())
+        return self.packed_base(name, *zip(packed, ids, strict=True), config=config)
+
+    def packed_base(self, name: str, *layers: tuple[bytes, Digest], config: ImageConfig | None = None) -> Base:
+        """Put a base image into the store, of packed layers and the digests of their archives."""
+        config = config or ImageConfig(self.platform)
+        descriptors = [Descriptor.of(DOCKER_LAYER_GZIP, packed) for packed, _ in layers]
+        for descriptor, (packed, _) in zip(descriptors, layers, strict=True):
+            self._put(descriptor, packed)
+        ids = tuple(diff_id for _, diff_id in layers)
+        config = ImageConfig(**{name: getattr(config, name) for name in config.__struct_fields__} | {"diff_ids": ids})
         manifest = Manifest(config.descriptor(), tuple(descriptors))
         self._put(manifest.config, config.to_json())
         self._put(manifest.descriptor(), manifest.to_json())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -159,18 +159,20 @@ def write(
     epoch: int = 0,
     compression: Compression = Compression.GZIP,
     workers: int = 2,
+    ordered: bool = False,
 ) -> Written:
     """Write a layer with these entries (in any order) to `sink`, in one pass, and say what it was.
 
     Every entry has the modification time `epoch` (seconds, at least 0). Equal entries give equal bytes, whatever
     `workers` (threads that compress) is. Nothing is added: parents that are absent stay absent (in a Linux layer they
-    would change the mode of the base's folders). Memory: about twice `workers` MiB and a name for each entry. Raises
-    InvalidEntry before anything is written, ContentChanged, Unwritable or OSError amid it; then `sink` holds half a
-    layer, and it is the caller who throws it away.
+    would change the mode of the base's folders). Memory: about twice `workers` MiB and a name for each entry; none for
+    each with `ordered`, by which the caller says that they come as they are to stand in the archive (`in_order`).
+    Raises InvalidEntry before anything is written (with `ordered` amid it), ContentChanged, Unwritable or OSError amid
+    it; then `sink` holds half a layer, and it is the caller who throws it away.
     """
-    ordered = _ordered(entries)
+    standing = in_order(entries) if ordered else _ordered(entries)
     with BlockWriter(sink, member if compression is Compression.GZIP else None, workers=workers) as blocks:
-        for entry in ordered:
+        for entry in standing:
             blocks.write(_header(entry, epoch).to_bytes())
             if entry.kind is Kind.FILE:
                 _content(entry, blocks)
@@ -192,6 +194,25 @@ def _ordered(entries: Iterable[Entry]) -> list[Entry]:
     for name, entry in named.items():
         _fits(name, entry, named)
     return sorted((_shared(entry, named) for entry in named.values()), key=_rank)
+
+
+def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The same entries, while what lies in a folder follows it at once, name by name; InvalidEntry where it does not.
+
+    There are no hard links among them, which stand at the end and want to know the others.
+    """
+    above: list[Entry] = []
+    last = ""
+    for entry in entries:
+        name, rank = _name(entry), _rank(entry)[1]
+        if rank <= last:
+            raise InvalidEntry(f"'{entry.path}' stands twice in a layer, or out of its order", where=_where(entry))
+        while above and not name.startswith(f"{_name(above[-1])}/"):
+            above.pop()
+        _fits(name, entry, {_name(each): each for each in above[-1:]})
+        above.append(entry)
+        last = rank
+        yield entry
 
 
 def _shared(entry: Entry, named: dict[str, Entry]) -> Entry:

@@ -23,7 +23,7 @@ NINE = {
 FLOORS = (
     (
         "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
-        "statcache", "treelock", "once",
+        "statcache", "treelock", "once", "pathtable",
     ),
     ("descriptor", "config", "manifest", "index", "receipt"),
     (

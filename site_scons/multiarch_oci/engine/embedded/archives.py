@@ -11,18 +11,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import BinaryIO, cast
 
 from multiarch_oci.digest import BLOCK as PART
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine.frontend.layers import unpacked
 from multiarch_oci.engine.frontend.packing import decompressed
-from multiarch_oci.engine.frontend.tree import CannotCopy, Content, Node
+from multiarch_oci.engine.frontend.tree import CannotCopy, Node, StoredContent
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarfields import Damaged, InvalidArchive, Member, header
 from multiarch_oci.tarheader import BLOCK, CHARACTER, DIRECTORY, FIFO, RECORD, SYMLINK
-from multiarch_oci.tarreader import TarReader, content, inner_path
+from multiarch_oci.tarreader import TarReader, inner_path
+from multiarch_oci.tarsparse import expanded
 
 _XATTR = "SCHILY.xattr."
 _SPECIAL = {CHARACTER: Kind.CHARACTER, BLOCK: Kind.BLOCK, FIFO: Kind.FIFO}
@@ -42,6 +42,7 @@ class TarContents:
         self._key = key
         self._origin = origin
         self._diff_id = diff_id
+        self._known: str | None = None
         self._plain: BinaryIO | None = None
 
     def members(self) -> Iterator[tuple[str, Member]]:
@@ -113,12 +114,8 @@ class TarContents:
             return Node(_SPECIAL[member.typeflag], member.mode, *owner, records=records, device=device)
         if not member.is_file:
             return None
-        found = Content(
-            member.size,
-            partial(self._open, member),
-            partial(self._named, member.offset),
-            f"{self._origin}: {path}",
-        )
+        place = (member.offset, member.stored, member.size, member.regions)
+        found = StoredContent(self, *place, f"{self._origin}: {path}")
         return Node(Kind.FILE, member.mode, *owner, content=found, records=records)
 
     def path(self, name: str) -> str:
@@ -128,17 +125,21 @@ class TarContents:
             raise CannotCopy(f"{self._origin}: member '{name}' leads out of the archive")
         return path
 
-    def _named(self, offset: int) -> str:
-        return f"{self._key()} {offset}"
+    def key(self) -> str:
+        """What names the archive's bytes."""
+        if self._known is None:  # once, not once a member
+            self._known = self._key()
+        return self._known
 
-    def _open(self, member: Member) -> BinaryIO:
+    def open_stored(self, content: StoredContent) -> BinaryIO:
+        """The content of a member; OSError when there is no room to unpack the archive."""
         if self._plain is None:
             plain = cast("BinaryIO", tempfile.TemporaryFile(prefix="multiarch-"))  # noqa: SIM115  # lives as long as this
             with self._opener() as packed, decompressed(packed, self._origin, trailing=True) as stream:
                 shutil.copyfileobj(stream, plain, PART)
             self._plain = plain
-        stored = cast("BinaryIO", io.BufferedReader(_Window(self._plain, member.offset, member.stored), PART))
-        return content(stored, member)
+        stored = cast("BinaryIO", io.BufferedReader(_Window(self._plain, content.offset, content.stored), PART))
+        return stored if content.regions is None else expanded(stored, content.regions, content.size)
 
 
 def attributes(member: Member) -> tuple[tuple[str, bytes], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -18,16 +18,16 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.engine.embedded.building import Stage
 from multiarch_oci.engine.frontend.fingerprint import FORMAT
-from multiarch_oci.engine.frontend.tree import Node
+from multiarch_oci.engine.frontend.tree import LayerNames, Node
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.gzipstream import COMPRESSOR
+from multiarch_oci.layer import Entry
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.store.archive import Archive, ArchiveWriter
 
 KEYS = "multiarch.layer.keys"
 """The annotation, in a tarball's index.json, that says what each of the image's own layers was made from."""
 
-Names = tuple[tuple[str, Node], ...]
 _Finished = Mapping[str, tuple[Descriptor, Digest]]
 
 
@@ -70,10 +70,12 @@ def _content(config: ImageConfig) -> bytes:
         ) from None
 
 
-def _written(archive: ArchiveWriter, names: Names, epoch: int, *, on_windows: bool) -> tuple[Descriptor, Digest]:
-    entries = tuple(node.entry(path) for path, node in names)
+def _written(archive: ArchiveWriter, names: LayerNames, epoch: int, *, on_windows: bool) -> tuple[Descriptor, Digest]:
+    entries: Iterable[Entry] = (node.entry(path) for path, node in names.by_folder())
+    if on_windows:
+        entries = windows.entries(entries)
     with archive.blob() as blob:
-        written = layers.write(windows.entries(entries) if on_windows else entries, blob.stream, epoch=epoch)
+        written = layers.write(entries, blob.stream, epoch=epoch, ordered=not on_windows)
     return written.descriptor, written.diff_id
 
 
@@ -98,19 +100,25 @@ def _finished(old: Archive) -> _Finished:
         return {}
 
 
-def _key(names: Names, epoch: int, *, on_windows: bool) -> str:
-    described = [
-        (
-            path,
-            node.kind.name,
-            node.mode,
-            node.uid,
-            node.gid,
-            node.target if node.device == (0, 0) else list(node.device),
-            "" if node.content is None else node.content.key(),
-            [(name, value.hex()) for name, value in node.records],
-        )
-        for path, node in names
-    ]
-    whole = (FORMAT, COMPRESSOR, epoch, on_windows, described)
-    return hashlib.sha256(json.dumps(whole).encode("ascii")).hexdigest()
+def _key(names: LayerNames, epoch: int, *, on_windows: bool) -> str:
+    """The digest of everything that a layer is made from, as one JSON text, of which no more than a name is held."""
+    running = hashlib.sha256(json.dumps((FORMAT, COMPRESSOR, epoch, on_windows))[:-1].encode("ascii"))
+    between = b", ["
+    for path, node in names:
+        running.update(between + json.dumps(_described(path, node)).encode("ascii"))
+        between = b", "
+    running.update(b"]]" if between == b", " else b", []]")
+    return running.hexdigest()
+
+
+def _described(path: str, node: Node) -> tuple[object, ...]:
+    return (
+        path,
+        node.kind.name,
+        node.mode,
+        node.uid,
+        node.gid,
+        node.target if node.device == (0, 0) else list(node.device),
+        "" if node.content is None else node.content.key(),
+        [(name, value.hex()) for name, value in node.records],
+    )

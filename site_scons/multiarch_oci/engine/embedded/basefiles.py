@@ -17,9 +17,10 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.engine.export.repacking import apply
 from multiarch_oci.engine.frontend.bases import BaseImage
 from multiarch_oci.engine.frontend.layers import unpacked
-from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Overlay, parent
+from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Overlay, node_table, parent
 from multiarch_oci.executable import HEAD
 from multiarch_oci.layer import OPAQUE, Kind
+from multiarch_oci.pathtable import PairList
 from multiarch_oci.tarfields import Member
 from multiarch_oci.tarheader import DIRECTORY, HARDLINK, SYMLINK
 from multiarch_oci.tarreader import inner_path
@@ -81,18 +82,18 @@ def as_repeated(node: Node | None, epoch: int) -> Node | None:
 
 
 def _apply(files: Overlay, found: Iterator[Found], where: str) -> None:
-    added: dict[str, Node] = {}
-    links: list[tuple[str, str]] = []
+    added = node_table()
+    links = PairList()
     for path, member, content in found:
         if files.whiteout(path):
             if path.rpartition("/")[2] != OPAQUE:
                 _touch(files, parent(path))
         elif member.typeflag == HARDLINK:
-            links.append((path, _plain(member.target, where)))
+            links.append(path, _plain(member.target, where))
         elif path:
-            added.pop(path, None)
-            added[path] = _node(member, _sha256(content()) if member.is_file else None)
-    for path, node in added.items():
+            added.pop(path)
+            added.put(path, _node(member, _sha256(content()) if member.is_file else None))
+    for path, node in added.pairs():
         _put(files, path, node, named=parent(path) in added)
     for path, target in links:
         linked = files.lookup(target)

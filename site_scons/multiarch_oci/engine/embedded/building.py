@@ -26,7 +26,7 @@ from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.planned import SCRATCH, PlannedStage
 from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.frontend.recipe import Scope, environment
-from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay, Tree, joined, resolve
+from multiarch_oci.engine.frontend.tree import CannotCopy, LayerNames, Node, Overlay, Tree, joined, resolve
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.platform import Platform
@@ -37,13 +37,13 @@ OTHERS = "ENGINE=buildx, podman or docker (engine= of env.Image)"
 
 
 class Stage(msgspec.Struct):
-    """A stage while it is executed, and after: `layers` are its own, each a list of paths and what is there."""
+    """A stage while it is executed, and after: `layers` are its own, each its paths and what is there."""
 
     config: ImageConfig
     tree: Overlay
     scope: Scope
     base: BaseImage | None
-    layers: tuple[tuple[tuple[str, Node], ...], ...] = ()
+    layers: tuple[LayerNames, ...] = ()
     cmd_is_set: bool = False
 
     def own(self) -> Mapping[str, Node]:

@@ -109,7 +109,7 @@ class _Copier(msgspec.Struct):
         if excluded and not self._brings_back(step.inside):
             return None
         self.parents.append(_Pending(node, step.target, taken))
-        return iter([step.below(name, states) for name in self.source.names(step.path)])
+        return (step.below(name, states) for name in self.source.names(step.path))
 
     def _leaf(self, node: Node, path: str, target: str) -> None:
         there = self.image.lookup(target)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from multiarch_oci.engine.embedded.archives import TarContents
 from multiarch_oci.engine.frontend.bases import BaseImage
-from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Overlay, parent
+from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Overlay, node_table, parent
+from multiarch_oci.pathtable import PairList, PathTable
 from multiarch_oci.tarheader import HARDLINK
 
 _USUAL = frozenset(
@@ -58,8 +59,8 @@ class BaseTree:
             self._image.layer_name(index),
             diff_id=self._image.diff_id(index),
         )
-        added: dict[str, Node] = {}
-        links: list[tuple[str, str]] = []
+        added = node_table()
+        links = PairList()
         for path, member in contents.members():
             inside = self._inside(path)
             if not inside:
@@ -67,10 +68,10 @@ class BaseTree:
             if files.whiteout(inside):
                 continue
             if member.typeflag == HARDLINK:
-                links.append((inside, self._inside(contents.path(member.target))))
+                links.append(inside, self._inside(contents.path(member.target)))
             else:
                 _keep(added, inside, contents.node(path, member))
-        for path, node in added.items():
+        for path, node in added.pairs():
             _put(files, path, node)
         for path, target in links:
             linked = files.lookup(target)
@@ -85,10 +86,10 @@ class BaseTree:
         return inside if top == _WINDOWS_FILES else ""
 
 
-def _keep(added: dict[str, Node], path: str, node: Node | None) -> None:
+def _keep(added: PathTable[Node], path: str, node: Node | None) -> None:
     if node is not None:  # what no system knows is nothing that COPY could take
-        added.pop(path, None)
-        added[path] = node
+        added.pop(path)
+        added.put(path, node)
 
 
 def _put(files: Overlay, path: str, node: Node) -> None:

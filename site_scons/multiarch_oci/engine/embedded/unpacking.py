@@ -51,7 +51,7 @@ class _Unpacking:
         self._top = top
         self._manner = manner
         self._origin = origin
-        self._sharing: dict[str, list[str]] = {}
+        self._sharing: dict[str, dict[str, None]] = {}  # names, each with all that share its file
 
     def place(self, path: str, node: Node | None) -> None:
         """Put a member at its path; None is one that no system knows."""
@@ -69,6 +69,7 @@ class _Unpacking:
         if self._manner.owner is not None:
             node = replace(node, uid=self._manner.owner[0], gid=self._manner.owner[1])
         self._image.put(target, node)
+        self._part(target)
 
     def link(self, path: str, first: str, member: Member) -> None:
         """Give a file one more name, and what the link's header says of owner, mode and attributes to all its names."""
@@ -82,12 +83,20 @@ class _Unpacking:
         mode = linked.mode if linked.kind is Kind.SYMLINK else member.mode
         records = tuple(sorted((dict(linked.records) | dict(attributes(member))).items()))
         told = replace(linked, mode=mode, uid=uid, gid=gid, records=records)
-        # A name that was written anew since then has a file of its own.
-        names = [name for name in self._sharing.get(first, [first]) if self._image.lookup(name) is linked]
-        names.append(target)
-        for name in names if told != linked else [target]:
-            self._image.put(name, told if told != linked else linked)
-        self._sharing |= dict.fromkeys(names, names)
+        names = self._sharing.setdefault(first, {first: None})
+        if target not in names:
+            self._part(target)
+        if told != linked:
+            for name in names:
+                if self._image.lookup(name) == linked:  # else it went with its folder
+                    self._image.put(name, told)
+        self._image.put(target, told)
+        names[target] = None
+        self._sharing[target] = names
+
+    def _part(self, target: str) -> None:
+        """A name that is written anew has a file of its own."""
+        self._sharing.pop(target, {}).pop(target, None)
 
     def _inside(self, target: str) -> str:
         """The target with the links in front of its last name followed; CannotCopy when they lead out of the top."""

@@ -27,7 +27,7 @@ def names_of(image: BaseImage | None) -> Overlay:
         layer = Overlay(files)  # whiteouts are for the layers below alone
         with unpacked(partial(image.source.open, descriptor), image.diff_id(index), where) as reader:
             _read(reader, layer, files, where)
-        for path, node in layer.changes.items():
+        for path, node in layer.changes.pairs():
             files.put(path, node)
     return files
 

@@ -158,4 +158,4 @@ def inside(files: Overlay, system: str) -> Mapping[str, Node]:
     """What the layers of an image for this system leave, by path in the image."""
     if system != "windows":
         return files.changes
-    return {path[len(_FILES) :]: node for path, node in files.changes.items() if path.startswith(_FILES)}
+    return {path[len(_FILES) :]: node for path, node in files.changes.pairs() if path.startswith(_FILES)}

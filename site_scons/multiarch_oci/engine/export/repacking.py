@@ -6,15 +6,14 @@ engine's own way to write and compress archives go. So equal files are an equal 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine.export.made import InvalidOutput
 from multiarch_oci.engine.frontend.layers import unpacked
-from multiarch_oci.engine.frontend.tree import Content, Node, Overlay
+from multiarch_oci.engine.frontend.tree import Head, Node, Overlay
 from multiarch_oci.executable import HEAD, essential
 from multiarch_oci.gzipstream import BlockWriter, member
 from multiarch_oci.layer import Compression, Kind, Written
@@ -112,5 +111,4 @@ def _node(each: Member, head: bytes) -> Node:
     head = essential(head)
     if not head:
         return Node(Kind.FILE, mode)
-    content = Content(len(head), lambda: cast("BinaryIO", io.BytesIO(head)), str)
-    return Node(Kind.FILE, mode, content=content)
+    return Node(Kind.FILE, mode, content=Head(head))

@@ -6,13 +6,17 @@ reaches into it, and a base's layers are read only when an answer depends on the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import BinaryIO, Protocol
+import heapq
+import io
+import marshal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.layer import OPAQUE, WHITEOUT, Entry, Kind
+from multiarch_oci.pathtable import PathTable, folder_order
 
 _LINKS = 255  # as many as BuildKit follows (containerd/continuity, fs.RootPath)
 
@@ -34,6 +38,57 @@ class Content(msgspec.Struct, frozen=True):
     origin: str = ""
 
 
+class StoredContent(msgspec.Struct, frozen=True):
+    """The same of a member of an archive: `stored` bytes of it from `offset`, fewer than `size` with `regions`."""
+
+    archive: Archive
+    offset: int
+    stored: int
+    size: int
+    regions: tuple[tuple[int, int], ...] | None
+    origin: str
+
+    def open(self) -> BinaryIO:
+        """The content from its beginning."""
+        return self.archive.open_stored(self)
+
+    def key(self) -> str:
+        """Equal for equal bytes."""
+        return f"{self.archive.key()} {self.offset}"
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The same of a file of which no more than its first bytes are known."""
+
+    head: bytes
+    origin: str = ""
+
+    @property
+    def size(self) -> int:
+        """The bytes that are known."""
+        return len(self.head)
+
+    def open(self) -> BinaryIO:
+        """The content from its beginning."""
+        return cast("BinaryIO", io.BytesIO(self.head))
+
+    def key(self) -> str:
+        """None: such a content is in no layer of ours."""
+        return ""
+
+
+class Archive(Protocol):
+    """An archive whose members are read where they stand in it."""
+
+    def open_stored(self, content: StoredContent) -> BinaryIO:
+        """The content of a member."""
+        ...
+
+    def key(self) -> str:
+        """What names the archive's bytes."""
+        ...
+
+
 class Node(msgspec.Struct, frozen=True):
     """What stands under a name: a file (with content), a folder, a symbolic link (with target), a device or a pipe.
 
@@ -46,7 +101,7 @@ class Node(msgspec.Struct, frozen=True):
     uid: int = 0
     gid: int = 0
     target: str = ""
-    content: Content | None = None
+    content: Content | StoredContent | Head | None = None
     records: tuple[tuple[str, bytes], ...] = ()
     device: tuple[int, int] = (0, 0)
 
@@ -123,13 +178,88 @@ def resolve(tree: Tree, path: str) -> str:
     return done[-1] if done else ""
 
 
+_KINDS = tuple(Kind)
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+
+
+class _Codec:
+    """Nodes as bytes. Archives, and contents that only a function opens, stay in memory and are numbered."""
+
+    def __init__(self) -> None:
+        self._kept: list[object] = []
+        self._numbers: dict[int, int] = {}
+
+    def encode(self, node: Node) -> bytes:
+        content = node.content
+        told: Any = None
+        if isinstance(content, StoredContent):
+            number = self._keep(content.archive)
+            told = (number, content.offset, content.stored, content.size, content.regions, content.origin)
+        elif isinstance(content, Head):
+            told = (content.head, content.origin)
+        elif content is not None:
+            told = self._keep(content)
+        kind = _NUMBERS[node.kind]
+        return marshal.dumps((kind, node.mode, node.uid, node.gid, node.target, told, node.records, node.device))
+
+    def decode(self, stored: bytes) -> Node:
+        kind, mode, uid, gid, target, told, *rest = marshal.loads(stored)  # noqa: S302  # written by this process
+        content: Content | StoredContent | Head | None = None
+        if isinstance(told, int):
+            content = cast("Content", self._kept[told])
+        elif told is not None and isinstance(told[0], bytes):
+            content = Head(*told)
+        elif told is not None:
+            content = StoredContent(cast("Archive", self._kept[told[0]]), *told[1:])
+        return Node(_KINDS[kind], mode, uid, gid, target, content, *rest)
+
+    def _keep(self, kept: object) -> int:
+        number = self._numbers.setdefault(id(kept), len(self._kept))
+        if number == len(self._kept):
+            self._kept.append(kept)
+        return number
+
+
+def node_table() -> PathTable[Node]:
+    """An empty table of nodes by path."""
+    codec = _Codec()
+    return PathTable(codec.encode, codec.decode)
+
+
+class LayerNames:
+    """The names of a layer with what stands there: what was written, and the folders it lies in.
+
+    Neither of the two changes any more.
+    """
+
+    def __init__(self, written: PathTable[Node], folders: Mapping[str, Node]) -> None:
+        self._written = written
+        self._folders = folders
+
+    def __iter__(self) -> Iterator[tuple[str, Node]]:
+        """Sorted by path."""
+        return heapq.merge(self._written.by_path(), sorted(self._folders.items()), key=_path)
+
+    def by_folder(self) -> Iterator[tuple[str, Node]]:
+        """In the order of an archive (`layer.write`): what lies in a folder follows it at once."""
+        folders = sorted(self._folders.items(), key=_folder_order)
+        return heapq.merge(self._written.by_folder(), folders, key=_folder_order)
+
+
+def _path(pair: tuple[str, Node]) -> str:
+    return pair[0]
+
+
+def _folder_order(pair: tuple[str, Node]) -> str:
+    return folder_order(pair[0])
+
+
 class Overlay:
     """A tree that can be written to, over one that is only read; what is written is the difference of a layer."""
 
     def __init__(self, lower: Tree | None = None) -> None:
         self._lower = lower
-        self._own: dict[str, Node] = {}
-        self._names: dict[str, set[str]] = {}
+        self._own = node_table()
         self._hidden: set[str] = set()
         self._emptied: set[str] = set()
 
@@ -139,7 +269,7 @@ class Overlay:
         return self._lower
 
     @property
-    def changes(self) -> Mapping[str, Node]:
+    def changes(self) -> PathTable[Node]:
         """What was written, by path."""
         return self._own
 
@@ -147,50 +277,60 @@ class Overlay:
         """As Tree says."""
         if not path:
             return ROOT
-        node = self._own.get(path)
+        node = self._own.find(path)
         if node is None and self._lower is not None and not self._is_hidden(path):
             node = self._lower.lookup(path)
         return node
 
     def names(self, path: str) -> tuple[str, ...]:
         """As Tree says."""
-        own = self._names.get(path, set())
+        own = self._own.names(path)
         seen = self._lower is not None and path not in self._emptied and not self._is_hidden(path)
         below = self._lower.names(path) if self._lower is not None and seen else ()
+        if not below:
+            return tuple(own)
         return tuple(sorted({*own, *(name for name in below if joined(path, name) not in self._hidden)}))
 
     def put(self, path: str, node: Node) -> None:
         """Write a name, whose folder is there; what was there before and is no folder kept as one is gone."""
         if not path:
             return
-        old = self.lookup(path)
-        if old is not None and old.is_directory and not node.is_directory:
-            self._drop(path)
-        self._own[path] = node
-        self._names.setdefault(parent(path), set()).add(path.rpartition("/")[2])
+        if not node.is_directory:
+            old = self.lookup(path)
+            if old is not None and old.is_directory:
+                self._drop(path)
+        self._own.put(path, node)
 
-    def layer(self) -> tuple[tuple[str, Node], ...]:
+    def layer(self) -> LayerNames:
         """The names of the layer: what was written and the folders it lies in, these as they are found below."""
-        paths = dict(self._own)
-        for path in self._own:
+        folders: dict[str, Node] = {}
+        seen: set[str] = set()  # the folders of the last path, in the order of which a folder is left for good
+        last = ""
+        for path, _ in self._own.by_folder():
             above = parent(path)
-            while above and above not in paths:
-                paths[above] = self.lookup(above) or ROOT
+            if above == last:
+                continue
+            last, chain = above, set()
+            while above:
+                chain.add(above)
+                if above not in seen and above not in self._own:
+                    folders[above] = self.lookup(above) or ROOT
                 above = parent(above)
-        return tuple(sorted(paths.items()))
+            seen = chain
+        return LayerNames(self._own, folders)
 
     def over(self, lower: Tree) -> Overlay:
         """The same names, written over `lower` as one layer is laid over others: a name replaces what is not alike."""
         whole = Overlay(lower)
-        for path, node in sorted(self._own.items()):
+        for path, node in self._own.by_path():
             whole.put(path, node)
         return whole
 
     def upon(self, lower: Tree) -> Overlay:
         """The same names, and the same removals, over the tree that the layers written here lie on."""
         whole = Overlay(lower)
-        whole._own, whole._names, whole._emptied = self._own, self._names, self._emptied
-        whole._hidden = self._hidden | {path for path, node in self._own.items() if not node.is_directory}
+        whole._own, whole._emptied = self._own, self._emptied
+        whole._hidden = self._hidden | {path for path, node in self._own.pairs() if not node.is_directory}
         return whole
 
     def make_directories(self, path: str, *, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
@@ -207,8 +347,7 @@ class Overlay:
     def remove(self, path: str) -> None:
         """Take a name away, and all that is below it."""
         self._drop(path)
-        self._own.pop(path, None)
-        self._names.get(parent(path), set()).discard(path.rpartition("/")[2])
+        self._own.pop(path)
 
     def whiteout(self, path: str) -> bool:
         """Take away what the member of a layer at `path` says is gone; False when it is no whiteout (layer.md)."""
@@ -225,13 +364,7 @@ class Overlay:
 
     def _drop(self, path: str) -> None:
         self._hidden.add(path)  # what lies below may be known later (`upon`)
-        pending = [path]
-        while pending:
-            folder = pending.pop()
-            for name in self._names.pop(folder, ()):
-                below = joined(folder, name)
-                self._own.pop(below, None)
-                pending.append(below)
+        self._own.pop_below(path)
 
     def _is_hidden(self, path: str) -> bool:
         if not self._hidden and not self._emptied:
