@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError, quoted
-from multiarch_oci.once import Awaited
 from multiarch_oci.reference import Destination, InvalidReference, Reference, login_hint
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Places:
         self._cache: Cache | None = None
         self._there: set[tuple[str, Digest]] = set()  # what this run put, or manifests that it saw
         self._written: Written | None = None
-        self._observed: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {}
+        self._observed: dict[Reference, Future[Descriptor | MultiarchError | None]] = {}
         self._asking: list[threading.Thread] = []
 
     def transport(self) -> Transport:
@@ -105,18 +105,18 @@ class Places:
 
     def _begin(
         self, pairs: list[tuple[Reference, str | None]]
-    ) -> dict[Reference, Awaited[Descriptor | MultiarchError | None]]:
+    ) -> dict[Reference, Future[Descriptor | MultiarchError | None]]:
         """Ask for what was not asked for yet; what each answer will be, which a failure may not leave in the run."""
         with self._guard:
             new = dict(pair for pair in pairs if pair[0] not in self._observed)
-            asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]] = {each: Awaited() for each in new}
+            asked: dict[Reference, Future[Descriptor | MultiarchError | None]] = {each: Future() for each in new}
             self._observed |= asked
             found = {reference: self._observed[reference] for reference, _ in pairs}
         try:
             for reference, folder in new.items():
                 if folder is not None:
                     answer = self._found(reference, folder)
-                    asked.pop(reference).settle(answer)
+                    asked.pop(reference).set_result(answer)
             if asked:
                 thread = threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags")
                 self._asking.append(thread)
@@ -126,13 +126,13 @@ class Places:
             raise
         return found
 
-    def _ask(self, asked: dict[Reference, Awaited[Descriptor | MultiarchError | None]]) -> None:
+    def _ask(self, asked: dict[Reference, Future[Descriptor | MultiarchError | None]]) -> None:
         """Ask registries; every answer is told as it comes, and what goes wrong to all who wait."""
 
         def tell(reference: Reference, answer: Descriptor | MultiarchError | None) -> None:
             if answer is not None and not isinstance(answer, MultiarchError):
                 self._there.add((reference.bare.name, answer.digest))
-            asked.pop(reference).settle(answer)
+            asked.pop(reference).set_result(answer)
 
         try:
             from multiarch_oci.store.tags import resolve_all
@@ -142,14 +142,14 @@ class Places:
             self._fail(asked, error)
 
     def _fail(
-        self, asked: Mapping[Reference, Awaited[Descriptor | MultiarchError | None]], error: BaseException
+        self, asked: Mapping[Reference, Future[Descriptor | MultiarchError | None]], error: BaseException
     ) -> None:
         """Tell an error to all who wait for what will not be answered; who asks next asks anew."""
-        for reference, awaited in asked.items():
+        for reference, future in asked.items():
             with self._guard:
-                if self._observed.get(reference) is awaited:
+                if self._observed.get(reference) is future:
                     del self._observed[reference]
-            awaited.settle(None, error)
+            future.set_exception(error)
 
     def asking(self) -> list[threading.Thread]:
         """The threads that still ask."""
@@ -163,7 +163,7 @@ class Places:
 
     def observed(self, reference: Reference, folder: str | None) -> Digest | None:
         """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
-        found = self._begin([(reference, folder)])[reference].wait()
+        found = self._begin([(reference, folder)])[reference].result()
         if isinstance(found, MultiarchError):
             raise found
         return None if found is None else found.digest

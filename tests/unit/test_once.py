@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from multiarch_oci.once import Awaited, Once
+from multiarch_oci.once import Once
 
 LONG = 30  # seconds after which something that should happen did not
 
@@ -73,19 +73,3 @@ def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
             with pytest.raises(ValueError, match="no"):
                 waiting.result(LONG)
     assert once.get("key", lambda: "now") == "now"
-
-
-def test_an_outcome_is_waited_for() -> None:
-    awaited: Awaited[str] = Awaited()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(awaited.wait)
-        awaited.settle("done")
-        assert waiting.result(LONG) == "done"
-    assert awaited.is_settled()
-
-
-def test_an_outcome_is_not_waited_for_longer_than_that() -> None:
-    awaited: Awaited[str] = Awaited()
-    with pytest.raises(TimeoutError):
-        awaited.wait(0.01)
-    assert not awaited.is_settled()

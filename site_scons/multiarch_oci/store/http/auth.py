@@ -11,12 +11,12 @@ import time
 import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 
 import msgspec
 
 from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.once import Awaited
 from multiarch_oci.store.auth import Credential, Credentials
 from multiarch_oci.store.http.complaint import as_text, complaint
 
@@ -117,7 +117,7 @@ class Authorizations:
         self._fetch = fetch
         self._may_be_plain = may_be_plain
         self._lock = threading.Lock()
-        self._exchanges: dict[tuple[str, tuple[str, ...], bool], Awaited[str | None]] = {}
+        self._exchanges: dict[tuple[str, tuple[str, ...], bool], Future[str | None]] = {}
         self._challenges: dict[str, Challenge] = {}
         self._tokens: defaultdict[str, list[_Token]] = defaultdict(list)
         self._secrets: set[str] = set()
@@ -228,23 +228,22 @@ class Authorizations:
                 return held
             under_way = self._exchanges.get(key)
             if under_way is None:
-                self._exchanges[key] = Awaited()
+                exchange = self._exchanges[key] = Future()
         if under_way is not None:
-            return under_way.wait()
+            return under_way.result()
         try:
             header = self._exchange(wish, challenge, needs, narrow=refused is not None)
         except BaseException as error:
-            self._settle(key, None, error)
+            self._end(key)
+            exchange.set_exception(error)
             raise
-        self._settle(key, header)
+        self._end(key)
+        exchange.set_result(header)
         return None if header == refused else header
 
-    def _settle(
-        self, key: tuple[str, tuple[str, ...], bool], header: str | None, error: BaseException | None = None
-    ) -> None:
+    def _end(self, key: tuple[str, tuple[str, ...], bool]) -> None:
         with self._lock:
-            exchange = self._exchanges.pop(key)
-        exchange.settle(header, error)
+            del self._exchanges[key]
 
     def _usable(self, registry: str, needs: tuple[str, ...]) -> str | None:
         now = time.monotonic()

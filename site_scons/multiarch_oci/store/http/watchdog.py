@@ -7,9 +7,10 @@ import socket
 import threading
 import time
 import weakref
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotDone
 from typing import Any
 
-from multiarch_oci.once import Awaited
 from multiarch_oci.store.http.errors import Cancelled
 
 _POLL_S = 0.25
@@ -22,7 +23,7 @@ class Watchdog:
         self._cancelled = cancelled
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._lookups: dict[tuple[str, int], Awaited[list[Any]]] = {}
+        self._lookups: dict[tuple[str, int], Future[list[Any]]] = {}
         self._watched = False
 
     def check(self) -> None:
@@ -60,27 +61,31 @@ class Watchdog:
         with self._lock:
             lookup = self._lookups.get((host, port))
             if lookup is None:
-                lookup = self._lookups[host, port] = Awaited()
+                lookup = self._lookups[host, port] = Future()
                 threading.Thread(target=self._look_up, args=(host, port, lookup), daemon=True).start()
         end = time.monotonic() + seconds
         while True:
             self.check()
             left = end - time.monotonic()
             try:
-                return lookup.wait(max(0.0, min(left, _POLL_S)))
-            except TimeoutError:
+                return lookup.result(max(0.0, min(left, _POLL_S)))
+            except NotDone:  # before Python 3.11 no TimeoutError
                 if left <= _POLL_S:
-                    raise
+                    raise TimeoutError from None
 
-    def _look_up(self, host: str, port: int, lookup: Awaited[list[Any]]) -> None:
-        found, error = None, None
+    def _look_up(self, host: str, port: int, lookup: Future[list[Any]]) -> None:
         try:
             found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
-        except Exception as raised:  # noqa: BLE001  # raised by whoever waits
-            error = raised
+        except Exception as error:  # noqa: BLE001  # raised by whoever waits
+            self._forget(host, port)
+            lookup.set_exception(error)
+        else:
+            self._forget(host, port)
+            lookup.set_result(found)
+
+    def _forget(self, host: str, port: int) -> None:
         with self._lock:
             del self._lookups[host, port]
-        lookup.settle(found, error)
 
 
 def _watch(watchdog: weakref.ref[Watchdog], cancelled: threading.Event) -> None:
