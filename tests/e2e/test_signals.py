@@ -111,3 +111,37 @@ def test_a_source_that_takes_long_to_hash(fresh: Tree, number: int):
     fresh.edit("Dockerfile.amd64", "FROM scratch\nCOPY large /\n")
     process = begin(fresh, "images", "PLATFORMS=linux/amd64")
     interrupt(process, "scons: Building", number, wait=2.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("hangs", "ending"), [("asked", ""), ("building", ""), ("building", "trap '' INT TERM;")], ids=lambda text: text[:5]
+)
+def test_a_program_of_an_engine_that_hangs(fresh: Tree, tmp_path: Path, hangs: str, ending: str, number: int):
+    """Its own child holds its output for a while longer; nobody waits for that, and the program itself is gone."""
+    folder, pid = tmp_path / "bin", tmp_path / "pid"
+    folder.mkdir()
+    short = "" if hangs == "asked" else 'case " $* " in *" build "*|*" bud "*) ;; *) echo "[]"; exit 0;; esac\n'
+    script = f"#!/bin/sh\n{short}{ending} echo $$ > {pid}\nsleep 8 &\nwhile :; do sleep 0.1; done\n"
+    for name in ("podman", "buildah"):
+        (folder / name).write_text(script, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    fresh.edit("Dockerfile.amd64", "FROM scratch\nCOPY VERSION /\nRUN x\n")
+    words = ("images", "PLATFORMS=linux/amd64", "ENGINE=podman")
+    process = begin(fresh, *words, path=f"{folder}{os.pathsep}{os.environ['PATH']}")
+    deadline = time.monotonic() + 60
+    while not pid.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    assert pid.exists(), process.communicate()[0]
+    time.sleep(0.3)
+    os.kill(process.pid, number)
+    sent = time.monotonic()
+    process.wait(timeout=30)
+    assert time.monotonic() - sent < SECONDS + BUSY
+    assert process.returncode == 2
+    time.sleep(0.2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text(encoding="utf-8")), 0)
+    printed = process.communicate()[0]
+    assert "Traceback" not in printed
+    assert "cut off" not in printed

@@ -7,8 +7,10 @@ import queue
 import shutil
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from multiarch_oci.errors import MultiarchError
@@ -17,6 +19,7 @@ _LAST = 20
 _FOREIGN = "exec format error"
 _ANSWER_S = 20
 _TURN_S = 0.2
+_POLL_S = 0.02
 _GRACE_S = 0.7
 _PLUGINS = ("lib", "libexec")
 _SOCKETS = ("/var/run/docker.sock", "//./pipe/docker_engine")
@@ -49,63 +52,74 @@ class Programs:
 
     def ask(self, command: Sequence[str], more: Mapping[str, str] | None = None) -> tuple[bool, str]:
         """Whether a short question succeeded, and what was printed, in one line; a silent program is a no."""
+        printed: list[str] = []
         try:
-            ran = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=self.environment | dict(more or {}),
-                timeout=_ANSWER_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
+            process = self._started(command, more)
+        except OSError as error:
             return False, " ".join(str(error).split())
-        return ran.returncode == 0, " ".join(ran.stdout.decode("utf-8", "replace").split())
+        try:
+            printed.extend(_lines(process, time.monotonic() + _ANSWER_S))
+            status = _status(process)
+        except subprocess.TimeoutExpired as error:
+            _end(process)
+            return False, " ".join(str(error).split())
+        except BaseException:
+            _end(process)
+            raise
+        return status == 0, " ".join("".join(printed).split())
 
     def run(self, command: Sequence[str], *, where: str, doing: str, more: Mapping[str, str] | None = None) -> None:
         """Run to the end; EngineFailed with the last lines that were printed."""
         last: deque[str] = deque(maxlen=_LAST)
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=self.environment | dict(more or {}),
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
+            process = self._started(command, more)
         except OSError as error:
             raise EngineFailed(f"{command[0]} cannot be started: {error.strerror}", where=where) from None
-        with process:
-            try:
-                for line in _lines(process):
-                    text = line.rstrip()
-                    if text:
-                        last.append(text)
-                        self.tell(text)
-            except BaseException:
-                _end(process)
-                raise
-        if process.returncode:
+        try:
+            for line in _lines(process):
+                text = line.rstrip()
+                if text:
+                    last.append(text)
+                    self.tell(text)
+            status = _status(process)
+        except BaseException:
+            _end(process)
+            raise
+        if status:
             output = "".join(f"\n  | {line}" for line in last)
-            what = f"{doing} failed (status {process.returncode}){output}"
+            what = f"{doing} failed (status {status}){output}"
             raise EngineFailed(what, where=where, hint=hint_of(last))
 
+    def _started(self, command: Sequence[str], more: Mapping[str, str] | None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self.environment | dict(more or {}),
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
 
-def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    """What a process prints, in turns: an exception that another thread raises in this one gets in between."""
+
+def _lines(process: subprocess.Popen[str], deadline: float | None = None) -> Iterator[str]:
+    """What a process prints, in turns: an exception that another thread raises in this one gets in between.
+
+    Raises TimeoutExpired where a process still prints, or says nothing, after `deadline` (`time.monotonic`).
+    """
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in process.stdout or ():
-            lines.put(line)
+        with process.stdout or nullcontext(()) as printed:  # closed here: who closes it waits for who reads it
+            for line in printed:
+                lines.put(line)
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
     while True:
+        if deadline is not None and time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired(process.args, _ANSWER_S)
         try:
             line = lines.get(timeout=_TURN_S)
         except queue.Empty:
@@ -115,14 +129,29 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
         yield line
 
 
+def _status(process: subprocess.Popen[str]) -> int:
+    """The status of a process that prints nothing more, waited for in turns, too."""
+    while process.poll() is None:
+        time.sleep(_POLL_S)
+    return process.returncode
+
+
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a process: by a request, and soon without."""
+    """End a process: by a request, and soon without. Whom it started may still hold its output: nobody waits for it."""
     process.terminate()
     try:
         process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        _kill(process)
     except BaseException:
-        process.kill()
+        _kill(process)
         raise
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_TURN_S)
 
 
 def absent(name: str, environment: Mapping[str, str], endpoint: str = "") -> str | None:
