@@ -129,10 +129,7 @@ def test_each_image_has_the_engine_that_the_sconstruct_names(
     assert len([step for step in ran.steps if step.startswith("Image")]) == 2
     roots = Archive(running.path / IMAGE).roots
     assert roots[0].annotation("multiarch.engine") == "docker"
-    assert (
-        Archive(running.path / "_output/images/demo-linux-arm64.tar").roots[0].annotation("multiarch.engine")
-        is None
-    )
+    assert Archive(running.path / "_output/images/demo-linux-arm64.tar").roots[0].annotation("multiarch.engine") is None
 
 
 def test_an_image_of_an_engine_is_pushed_with_its_base_mounted(

@@ -15,17 +15,16 @@ from multiarch_oci.dockerfile.instructions import Add, Cmd, Command, Copy, Run, 
 from multiarch_oci.engine import NamedContext, UnsupportedInstruction
 from multiarch_oci.engine.embedded import names
 from multiarch_oci.engine.embedded.configuring import begun, executed, is_root, recorded
-from multiarch_oci.engine.embedded.copying import Manner, copy
-from multiarch_oci.engine.embedded.inline import InlineTree
+from multiarch_oci.engine.embedded.copying import InlineTree, Manner, copy
 from multiarch_oci.engine.embedded.layertree import BaseTree
 from multiarch_oci.engine.embedded.modes import Chmod
 from multiarch_oci.engine.embedded.unpacking import unpack
-from multiarch_oci.engine.frontend import drives, sources
+from multiarch_oci.engine.frontend import sources
 from multiarch_oci.engine.frontend.bases import BaseImage, check_platform
 from multiarch_oci.engine.frontend.context import Context
-from multiarch_oci.engine.frontend.planned import SCRATCH, PlannedStage
 from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.frontend.recipe import Scope, environment
+from multiarch_oci.engine.frontend.stages import SCRATCH, PlannedStage
 from multiarch_oci.engine.frontend.tree import CannotCopy, LayerNames, Node, Overlay, Tree, joined, resolve
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.ignorefile import IgnoreFile
@@ -328,7 +327,7 @@ def destination_of(config: ImageConfig, text: str) -> str:
     plain = text
     if _on_windows(config):
         plain = text.replace("\\", "/")
-        inside = windows.normalise(drives.below(config.working_dir, text))
+        inside = windows.normalise(sources.windows_below(config.working_dir, text))
     else:
         inside = posixpath.normpath(f"/{posixpath.join(config.working_dir or '/', text)}").strip("/")
     return f"{inside}/" if plain.endswith(("/", "/.")) or plain in ("", ".") else inside

@@ -26,12 +26,19 @@ from multiarch_oci.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from multiarch_oci.engine.embedded import ports, signals, wording
-from multiarch_oci.engine.frontend import drives
+from multiarch_oci.engine.embedded import ports, wording
 from multiarch_oci.engine.frontend.recipe import PATH
+from multiarch_oci.engine.frontend.sources import windows_below
 
 _SHELL: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
 _UNIX_SHELL = ("/bin/sh", "-c")
+_PLAIN_SIGNALS = (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM",
+    "TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX",
+)
+_SIGNALS = frozenset(
+    [*" ".join(_PLAIN_SIGNALS).split(), *(f"RTMIN+{n}" for n in range(1, 16)), *(f"RTMAX-{n}" for n in range(1, 15))],
+)
 
 
 def recorded(config: ImageConfig, created_by: str, epoch: int, *, layer: bool = False) -> ImageConfig:
@@ -52,7 +59,7 @@ def workdir(config: ImageConfig, path: str) -> str:
     On Windows it is without drive, with `\`, and always cleaned.
     """
     if config.platform.os == "windows":
-        return "\\" + windows.normalise(drives.below(config.working_dir, path)).replace("/", "\\")
+        return "\\" + windows.normalise(windows_below(config.working_dir, path)).replace("/", "\\")
     here = config.working_dir or "/"
     if path.startswith("/"):
         return path
@@ -159,7 +166,7 @@ def _volume(command: Volume, config: ImageConfig) -> tuple[ImageConfig, str | No
 
 @configured.register
 def _stop_signal(command: StopSignal, config: ImageConfig) -> tuple[ImageConfig, str | None]:
-    signals.check(command.signal)
+    check_signal(command.signal)
     return replace(config, stop_signal=command.signal), f"STOPSIGNAL {command.signal}"
 
 
@@ -183,3 +190,10 @@ def _workdir(command: Workdir, config: ImageConfig) -> tuple[ImageConfig, str | 
     path = workdir(config, command.path)
     shown = path.replace("\\", "/") if config.platform.os == "windows" else path
     return replace(config, working_dir=path), f"WORKDIR {shown}"
+
+
+def check_signal(signal: str) -> None:
+    """Raise InvalidDockerfile unless STOPSIGNAL is a number, or a Linux name with or without SIG (moby/sys/signal)."""
+    is_number = signal.isascii() and signal.isdigit()
+    if int(signal) == 0 if is_number else signal.upper().removeprefix("SIG") not in _SIGNALS:
+        raise InvalidDockerfile(f"STOPSIGNAL {signal}: there is no such signal", hint="e.g. SIGTERM, SIGQUIT or 15")

@@ -23,8 +23,8 @@ from multiarch_oci.document import keyed
 from multiarch_oci.engine import BuildPlan, NamedContext
 from multiarch_oci.engine.frontend.fingerprint import MARK, file_state
 from multiarch_oci.engine.frontend.inputs import Taking
-from multiarch_oci.engine.frontend.planned import SCRATCH
 from multiarch_oci.engine.frontend.reader import Reader, Settled
+from multiarch_oci.engine.frontend.stages import SCRATCH
 from multiarch_oci.platform import Platform
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")

@@ -7,9 +7,8 @@ import re
 from multiarch_oci.dockerfile.instructions import Command, Copy, Run
 from multiarch_oci.engine import NamedContext
 from multiarch_oci.engine.external.marks import Marks
-from multiarch_oci.engine.frontend.origins import Origin
-from multiarch_oci.engine.frontend.planned import SCRATCH, PlannedStage
 from multiarch_oci.engine.frontend.reader import Settled
+from multiarch_oci.engine.frontend.stages import SCRATCH, Origin, PlannedStage
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
 

@@ -24,8 +24,8 @@ from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.inputs import matching
-from multiarch_oci.engine.frontend.planned import SCRATCH
 from multiarch_oci.engine.frontend.reader import Reader, Settled
+from multiarch_oci.engine.frontend.stages import SCRATCH
 from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Tree, joined, resolve
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding

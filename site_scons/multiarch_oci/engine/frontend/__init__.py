@@ -1,7 +1,7 @@
 """The front end: what a Dockerfile asks of its context and of its bases, read the same way for every engine.
 
 Here are the answers, light to load, as a run with nothing to do needs no more. Room by room: `recipe` (stages, what the
-target needs, variables; over `origins`), `context` (the folder as the Dockerfile sees it, over `tree`, `sources`,
+target needs, variables; over `stages`), `context` (the folder as the Dockerfile sees it, over `tree`, `sources`,
 `gitindex`), `named` (other folders and images, by name), `inputs` (finds the answers; `cached_inputs`: those of earlier
 runs), `fingerprint` (what an image is made from, by name), `bases` (what a FROM takes over), `reader` (all of it for
 one plan).

@@ -31,11 +31,17 @@ from multiarch_oci.dockerfile.shell import expand, expand_heredoc, expand_words
 from multiarch_oci.dockerfile.stages import stages
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
 from multiarch_oci.engine.frontend import BaseWanted
-from multiarch_oci.engine.frontend.drives import slashed
 from multiarch_oci.engine.frontend.named import find
-from multiarch_oci.engine.frontend.origins import Origin, check_order, named_origin, needed_stages, origins
-from multiarch_oci.engine.frontend.planned import SCRATCH, PlannedStage
-from multiarch_oci.engine.frontend.sources import is_remote
+from multiarch_oci.engine.frontend.sources import is_remote, windows_slashed
+from multiarch_oci.engine.frontend.stages import (
+    SCRATCH,
+    Origin,
+    PlannedStage,
+    check_order,
+    named_origin,
+    needed_stages,
+    origins,
+)
 from multiarch_oci.platform import Platform
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -210,7 +216,7 @@ class Scope:
         """The sources of a taken instruction as paths with `/`; raises InvalidWindowsPath."""
         if self._system != "windows":
             return command.sources
-        return tuple(source if is_remote(source) else slashed(source) for source in command.sources)
+        return tuple(source if is_remote(source) else windows_slashed(source) for source in command.sources)
 
     def mounts(self, command: Run) -> tuple[Mount, ...]:
         """The mounts of a RUN, as the variables are now; raises InvalidDockerfile."""

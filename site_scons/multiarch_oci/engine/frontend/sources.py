@@ -1,4 +1,4 @@
-"""The sources of a COPY: which paths of a tree a name or pattern means (fsutil, `ResolveWildcards`)."""
+"""Paths in instructions: which of a tree a source means (fsutil, `ResolveWildcards`), and what they are on Windows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from multiarch_oci.engine.frontend.tree import Tree, joined, resolve
 from multiarch_oci.wildcard import has_wildcards, match_glob
+from multiarch_oci.windows import InvalidWindowsPath
 
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
 
@@ -51,3 +52,29 @@ def _below(tree: Tree, folder: str, patterns: list[str]) -> Iterator[str]:
             node = tree.lookup(path)
             if node is not None and node.is_directory:
                 yield from _below(tree, path, patterns[1:])
+
+
+def windows_slashed(path: str) -> str:
+    r"""A path of an instruction for Windows with `/` and without `C:`, as BuildKit reads it (`util/system`).
+
+    Both slashes separate. `C:\app` is absolute; `C:app`, all that the lexer leaves of `C:\app` where `\` escapes, is
+    not. InvalidWindowsPath for another drive, another machine, a drive alone.
+    """
+    text = path.replace("\\", "/")
+    if text.startswith("//"):
+        raise InvalidWindowsPath(
+            f"'{path}' is on another machine", hint=r"a path in a Windows image begins with C:\ or /"
+        )
+    drive, colon, rest = text.partition(":")
+    if not colon:
+        return text
+    if drive not in {"c", "C"}:
+        raise InvalidWindowsPath(f"'{path}' is not on drive C:, the only one of an image")
+    if not rest:
+        raise InvalidWindowsPath(f"'{path}' names no path", hint=r"write C:/, or `# escape=`` above and C:\ here")
+    return rest
+
+
+def windows_below(folder: str, path: str) -> str:
+    """A path seen from `folder` of a Windows image: absolute, with `/`, cleaned; raises as `windows_slashed`."""
+    return posixpath.normpath(posixpath.join("/", windows_slashed(folder) if folder else "/", windows_slashed(path)))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from multiarch_oci.config import HealthCheck
+from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine.embedded.configuring import check_signal
 from workshop import Workshop
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -96,3 +98,14 @@ def test_the_time_stamp_is_the_plans(shop):
     shop.write("a")
     found = config(shop, "COPY a /", epoch=1_700_000_000)
     assert found.created == found.history[0].created == "2023-11-14T22:13:20Z"
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "sigquit", "KILL", "9", "RTMIN+3", "SIGRTMAX-14", "99"])
+def test_a_signal_is_a_name_or_a_number(signal):
+    check_signal(signal)
+
+
+@pytest.mark.parametrize("signal", ["", "0", "SIGNOPE", "RTMIN+16", "-9"])
+def test_anything_else_is_an_error(signal):
+    with pytest.raises(InvalidDockerfile, match="there is no such signal"):
+        check_signal(signal)

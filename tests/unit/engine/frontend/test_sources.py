@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.engine.frontend.drives import below, slashed
+from multiarch_oci.engine.frontend.sources import windows_below, windows_slashed
 from multiarch_oci.windows import InvalidWindowsPath
 
 
@@ -18,7 +18,7 @@ from multiarch_oci.windows import InvalidWindowsPath
     ],
 )
 def test_slashes_and_drive_are_those_of_the_layer(path, text):
-    assert slashed(path) == text
+    assert windows_slashed(path) == text
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_slashes_and_drive_are_those_of_the_layer(path, text):
 )
 def test_what_is_in_no_image_is_an_error(path, text):
     with pytest.raises(InvalidWindowsPath) as caught:
-        slashed(path)
+        windows_slashed(path)
     assert str(caught.value) == text
 
 
@@ -50,4 +50,4 @@ def test_what_is_in_no_image_is_an_error(path, text):
     ],
 )
 def test_a_path_is_seen_from_its_folder(folder, path, whole):
-    assert below(folder, path) == whole
+    assert windows_below(folder, path) == whole

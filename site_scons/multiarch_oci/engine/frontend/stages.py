@@ -1,20 +1,48 @@
-"""Which stages and images a Dockerfile reads from, and so which of its stages a target needs."""
+"""The stages of a Dockerfile: what they read from, and so which of them a target needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeAlias
 
+import msgspec
+
 from multiarch_oci.dockerfile import mounts
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
-from multiarch_oci.dockerfile.instructions import Command, Copy, Run
+from multiarch_oci.dockerfile.instructions import Command, Copy, Run, Stage
 from multiarch_oci.engine import NamedContext
 from multiarch_oci.engine.frontend.named import find
-from multiarch_oci.engine.frontend.planned import PlannedStage
+from multiarch_oci.platform import Platform
 
+SCRATCH = "scratch"
 Contexts = tuple[NamedContext, ...]
 Origin: TypeAlias = "int | str | NamedContext"
 """What is read from: the number of a stage, an image, or a context that is a folder."""
+
+
+class PlannedStage(msgspec.Struct, frozen=True):
+    """One FROM with its arguments expanded. `below` is the stage that it stands on, None over anything else.
+
+    `context` is the named context that it stands on, whose image is then the base. One of the stage's own name has
+    `replaced` it: the stage has no instructions any more, and is what the context is.
+    """
+
+    stage: Stage
+    base: str
+    platform: Platform
+    below: int | None
+    context: NamedContext | None = None
+    replaced: bool = False
+
+    @property
+    def folder(self) -> NamedContext | None:
+        """The named context that it stands on, where that is a folder."""
+        return self.context if self.context is not None and self.context.folder else None
+
+    @property
+    def on_image(self) -> bool:
+        """Whether it stands on an image of a registry."""
+        return self.below is None and self.base != SCRATCH and self.folder is None
 
 
 def origins(
@@ -66,7 +94,7 @@ def check_order(planned: tuple[PlannedStage, ...], name: str) -> None:
             for found, command in after[pending.pop()].items():
                 if found == number:
                     raise InvalidDockerfile(
-                        f"{_said(command)}: the stages read from each other in a circle",
+                        f"{_flag(command)}: the stages read from each other in a circle",
                         where=f"{name}:{command.line}",
                         hint="a stage can copy from the stages above it",
                     )
@@ -95,7 +123,7 @@ def needed_stages(
                 if isinstance(found, int):
                     if found >= number:
                         raise InvalidDockerfile(
-                            f"{_said(command)}: that stage comes later",
+                            f"{_flag(command)}: that stage comes later",
                             where=where,
                             hint="a stage can copy from the stages above it",
                         )
@@ -103,5 +131,5 @@ def needed_stages(
     return tuple(sorted(needed))
 
 
-def _said(command: Command) -> str:
+def _flag(command: Command) -> str:
     return f"COPY --from={command.from_}" if isinstance(command, Copy) else "RUN --mount with from="
