@@ -54,14 +54,14 @@ class CannotRun(MultiarchError):
     """A program that this machine cannot start."""
 
 
-def help_text(told: dict[str, str]) -> str:
+def help_text(values: dict[str, str]) -> str:
     """What `scons -h` prints before SCons' own options line."""
     lines = ["Usage: scons [options] [target …] [NAME=value …]", "", "Targets:"]
     lines += [f"  {', '.join((name, *others)):40} {text}" for name, others, text in TARGETS]
     lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify):"]
     lines += [f"  {words:40} {text}" for words, text in QUESTIONS]
     lines += ["", "Variables, with their present values:"]
-    lines += [f"  {public(f'{name}={told[name]}'):40} {text}" for name, _, text in VARIABLES]
+    lines += [f"  {public(f'{name}={values[name]}'):40} {text}" for name, _, text in VARIABLES]
     lines += [
         "",
         "Examples:",
@@ -93,7 +93,7 @@ def settle(env: Any, here: Any, *, own: bool) -> None:
         fail(UnknownWord("clean goes alone", hint="scons clean, and then the build"))
     if command:
         try:
-            targets = [env.Alias(word)[0] if is_alias(word) else found(here, word) for word in asked]
+            targets = [env.Alias(word)[0] if is_alias(word) else node_of(here, word) for word in asked]
             status = importlib.import_module(command).run(env, targets)
             if status is not None:
                 SCons.Script.Exit(status)
@@ -108,8 +108,8 @@ def set_default(env: Any, *, own: bool) -> None:
     """
     if not own and not (SCons.Script.GetOption("climb_up") == _LOCAL_DEFAULTS and SCons.Script.DEFAULT_TARGETS):
         env.Default("manifest")
-    for each in (SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default):  # noqa: SLF001
-        each[:] = [named_by(node) for node in each]
+    for targets in (SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default):  # noqa: SLF001
+        targets[:] = [named_by(node) for node in targets]
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
         env.Default("clean")
         env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
@@ -137,14 +137,14 @@ def is_target(here: Any, word: str) -> bool:
     if is_alias(word):
         return True
     try:
-        node = found(here, word)
+        node = node_of(here, word)
     except TypeError:  # a path through a file
         return False
     inside = isinstance(node, SCons.Node.FS.Dir) and len(node.entries) > len((".", ".."))
     return bool(node.rexists() or node.has_builder() or inside)
 
 
-def found(here: Any, word: str) -> Any:
+def node_of(here: Any, word: str) -> Any:
     """The node that SCons takes a word for that is no alias."""
     return here.fs.Entry(word, directory=here).disambiguate()
 
@@ -183,8 +183,8 @@ def declare_run(env: Any, programs: list[Any]) -> None:
 
 def starts_on(program: Any, wanted: Platform) -> bool:
     """Whether a program is known to be of this very machine; a program of another builder may not say."""
-    found = platform_of(program)
-    return found is not None and found.architecture == wanted.architecture and found.matches(wanted)
+    platform = platform_of(program)
+    return platform is not None and platform.architecture == wanted.architecture and platform.matches(wanted)
 
 
 def start(programs: list[Any], platform: Platform, hint: str) -> int:

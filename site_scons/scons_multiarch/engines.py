@@ -80,22 +80,22 @@ def chosen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Choi
 def foreseen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> tuple[str | None, str]:
     """The name of the engine that would build an image, and why those before it would not; None: nobody can."""
     try:
-        found = chosen(run, record, plan, output)
+        choice = chosen(run, record, plan, output)
     except MultiarchError as error:
         return None, error.hint or error.what
-    return found.engine.name, found.because
+    return choice.engine.name, choice.because
 
 
 def help_text(run: Run, images: Iterable[Any]) -> str:
     """For `scons -h`: who would build the images, as far as a look at files tells; nothing is started or asked."""
-    told: dict[str, list[str]] = {}
+    images_by_engine: dict[str, list[str]] = {}
     for node in images:
-        told.setdefault(_seen(run, node.attributes.target), []).append(Path(str(node)).name)
-    if not told:
+        images_by_engine.setdefault(_seen(run, node.attributes.target), []).append(Path(str(node)).name)
+    if not images_by_engine:
         return ""
     lines = ["", "Engines, by a look at what is installed:"]
-    for words, names in told.items():
-        lines += [f"  {words}", f"    {', '.join(names)}"]
+    for engine, names in images_by_engine.items():
+        lines += [f"  {engine}", f"    {', '.join(names)}"]
     return "\n".join((*lines, ""))
 
 

@@ -45,13 +45,13 @@ def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
     What a base says (its ENV, its ONBUILD) may let the Dockerfile take more, and need further bases.
     """
     plan = replace(plan, hidden=run.hidden)
-    found = reached(run, plan)
+    inputs = reached(run, plan)
     while True:
-        bases = tuple(run.bases().resolve(plan, base) for base in found.bases)
+        bases = tuple(run.bases().resolve(plan, base) for base in inputs.bases)
         if bases == plan.bases:
-            return plan, found
+            return plan, inputs
         plan = replace(plan, bases=bases)
-        found = reached(run, plan, found)
+        inputs = reached(run, plan, inputs)
 
 
 def facts(run: Run, image: Any) -> Facts:
@@ -79,7 +79,7 @@ _OWN_FOLDERS = ("site_scons", "_output", "_output/bin")
 _OWN_LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-go.lock")
 
 
-def own_files(plan: BuildPlan, found: ContextInputs) -> str:
+def own_files(plan: BuildPlan, inputs: ContextInputs) -> str:
     """The files of the build itself that a `COPY . .` takes, in words; empty where there are none, or all are named."""
     try:
         text = plan.dockerfile.read_text("utf-8", "replace")
@@ -87,7 +87,7 @@ def own_files(plan: BuildPlan, found: ContextInputs) -> str:
         return ""
     # What is named up to a variable or wildcard is meant: `_output/bin/${TARGETARCH}/linux/demo`.
     named = set(re.findall(r"(?<![\w.-])(?:_output|site_scons|sconsw|requirements)[^\s\"',\]$*?[]*", text))
-    paths = [file.path for file in found.files if not file.path.startswith(tuple(named or {"\0"}))]
+    paths = [file.path for file in inputs.files if not file.path.startswith(tuple(named or {"\0"}))]
     taken = {path.partition("/")[0] for path in paths if path not in _OWN_FOLDERS}
     own = [name for name in _OWN if name in taken]
     return ", ".join([*own, *(name for name in _OWN_LOCKS if name in taken and "sconsw" in taken)])
@@ -96,8 +96,8 @@ def own_files(plan: BuildPlan, found: ContextInputs) -> str:
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Build the image by the chosen engine."""
     run, record, state = env["MULTIARCH_RUN"], target[0].attributes.target, target[0].attributes.state
-    plan, found = settled(run, record.plan)
-    own = own_files(plan, found)
+    plan, inputs = settled(run, record.plan)
+    own = own_files(plan, inputs)
     if own:
         warn(f"the image holds files of the build itself: {own}; leave them out by .dockerignore, or copy them by name")
     output = Path(target[0].get_abspath())
@@ -121,17 +121,19 @@ def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor |
         return None
     from multiarch_oci.engine.embedded.rebasing import rebase
 
-    words, found = "", None
+    remark, rebased = "", None
     try:
-        found = rebase(plan, output, reader=reader(run), open_source=run.places.source, warn=warn, engine=record.engine)
+        rebased = rebase(
+            plan, output, reader=reader(run), open_source=run.places.source, warn=warn, engine=record.engine
+        )
     except MultiarchError as error:
-        words = f"not rebased ({str(error).partition(chr(10))[0]})"
-    if found is not None:
-        words = f"rebased from {found.before} to {found.after} (no engine run)"
+        remark = f"not rebased ({str(error).partition(chr(10))[0]})"
+    if rebased is not None:
+        remark = f"rebased from {rebased.before} to {rebased.after} (no engine run)"
         state.because = f"{state.because}; rebased, no engine run"
-    if words:
-        print(f"  {words}", flush=True)  # noqa: T201  # for the user
-    return None if found is None else found.descriptor
+    if remark:
+        print(f"  {remark}", flush=True)  # noqa: T201  # for the user
+    return None if rebased is None else rebased.descriptor
 
 
 def prospect(node: Any) -> str:
@@ -154,10 +156,10 @@ def engine_foreseen(node: Any) -> tuple[str | None, str]:
 
 def _choice(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Engine:
     """The engine for this image; said when it is not the embedded one, which is what nobody wonders about."""
-    found = chosen(run, record, plan, output)
-    if found.because:
-        print(f"  engine: {found.engine.name} ({found.because})", flush=True)  # noqa: T201  # for the user
-    return found.engine
+    choice = chosen(run, record, plan, output)
+    if choice.because:
+        print(f"  engine: {choice.engine.name} ({choice.because})", flush=True)  # noqa: T201  # for the user
+    return choice.engine
 
 
 def host_of_engines() -> Platform:

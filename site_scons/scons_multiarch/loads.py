@@ -41,9 +41,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     record = node.attributes.target
     name, main = record.name, record.main
     content, root, _, platform = content_of(run, source[0], name)
-    held = engine(run, record.into)
+    local_engine = engine(run, record.into)
     with run.loading:
-        host = held.platform()
+        host = local_engine.platform()
         if platform is None or not runnable(host, [platform]):
             print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
             keep_receipt(node, Receipt(name, root))
@@ -51,9 +51,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         with tempfile.TemporaryDirectory(dir=run.root / PRIVATE) as folder:
             archive = Path(folder) / "image.tar"
             write_release(archive, content, root, name)
-            identity = held.load(archive, name)
+            identity = local_engine.load(archive, name)
         if platform.matches(host) and host.architecture == platform.architecture and main is not None:
-            held.tag(identity, main)
+            local_engine.tag(identity, main)
     node.attributes.state.digest = root.digest
     keep_receipt(node, Receipt(name.with_digest(identity), root))
 
@@ -65,13 +65,13 @@ def drifted(node: Any) -> str | None:
     name, main = record.name, record.main
     if receipt is None or receipt.reference.digest is None:
         return None
-    held = engine(node.attributes.run, record.into)
-    found = held.identity(name)
-    if found is not None and main is not None and _lost(held, node, main, receipt.reference.digest):
+    local_engine = engine(node.attributes.run, record.into)
+    identity = local_engine.identity(name)
+    if identity is not None and main is not None and _lost(local_engine, node, main, receipt.reference.digest):
         return f"{main.familiar} does not name it"
-    if found is None:
+    if identity is None:
         return "it is not in the engine"
-    return None if found == receipt.reference.digest else "the engine has another image of this name"
+    return None if identity == receipt.reference.digest else "the engine has another image of this name"
 
 
 def _lost(engine: Any, node: Any, main: Reference, identity: Digest) -> bool:

@@ -37,20 +37,20 @@ def flat(given: Any) -> Iterator[Any]:
     """What is in lists of any depth, or the one thing that is in none; nothing for None."""
     if given is None:
         return
-    one = isinstance(given, (str, bytes, os.PathLike, Mapping, Platform, SCons.Node.Node))
-    if one or not isinstance(given, Iterable):
+    single = isinstance(given, (str, bytes, os.PathLike, Mapping, Platform, SCons.Node.Node))
+    if single or not isinstance(given, Iterable):
         yield given
         return
-    for each in given:
-        if each is None:
-            yield each
+    for item in given:
+        if item is None:
+            yield item
         else:
-            yield from flat(each)
+            yield from flat(item)
 
 
 def texts(env: Any, parameter: str, given: Any) -> tuple[str, ...]:
     """Texts with their variables replaced: a lone one, or lists of them. Raises NotAPath."""
-    return tuple(text(env, parameter, each) for each in flat(given))
+    return tuple(text(env, parameter, item) for item in flat(given))
 
 
 def text(env: Any, parameter: str, given: Any) -> str:
@@ -70,7 +70,7 @@ def named(env: Any, parameter: str, given: Any) -> dict[str, str]:
         return {}
     try:
         pairs = list(given.items() if isinstance(given, Mapping) else given)
-        if not all(isinstance(each, (tuple, list)) for each in pairs):
+        if not all(isinstance(pair, (tuple, list)) for pair in pairs):
             raise _no(parameter, given, 'a dictionary: {"name": "value"}')
         return {text(env, parameter, name): _value(env, f"{parameter}[{name!r}]", value) for name, value in pairs}
     except (TypeError, ValueError) as error:
@@ -98,11 +98,11 @@ def platform_of(parameter: str, given: Any) -> Platform:
 
 def platforms_of(env: Any, parameter: str, given: Any) -> tuple[Platform, ...]:
     """Platforms in lists of any depth; a text may name several, with commas."""
-    found = []
-    for each in flat(given):
-        parts = [part for part in text(env, parameter, each).split(",") if part] if isinstance(each, str) else [each]
-        found += [platform_of(parameter, part) for part in parts]
-    return tuple(found)
+    platforms = []
+    for item in flat(given):
+        parts = [part for part in text(env, parameter, item).split(",") if part] if isinstance(item, str) else [item]
+        platforms += [platform_of(parameter, part) for part in parts]
+    return tuple(platforms)
 
 
 def file(env: Any, parameter: str, given: Any) -> Any:
@@ -151,7 +151,7 @@ def nodes(env: Any, parameter: str, given: Any) -> list[Any]:
     The name of an alias is that alias, as with SCons' own builders. Raises NotAPath.
     """
     lookup = SCons.Node.Alias.default_ans.lookup
-    return [(isinstance(each, str) and lookup(each)) or _node(env, parameter, each) for each in flat(given)]
+    return [(isinstance(item, str) and lookup(item)) or _node(env, parameter, item) for item in flat(given)]
 
 
 def _node(env: Any, parameter: str, given: Any) -> Any:
@@ -171,8 +171,8 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
 
 
 def _no(parameter: str, given: Any, wanted: str, but: str = "", hint: str | None = None) -> NotAPath:
-    said = but or f"{_brief(given)} is {'an' if _kind(given)[0] in 'aeiou' else 'a'} {_kind(given)}"
-    return NotAPath(f"takes {wanted}, and {said}", where=parameter, hint=hint)
+    problem = but or f"{_brief(given)} is {'an' if _kind(given)[0] in 'aeiou' else 'a'} {_kind(given)}"
+    return NotAPath(f"takes {wanted}, and {problem}", where=parameter, hint=hint)
 
 
 def _kind(given: Any) -> str:

@@ -30,9 +30,9 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     copied = run.root / receipt_path(copy_to) if copy_to is not None else None
     intention = None if copy_to is None else Intention(run, copy_to)
     previous = None if copied is None else receipt_at(copied)
-    left = frozenset() if intention is None else intention.digests()
+    unfinished_digests = frozenset() if intention is None else intention.digests()
     if copy_to is not None and record.copy_folder is None:
-        run.places.knew(copy_to, own_digests(previous, left))
+        run.places.knew(copy_to, own_digests(previous, unfinished_digests))
     subject = Subject(f"external {reference}", None, "see EXTERNAL, and the network")
     receipt = pin(
         Attributed(run.places.store(reference, record.folder), subject),
@@ -45,7 +45,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
         deep=state.mend is not None,
         again=state.mend or frozenset(),
-        unfinished=left,
+        unfinished=unfinished_digests,
         intend=lambda digest: intention.note(digest) if intention is not None else None,
     )
     if copied is not None and intention is not None:
@@ -60,11 +60,11 @@ def drifted(node: Any) -> str | None:
     run, record = node.attributes.run, node.attributes.target
     ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
-    found = run.places.observed(record.reference, record.folder)
-    if receipt is None or found is None:
+    observed = run.places.observed(record.reference, record.folder)
+    if receipt is None or observed is None:
         return "it is not in the registry"
-    if found != receipt.reference.digest:
-        return f"it moved: {receipt.reference.digest} → {found}"
+    if observed != receipt.reference.digest:
+        return f"it moved: {receipt.reference.digest} → {observed}"
     copied = record.copy_to
     if copied is not None and run.places.observed(copied, record.copy_folder) != receipt.descriptor.digest:
         return f"{copied} does not hold it"

@@ -48,8 +48,8 @@ def is_known(run: Run, target: Any) -> bool:
 def facts(run: Run, env: Any, wanted: GoBuild) -> Facts:
     """Everything that can change the program: files by name, flags and versions by value."""
     run.leave_out_cache(env)
-    found = run.lister().inputs(wanted)
-    return Facts(dict(found.facts), dict(found.files), found.digest)
+    inputs = run.lister().inputs(wanted)
+    return Facts(dict(inputs.facts), dict(inputs.files), inputs.digest)
 
 
 def not_executable(node: Any) -> str | None:

@@ -133,12 +133,12 @@ def drifted(node: Any) -> str | None:
     run, record = node.attributes.run, node.attributes.target
     ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
-    found = run.places.observed(record.reference, record.folder)
-    if receipt is None or found is None:
+    observed = run.places.observed(record.reference, record.folder)
+    if receipt is None or observed is None:
         return "it is not in the registry"
-    if found != receipt.descriptor.digest:
+    if observed != receipt.descriptor.digest:
         # By somebody, or by a run of this tree that was killed before it wrote its receipt.
-        return f"it is not as pushed last: {receipt.descriptor.digest} → {found}"
+        return f"it is not as pushed last: {receipt.descriptor.digest} → {observed}"
     if unfinished(run) and Intention(run, record.reference).digests():
         return "its last push did not end"
     for tag in record.also:

@@ -119,8 +119,8 @@ def receipt_node(env: Any, reference: Reference, kind: str = "receipts") -> Any:
 
 def last_receipt(node: Any) -> Receipt | None:
     """What the last push, pin or load of a target left, also where an earlier version kept it; None when nothing."""
-    found, former = receipt_at(Path(node.get_abspath())), node.check_attributes("former")
-    return receipt_at(Path(former.get_abspath())) if found is None and former is not None else found
+    receipt, former = receipt_at(Path(node.get_abspath())), node.check_attributes("former")
+    return receipt_at(Path(former.get_abspath())) if receipt is None and former is not None else receipt
 
 
 def keep_receipt(node: Any, receipt: Receipt) -> None:

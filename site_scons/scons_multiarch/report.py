@@ -114,10 +114,10 @@ def _tracked(path: Path) -> str | None:
         return None
     command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "ls-files", "--error-unmatch", "--"]
     try:
-        found = subprocess.run([*command, path.name], cwd=path.parent, capture_output=True, check=False)
+        ended = subprocess.run([*command, path.name], cwd=path.parent, capture_output=True, check=False)
     except OSError:
         return None
-    return "is tracked by git, and is not replaced" if found.returncode == 0 else None
+    return "is tracked by git, and is not replaced" if ended.returncode == 0 else None
 
 
 def _declared(folder: Any, path: str) -> bool:

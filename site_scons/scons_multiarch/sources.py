@@ -29,11 +29,11 @@ class NoDockerfile(MultiarchError, ValueError):
 def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
     run = env["MULTIARCH_RUN"]
-    found = _taken(run.once("generated", lambda: _all(env.Dir("#"), run.hidden)), reached, target)
+    nodes = _taken(run.once("generated", lambda: _all(env.Dir("#"), run.hidden)), reached, target)
     for named in reached.named:
         there = run.once(("generated", named.folder), partial(_named, env, named.folder, target.attributes.target.plan))
-        found += [node for node in _taken(there, named.inputs, target) if node not in found]
-    return found
+        nodes += [node for node in _taken(there, named.inputs, target) if node not in nodes]
+    return nodes
 
 
 class There(NamedTuple):
@@ -60,22 +60,22 @@ def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
 
 def _taken(there: There, reached: Any, target: Any) -> list[Any]:
     paths, nodes, folders = there
-    found = {}
+    taken = {}
     for pattern in reached.wanted:
         prefix = _fixed(pattern)
         place = bisect.bisect_left(paths, prefix)
         while place < len(paths) and paths[place].startswith(prefix):
             path = paths[place]
             node = nodes[path]
-            taken = reached.reaches(path) or (_may_be_folder(node) and reached.enters(path))
-            if taken and node is not target:
-                found[path] = node
+            is_taken = reached.reaches(path) or (_may_be_folder(node) and reached.enters(path))
+            if is_taken and node is not target:
+                taken[path] = node
             place += 1
         # What is in a folder is not known before it is made.
-        above = [path for path in _above(pattern) if path in nodes and path not in found and nodes[path] is not target]
-        found.update((path, nodes[path]) for path in above if reached.enters(path))
-    found.update((path, nodes[path]) for path in folders if path not in found and (not path or reached.enters(path)))
-    return [found[path] for path in sorted(found)]
+        above = [path for path in _above(pattern) if path in nodes and path not in taken and nodes[path] is not target]
+        taken.update((path, nodes[path]) for path in above if reached.enters(path))
+    taken.update((path, nodes[path]) for path in folders if path not in taken and (not path or reached.enters(path)))
+    return [taken[path] for path in sorted(taken)]
 
 
 def _may_be_folder(node: Any) -> bool:
@@ -152,7 +152,7 @@ def scan(node: Any, env: Any) -> list[Any]:
     run.leave_out_cache(env)
     try:
         # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
-        node.attributes.state.seen = _, found = settled(run, plan)
+        node.attributes.state.seen = _, inputs = settled(run, plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile
-    return list(track(env, generated(env, found, node)))
+    return list(track(env, generated(env, inputs, node)))

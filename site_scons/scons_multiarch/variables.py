@@ -78,14 +78,14 @@ def pairs(name: str, given: object) -> Pairs:
     """
     if isinstance(given, Mapping):
         return tuple(_pair(name, key, value) for key, value in given.items())
-    found: list[tuple[str, str]] = []
+    named: list[tuple[str, str]] = []
     for item in filter(None, (part.strip() for part in _items(str(given)))):
         key, equals, value = item.partition("=")
         if not equals or not key:
-            hint = f"for example {name}=team=blue,tier=web" + (r"; a comma in a value is \," if found else "")
+            hint = f"for example {name}=team=blue,tier=web" + (r"; a comma in a value is \," if named else "")
             raise UnknownWord(f"{quoted(item)} is not name=value", where=name, hint=hint)
-        found.append((key, value))
-    return tuple(found)
+        named.append((key, value))
+    return tuple(named)
 
 
 def _pair(name: str, key: object, value: object) -> tuple[str, str]:
@@ -114,7 +114,7 @@ def _items(text: str) -> Iterator[str]:
 def text_of(value: object) -> str:
     """The value of a variable as it is written on the command line; custom.py may have a list or a dict."""
     if isinstance(value, Mapping):
-        return ",".join(f"{key}={_kept(str(told))}" for key, told in value.items())
+        return ",".join(f"{key}={_kept(str(member))}" for key, member in value.items())
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
     return str(value)
@@ -133,7 +133,7 @@ def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
 
 def external(text: str, destination: Destination, image: str) -> tuple[tuple[Platform, str], ...]:
     """Read EXTERNAL: for each item its platform and the full reference."""
-    found = []
+    items = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         if login := login_hint(item):
             raise UnknownWord(f"{quoted(item)} holds a login", where="EXTERNAL", hint=login)
@@ -148,18 +148,18 @@ def external(text: str, destination: Destination, image: str) -> tuple[tuple[Pla
                 hint=f"write it before: linux/riscv64={quoted(item)[1:-1]}",
             )
         full = name if "/" in bare or ":" in bare else f"{destination}/{image}:{name}"
-        found.append((known, full))
-    return tuple(found)
+        items.append((known, full))
+    return tuple(items)
 
 
 def outside_platform(text: str) -> Platform:
     """A platform of EXTERNAL: one that some machine asks for, else nobody could pull its entry."""
     try:
-        found = Platform.parse(text)
-        found.check_known(text)
+        parsed = Platform.parse(text)
+        parsed.check_known(text)
     except InvalidPlatform as error:
         raise InvalidPlatform(error.what, where="EXTERNAL", hint=error.hint) from None
-    return found
+    return parsed
 
 
 def host() -> Platform:
@@ -242,12 +242,12 @@ def destination_of(run: Run, text: str, image: str) -> Destination:
         return place.is_dir() and ((place / image / "oci-layout").is_file() or any(place.glob("*/oci-layout")))
 
     home = environment.get("HOME") or environment.get("USERPROFILE")
-    found = Destination.chosen(text, home=home, is_layout=is_layout)
-    if found.registry is None:  # an image that copied it would be new with each run
-        path = Path(os.path.abspath(run.root / found.path))  # noqa: PTH100  # links are no matter here
+    destination = Destination.chosen(text, home=home, is_layout=is_layout)
+    if destination.registry is None:  # an image that copied it would be new with each run
+        path = Path(os.path.abspath(run.root / destination.path))  # noqa: PTH100  # links are no matter here
         if path.is_relative_to(run.root):
             run.hidden = tuple(dict.fromkeys((*run.hidden, path.relative_to(run.root).as_posix())))
-    return found
+    return destination
 
 
 def _literal(text: str) -> str:
@@ -260,8 +260,8 @@ def read(env: Any, *, versioned: bool) -> None:
 
     A build without a version has no `VERSION` then, and is an error where it is `versioned` or has TAGS.
     """
-    found = values(env)
-    given = {name: text_of(value) for name, value in found.items()}
+    settings = values(env)
+    given = {name: text_of(value) for name, value in settings.items()}
     check_text(given)
     run: Run = env["MULTIARCH_RUN"]
     run.note_read(run.root / "custom.py")
@@ -297,9 +297,11 @@ def read(env: Any, *, versioned: bool) -> None:
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
             "TAGS": expand(given["TAGS"], version) if version else (),
-            "LABELS": pairs("LABELS", found["LABELS"]),
-            "ANNOTATIONS": tuple((name, _literal(text)) for name, text in pairs("ANNOTATIONS", found["ANNOTATIONS"])),
-            "BUILD_ARGS": pairs("BUILD_ARGS", found["BUILD_ARGS"]),
+            "LABELS": pairs("LABELS", settings["LABELS"]),
+            "ANNOTATIONS": tuple(
+                (name, _literal(text)) for name, text in pairs("ANNOTATIONS", settings["ANNOTATIONS"])
+            ),
+            "BUILD_ARGS": pairs("BUILD_ARGS", settings["BUILD_ARGS"]),
             "REBASE": one_of("REBASE", given["REBASE"], ("yes", "no")) == "yes",
             "TOLD": given,
         }

@@ -33,27 +33,27 @@ def run(env: Any, targets: list[Any]) -> int:
 
     run: Run = env["MULTIARCH_RUN"]
     atexit.unregister(run.finish)  # nor is anything else kept that this run found out: nothing but PLAN is written
-    asked = targets or [env.Alias("push-manifest")[0]]
-    SCons.Script.BUILD_TARGETS[:] = asked
-    steps = {step.node: step for step in step_states(asked)}
+    roots = targets or [env.Alias("push-manifest")[0]]
+    SCons.Script.BUILD_TARGETS[:] = roots
+    steps = {step.node: step for step in step_states(roots)}
     remote = [node for node in steps if is_remote(node)]
     run.places.prefetch(pair for node in remote for pair in tags_of(node))
     pins = [node for node in remote if is_pin(node)]
     states = [_tag(steps, node) for node in remote if node not in pins]
-    told = forecast(
+    outcome = forecast(
         [_image(step) for step in steps.values() if is_image(step.node)],
         [_pin(node) for node in pins],
-        [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_looked(run, states)],
+        [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_with_contents(run, states)],
         run.policy,
     )
     output = run.outputs.get("PLAN")
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
-    aside = sys.stderr if output is not None and output.is_stdout else sys.stdout
-    for line in told.lines():
-        print(spelled(line, remote), file=aside)  # the answer
+    stream = sys.stderr if output is not None and output.is_stdout else sys.stdout
+    for line in outcome.lines():
+        print(spelled(line, remote), file=stream)  # the answer
     if output is not None:
         content = spelled(
-            told.to_json().decode(), remote, quote=lambda text: json.dumps(text, ensure_ascii=False)[1:-1]
+            outcome.to_json().decode(), remote, quote=lambda text: json.dumps(text, ensure_ascii=False)[1:-1]
         )
         sys.stdout.flush()
         output.write(content.encode())
@@ -107,7 +107,7 @@ def _copied(node: Any) -> TagState:
     return TagState(record.copy_to, known, known, observed, needs=(record.reference,), policed=False)
 
 
-class Wish(NamedTuple):
+class TagContents(NamedTuple):
     """A tag before anybody asked for its contents: each content with the repository that it may be mounted from."""
 
     state: TagState
@@ -116,7 +116,7 @@ class Wish(NamedTuple):
     fresh: frozenset[Digest]
 
 
-def _tag(steps: dict[Any, StepState], node: Any) -> Wish:
+def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
     """What a push should do, as far as the files that are there tell."""
     from multiarch_oci.forecast import TagState
 
@@ -140,7 +140,7 @@ def _tag(steps: dict[Any, StepState], node: Any) -> Wish:
         left=tuple(not_moved(node)),
         left_because=node.attributes.run.not_moved_because,
     )
-    return Wish(state, folder, contents, fresh)
+    return TagContents(state, folder, contents, fresh)
 
 
 def _content(
@@ -160,44 +160,44 @@ def _content(
     if image is None:
         return None, None, frozenset()
     blobs = [blob.bare() for blob in image.manifest.blobs() if not is_foreign(blob.media_type)]
-    everything = [image.descriptor.bare(), *blobs]
+    descriptors = [image.descriptor.bare(), *blobs]
     origins = image.mountable
-    contents = [(each, origins.get(each.digest)) for each in everything]
+    contents = [(descriptor, origins.get(descriptor.digest)) for descriptor in descriptors]
     if stale:
-        return None, contents, frozenset(each.digest for each in everything) - set(origins)
+        return None, contents, frozenset(descriptor.digest for descriptor in descriptors) - set(origins)
     return image.descriptor.digest, contents, frozenset()
 
 
-def _looked(run: Run, wishes: list[Wish]) -> list[TagState]:
+def _with_contents(run: Run, tags: list[TagContents]) -> list[TagState]:
     """The tags with what of their contents is there, asked for all at once."""
     from msgspec.structs import replace
 
     from multiarch_oci.forecast import Content
     from multiarch_oci.store import holds
 
-    asked = []
-    for number, wish in enumerate(wishes):
-        state = wish.state
-        if wish.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
+    questions = []
+    for number, tag in enumerate(tags):
+        state = tag.state
+        if tag.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
             continue
-        store = run.places.store(state.reference, wish.folder)
-        for each, origin in wish.contents:
-            if each.digest not in wish.fresh:
-                asked.append((number, each, store))
+        store = run.places.store(state.reference, tag.folder)
+        for content, origin in tag.contents:
+            if content.digest not in tag.fresh:
+                questions.append((number, content, store))
                 if origin is not None and origin.registry == state.reference.registry:
-                    asked.append((number, each, run.places.store(origin)))
-    answers = holds([(store, each) for _, each, store in asked])
-    there: dict[tuple[int, Digest], bool | None] = {}
-    for (number, each, _), answer in zip(asked, answers, strict=True):
+                    questions.append((number, content, run.places.store(origin)))
+    answers = holds([(store, content) for _, content, store in questions])
+    present: dict[tuple[int, Digest], bool | None] = {}
+    for (number, content, _), answer in zip(questions, answers, strict=True):
         known = None if isinstance(answer, MultiarchError) else answer
-        there[number, each.digest] = there.get((number, each.digest)) or known
-    looked = []
-    for number, wish in enumerate(wishes):
+        present[number, content.digest] = present.get((number, content.digest)) or known
+    states = []
+    for number, tag in enumerate(tags):
         contents: tuple[Content, ...] | None = None
-        if wish.contents is not None:
-            contents = tuple(Content(each, there.get((number, each.digest))) for each, _ in wish.contents)
-        looked.append(replace(wish.state, contents=contents))
-    return looked
+        if tag.contents is not None:
+            contents = tuple(Content(content, present.get((number, content.digest))) for content, _ in tag.contents)
+        states.append(replace(tag.state, contents=contents))
+    return states
 
 
 def _observed(node: Any, reference: Reference, folder: str | None) -> Observed:

@@ -30,29 +30,29 @@ def run(env: Any, targets: list[Any]) -> int | None:
     """`verify [T]`: print what is wrong; status 1, or 2 when nobody knows. With T, None: T is to be built, repaired."""
     from multiarch_oci.verify import Problem
 
-    asked = targets or [env.Alias("push-manifest")[0]]
-    SCons.Script.BUILD_TARGETS[:] = asked
+    roots = targets or [env.Alias("push-manifest")[0]]
+    SCons.Script.BUILD_TARGETS[:] = roots
     nodes = list(reversed(reachable()))
     if not nodes:
         raise NothingPushed(
-            f"{', '.join(map(str, asked))} pushes nothing, so there is nothing to verify",
+            f"{', '.join(map(str, roots))} pushes nothing, so there is nothing to verify",
             where="verify",
             hint="name a target that pushes: push, push-manifest (the default), or a receipt below _output/receipts",
         )
-    found = look(env, nodes)
-    if not found:
+    faults = look(env, nodes)
+    if not faults:
         print(f"everything is there: {_counted(len(nodes), 'tag')} checked")  # noqa: T201  # the answer
         return 0
-    wrong = {finding.problem for _, finding in found} - {Problem.UNKNOWN}
+    wrong = {finding.problem for _, finding in faults} - {Problem.UNKNOWN}
     if not targets or not wrong:
         more = "; scons verify push-manifest repairs what it can" if wrong and not targets else ""
-        print(f"{_counted(len(found), 'fault')} found{more}")  # noqa: T201  # the answer
+        print(f"{_counted(len(faults), 'fault')} found{more}")  # noqa: T201  # the answer
         return 1 if wrong else 2
-    print(f"{_counted(len(found), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer
-    mend(found)
-    affected = [node for node in nodes if any(node is one for one, _ in found)]
+    print(f"{_counted(len(faults), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer
+    mend(faults)
+    affected = [node for node in nodes if any(node is pushed for pushed, _ in faults)]
     check = SCons.Script.Action(lambda target, source, env: recheck(env, affected), "Verify again")  # noqa: ARG005
-    SCons.Script.BUILD_TARGETS[:] = env.AlwaysBuild(env.Alias("verify", asked, check))
+    SCons.Script.BUILD_TARGETS[:] = env.AlwaysBuild(env.Alias("verify", roots, check))
     return None
 
 
@@ -60,18 +60,18 @@ def look(env: Any, nodes: list[Any]) -> list[tuple[Any, Finding]]:
     """Check what these pushes and pins left, print each finding, and say whose it is."""
     from multiarch_oci.verify import verify as check
 
-    pairs = [(node, one) for node in nodes for one in expected(node)]
-    findings = check([one for _, one in pairs], content=env["VERIFY"] == "content")
+    pairs = [(node, expectation) for node in nodes for expectation in expected(node)]
+    findings = check([expectation for _, expectation in pairs], content=env["VERIFY"] == "content")
     for finding in findings:
         print(spelled(str(finding), nodes), flush=True)  # noqa: T201  # the answer
     return [(pairs[finding.number][0], finding) for finding in findings]
 
 
-def mend(found: list[tuple[Any, Finding]]) -> None:
+def mend(faults: list[tuple[Any, Finding]]) -> None:
     """Let the pushes that something is wrong with be made again, from the bottom."""
     from multiarch_oci.verify import Problem
 
-    for node, finding in found:
+    for node, finding in faults:
         damaged = {finding.descriptor.digest} if finding.problem is Problem.DAMAGED and finding.descriptor else set()
         state = node.attributes.state
         state.mend = (state.mend or frozenset()) | damaged
@@ -82,11 +82,11 @@ def recheck(env: Any, nodes: list[Any]) -> int:
     """Check again what was repaired; 1 when something is still wrong."""
     from multiarch_oci.verify import Problem
 
-    found = look(env, nodes)
-    if any(finding.problem is Problem.DAMAGED for _, finding in found):
+    faults = look(env, nodes)
+    if any(finding.problem is Problem.DAMAGED for _, finding in faults):
         print(KEPT)  # noqa: T201  # the answer
-    print(f"{_counted(len(found), 'fault')} left" if found else "repaired: everything is there")  # noqa: T201
-    return 1 if found else 0
+    print(f"{_counted(len(faults), 'fault')} left" if faults else "repaired: everything is there")  # noqa: T201
+    return 1 if faults else 0
 
 
 def expected(node: Any) -> Iterator[Expected]:
@@ -101,7 +101,7 @@ def expected(node: Any) -> Iterator[Expected]:
     if isinstance(record, PushTarget):
         children = [child for child in node.depends if is_remote(child)]
         receipts = [last_receipt(child) for child in children]
-        known = tuple(one for one in receipts if one is not None)
+        known = tuple(child_receipt for child_receipt in receipts if child_receipt is not None)
         members = known if children and len(known) == len(children) else None
         yield Expected(record.reference, store, root, members=members, further=record.also)
         return

@@ -45,10 +45,10 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None, into:
     nodes = env.OciLoad([node], source)
     run: Run = env["MULTIARCH_RUN"]
 
-    def found() -> Facts:  # the address as the docker command line finds it: a context is another engine, too
+    def facts() -> Facts:  # the address as the docker command line finds it: a context is another engine, too
         return Facts({"name": str(name), "engine": engine(run, place).endpoint.host}, {})
 
-    declare(env, nodes, record, State(name.familiar, found, lambda: drifted(node)))
+    declare(env, nodes, record, State(name.familiar, facts, lambda: drifted(node)))
     env.NoCache(nodes)
     return nodes
 
