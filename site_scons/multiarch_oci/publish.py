@@ -1,4 +1,8 @@
-"""The verb of a push: make one reference hold one image or index, and be sure that it does (behaviour, section 4)."""
+"""The verbs of a push and of a pin (behaviour, section 4, and EXTERNAL).
+
+`publish` makes one reference hold one image or index, and is sure that it does; `pin` looks up what a tag that somebody
+else pushes holds for one platform.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,28 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
+from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
+from multiarch_oci.image import check_layers
+from multiarch_oci.index import Index, as_declared, stands_for
+from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_index
-from multiarch_oci.plan import Move, Policy, TagMoved, TagPlan, plan_tag
+from multiarch_oci.misspelled import corrected
+from multiarch_oci.plan.policy import Move, Policy, TagMoved, TagPlan, plan_tag
+from multiarch_oci.platform import InvalidPlatform, Platform
 from multiarch_oci.receipt import Receipt
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import Copied, Source, Store, copy, read
+from multiarch_oci.store.selecting import select, there
 
 ATTEMPTS = 3
 """How often a tag is written, in all, that somebody else writes at the same time."""
 _AT_ONCE = 8
+_REPAIR = Policy()
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
 
 
@@ -178,3 +191,100 @@ def _not_visible(tag: Reference, root: Descriptor, held: Descriptor | None) -> N
         where=str(tag),
         hint="it shows late what it takes, or drops it; run the same command again: what was sent is not sent again",
     )
+
+
+class PinMissing(MultiarchError):
+    """An external tag that is not there, or that does not hold the wanted platform."""
+
+
+def pin(
+    source: Source,
+    reference: Reference,
+    platform: Platform,
+    *,
+    into: Store | None = None,
+    into_reference: Reference | None = None,
+    previous: Receipt | None = None,
+    policy: Policy = _REPAIR,
+    say: Callable[[str], object] = str,
+    deep: bool = False,
+    again: frozenset[Digest] = frozenset(),
+    unfinished: frozenset[Digest] = frozenset(),
+    intend: Callable[[Digest], object] = str,
+) -> Receipt:
+    """Find the image of `platform` under `reference`, which may be an index, and say what it is.
+
+    The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
+    the platform that is declared (`as_declared`). With `into` (bound to `into_reference`) the image is published there
+    first, with the receipt of the last time and the policy as any other tag; what the user must see goes to `say`.
+    `deep` and `again` as `copy` has them, `unfinished` as `publish`; `intend` is told what will be published there.
+    Idempotent.
+    Raises PinMissing, or what `publish` and the places raise.
+    """
+    where = str(reference)
+    held = source.resolve(str(reference.digest) if reference.digest is not None else reference.tag or "latest")
+    if held is None:
+        raise PinMissing(
+            "is not in the registry",
+            where=where,
+            hint="push it first, or take it out of EXTERNAL; nothing was published",
+        )
+    chosen = _choose(source, held, platform, where, say)
+    manifest = Manifest.from_json(read(source, chosen), where=where, media_type=chosen.media_type)
+    config = ImageConfig.from_json(read(source, manifest.config), where=where)
+    check_layers(manifest, config, where=where)
+    if not stands_for(config.platform, platform):
+        raise PinMissing(
+            f"is {config.platform}, not {platform}",
+            where=where,
+            hint=_instead(config.platform, platform),
+        )
+    # The config was asked, not the entry of an index, which is what somebody wrote beside it.
+    found = replace(chosen.bare(), platform=as_declared(config.platform, platform))
+    if into is not None and into_reference is not None:
+        mountable = (
+            {b.digest: reference for b in manifest.blobs()} if into_reference.registry == reference.registry else {}
+        )
+        done = publish(
+            source,
+            into,
+            chosen.bare(),
+            into_reference,
+            previous=previous,
+            policy=policy,
+            mountable=mountable,
+            deep=deep,
+            again=again,
+            unfinished=unfinished,
+            intend=lambda: intend(chosen.digest),
+        )
+        for remark in done.remarks:
+            say(remark)
+    return Receipt(reference.with_digest(held.digest), found)
+
+
+def _choose(
+    source: Source, held: Descriptor, platform: Platform, where: str, say: Callable[[str], object]
+) -> Descriptor:
+    if not is_index(held.media_type):
+        return held
+    index = Index.from_json(read(source, held), where=where, media_type=held.media_type)
+    chosen = select(source, index, platform, serves=stands_for, where=where)
+    if chosen is None:
+        known = there(source, index, where=where) or "no platform"
+        raise PinMissing(f"is an index without {platform}", where=where, hint=f"it holds {known}")
+    if chosen.version:
+        say(f"{where}: {platform} is {chosen.version}")
+    return chosen.descriptor
+
+
+def _instead(found: Platform, wanted: Platform) -> str:
+    """What to write for an image of another platform than the declared: only what can be declared, and pulled."""
+    meant = corrected(found, like=wanted)
+    try:
+        meant.check_known()
+    except InvalidPlatform:
+        return f"push an image of {wanted}: its config names a platform that no runtime asks for; nothing was published"
+    item = f"EXTERNAL={meant}=…"
+    item = f"'{item}'" if "(" in item else item  # which a shell would take apart
+    return f"write {item}, or push the right image; nothing was published"

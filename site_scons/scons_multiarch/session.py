@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from multiarch_oci.engine.frontend.cached_inputs import InputCache
 from multiarch_oci.once import Once
-from multiarch_oci.plan import Policy
+from multiarch_oci.plan.policy import Policy
 from multiarch_oci.reference import Reference
 from multiarch_oci.statcache import StatCache
 from multiarch_oci.treelock import TreeLock

@@ -14,7 +14,7 @@ import SCons.Script
 from multiarch_oci.document import content_of
 from multiarch_oci.engine import AUTO, NAMES
 from multiarch_oci.errors import MultiarchError, quoted
-from multiarch_oci.plan import Policy
+from multiarch_oci.plan.policy import Policy
 from multiarch_oci.platform import InvalidPlatform, Platform, declared
 from multiarch_oci.reference import Destination, login_hint
 from multiarch_oci.version import Version, expand, unmoved

@@ -33,8 +33,8 @@ FLOORS = (
     ("store",),
     ("engine", "bases"),
     ("golang",),
-    ("output", "plan", "forecast", "verify", "why"),
-    ("publish", "pin"),
+    ("output", "plan", "verify", "why"),
+    ("publish",),
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -23,7 +23,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.index import Index
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import LAYER_GZIP
-from multiarch_oci.plan import Policy, TagMoved
+from multiarch_oci.plan.policy import Policy, TagMoved
 from multiarch_oci.platform import Platform
 from multiarch_oci.publish import NotVisible, Published, publish
 from multiarch_oci.receipt import Receipt

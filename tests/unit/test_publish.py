@@ -12,10 +12,9 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.index import Index
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import LAYER_GZIP
-from multiarch_oci.pin import PinMissing, pin
-from multiarch_oci.plan import Move, Policy, TagImmutable, TagMoved
+from multiarch_oci.plan.policy import Move, Policy, TagImmutable, TagMoved
 from multiarch_oci.platform import Platform
-from multiarch_oci.publish import ATTEMPTS, publish
+from multiarch_oci.publish import ATTEMPTS, PinMissing, pin, publish
 from multiarch_oci.receipt import Receipt
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, read

@@ -20,16 +20,16 @@ from scons_multiarch.targets import is_image, is_index, is_pin, is_remote
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.digest import Digest
-    from multiarch_oci.forecast import Content, ImagePlan, Observed, PinState, TagState
     from multiarch_oci.image import Image
     from multiarch_oci.index import Index
+    from multiarch_oci.plan.forecast import Content, ImagePlan, Observed, PinState, TagState
     from multiarch_oci.reference import Reference
     from scons_multiarch.targets import IndexTarget
 
 
 def run(env: Any, targets: list[Any]) -> int:
     """`plan [T]`: print what T would do to images and tags; PLAN names a file for the same as JSON."""
-    from multiarch_oci.forecast import forecast
+    from multiarch_oci.plan.forecast import forecast
 
     run: Run = env["MULTIARCH_RUN"]
     atexit.unregister(run.finish)  # nor is anything else kept that this run found out: nothing but PLAN is written
@@ -61,7 +61,7 @@ def run(env: Any, targets: list[Any]) -> int:
 
 
 def _image(step: StepState) -> ImagePlan:
-    from multiarch_oci.forecast import ImagePlan, Rebuild
+    from multiarch_oci.plan.forecast import ImagePlan, Rebuild
 
     target = Path(str(step.node)).as_posix()
     if step.reason is None and not step.waits_for:
@@ -88,7 +88,7 @@ def _present(node: Any) -> Image | None:
 
 
 def _pin(node: Any) -> PinState:
-    from multiarch_oci.forecast import PinState
+    from multiarch_oci.plan.forecast import PinState
 
     record = node.attributes.target
     receipt = receipt_at(Path(node.get_abspath()))
@@ -98,7 +98,7 @@ def _pin(node: Any) -> PinState:
 
 def _copied(node: Any) -> TagState:
     """The tag of ours under which the image of another repository joins the index."""
-    from multiarch_oci.forecast import TagState
+    from multiarch_oci.plan.forecast import TagState
 
     record = node.attributes.target
     receipt, state = receipt_at(Path(node.get_abspath())), _pin(node)
@@ -118,7 +118,7 @@ class TagContents(NamedTuple):
 
 def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
     """What a push should do, as far as the files that are there tell."""
-    from multiarch_oci.forecast import TagState
+    from multiarch_oci.plan.forecast import TagState
 
     reference, folder = node.attributes.target.reference, node.attributes.target.folder
     receipt = last_receipt(node)
@@ -172,7 +172,7 @@ def _with_contents(run: Run, tags: list[TagContents]) -> list[TagState]:
     """The tags with what of their contents is there, asked for all at once."""
     from msgspec.structs import replace
 
-    from multiarch_oci.forecast import Content
+    from multiarch_oci.plan.forecast import Content
     from multiarch_oci.store import holds
 
     questions = []

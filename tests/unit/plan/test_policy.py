@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from multiarch_oci.digest import Digest
-from multiarch_oci.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
+from multiarch_oci.plan.policy import Move, Policy, TagImmutable, TagMoved, plan_tag
 from multiarch_oci.reference import Reference
 
 TAG = Reference.parse("localhost:5000/demo:v1")

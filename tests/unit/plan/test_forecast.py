@@ -9,9 +9,9 @@ import pytest
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.forecast import Content, ImagePlan, PinState, Plan, PlannedTag, Rebuild, TagState, forecast
 from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
-from multiarch_oci.plan import Move, Policy
+from multiarch_oci.plan.forecast import Content, ImagePlan, PinState, Plan, PlannedTag, Rebuild, TagState, forecast
+from multiarch_oci.plan.policy import Move, Policy
 from multiarch_oci.platform import Platform
 from multiarch_oci.reference import Reference
 

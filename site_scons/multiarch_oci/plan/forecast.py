@@ -14,7 +14,7 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.output import document
-from multiarch_oci.plan import Move, Policy, TagImmutable, TagMoved, plan_tag
+from multiarch_oci.plan.policy import Move, Policy, TagImmutable, TagMoved, plan_tag
 from multiarch_oci.platform import Platform
 from multiarch_oci.reference import Reference
 
