@@ -235,7 +235,7 @@ class Bases:
             self._failures[key] = error
             if error.where == FILE:
                 raise
-            raise Subject.base(named.name, _where(plan, named)).told(error) from error
+            raise Subject.base(named.name, _where(plan, named)).restated(error) from error
 
     def _resolve(self, name: str, platform: Platform) -> Base:
         base = Base(name, platform, self._digest(_parsed(name), platform))

@@ -39,7 +39,7 @@ from multiarch_oci.store.tags import resolve_all
 from multiarch_oci.store.visible import Patience, Written
 from multiarch_oci.verify import Expected, verify
 
-QUICK = Patience(limit=6.0, said=0.3, rival=0.5, lost=0.6, first=0.02, longest=0.1)
+QUICK = Patience(limit=6.0, silent=0.3, rival=0.5, lost=0.6, first=0.02, longest=0.1)
 SHORT = replace(QUICK, limit=0.8)
 PLATFORMS = ("linux/amd64", "linux/arm64")
 
@@ -373,7 +373,7 @@ def test_a_manifest_that_is_refused_for_parts_that_were_sent_is_offered_again(
 
 def test_a_registry_that_refuses_so_for_a_while_though_all_can_be_read(late: Late) -> None:
     late.refuses = Refusal(times=6)
-    run = Run(late.host, replace(QUICK, said=0.1))
+    run = Run(late.host, replace(QUICK, silent=0.1))
     Release.make().push(run)
     assert set(late.taken.values()) == {1}
     assert "\n".join(run.said) == (

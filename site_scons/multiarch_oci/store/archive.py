@@ -79,8 +79,8 @@ class Archive:
 
     def resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a tag or digest, as `index.json` has it without the tag; None = absent."""
-        found = self._entries.find(name, self._manifest)
-        return found if found is not None and self.has(found) else None
+        descriptor = self._entries.find(name, self._manifest)
+        return descriptor if descriptor is not None and self.has(descriptor) else None
 
     def has(self, descriptor: Descriptor) -> bool:
         """Whether a blob or manifest of this digest and size is in the archive."""
@@ -259,8 +259,8 @@ class ArchiveWriter:
 
     def resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a tag or digest that was written already; None = absent."""
-        found = self._entries.find(name, self._manifest)
-        return found if found is not None and self.has(found) else None
+        descriptor = self._entries.find(name, self._manifest)
+        return descriptor if descriptor is not None and self.has(descriptor) else None
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The content of a blob that was written already, verified; BlobMissing."""

@@ -30,7 +30,7 @@ class Subject(msgspec.Struct, frozen=True):
             f"base {name}", where, "check the name in that line, and the network" if where else "see the network"
         )
 
-    def told(self, error: MultiarchError) -> MultiarchError:
+    def restated(self, error: MultiarchError) -> MultiarchError:
         """An error of the same class as one of this; the end of the run, and what says all that, stay as they are."""
         if isinstance(error, Cancelled) or (self.where is not None and error.where == self.where):
             return error
@@ -39,10 +39,14 @@ class Subject(msgspec.Struct, frozen=True):
             what = f"{self.name} cannot be read: {what if error.where is None else f'{error.where}: {what}'}"
         if isinstance(error, Unreachable) and (hint is None or "REGISTRY" in hint):
             hint = self.look  # REGISTRY is where this build pushes to, and has no part in it
-        told = type(error).__new__(type(error), *error.args)  # the same one may be raised elsewhere, for another
-        told.__dict__.update(error.__dict__)
-        told.what, told.where, told.hint = what, self.where or (error.where if what == error.what else None), hint
-        return told
+        restated = type(error).__new__(type(error), *error.args)  # the same one may be raised elsewhere, for another
+        restated.__dict__.update(error.__dict__)
+        restated.what, restated.where, restated.hint = (
+            what,
+            self.where or (error.where if what == error.what else None),
+            hint,
+        )
+        return restated
 
 
 class Attributed:
@@ -63,14 +67,14 @@ class Attributed:
 
 
 def attempt(subject: Subject, read: Callable[[], _T]) -> _T:
-    """What `read` returns; its errors are told as those of `subject`."""
+    """What `read` returns; its errors are raised as those of `subject`."""
     try:
         return read()
     except MultiarchError as error:
-        told = subject.told(error)
-        if told is error:
+        restated = subject.restated(error)
+        if restated is error:
             raise
-        raise told from error
+        raise restated from error
 
 
 class _Stream(io.RawIOBase):

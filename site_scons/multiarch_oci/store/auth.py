@@ -98,9 +98,9 @@ class Credentials:
         nothing, as most images need no login; `trouble` then tells of it.
         """
         for file in self._configurations():
-            found = self._in_helpers(file, registry) or _in_auths(file, registry, repository)
-            if found is not None:
-                return found
+            credential = self._in_helpers(file, registry) or _in_auths(file, registry, repository)
+            if credential is not None:
+                return credential
         return None
 
     def mentions(self, registry: str) -> bool:
@@ -159,14 +159,14 @@ class Credentials:
         names = _HUB_NAMES if registry == _HUB else (registry,)
         chosen = next((helpers[name] for name in names if helpers.get(name)), None)
         if chosen is not None:
-            found = self._ask(chosen, server, registry, file)
-            if found is not None:
-                return _from_helper(found, f"credHelpers '{chosen}' in {file.name}")
+            answer = self._ask(chosen, server, registry, file)
+            if answer is not None:
+                return _from_helper(answer, f"credHelpers '{chosen}' in {file.name}")
         store = file.document.text("credsStore")
         if store:
-            found = self._ask(store, server, registry, file)
-            if found is not None:
-                return _from_helper(found, f"credsStore '{store}' in {file.name}")
+            answer = self._ask(store, server, registry, file)
+            if answer is not None:
+                return _from_helper(answer, f"credsStore '{store}' in {file.name}")
         return None
 
     def _ask(self, helper: str, server: str, registry: str, file: _File) -> tuple[str, str] | None:
@@ -189,17 +189,17 @@ def _run_helper(
 ) -> tuple[str, str] | None:
     """User and secret by docker-credential-helpers' protocol; None when the helper does not know the server."""
     program = f"docker-credential-{helper}"
-    if Path(helper).name != helper or (found := shutil.which(program, path=environment.get("PATH"))) is None:
+    if Path(helper).name != helper or (path := shutil.which(program, path=environment.get("PATH"))) is None:
         raise _HelperFailed("is not installed")
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen([found, "get"], stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment))
+        process = subprocess.Popen([path, "get"], stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment))
     except OSError as error:
         raise _HelperFailed(f"does not start: {error.strerror}") from None
     output = _output(process, server.encode(), cancelled)
     if process.returncode:
-        said = output.decode("utf-8", "replace").strip()
-        if "credentials not found" in said.lower():
+        message = output.decode("utf-8", "replace").strip()
+        if "credentials not found" in message.lower():
             return None
         # What it printed is not repeated: a helper that fails half way may have printed a secret.
         raise _HelperFailed(f"failed with exit status {process.returncode}")
@@ -237,8 +237,8 @@ def _parse_helper(output: bytes) -> tuple[str, str] | None:
     return (user, secret) if secret else None
 
 
-def _from_helper(found: tuple[str, str], source: str) -> Credential:
-    user, secret = found
+def _from_helper(answer: tuple[str, str], source: str) -> Credential:
+    user, secret = answer
     if user == _TOKEN_USER:
         return Credential(source, identity_token=secret)
     return Credential(source, username=user, password=secret)
@@ -254,9 +254,9 @@ def _in_auths(file: _File, registry: str, repository: str) -> Credential | None:
     for name in (*paths, *names):
         key = entries.get(name)
         if key is not None:
-            found = _read_entry(file, key)
-            if found is not None:
-                return found
+            credential = _read_entry(file, key)
+            if credential is not None:
+                return credential
     return None
 
 

@@ -76,11 +76,11 @@ class Cache:
             with self.open(Descriptor(MANIFEST, digest, size)) as stream:
                 document = Document.parse(stream.read(), where=str(digest))
             # The OCI formats need not say what they are (image spec 1.1, manifest.md).
-            told = document.text("mediaType") or (INDEX if document.objects("manifests") else MANIFEST)
-            fine = bool(document.objects("manifests") if is_index(told) else document.objects("layers"))
+            media_type = document.text("mediaType") or (INDEX if document.objects("manifests") else MANIFEST)
+            fine = bool(document.objects("manifests") if is_index(media_type) else document.objects("layers"))
         except (OSError, BlobMissing, InvalidDocument):
             return None
-        return Descriptor(told, digest, size) if told in MANIFESTS and fine else None
+        return Descriptor(media_type, digest, size) if media_type in MANIFESTS and fine else None
 
     def trim(self) -> None:
         """Delete what goes beyond the limit, the longest unused first, and what dead processes left."""

@@ -89,10 +89,10 @@ class Entries(msgspec.Struct, frozen=True):
         """
         digest = parse_digest(name)
         if digest is None:
-            found = self.named(name) if is_tag(name) else None
+            descriptor = self.named(name) if is_tag(name) else None
         else:
-            found = self.with_digest(digest) or _unlisted(digest, content(digest))
-        return None if found is None else untagged(found)
+            descriptor = self.with_digest(digest) or _unlisted(digest, content(digest))
+        return None if descriptor is None else untagged(descriptor)
 
     def named(self, name: str) -> Descriptor | None:
         """The entry of a tag; None when there is none."""
@@ -157,9 +157,9 @@ def manifest_type(content: bytes) -> str | None:
         document = Document.parse(content, where=INDEX_FILE)
     except InvalidDocument:
         return None
-    said = document.members.get("mediaType")
-    if said is not None:
-        return said if isinstance(said, str) and said in MANIFESTS else None
+    media_type = document.members.get("mediaType")
+    if media_type is not None:
+        return media_type if isinstance(media_type, str) and media_type in MANIFESTS else None
     if isinstance(document.members.get("manifests"), list):
         return INDEX
     if isinstance(document.members.get("layers"), list) and isinstance(document.members.get("config"), dict):

@@ -48,8 +48,8 @@ class Layout:
 
         A tag's descriptor is its entry in `index.json` without the tag; a digest may be of a manifest without entry.
         """
-        found = self._entries().find(name, self._manifest)
-        return found if found is not None and self.has(found) else None
+        descriptor = self._entries().find(name, self._manifest)
+        return descriptor if descriptor is not None and self.has(descriptor) else None
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The content, verified while it is read; BlobMissing when absent."""

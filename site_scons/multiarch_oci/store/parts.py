@@ -62,6 +62,6 @@ def insist(
         left = written.patience.limit - waited
         if left <= 0:
             raise refusal
-        written.tell_refused(name, refusal.what, waited)
+        written.report_refused(name, refusal.what, waited)
         written.pause(min(pause, left), check)
         pause = min(2 * pause, written.patience.longest)

@@ -66,46 +66,48 @@ class Repository:
         """The descriptor of a tag or digest now; None = absent. One HEAD, unless the registry leaves headers out."""
         return self.look(name)
 
-    def look(self, name: str, *, limit: float | None = None, likes: tuple[str, ...] = ()) -> Descriptor | None:
+    def look(self, name: str, *, limit: float | None = None, optional: tuple[str, ...] = ()) -> Descriptor | None:
         """As `resolve`, with `limit` seconds for it and further scopes for the token that it may bring."""
-        wanted = parse_digest(name)
+        digest = parse_digest(name)
         own, written = self._name.name, self._written
-        if wanted is not None:
+        if digest is not None:
             return self._awaited(
-                lambda: self._look(name, wanted, limit, likes),
-                lambda found: None if found is not None else written.late(own, wanted),
+                lambda: self._look(name, digest, limit, optional),
+                lambda descriptor: None if descriptor is not None else written.late(own, digest),
                 limit=limit,
             )
         check_tag(name)
-        found = self._awaited(
-            lambda: self._look(name, None, limit, likes),
-            lambda found: written.late_tag(own, name, None if found is None else found.digest),
+        descriptor = self._awaited(
+            lambda: self._look(name, None, limit, optional),
+            lambda descriptor: written.late_tag(own, name, None if descriptor is None else descriptor.digest),
             what=f"{own}:{name}",
             limit=limit,
         )
-        if found is not None:
-            written.saw(own, name, (found.digest,))
-            self._named[found.digest] = time.monotonic()
-        return found
+        if descriptor is not None:
+            written.saw(own, name, (descriptor.digest,))
+            self._named[descriptor.digest] = time.monotonic()
+        return descriptor
 
-    def _look(self, name: str, wanted: Digest | None, limit: float | None, likes: tuple[str, ...]) -> Descriptor | None:
-        """What the registry says now of a tag, or of the digest that is `wanted`."""
-        request = self._request("HEAD", f"manifests/{name}", headers=_ACCEPT, likes=likes, read_timeout=limit)
+    def _look(
+        self, name: str, digest: Digest | None, limit: float | None, optional: tuple[str, ...]
+    ) -> Descriptor | None:
+        """What the registry says now of a tag, or of a `digest`."""
+        request = self._request("HEAD", f"manifests/{name}", headers=_ACCEPT, optional=optional, read_timeout=limit)
         try:
             answer = self._transport.request(request, limit=limit)
         except Forbidden:  # some do not know HEAD and say so; all others say why in the body of a GET
-            return self._get(name, wanted, limit)
+            return self._get(name, digest, limit)
         if answer.status == _NOT_FOUND:
             return None
         if answer.fine:
-            found = digest_of(answer)
+            served = digest_of(answer)
             size = answer.length
             media_type = media_type_of(answer)
-            if wanted is not None:
-                check_digest(answer, wanted, where=f"{self._name.name}@{wanted}")
-            if found is not None and size and media_type in MANIFESTS:
-                return Descriptor(media_type, wanted or found, size)
-        return self._get(name, wanted, limit)  # what a refusal says stands in the body that a HEAD has not
+            if digest is not None:
+                check_digest(answer, digest, where=f"{self._name.name}@{digest}")
+            if served is not None and size and media_type in MANIFESTS:
+                return Descriptor(media_type, digest or served, size)
+        return self._get(name, digest, limit)  # what a refusal says stands in the body that a HEAD has not
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The content, verified while it is read; BlobMissing when absent. A cut download goes on where it ended."""
@@ -121,8 +123,8 @@ class Repository:
 
         below = self._awaited(
             begin,
-            lambda found: (
-                self._written.late(self._name.name, descriptor.digest) if isinstance(found, BlobMissing) else None
+            lambda opened: (
+                self._written.late(self._name.name, descriptor.digest) if isinstance(opened, BlobMissing) else None
             ),
         )
         if isinstance(below, BlobMissing):
@@ -134,10 +136,11 @@ class Repository:
         own, digest = self._name.name, descriptor.digest
         if (own, digest) in self._there:
             return True
-        found = self._awaited(
-            lambda: self._has(descriptor), lambda found: None if found is not None else self._written.late(own, digest)
+        present = self._awaited(
+            lambda: self._has(descriptor),
+            lambda present: None if present is not None else self._written.late(own, digest),
         )
-        return found is True
+        return present is True
 
     def _has(self, descriptor: Descriptor) -> bool | None:
         """Whether the registry says that it holds this, whole; None = it is absent."""
@@ -161,20 +164,20 @@ class Repository:
         """All tags, sorted; none when the repository is unknown (spec: "Listing Tags")."""
         from multiarch_oci.store.listing import pages  # start-up; a build lists nothing
 
-        found = pages(self._transport, self._name, "tags/list?n=1000")
-        return tuple(sorted({tag for page in found for tag in page.texts("tags")}))
+        listing = pages(self._transport, self._name, "tags/list?n=1000")
+        return tuple(sorted({tag for page in listing for tag in page.texts("tags")}))
 
     def referrers(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
         """What names this manifest as its subject: by the referrers API, else by the tag `<algorithm>-<hex>`."""
         from multiarch_oci.store.listing import NO_REFERRERS, pages
 
         digest = descriptor.digest
-        found: dict[Descriptor, None] = {}
+        referrers: dict[Descriptor, None] = {}
         listed_there = list(pages(self._transport, self._name, f"referrers/{digest}", absent=NO_REFERRERS))
         for document in listed_there:
-            found.update(dict.fromkeys(Descriptor.from_json(item) for item in document.objects("manifests")))
+            referrers.update(dict.fromkeys(Descriptor.from_json(item) for item in document.objects("manifests")))
         if listed_there:
-            return tuple(found)
+            return tuple(referrers)
         listed = self.resolve(f"{digest.algorithm}-{digest.hex}"[:128])
         if listed is None or not is_index(listed.media_type):
             return ()
@@ -251,7 +254,7 @@ class Repository:
         body: Callable[[], BinaryIO] | None = None,
         length: int = 0,
         scopes: tuple[str, ...] = (),
-        likes: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
         stream: bool = False,
         read_timeout: float | None = None,
     ) -> Request:
@@ -265,7 +268,7 @@ class Repository:
             body,
             length,
             scopes,
-            likes,
+            optional,
             stream,
             read_timeout,
         )

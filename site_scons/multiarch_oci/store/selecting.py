@@ -46,33 +46,41 @@ def select(source: Source, index: Index, wanted: Platform, *, serves: Serves, wh
     without os.version, when there is a choice. Raises what the source raises.
     """
     named = [(entry, entry.platform) for entry in _images(source, index, where) if entry.platform is not None]
-    fitting = [(entry, said) for entry, said in named if serves(said, wanted)]
-    if not any((corrected(said, like=wanted).rank(wanted) or 0) <= 1 for _, said in fitting):
+    fitting = [pair for pair in named if serves(pair[1], wanted)]
+    if not any((corrected(platform, like=wanted).rank(wanted) or 0) <= 1 for _, platform in fitting):
         unnamed = [entry for entry in _images(source, index, where) if entry.platform is None]
-        fitting += [(entry, said) for entry, said in _configured(source, unnamed, where) if serves(said, wanted)]
+        fitting += [
+            (entry, platform) for entry, platform in _configured(source, unnamed, where) if serves(platform, wanted)
+        ]
     if wanted.os == "windows" and len(fitting) > 1:
-        silent = [entry for entry, said in fitting if not said.os_version]
-        told = dict(_configured(source, silent, where))
-        fitting = [(entry, told.get(entry, said)) for entry, said in fitting if serves(told.get(entry, said), wanted)]
-    found = nearest(fitting, wanted)
-    if found is None:
+        silent = [entry for entry, platform in fitting if not platform.os_version]
+        configured = dict(_configured(source, silent, where))
+        fitting = [
+            (entry, configured.get(entry, platform))
+            for entry, platform in fitting
+            if serves(configured.get(entry, platform), wanted)
+        ]
+    best = nearest(fitting, wanted)
+    if best is None:
         return None
-    return Selected(found, dict(fitting)[found], () if wanted.os_version else _versions(said for _, said in fitting))
+    return Selected(
+        best, dict(fitting)[best], () if wanted.os_version else _versions(platform for _, platform in fitting)
+    )
 
 
 def there(source: Source, index: Index, *, where: str) -> str:
     """The platforms of an index as they are meant, for people; empty for none."""
-    said = [entry.platform for entry in _images(source, index, where) if entry.platform is not None]
-    if not said:
-        said = [platform for _, platform in _configured(source, _images(source, index, where), where)]
-    found = dict.fromkeys(str(corrected(platform)) for platform in said if platform.os != "unknown")
-    return ", ".join(found)
+    platforms = [entry.platform for entry in _images(source, index, where) if entry.platform is not None]
+    if not platforms:
+        platforms = [platform for _, platform in _configured(source, _images(source, index, where), where)]
+    texts = dict.fromkeys(str(corrected(platform)) for platform in platforms if platform.os != "unknown")
+    return ", ".join(texts)
 
 
 def _versions(platforms: Iterator[Platform]) -> tuple[str, ...]:
     """The os.versions of Windows images, the newest first."""
-    found = {each.os_version for each in platforms if each.os == "windows" and each.os_version}
-    return tuple(sorted(found, key=version_numbers, reverse=True))
+    versions = {platform.os_version for platform in platforms if platform.os == "windows" and platform.os_version}
+    return tuple(sorted(versions, key=version_numbers, reverse=True))
 
 
 def _images(source: Source, index: Index, where: str, depth: int = 0) -> Iterator[Descriptor]:
@@ -101,5 +109,5 @@ def _configured(
             config = ImageConfig.from_json(read(source, manifest.config), where=where)
         except (BlobMissing, InvalidDocument, InvalidPlatform):
             continue
-        said = entry.platform or config.platform
-        yield entry, replace(said, os_version=said.os_version or config.platform.os_version)
+        platform = entry.platform or config.platform
+        yield entry, replace(platform, os_version=platform.os_version or config.platform.os_version)

@@ -33,9 +33,9 @@ def media_type_of(answer: Answer) -> str:
 
 def check_digest(answer: Answer, wanted: Digest, *, where: str) -> None:
     """Raise DigestMismatch when the registry calls content by another digest of the same algorithm."""
-    found = digest_of(answer)
-    if found is not None and found.algorithm == wanted.algorithm and found != wanted:
-        raise DigestMismatch(f"the registry calls it {found}, but it is {wanted}", where=where)
+    digest = digest_of(answer)
+    if digest is not None and digest.algorithm == wanted.algorithm and digest != wanted:
+        raise DigestMismatch(f"the registry calls it {digest}, but it is {wanted}", where=where)
 
 
 class Download(io.RawIOBase):

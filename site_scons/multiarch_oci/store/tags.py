@@ -72,7 +72,7 @@ def _ask_host(
 ) -> None:
     """Start the threads that ask one host."""
     # One token for all repositories, where the service grants that; not too many, as some limit a request's length.
-    likes = tuple(dict.fromkeys(repository_scope(reference.repository, "pull") for reference in group))[:_TOGETHER]
+    optional = tuple(dict.fromkeys(repository_scope(reference.repository, "pull") for reference in group))[:_TOGETHER]
     left: queue.SimpleQueue[Reference] = queue.SimpleQueue()
     for reference in group:
         left.put(reference)
@@ -82,7 +82,7 @@ def _ask_host(
             while True:
                 reference = left.get_nowait()
                 done.put(
-                    (reference, _observe(Repository(transport, reference, written=written), reference, limit, likes))
+                    (reference, _observe(Repository(transport, reference, written=written), reference, limit, optional))
                 )
 
     # Daemons, as a name server that does not answer can hold one longer than anybody wants to wait.
@@ -91,11 +91,11 @@ def _ask_host(
 
 
 def _observe(
-    repository: Repository, reference: Reference, limit: float, likes: tuple[str, ...]
+    repository: Repository, reference: Reference, limit: float, optional: tuple[str, ...]
 ) -> Descriptor | Exception | None:
     name = str(reference.digest) if reference.digest is not None else reference.tag or "latest"
     try:
-        return repository.look(name, limit=limit, likes=likes)
+        return repository.look(name, limit=limit, optional=optional)
     except Exception as error:  # noqa: BLE001  # raised by `resolve_all`, not lost with its thread
         return error
 

@@ -41,7 +41,7 @@ def members(path: Path, *, saved: bool = False) -> dict[str, Member]:
     of two members of one name the last counts.
     """
     where = str(path)
-    found: dict[str, Member] = {}
+    named: dict[str, Member] = {}
     links: dict[str, str] = {}
     try:
         stream = path.open("rb")
@@ -60,23 +60,23 @@ def members(path: Path, *, saved: bool = False) -> dict[str, Member]:
             if member.regions is not None:
                 raise InvalidArchive(f"member '{member.name}' is a sparse file", where=where)
             name = _safe(member.name, where)
-            if name in found and not saved:
+            if name in named and not saved:
                 raise InvalidArchive(f"member '{name}' is there twice", where=where)
-            found[name] = Member(name, member.offset, member.size)
-    if not found:
+            named[name] = Member(name, member.offset, member.size)
+    if not named:
         raise InvalidArchive("is no tar archive, or an empty one", where=where)
-    return found | _linked(found, links)
+    return named | _linked(named, links)
 
 
-def _linked(found: dict[str, Member], links: dict[str, str]) -> dict[str, Member]:
+def _linked(named: dict[str, Member], links: dict[str, str]) -> dict[str, Member]:
     """The further names of regular files; a link of a link counts, too."""
     more: dict[str, Member] = {}
     for name, target in links.items():
         for _ in range(_LINKS):
             if target in links:
                 target = links[target]  # noqa: PLW2901  # one step nearer
-        if target in found:
-            more[name] = found[target]
+        if target in named:
+            more[name] = named[target]
     return more
 
 

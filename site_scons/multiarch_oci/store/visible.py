@@ -22,14 +22,14 @@ _POLL_S = 0.1
 class Patience(msgspec.Struct, frozen=True):
     """How long what was written is waited for; all in seconds.
 
-    `limit` after it was written, what a registry says counts as it is; after `said` the user learns what is waited
+    `limit` after it was written, what a registry says counts as it is; after `silent` the user is told what is waited
     for. A tag that had to be written once more, as somebody else writes it too, is waited for `rival` seconds. A blob
     that is absent `lost` seconds after its upload is sent again where a manifest needs it. Pauses between two questions
     begin at `first` and double up to `longest`.
     """
 
     limit: float = 30.0
-    said: float = 2.0
+    silent: float = 2.0
     rival: float = 3.0
     lost: float = 5.0
     first: float = 0.1
@@ -55,7 +55,7 @@ class Written:
         self.patience = Patience() if patience is None else patience
         self._say = say
         self._lock = threading.Lock()
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._seen: dict[tuple[str, str], set[Digest]] = {}
         self._tags: dict[tuple[str, str], _Tag] = {}
         self._content: dict[tuple[str, Digest], float] = {}
@@ -125,31 +125,31 @@ class Written:
         end = None if limit is None else time.monotonic() + limit
         began, pause = None, self.patience.first
         while True:
-            found = look()
-            until = late(found)
+            answer = look()
+            until = late(answer)
             now = time.monotonic()
             if until is None or now >= until or (end is not None and now >= end):
-                return found
+                return answer
             began = now if began is None else began
-            self.tell_late(what, now - began)
-            self.pause(min(pause, until - now, max(_POLL_S, began + self.patience.said - now)), check)
+            self.report_late(what, now - began)
+            self.pause(min(pause, until - now, max(_POLL_S, began + self.patience.silent - now)), check)
             pause = min(2 * pause, self.patience.longest)
 
-    def tell_late(self, what: str, waited: float) -> None:
+    def report_late(self, what: str, waited: float) -> None:
         """Say, once, what has been waited for so long that somebody may wonder."""
-        self._tell(f"{what} was pushed and cannot be read yet", waited)
+        self._report(f"{what} was pushed and cannot be read yet", waited)
 
-    def tell_refused(self, what: str, refusal: str, waited: float) -> None:
+    def report_refused(self, what: str, refusal: str, waited: float) -> None:
         """Say, once, that a manifest is not taken, though all that it names was pushed."""
-        self._tell(f"{what} is not taken yet ({refusal}), though all that it names was pushed", waited)
+        self._report(f"{what} is not taken yet ({refusal}), though all that it names was pushed", waited)
 
-    def _tell(self, words: str, waited: float) -> None:
-        if waited < self.patience.said:
+    def _report(self, words: str, waited: float) -> None:
+        if waited < self.patience.silent:
             return
         with self._lock:
-            told = words in self._said
-            self._said.add(words)
-        if not told:
+            reported = words in self._reported
+            self._reported.add(words)
+        if not reported:
             self._say(f"{words}; the registry is waited for, up to {self.patience.limit:g} s")
 
     @staticmethod

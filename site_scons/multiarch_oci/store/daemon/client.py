@@ -60,9 +60,9 @@ class Client:
         except docker.errors.APIError as error:
             raise EngineFailed(f"the engine says: {one_line(error.explanation or error)}", where=where) from None
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-            said = self._line.last_words() if self._line is not None else ""
-            hint = self._line.hint(said) if self._line is not None else _START
-            what = f"no container engine answers: {said or one_line(error)}"
+            message = self._line.last_words() if self._line is not None else ""
+            hint = self._line.hint(message) if self._line is not None else _START
+            what = f"no container engine answers: {message or one_line(error)}"
             if holds_login(where):  # it would be in the words of docker-py, too
                 what, where = "no container engine answers", quoted(where)[1:-1]
             raise EngineUnreachable(what, where=where, hint=hint) from None

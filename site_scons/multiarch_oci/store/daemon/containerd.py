@@ -58,12 +58,12 @@ class Containerd:
     def identity(self, reference: Reference) -> Digest | None:
         """The digest of the image's manifest; None when it is not there, or not wholly."""
         try:
-            said = self._ask(["images", "check", f"name=={reference.with_default_tag()}"])
+            listing = self._ask(["images", "check", f"name=={reference.with_default_tag()}"])
         except EngineFailed as error:
             if _GONE in error.what:
                 return None
             raise
-        for line in said.splitlines()[1:]:
+        for line in listing.splitlines()[1:]:
             _, _, digest, status, *_ = line.split()
             if status == "complete":
                 return Digest.parse(digest)
@@ -94,10 +94,10 @@ class Containerd:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EngineUnreachable(f"ctr does not answer: {one_line(error)}", where=self.where) from None
-        said = one_line(ran.stderr.decode("utf-8", "replace"))
-        if ran.returncode and any(words in said for words in _NOBODY):
+        message = one_line(ran.stderr.decode("utf-8", "replace"))
+        if ran.returncode and any(words in message for words in _NOBODY):
             hint = "start containerd, or set CONTAINERD_ADDRESS to its socket"
-            raise EngineUnreachable(f"containerd does not answer: {said}", where=self.where, hint=hint)
+            raise EngineUnreachable(f"containerd does not answer: {message}", where=self.where, hint=hint)
         if ran.returncode:
-            raise EngineFailed(f"containerd says: {said}", where=self.where)
+            raise EngineFailed(f"containerd says: {message}", where=self.where)
         return ran.stdout.decode("utf-8", "replace")

@@ -83,10 +83,10 @@ class Daemon:
 
         with self._asking() as api:
             try:
-                found = api.inspect_image(reference.familiar)
+                inspected = api.inspect_image(reference.familiar)
             except ImageNotFound:
                 return None
-        identity = Document.of(found, where=f"{self.where}: {reference.familiar}").required("Id")
+        identity = Document.of(inspected, where=f"{self.where}: {reference.familiar}").required("Id")
         return Digest.parse(identity if ":" in identity else f"sha256:{identity}")
 
     def tag(self, identity: Digest, reference: Reference) -> None:
@@ -98,11 +98,11 @@ class Daemon:
     def platform(self) -> Platform:
         """What the engine itself runs on; a Windows engine's os.version is its host's."""
         with self._asking() as api:
-            said = Document.of(api.info(), where=self.where)
-        host = Platform.of_machine(said.required("OSType"), said.required("Architecture"))
+            answer = Document.of(api.info(), where=self.where)
+        host = Platform.of_machine(answer.required("OSType"), answer.required("Architecture"))
         if host.os != "windows":
             return host
-        return Platform(host.os, host.architecture, host.variant, said.text("OSVersion") or "")
+        return Platform(host.os, host.architecture, host.variant, answer.text("OSVersion") or "")
 
     @contextmanager
     def _asking(self) -> Iterator[_Api]:
@@ -123,7 +123,7 @@ def runnable(host: Platform, platforms: Iterable[Platform]) -> tuple[Platform, .
 def _check(items: Iterable[object], where: str) -> None:
     """Read an engine's stream of progress to its end; EngineFailed for the item that is an error."""
     for item in items:
-        said = Document.of(item, where=where)
-        failed = said.text("error")
+        answer = Document.of(item, where=where)
+        failed = answer.text("error")
         if failed:
             raise EngineFailed(f"the engine says: {one_line(failed)}", where=where)

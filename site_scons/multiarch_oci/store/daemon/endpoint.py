@@ -50,14 +50,14 @@ def endpoint_of(environment: Mapping[str, str]) -> Endpoint:
     folder = Path(configured) if configured else Path(home, ".docker") if home else None
     host = environment.get("DOCKER_HOST")
     if host:
-        return Endpoint(host, _told(environment, folder))
+        return Endpoint(host, _tls(environment, folder))
     name = environment.get("DOCKER_CONTEXT") or _current(folder)
     if not name or name == "default":
         return Endpoint()
     return _of_context(name, folder)
 
 
-def _told(environment: Mapping[str, str], folder: Path | None) -> Tls | None:
+def _tls(environment: Mapping[str, str], folder: Path | None) -> Tls | None:
     """TLS as the variables say it: DOCKER_TLS_VERIFY alone turns it on, with the files of the config's folder."""
     given = environment.get("DOCKER_CERT_PATH")
     verify = bool(environment.get("DOCKER_TLS_VERIFY"))

@@ -58,10 +58,10 @@ class Line:
         """What ssh complained of, in one line; empty when it did not."""
         return "" if self._last is None else self._last.last_words()
 
-    def hint(self, said: str) -> str:
+    def hint(self, message: str) -> str:
         """What to do about a complaint."""
-        found = (hint for words, hint in _HINTS.items() if words in said.lower())
-        return next(found, _HINT).format(ssh=self.by_hand)
+        hints = (hint for words, hint in _HINTS.items() if words in message.lower())
+        return next(hints, _HINT).format(ssh=self.by_hand)
 
 
 class Connection:

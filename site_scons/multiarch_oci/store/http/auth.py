@@ -48,13 +48,13 @@ class Challenge(msgspec.Struct, frozen=True):
         return dict(self.parameters).get(name, "")
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """What a request is for: the repository, the scopes it needs, further ones that are taken along if granted."""
+class TokenRequest(msgspec.Struct, frozen=True):
+    """What a token is for: a repository, the scopes that are required, further ones that are optional."""
 
     registry: str
     repository: str
-    needs: tuple[str, ...]
-    likes: tuple[str, ...] = ()
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
@@ -63,7 +63,7 @@ def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
 
 
 def _parse(header: str) -> list[Challenge]:
-    found: list[Challenge] = []
+    challenges: list[Challenge] = []
     position = 0
     while match := _SCHEME.match(header, position):
         position = match.end()
@@ -74,8 +74,8 @@ def _parse(header: str) -> list[Challenge]:
             position = parameter.end()
         if not parameters and (credentials := _TOKEN68.match(header, position)):
             position = credentials.end()  # Negotiate and its kin
-        found.append(Challenge(match[1].lower(), tuple(parameters)))
-    return found
+        challenges.append(Challenge(match[1].lower(), tuple(parameters)))
+    return challenges
 
 
 def repository_scope(repository: str, actions: str) -> str:
@@ -123,17 +123,17 @@ class Authorizations:
         self._secrets: set[str] = set()
         self._refusals: dict[str, str] = {}
 
-    def held(self, wish: Wish) -> str | None:
+    def held(self, request: TokenRequest) -> str | None:
         """The header to send with the first try; None while the host has not said that it wants one."""
-        challenge = self._challenges.get(wish.registry)
+        challenge = self._challenges.get(request.registry)
         if challenge is None:
             return None
         if challenge.scheme == "basic":
-            return self._basic(wish)
-        return self._token(wish, challenge, wish.needs, refused=None)
+            return self._basic(request)
+        return self._token(request, challenge, request.required, refused=None)
 
     def answer(
-        self, wish: Wish, challenges: Sequence[Challenge], refused: str | None, *, sent: float | None = None
+        self, request: TokenRequest, challenges: Sequence[Challenge], refused: str | None, *, sent: float | None = None
     ) -> str | None:
         """The header that answers these challenges, never again the one just refused; None: there is none.
 
@@ -143,41 +143,41 @@ class Authorizations:
         """
         challenge = _best(challenges)
         if challenge is None and refused is not None:
-            challenge = self._challenges.get(wish.registry)
+            challenge = self._challenges.get(request.registry)
         if challenge is None:
             return None
         with self._lock:
-            self._challenges[wish.registry] = challenge
+            self._challenges[request.registry] = challenge
         if challenge.scheme == "basic":
-            header = self._basic(wish)
+            header = self._basic(request)
             return None if header == refused else header
         if refused is not None:
-            self._drop(wish, refused, sent)
-        needs = join_scopes((*wish.needs, *challenge.parameter("scope").split()))
-        return self._token(wish, challenge, needs, refused=refused)
+            self._drop(request, refused, sent)
+        required = join_scopes((*request.required, *challenge.parameter("scope").split()))
+        return self._token(request, challenge, required, refused=refused)
 
-    def is_wider(self, wish: Wish, authorization: str) -> bool:
-        """Whether this is a token that was asked for with more scopes than the wish needs.
+    def is_wider(self, request: TokenRequest, authorization: str) -> bool:
+        """Whether this is a token that was asked for with more scopes than the request requires.
 
         Some services grant only one of several scopes: such a token, refused, says nothing of a narrower one.
         """
         with self._lock:
-            held = self._tokens[wish.registry]
-            return any(t.authorization == authorization and t.scopes != join_scopes(wish.needs) for t in held)
+            held = self._tokens[request.registry]
+            return any(t.authorization == authorization and t.scopes != join_scopes(request.required) for t in held)
 
     def expects_login(self, registry: str) -> bool:
         """Whether this host is likely to want a login, so that one request should find out before many are sent."""
         return self._credentials.mentions(registry)
 
-    def origin(self, wish: Wish) -> tuple[str | None, str | None, str | None]:
+    def origin(self, request: TokenRequest) -> tuple[str | None, str | None, str | None]:
         """For error texts: the realm, where the credential came from, why a helper failed; each None when not so."""
-        challenge = self._challenges.get(wish.registry)
+        challenge = self._challenges.get(request.registry)
         realm = None if challenge is None or challenge.scheme == "basic" else public_url(challenge.parameter("realm"))
-        said = self._refusals.get(wish.registry)
-        if realm and said:
-            realm += f", which says {said}"
-        credential = self._credentials.find(wish.registry, wish.repository)
-        return realm, None if credential is None else credential.source, self._credentials.trouble(wish.registry)
+        refusal = self._refusals.get(request.registry)
+        if realm and refusal:
+            realm += f", which says {refusal}"
+        credential = self._credentials.find(request.registry, request.repository)
+        return realm, None if credential is None else credential.source, self._credentials.trouble(request.registry)
 
     def conceal(self, text: str) -> str:
         """The text with every secret that this run has used taken out: servers sometimes repeat what they were sent."""
@@ -194,36 +194,38 @@ class Authorizations:
         text = self.conceal(complaint(status, raw.encode()))[:_SHOWN]  # again, as JSON may have escaped one
         return "".join(character if character.isprintable() else " " for character in text).strip()
 
-    def _find(self, wish: Wish) -> Credential | None:
-        credential = self._credentials.find(wish.registry, wish.repository)
+    def _find(self, request: TokenRequest) -> Credential | None:
+        credential = self._credentials.find(request.registry, request.repository)
         if credential is not None:
             with self._lock:
                 self._secrets.update(credential.secrets())
         return credential
 
-    def _basic(self, wish: Wish) -> str | None:
-        credential = self._find(wish)
+    def _basic(self, request: TokenRequest) -> str | None:
+        credential = self._find(request)
         return credential.basic() if credential is not None and credential.password else None
 
-    def _drop(self, wish: Wish, refused: str, sent: float | None) -> None:
+    def _drop(self, request: TokenRequest, refused: str, sent: float | None) -> None:
         """Forget the token that was refused and, when the request was `sent` then, all that could have gone with it."""
         with self._lock:
-            self._tokens[wish.registry] = [
+            self._tokens[request.registry] = [
                 token
-                for token in self._tokens[wish.registry]
+                for token in self._tokens[request.registry]
                 if token.authorization != refused
-                and (sent is None or token.made > sent or not covers(token.scopes, wish.needs))
+                and (sent is None or token.made > sent or not covers(token.scopes, request.required))
             ]
 
-    def _token(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, refused: str | None) -> str | None:
+    def _token(
+        self, request: TokenRequest, challenge: Challenge, required: tuple[str, ...], *, refused: str | None
+    ) -> str | None:
         """A token that is held, else by one exchange for the many requests that want the same at once.
 
         Who waits for another's exchange has its outcome, and does not go on to fail by itself. Exchanges for other
         repositories run beside it.
         """
-        key = (wish.registry, needs, refused is not None)
+        key = (request.registry, required, refused is not None)
         with self._lock:
-            held = self._usable(wish.registry, needs)
+            held = self._usable(request.registry, required)
             if held is not None:
                 return held
             under_way = self._exchanges.get(key)
@@ -232,7 +234,7 @@ class Authorizations:
         if under_way is not None:
             return under_way.result()
         try:
-            header = self._exchange(wish, challenge, needs, narrow=refused is not None)
+            header = self._exchange(request, challenge, required, narrow=refused is not None)
         except BaseException as error:
             self._end(key)
             exchange.set_exception(error)
@@ -245,35 +247,37 @@ class Authorizations:
         with self._lock:
             del self._exchanges[key]
 
-    def _usable(self, registry: str, needs: tuple[str, ...]) -> str | None:
+    def _usable(self, registry: str, required: tuple[str, ...]) -> str | None:
         now = time.monotonic()
         kept = [token for token in self._tokens[registry] if token.good_until > now]
         self._tokens[registry] = kept
-        return next((token.authorization for token in kept if covers(token.scopes, needs)), None)
+        return next((token.authorization for token in kept if covers(token.scopes, required)), None)
 
-    def _exchange(self, wish: Wish, challenge: Challenge, needs: tuple[str, ...], *, narrow: bool) -> str | None:
-        credential = self._find(wish)
+    def _exchange(
+        self, request: TokenRequest, challenge: Challenge, required: tuple[str, ...], *, narrow: bool
+    ) -> str | None:
+        credential = self._find(request)
         if credential is not None and credential.registry_token and re.fullmatch(_SAFE, credential.registry_token):
             return f"Bearer {credential.registry_token}"
-        asked = needs if narrow else join_scopes((*needs, *wish.likes))
-        self._refusals.pop(wish.registry, None)
-        token = self._fetch_token(wish, challenge, asked, credential)
-        if token is None and asked != needs:  # some services refuse everything for one scope that they refuse
-            asked = needs
-            token = self._fetch_token(wish, challenge, asked, credential)
+        scopes = required if narrow else join_scopes((*required, *request.optional))
+        self._refusals.pop(request.registry, None)
+        token = self._fetch_token(request, challenge, scopes, credential)
+        if token is None and scopes != required:  # some services refuse everything for one scope that they refuse
+            scopes = required
+            token = self._fetch_token(request, challenge, scopes, credential)
         if token is None:
             return None
         text, lifetime = token
         margin = min(_MARGIN_S, lifetime / 5)
         now = time.monotonic()
-        made = _Token(asked, f"Bearer {text}", now, now + lifetime - margin)
+        made = _Token(scopes, f"Bearer {text}", now, now + lifetime - margin)
         with self._lock:
             self._secrets.add(text)
-            self._tokens[wish.registry].append(made)
+            self._tokens[request.registry].append(made)
         return made.authorization
 
     def _fetch_token(
-        self, wish: Wish, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
+        self, request: TokenRequest, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
     ) -> tuple[str, float] | None:
         """Token and lifetime in seconds; None when the service refuses."""
         realm = self._realm(challenge)
@@ -291,9 +295,9 @@ class Authorizations:
             glue = "&" if "?" in realm else "?"
             status, content = self._fetch("GET", f"{realm}{glue}{query}", headers, b"")
         if status >= _REFUSED:
-            said = self.complaint(status, content)
-            if said != str(status):
-                self._refusals[wish.registry] = said
+            refusal = self.complaint(status, content)
+            if refusal != str(status):
+                self._refusals[request.registry] = refusal
             return None
         where = public_url(realm)
         document = Document.parse(content, where=where)

@@ -27,8 +27,8 @@ _NO_WORDS = (
 
 def complaint(status: int, content: bytes) -> str:
     """Status, code, message and detail; of what is no JSON, plain text or a page, its first readable line."""
-    said = _said(content).removeprefix(str(status)).strip()
-    return f"{status} {said}" if said else str(status)
+    message = _message(content).removeprefix(str(status)).strip()
+    return f"{status} {message}" if message else str(status)
 
 
 def as_text(content: bytes) -> str:
@@ -51,7 +51,7 @@ def hint_for(status: int, complaint: str, action: str) -> str | None:
     return None
 
 
-def _said(content: bytes) -> str:
+def _message(content: bytes) -> str:
     try:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
@@ -128,7 +128,7 @@ def _cleaned(text: str) -> str:
         import html
 
         text = html.unescape(text)
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _bounded(line: str) -> str:

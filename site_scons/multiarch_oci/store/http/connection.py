@@ -154,10 +154,10 @@ class Way(msgspec.Struct, frozen=True):
     @property
     def fields(self) -> dict[str, str]:
         """The headers that every request has."""
-        found = {"Host": self.origin.field, "User-Agent": _AGENT, "Accept-Encoding": "identity"}
+        fields = {"Host": self.origin.field, "User-Agent": _AGENT, "Accept-Encoding": "identity"}
         if self.prefix and self.proxy is not None and self.proxy.authorization is not None:
-            found["Proxy-Authorization"] = self.proxy.authorization
-        return found
+            fields["Proxy-Authorization"] = self.proxy.authorization
+        return fields
 
 
 def proxy_at(url: str, netloc: str, context: Callable[[str], ssl.SSLContext]) -> Proxy:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.store.http.auth import Wish, join_scopes, repository_scope
+from multiarch_oci.store.http.auth import TokenRequest, join_scopes, repository_scope
 from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
 
 CERTS_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
@@ -61,7 +61,7 @@ class Request(msgspec.Struct, frozen=True):
     """One request to a repository's API; `url` is a path below the registry's root or absolute.
 
     `body` is called anew for each try, from its beginning, and yields exactly `length` bytes. `scopes` are wanted
-    beside those of `action` (pull or push), `likes` are taken along where the token service grants them.
+    beside those of `action` (pull or push), `optional` are taken along where the token service grants them.
     """
 
     method: str
@@ -73,15 +73,15 @@ class Request(msgspec.Struct, frozen=True):
     body: Callable[[], BinaryIO] | None = None
     length: int = 0
     scopes: tuple[str, ...] = ()
-    likes: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     stream: bool = False
     read_timeout: float | None = None
 
-    def wish(self) -> Wish:
-        """What must be allowed for this."""
+    def token_request(self) -> TokenRequest:
+        """The token that this needs, where the registry wants one."""
         actions = "pull,push" if self.action == "push" else "pull"
         own = repository_scope(self.repository, actions)
-        return Wish(self.registry, self.repository, join_scopes((own, *self.scopes)), self.likes)
+        return TokenRequest(self.registry, self.repository, join_scopes((own, *self.scopes)), self.optional)
 
     def with_header(self, name: str, value: str) -> Request:
         """The same request with one more header."""

@@ -119,7 +119,8 @@ def _in_ascii(name: str) -> str:
 
     try:
         labels = [
-            idna.encode(each.lower(), strict=True, std3_rules=True).decode() if each else "" for each in name.split(".")
+            idna.encode(label.lower(), strict=True, std3_rules=True).decode() if label else ""
+            for label in name.split(".")
         ]
     except idna.IDNAError:
         return ""

@@ -64,19 +64,19 @@ class _Lines:
 
     def fields(self) -> list[tuple[str, str]]:
         """Header or trailer fields to the empty line (RFC 9112 §5); one that is folded becomes one line (§5.2)."""
-        found: list[tuple[str, str]] = []
+        fields: list[tuple[str, str]] = []
         while (line := self.next()) not in _EMPTY:
-            if found and (fold := _FOLD.fullmatch(line)):
-                name, value = found[-1]
-                found[-1] = name, f"{value} {_text(fold[1])}".strip()
+            if fields and (fold := _FOLD.fullmatch(line)):
+                name, value = fields[-1]
+                fields[-1] = name, f"{value} {_text(fold[1])}".strip()
                 continue
             field = _FIELD.fullmatch(line)
             if field is None:
                 raise BrokenAnswer("a header that is none")
-            if len(found) == _FIELDS:
+            if len(fields) == _FIELDS:
                 raise BrokenAnswer(f"more than {_FIELDS} headers")
-            found.append((field[1].decode("ascii"), _text(field[2])))
-        return found
+            fields.append((field[1].decode("ascii"), _text(field[2])))
+        return fields
 
 
 def read_head(method: str, stream: BinaryIO, begin: Callable[[], object] = lambda: None) -> Head:
@@ -112,9 +112,9 @@ def _head(method: str, minor: int, status: int, fields: list[tuple[str, str]]) -
         fields = [pair for pair in fields if pair[0].lower() != "content-length"] + [("Content-Length", str(length))]
     if method == "HEAD" or status in _BODILESS:
         length, codings = 0, []
-    options = ",".join(value for name, value in fields if name.lower() == "connection").lower()
-    said = {option.strip() for option in options.split(",")}
-    lasting = "keep-alive" in said if minor == 0 else "close" not in said
+    text = ",".join(value for name, value in fields if name.lower() == "connection").lower()
+    options = {option.strip() for option in text.split(",")}
+    lasting = "keep-alive" in options if minor == 0 else "close" not in options
     return Head(status, fields, length, bool(codings), lasting and (bool(codings) or length is not None))
 
 

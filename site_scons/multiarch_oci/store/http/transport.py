@@ -125,9 +125,9 @@ class Transport:
             what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
             hint = "if the registry itself has moved there, name that host" if answer.status == _UNAUTHORIZED else None
             return RegistryRefused(what, where=request.name, hint=hint)
-        said = self._complaint(answer)
-        hint = hint_for(answer.status, said, request.action)
-        return RegistryRefused(f"the registry refused to {request.action}: {said}", where=request.name, hint=hint)
+        message = self._complaint(answer)
+        hint = hint_for(answer.status, message, request.action)
+        return RegistryRefused(f"the registry refused to {request.action}: {message}", where=request.name, hint=hint)
 
     @contextlib.contextmanager
     def uploading(self, registry: str) -> Iterator[None]:
@@ -194,17 +194,17 @@ class Transport:
         return first
 
     def _authorized(self, host: Endpoint, request: Request) -> Answer:
-        wish = request.wish()
-        used = self._authorizations.held(wish)
+        token_request = request.token_request()
+        used = self._authorizations.held(token_request)
         sent = time.monotonic()
         answer = self._follow(host, request, used)
         for refusals in ((_UNAUTHORIZED,), ()):
-            wider = used is not None and self._authorizations.is_wider(wish, used)
+            wider = used is not None and self._authorizations.is_wider(token_request, used)
             wanting = (_UNAUTHORIZED, _FORBIDDEN) if wider else refusals
             if answer.status not in wanting or not host.owns(answer.url):
                 break
             void = sent if answer.status == _UNAUTHORIZED else None
-            fresh = self._authorizations.answer(wish, parse_challenges(answer.challenges), used, sent=void)
+            fresh = self._authorizations.answer(token_request, parse_challenges(answer.challenges), used, sent=void)
             if fresh is None:
                 break
             sent = time.monotonic()
@@ -224,7 +224,7 @@ class Transport:
         if answer.status in _FAILED:
             raise self._transient(answer, "the registry", request.name)
         if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and self._host(request.registry).owns(answer.url):
-            realm, source, trouble = self._authorizations.origin(request.wish())
+            realm, source, trouble = self._authorizations.origin(request.token_request())
             raise unauthorized(
                 request.name,
                 request.registry,
@@ -242,8 +242,8 @@ class Transport:
         if answer.status == _TOO_MANY:
             wait = f" and to wait {pause:.0f} s" if pause else ""
             hint = f"wait, or log in: docker login {where.partition('/')[0]}"
-            said = self._complaint(answer).removeprefix(str(_TOO_MANY)).strip()
-            what = f"{who} says there are too many requests (429){wait}{said and f': {said}'}"
+            message = self._complaint(answer).removeprefix(str(_TOO_MANY)).strip()
+            what = f"{who} says there are too many requests (429){wait}{message and f': {message}'}"
             return TooManyRequests(what, where=where, hint=hint, pause=pause)
         return RegistryFailed(f"{who} failed: {self._complaint(answer)}", where=where, pause=pause)
 
@@ -340,5 +340,5 @@ def _netloc(url: str) -> str:
 
 def _area(answer: Answer) -> str:
     """The realm of a Basic challenge (RFC 7617 §2), which is a name and no address; empty without one."""
-    basic = (each for each in parse_challenges(answer.challenges) if each.scheme == "basic")
-    return next((each.parameter("realm") for each in basic), "")
+    basic = (challenge for challenge in parse_challenges(answer.challenges) if challenge.scheme == "basic")
+    return next((challenge.parameter("realm") for challenge in basic), "")

@@ -75,13 +75,13 @@ class Watchdog:
 
     def _look_up(self, host: str, port: int, lookup: Future[list[Any]]) -> None:
         try:
-            found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
         except Exception as error:  # noqa: BLE001  # raised by whoever waits
             self._forget(host, port)
             lookup.set_exception(error)
         else:
             self._forget(host, port)
-            lookup.set_result(found)
+            lookup.set_result(addresses)
 
     def _forget(self, host: str, port: int) -> None:
         with self._lock:

@@ -22,8 +22,8 @@ from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.auth import (
     Authorizations,
     Challenge,
+    TokenRequest,
     UnusableRealm,
-    Wish,
     covers,
     join_scopes,
     parse_challenges,
@@ -33,8 +33,8 @@ from multiarch_oci.store.http.auth import (
 from multiarch_oci.store.http.errors import Unreachable
 
 BEARER = (Challenge("bearer", (("realm", "https://auth.example/token?a=b"), ("service", "s"))),)
-PULL = Wish("r.example", "a", (repository_scope("a", "pull"),))
-PUSH = Wish("r.example", "a", (repository_scope("a", "pull,push"),))
+PULL = TokenRequest("r.example", "a", (repository_scope("a", "pull"),))
+PUSH = TokenRequest("r.example", "a", (repository_scope("a", "pull,push"),))
 
 
 class Service:
@@ -102,7 +102,7 @@ def test_a_registry_token_is_taken_as_it_is() -> None:
     assert service.asked == []
 
 
-def test_a_wider_token_serves_a_narrower_wish_and_not_the_other_way() -> None:
+def test_a_wider_token_serves_a_narrower_request_and_not_the_other_way() -> None:
     service = Service()
     made = authorizations(service, **LOGIN)
     made.answer(PULL, BEARER, None)
@@ -128,7 +128,7 @@ def test_after_a_401_every_token_is_void_that_could_have_been_sent() -> None:
     made = authorizations(service, **LOGIN)
     assert made.answer(PULL, BEARER, None) == "Bearer token1"
     assert made.held(PUSH) == "Bearer token2"
-    other = Wish("r.example", "b", (repository_scope("b", "pull"),))
+    other = TokenRequest("r.example", "b", (repository_scope("b", "pull"),))
     assert made.held(other) == "Bearer token3"
     assert made.answer(PULL, BEARER, "Bearer token1", sent=time.monotonic()) == "Bearer token4"
     assert made.held(PULL) == "Bearer token4"
@@ -178,24 +178,24 @@ def test_many_at_once_make_one_exchange_and_other_repositories_do_not_wait() -> 
     service = Service()
     service.pause = 0.2
     made = authorizations(service, **LOGIN)
-    made.answer(Wish("r.example", "z", (repository_scope("z", "pull"),)), BEARER, None)
-    wishes = [Wish("r.example", name, (repository_scope(name, "pull"),)) for name in "abcd"] * 3
+    made.answer(TokenRequest("r.example", "z", (repository_scope("z", "pull"),)), BEARER, None)
+    requests = [TokenRequest("r.example", name, (repository_scope(name, "pull"),)) for name in "abcd"] * 3
     before = time.monotonic()
     with ThreadPoolExecutor(12) as pool:
-        list(pool.map(made.held, wishes))
+        list(pool.map(made.held, requests))
     assert time.monotonic() - before < 0.6
     assert len(service.asked) == 5
 
 
-def test_what_is_liked_is_asked_along_and_given_up_when_refused() -> None:
-    likes = (repository_scope("b", "pull"),)
-    wish = Wish("r.example", "a", (repository_scope("a", "pull"),), likes)
+def test_what_is_optional_is_asked_along_and_given_up_when_refused() -> None:
+    optional = (repository_scope("b", "pull"),)
+    request = TokenRequest("r.example", "a", (repository_scope("a", "pull"),), optional)
     generous, strict = Service(), Service(refuses="repository:b")
     made = authorizations(generous, **LOGIN)
-    made.answer(wish, BEARER, None)
+    made.answer(request, BEARER, None)
     assert generous.asked[0][3]["scope"] == ["repository:a:pull", "repository:b:pull"]
-    assert made.held(Wish("r.example", "b", likes)) == "Bearer token1"
-    assert authorizations(strict, **LOGIN).answer(wish, BEARER, None) == "Bearer token2"
+    assert made.held(TokenRequest("r.example", "b", optional)) == "Bearer token1"
+    assert authorizations(strict, **LOGIN).answer(request, BEARER, None) == "Bearer token2"
     assert [asked[3]["scope"] for asked in strict.asked] == [
         ["repository:a:pull", "repository:b:pull"],
         ["repository:a:pull"],
