@@ -119,7 +119,7 @@ def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor |
     record, state = node.attributes.target, node.attributes.state
     if not record.rebase or not output.exists():
         return None
-    from multiarch_oci.engine.embedded.rebasing import rebase
+    from multiarch_oci.engine.rebase.rebasing import rebase
 
     remark, rebased = "", None
     try:
@@ -141,7 +141,7 @@ def prospect(node: Any) -> str:
     run, record, output = node.attributes.run, node.attributes.target, Path(node.get_abspath())
     if not record.rebase or not output.exists():
         return ""
-    from multiarch_oci.engine.embedded.rebasing import promising
+    from multiarch_oci.engine.rebase.rebasing import promising
 
     plan, _ = settled(run, record.plan)
     can = promising(plan, output, reader(run), engine=record.engine)

@@ -22,12 +22,12 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.engine import Base, Engine
 from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
-from multiarch_oci.engine.embedded.independence import Dependent
-from multiarch_oci.engine.embedded.rebasing import rebase
 from multiarch_oci.engine.external.calling import Programs
 from multiarch_oci.engine.external.surroundings import Surroundings
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.engine.podman import PodmanEngine
+from multiarch_oci.engine.rebase.independence import Dependent
+from multiarch_oci.engine.rebase.rebasing import rebase
 from multiarch_oci.layer import Entry
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.reference import Reference

@@ -15,11 +15,11 @@ import pytest
 
 import hostile_tars
 from multiarch_oci.digest import Digest
-from multiarch_oci.engine.embedded.basefiles import files_of, own_layer
 from multiarch_oci.engine.export.made import of_layout, of_save
 from multiarch_oci.engine.export.repacking import repack
 from multiarch_oci.engine.frontend.bases import load
 from multiarch_oci.engine.frontend.tree import Overlay
+from multiarch_oci.engine.rebase.basefiles import files_of, own_layer
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.archive import read_image
 from multiarch_oci.store.tarmembers import members

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from multiarch_oci.config import History, ImageConfig, instant
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
-from multiarch_oci.engine.export.basenames import names_of
 from multiarch_oci.engine.export.made import InvalidOutput, Made
 from multiarch_oci.engine.export.programs import check_programs, starter
-from multiarch_oci.engine.export.repacking import repack
+from multiarch_oci.engine.export.repacking import apply, repack
 from multiarch_oci.engine.frontend.bases import BaseImage
 from multiarch_oci.engine.frontend.fingerprint import MARK
+from multiarch_oci.engine.frontend.layers import unpacked
 from multiarch_oci.engine.frontend.reader import Settled
-from multiarch_oci.engine.frontend.tree import Node, Overlay
+from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.executable import WrongMachine
+from multiarch_oci.executable import HEAD, WrongMachine
 from multiarch_oci.layer import Written
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.misspelled import corrected
 from multiarch_oci.store.archive import Archive, ArchiveWriter
+from multiarch_oci.tarreader import TarReader, inner_path
 
 ENGINE = "multiarch.engine"
 """The annotation, in a tarball's index.json, that says which engine made it; the embedded one writes none."""
@@ -33,7 +35,7 @@ _FILES = "Files/"  # the folder, in a Windows layer, of what the image's C: hold
 
 
 class WrongBase(MultiarchError):
-    """An engine built on something else than the base that it was told."""
+    """An engine built on something else than the base that it was given."""
 
 
 def normalise(
@@ -116,16 +118,19 @@ def _lower(config: ImageConfig, base: BaseImage | None, where: str) -> int:
 def _normalised(config: ImageConfig, base: BaseImage | None, settled: Settled, own: list[Written]) -> ImageConfig:
     """The config without clock and host, with the plan's labels."""
     moment = instant(settled.plan.epoch)
-    told: tuple[History, ...] = () if base is None else base.config.history
-    if len(told) > len(config.history):
-        told = ()
+    of_base: tuple[History, ...] = () if base is None else base.config.history
+    if len(of_base) > len(config.history):
+        of_base = ()
     lower = () if base is None else base.config.diff_ids
     labels = {name: value for name, value in config.labels if name != MARK}
     return replace(
         config,
         created=moment,
         diff_ids=(*lower, *(layer.diff_id for layer in own)),
-        history=(*told, *(_told(line, moment) for line in config.history[len(told) :] if not _is_mark(line))),
+        history=(
+            *of_base,
+            *(_timeless(line, moment) for line in config.history[len(of_base) :] if not _is_mark(line)),
+        ),
         # Buildah writes what is not set as set to nothing; no runtime tells the two apart.
         entrypoint=config.entrypoint or None,
         cmd=config.cmd or None,
@@ -139,7 +144,7 @@ def _is_mark(line: History) -> bool:
     return line.empty_layer and f"LABEL {MARK}=" in (line.created_by or "")
 
 
-def _told(line: History, moment: str) -> History:
+def _timeless(line: History, moment: str) -> History:
     """A line of history without clock, and without the engine's passing name of what is below (Buildah's comment)."""
     below = line.comment is not None and line.comment.startswith("FROM ")
     return replace(line, created=moment, comment=None if below else line.comment)
@@ -159,3 +164,37 @@ def inside(files: Overlay, system: str) -> Mapping[str, Node]:
     if system != "windows":
         return files.changes
     return {path[len(_FILES) :]: node for path, node in files.changes.pairs() if path.startswith(_FILES)}
+
+
+def names_of(image: BaseImage | None) -> Overlay:
+    """The files that a base's layers leave, programs and scripts with their head; nothing for none, or for Windows.
+
+    That is enough to follow the path of a program through links, and to read its machine.
+    The layers of a Windows base are gigabytes that often no registry but Microsoft's has; its links are not followed.
+    Raises CannotCopy for a name that leads out, InvalidArchive or DigestMismatch for a damaged layer, and what the
+    base's registry raises.
+    """
+    files = Overlay()
+    if image is None or image.config.platform.os == "windows":
+        return files
+    for index, descriptor in enumerate(image.layers):
+        where = image.layer_name(index)
+        layer = Overlay(files)  # whiteouts are for the layers below alone
+        with unpacked(partial(image.source.open, descriptor), image.diff_id(index), where) as reader:
+            _read_layer(reader, layer, files, where)
+        for path, node in layer.changes.pairs():
+            files.put(path, node)
+    return files
+
+
+def _read_layer(reader: TarReader, layer: Overlay, files: Overlay, where: str) -> None:
+    for member in reader:
+        path = inner_path(member.name)
+        if path is None:
+            raise CannotCopy(f"member '{member.name}' leads out of its layer", where=where)
+        if path and not files.whiteout(path):
+            head = b""
+            if member.is_file and member.mode & 0o111:
+                with reader.open() as content:
+                    head = content.read(HEAD)
+            apply(layer, path, member, head)

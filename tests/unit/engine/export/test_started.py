@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from multiarch_oci.config import ImageConfig
-from multiarch_oci.engine.export.basenames import names_of
+from multiarch_oci.engine.export.normalising import names_of
 from multiarch_oci.engine.export.started import started
 from multiarch_oci.engine.frontend.tree import Content, Node, Overlay
 from multiarch_oci.executable import WrongMachine, essential, identify, interpreter, read_head

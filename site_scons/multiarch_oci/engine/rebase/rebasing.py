@@ -21,11 +21,9 @@ from multiarch_oci.descriptor import BASE_DIGEST, Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.instructions import Add, Cmd, Copy, Env, Run, Workdir
 from multiarch_oci.engine import AUTO, Base, BuildPlan
-from multiarch_oci.engine.embedded.basefiles import files_of, own_layer
 from multiarch_oci.engine.embedded.building import line_of
 from multiarch_oci.engine.embedded.configuring import begun, executed, is_root, recorded
 from multiarch_oci.engine.embedded.engine import refusal
-from multiarch_oci.engine.embedded.independence import Comparison, Dependent, OwnLayers, Write
 from multiarch_oci.engine.export.normalising import ENGINE, MADE_FROM, check_made, description
 from multiarch_oci.engine.frontend import BaseWanted, sources
 from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, load, resolved
@@ -33,6 +31,8 @@ from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.reader import Reader, Settled
 from multiarch_oci.engine.frontend.recipe import Recipe, Scope, environment
 from multiarch_oci.engine.frontend.tree import Overlay
+from multiarch_oci.engine.rebase.basefiles import files_of, own_layer
+from multiarch_oci.engine.rebase.independence import Comparison, Dependent, OwnLayers, Write
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.image import Image
 from multiarch_oci.manifest import Manifest

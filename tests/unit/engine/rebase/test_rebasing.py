@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from multiarch_oci.config import History, ImageConfig
-from multiarch_oci.engine.embedded.independence import Dependent
-from multiarch_oci.engine.embedded.rebasing import candidate, promising, rebase
 from multiarch_oci.engine.export.made import Made
 from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.reader import Reader
+from multiarch_oci.engine.rebase.independence import Dependent
+from multiarch_oci.engine.rebase.rebasing import candidate, promising, rebase
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Entry

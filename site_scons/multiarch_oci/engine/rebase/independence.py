@@ -16,10 +16,10 @@ from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Add, Copy, Workdir
 from multiarch_oci.engine.embedded import names
 from multiarch_oci.engine.embedded.archives import TarContents
-from multiarch_oci.engine.embedded.basefiles import as_repeated, content_of, size_of
 from multiarch_oci.engine.embedded.building import destination_of
 from multiarch_oci.engine.frontend import sources
 from multiarch_oci.engine.frontend.tree import Node, Overlay, Tree, joined, parent, resolve
+from multiarch_oci.engine.rebase.basefiles import as_repeated, content_of, size_of
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.layer import OPAQUE, WHITEOUT, Kind
 from multiarch_oci.wildcard import has_wildcards
