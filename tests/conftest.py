@@ -85,6 +85,16 @@ def _shared_caches() -> dict[str, str]:
     return caches | dict(zip(names, told, strict=True))
 
 
+FAST = ("unit", "house", "contract")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its folder: `-m fast`, `-m full`."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        item.add_marker(pytest.mark.fast if folder in FAST else pytest.mark.full)
+
+
 @pytest.fixture(scope="session")
 def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _shared_caches()  # before any test moves HOME

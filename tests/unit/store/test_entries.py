@@ -9,7 +9,7 @@ import pytest
 
 from multiarch_oci.document import LIMIT
 from multiarch_oci.mediatype import DOCKER_MANIFEST, INDEX, MANIFEST
-from multiarch_oci.store.entries import Entries, check_marker, manifest_type, marker
+from multiarch_oci.store.entries import Entries, InvalidLayout, check_marker, manifest_type, marker
 from samples import sample
 
 
@@ -35,8 +35,11 @@ def test_a_manifest_is_known_by_what_it_says_or_how_it_looks(content: bytes, med
 
 
 def test_a_layout_of_a_later_minor_version_is_read():
-    check_marker(b'{"imageLayoutVersion":"1.1.0"}', where="x")
-    check_marker(marker(), where="x")
+    assert b"1.1.0" not in marker()
+    for content in (b'{"imageLayoutVersion":"1.1.0"}', marker()):
+        check_marker(content, where="x")
+    with pytest.raises(InvalidLayout):
+        check_marker(b'{"imageLayoutVersion":"2.0.0"}', where="x")
 
 
 def test_bytes_without_change_are_the_same_json():

@@ -103,6 +103,8 @@ def test_the_time_stamp_is_the_plans(shop):
 @pytest.mark.parametrize("signal", ["SIGTERM", "sigquit", "KILL", "9", "RTMIN+3", "SIGRTMAX-14", "99"])
 def test_a_signal_is_a_name_or_a_number(signal):
     check_signal(signal)
+    with pytest.raises(InvalidDockerfile):
+        check_signal(f"{signal}?")
 
 
 @pytest.mark.parametrize("signal", ["", "0", "SIGNOPE", "RTMIN+16", "-9"])
