@@ -22,6 +22,7 @@ from scons_multiarch import paths
 from scons_multiarch.commands import COMMANDS
 from scons_multiarch.step import fail, told
 from scons_multiarch.targets import is_image, platform_of
+from scons_multiarch.tracking.phases import default_lists
 from scons_multiarch.variables import VARIABLES, UnknownWord, nearest
 
 TARGETS = (
@@ -108,7 +109,7 @@ def set_default(env: Any, *, own: bool) -> None:
     """
     if not own and not (SCons.Script.GetOption("climb_up") == _LOCAL_DEFAULTS and SCons.Script.DEFAULT_TARGETS):
         env.Default("manifest")
-    for targets in (SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default):  # noqa: SLF001
+    for targets in default_lists():
         targets[:] = [named_by(node) for node in targets]
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
         env.Default("clean")

@@ -20,7 +20,7 @@ from scons_multiarch.engines import chosen, foreseen, reader, warn
 from scons_multiarch.graph import ordered
 from scons_multiarch.session import Run
 from scons_multiarch.targets import ImageTarget, is_image
-from scons_multiarch.tracking import reasons
+from scons_multiarch.tracking.nodes import reasons
 
 if TYPE_CHECKING:
     from multiarch_oci.bases import Named

@@ -28,7 +28,7 @@ from scons_multiarch.receipts import (
 )
 from scons_multiarch.session import Run
 from scons_multiarch.targets import is_index, is_pin, target_of
-from scons_multiarch.tracking import reasons, state_of
+from scons_multiarch.tracking.nodes import reasons, state_of
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:

@@ -2,53 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
-import SCons.dblite
-
 from multiarch_oci.document import InvalidDocument
-from multiarch_oci.treelock import NoFileOfOurs
 from multiarch_oci.why import Facts
 
 _AS_IT_IS = "surrogateescape"  # a reason may name a file whose name is no UTF-8
-
-
-def check_signatures(path: Path) -> None:
-    """Raise NoFileOfOurs where SCons would read or write its records through a link, or into no file."""
-    for name in (path.with_suffix(".dblite"), path.with_suffix(".tmp")):
-        try:
-            regular = stat.S_ISREG(name.lstat().st_mode)
-        except FileNotFoundError:
-            continue
-        if not regular:
-            raise NoFileOfOurs("is no file of this tool", where=str(name), hint="remove it, and build again")
-
-
-class Signatures(SCons.dblite._Dblite):  # noqa: SLF001  # SCons offers a place for another database, and no base for one
-    """What SCons knows of each target, in its own format; the file is left alone by a run that made nothing.
-
-    SCons writes it at the end of each run, as it was loaded, also when nothing is to be recorded. This is correctness,
-    not speed: a run that holds no lock (`plan`, `-n`) would put back what it read while another one was building, and
-    none could be answered in a tree that cannot be written. To be given to SConsignFile() as the module that it asks
-    to be `open`ed.
-    """
-
-    @classmethod
-    def open(cls, path: str, mode: str) -> Signatures:
-        """Load the file, if there is one."""
-        return cls(path, mode)
-
-    def opener(self, path: str, flags: int) -> int:
-        """Open a file to write to; none yet in the place of the one that was not found: this run may make nothing."""
-        absent = path == self._file_name
-        return os.open(os.devnull, os.O_WRONLY) if absent else int(super().opener(path, flags))
-
-    def sync(self) -> None:
-        """Write the file, when anything was put in."""
-        if self._needs_sync:
-            super().sync()
 
 
 class Records:

@@ -12,9 +12,9 @@ from typing import Any
 import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
-from scons_multiarch.records import Signatures, check_signatures
 from scons_multiarch.session import PRIVATE, Run
 from scons_multiarch.step import fail, told
+from scons_multiarch.tracking.phases import Signatures, check_signatures
 from scons_multiarch.variables import WITHOUT_LOCK, read, version_of
 
 
@@ -69,7 +69,7 @@ def _begin(run: Run, env: Any, private: Path) -> None:
     asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
     run.asks = asking or bool(set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK))
     if run.interactive:
-        from scons_multiarch.interactive import begin_session
+        from scons_multiarch.tracking.interactive import begin_session
 
         begin_session(env)  # each of its builds takes the lock
     elif run.asks:

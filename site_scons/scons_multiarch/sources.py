@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
-from scons_multiarch.folders import is_made
 from scons_multiarch.images import settled
-from scons_multiarch.tracking import track
+from scons_multiarch.tracking.folders import is_made
+from scons_multiarch.tracking.nodes import track
 
 if TYPE_CHECKING:
     from multiarch_oci.engine import BuildPlan

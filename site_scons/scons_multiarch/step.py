@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import SCons.Action
 import SCons.Builder
 import SCons.Errors
 import SCons.Node
@@ -22,25 +21,10 @@ from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import WrongSource, check_source
-from scons_multiarch.tracking import DAMAGED, Nodes, reasons, state_of
+from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, reasons
 
 Perform = Callable[[list[Any], list[Any], Any], None]
 """What a step does, given the nodes of its targets and sources, and the environment."""
-
-
-class _StepAction(SCons.Action.FunctionAction):
-    """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons."""
-
-    execfunction: Step
-
-    def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
-        """Empty."""
-        return b""
-
-    def get_contents(self, target: Nodes, _source: Nodes, _env: Any) -> bytes:
-        """The verb, the number to raise when a step makes other bytes of the same facts, and the facts' digest."""
-        state = state_of(target[0])  # none yet while the target is being declared
-        return f"{self.execfunction.verb} 1 {state.digest_of_facts() if state is not None else ''}".encode()
 
 
 class Step:
@@ -52,7 +36,7 @@ class Step:
 
     def action(self) -> Any:
         """As an SCons action."""
-        return _StepAction(self, {"strfunction": self.announce})
+        return StepAction(self, {"strfunction": self.announce})
 
     def builder(self, *, single_source: bool = False) -> Any:
         """As an SCons builder; it takes nodes."""

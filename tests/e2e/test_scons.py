@@ -66,6 +66,15 @@ def test_a_run_with_nothing_to_do_writes_no_file(tree: Project):
     assert in_the_tree(tree) == before
 
 
+def test_what_is_recorded_holds_the_facts_that_are_found_when_a_target_is_decided(tree: Project):
+    """Without Tracked.make_ready every step runs in every run, and for no reason."""
+    assert tree.scons("push").steps
+    assert tree.scons("push").up_to_date
+    ran = tree.scons("images", "LABELS=team=blue")
+    assert "label team: 'blue' is new" in ran.text
+    assert tree.scons("images", "LABELS=team=blue").up_to_date
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -169,7 +169,7 @@ def test_the_event_that_scons_has_not_is_found_where_it_is_looked_for(tmp_path: 
     (tmp_path / "SConstruct").write_text(
         "import sys\n"
         f"sys.path.insert(0, {str(ROOT / 'site_scons')!r})\n"
-        "from scons_multiarch.reading import after_reading\n"
+        "from scons_multiarch.tracking.phases import after_reading\n"
         "DefaultEnvironment(tools=[])\n"
         'after_reading(lambda here: print("first", here.get_internal_path(), "none read"))\n'
         'after_reading(lambda here: print("second"))\n'

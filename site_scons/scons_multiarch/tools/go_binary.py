@@ -17,7 +17,7 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ProgramTarget, declared_before
-from scons_multiarch.tracking import State, declare, track
+from scons_multiarch.tracking.nodes import State, declare, track
 
 
 class OpenQuote(MultiarchError, ValueError):

@@ -15,7 +15,7 @@ from scons_multiarch.settings import prepare
 from scons_multiarch.sources import dockerfile_of, recipe_path, scan
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ImageTarget, declared_before, platform_of
-from scons_multiarch.tracking import State, declare, track
+from scons_multiarch.tracking.nodes import State, declare, track
 
 STEP = Step("Image", perform)
 

@@ -11,7 +11,7 @@ from scons_multiarch.receipts import assembled
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, write
 from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, check_source, declared_before
-from scons_multiarch.tracking import State, declare, undrifted
+from scons_multiarch.tracking.nodes import State, declare, undrifted
 
 
 def perform(target: list[Any], _source: list[Any], _env: Any) -> None:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import SCons.Node.Alias
-import SCons.Node.FS
-import SCons.Script
-
 from scons_multiarch import paths
 from scons_multiarch.cli import TARGETS, help_text, is_alias, settle
-from scons_multiarch.reading import after_reading
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import add_method
+from scons_multiarch.tracking.phases import after_reading, has_default
 from scons_multiarch.variables import UnknownWord, nearest
 
 
@@ -30,7 +26,7 @@ def targets(env: Any, **nodes: Any) -> None:
                 env.Alias(alias, members)
         if name == "bin":
             env["MULTIARCH_RUN"].once("programs to run", list).extend(members)
-    own = SCons.Script._Get_Default_Targets is SCons.Script._Set_Default_Targets_Has_Been_Called  # noqa: SLF001
+    own = has_default()
     env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: settle(env, here, own=own)))
 
 

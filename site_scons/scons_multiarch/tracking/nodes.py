@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import SCons.Action
 import SCons.CacheDir
 import SCons.Node
 import SCons.Node.FS
@@ -18,8 +19,8 @@ import SCons.Util
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
-from scons_multiarch.folders import SAME_LAYOUT, above, as_file, follow_folders, with_folders
 from scons_multiarch.interrupts import Interrupted
+from scons_multiarch.tracking.folders import SAME_LAYOUT, above, as_file, follow_folders, with_folders
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
@@ -220,7 +221,7 @@ class Tracked(SCons.Node.FS.File):
         """The content signature; under `-n` that of the file in SCons' cache, when it is to be taken from there."""
         if self.exists() or not self._is_cached():
             return self.get_csig()
-        from scons_multiarch.cache import cached_file
+        from scons_multiarch.tracking.cache import cached_file
 
         cached = cached_file(self)
         return self.attributes.run.stat.digest(cached) if cached is not None and cached.exists() else self.get_csig()
@@ -229,7 +230,7 @@ class Tracked(SCons.Node.FS.File):
         """Take the file out of SCons' cache when it is there, and whole."""
         if not self._is_cached():
             return False
-        from scons_multiarch import cache
+        from scons_multiarch.tracking import cache
 
         found = cache.prepare(self) and bool(super().retrieve_from_cache())
         if found:
@@ -239,7 +240,7 @@ class Tracked(SCons.Node.FS.File):
     def push_to_cache(self) -> None:
         """Put the file that was just made into SCons' cache, when it is what it will be called there."""
         if self._is_cached():
-            from scons_multiarch.cache import keep
+            from scons_multiarch.tracking.cache import keep
 
             keep(self, super().push_to_cache)
 
@@ -248,9 +249,27 @@ class Tracked(SCons.Node.FS.File):
         retrieved = self.cached
         super().built()
         if retrieved:
-            from scons_multiarch.cache import note
+            from scons_multiarch.tracking.cache import note
 
             note(self)
+
+
+class StepAction(SCons.Action.FunctionAction):
+    """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons.
+
+    `execfunction` is the step, which has a `verb`.
+    """
+
+    execfunction: Any
+
+    def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
+        """Empty."""
+        return b""
+
+    def get_contents(self, target: Nodes, _source: Nodes, _env: Any) -> bytes:
+        """The verb, the number to raise when a step makes other bytes of the same facts, and the facts' digest."""
+        state = state_of(target[0])  # none yet while the target is being declared
+        return f"{self.execfunction.verb} 1 {state.digest_of_facts() if state is not None else ''}".encode()
 
 
 def is_ours(node: Any) -> bool:

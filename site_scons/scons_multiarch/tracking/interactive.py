@@ -23,8 +23,8 @@ import SCons.Script
 import SCons.Script.Main
 
 from multiarch_oci.errors import MultiarchError
-from scons_multiarch.reading import after_reading
 from scons_multiarch.session import Run, content_of
+from scons_multiarch.tracking.phases import after_reading
 
 
 class Outdated(MultiarchError):

@@ -20,7 +20,7 @@ import SCons.SConsign
 
 from multiarch_oci.why import Facts
 from scons_multiarch.paths import shown
-from scons_multiarch.reading import after_reading
+from scons_multiarch.tracking.phases import after_reading
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run

@@ -19,7 +19,7 @@ import SCons.Errors
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.step import why
-from scons_multiarch.tracking import Tracked, state_of
+from scons_multiarch.tracking.nodes import Tracked, state_of
 
 _WHY = "taken from SCons' cache"
 

@@ -1,0 +1,64 @@
+"""All that leans on SCons' insides; SCons is pinned. Nothing else here changes SCons, or uses a private name of it.
+
+`nodes`: files and targets as they are signed and decided. `folders`: those that builders make. `cache`: CacheDir.
+`phases`: SCons' records, and what is to happen once all SConscripts were read. `interactive`: sessions.
+
+Each hook by its name, with the SCons code that it leans on, and the test that fails when it does not work any more.
+The reason is in the hook's own docstring. `tests/house/test_hooks.py` holds this table against the code of both sides:
+it fails when an override is missing here, and when SCons changes a function that is named here.
+
+nodes.Tracked.get_csig: SCons.Node.FS.File.get_csig, SCons.Node.FS.FileNodeInfo
+    tests/e2e/test_incremental.py::test_edits_of_the_same_size_within_one_second_are_all_seen
+nodes.Tracked.srcnode: SCons.Node.FS.Base.srcnode, SCons.Node.FS.Dir.srcdir_list
+    tests/e2e/test_sconscripts.py::test_sources_of_a_variant_folder_are_found_and_their_edits_seen
+nodes.Tracked.scan: SCons.Node.Node.scan, SCons.Node.Node.add_to_implicit, SCons.Node.Node.children
+    tests/e2e/test_incremental.py::test_a_generated_file_that_a_dockerfile_copies_is_made_first_and_again
+nodes.Tracked.make_ready: SCons.Node.FS.File.make_ready, SCons.Node.Node.get_binfo, SCons.Executor.Executor.get_contents
+    tests/e2e/test_scons.py::test_what_is_recorded_holds_the_facts_that_are_found_when_a_target_is_decided
+nodes.Tracked.changed: SCons.Node.FS.File.changed, SCons.Node.Node.changed, SCons.Node.FS.File.is_up_to_date
+    tests/e2e/test_scons.py::test_a_dependency_that_is_gone_is_a_change
+nodes.Tracked.visited: SCons.Node.FS.File.visited
+    tests/e2e/test_scons.py::test_what_another_builder_makes_of_an_image_is_decided_as_its_environment_says
+nodes.Tracked.release_target_info: SCons.Node.FS.File.release_target_info
+    tests/e2e/test_scons.py::test_a_cache_folder_gives_back_the_image_of_these_inputs_and_of_no_others
+nodes.Tracked.get_build_env: SCons.Node.Node.get_build_env, SCons.CacheDir.CacheDir.cachepath
+    tests/e2e/test_scons.py::test_a_cache_folder_gives_back_the_image_of_these_inputs_and_of_no_others
+nodes.Tracked.get_cachedir_csig: SCons.Node.FS.File.get_cachedir_csig, SCons.Node.FS.File.get_cachedir_bsig
+    tests/e2e/test_cache.py::test_the_options_of_scons_mean_what_scons_says_they_mean
+nodes.Tracked.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.CacheDir.CacheDir.retrieve
+    tests/e2e/test_cache.py::test_what_is_damaged_in_the_cache_is_made_again
+nodes.Tracked.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
+    tests/e2e/test_cache.py::test_what_was_edited_while_it_was_made_is_not_kept_for_others
+nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
+    tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken
+nodes.StepAction.get_presig: SCons.Action.FunctionAction.__init__, SCons.Action.FunctionAction.get_presig
+    tests/e2e/test_upgrade.py::test_nothing_is_built_and_nothing_sent
+nodes.StepAction.get_contents: SCons.Action.ActionBase.get_contents, SCons.Action.FunctionAction.execute
+    tests/e2e/test_counts.py::test_a_label_starts_no_go_and_sends_one_config_and_manifests
+folders.Made.get_stored_info: SCons.Node.FS.File.get_stored_info, SCons.Node.store_info_file
+    tests/e2e/test_folders.py::test_a_folder_is_made_first_and_again_when_its_sources_change
+folders.Made.is_up_to_date: SCons.Node.FS.Dir.is_up_to_date
+    tests/e2e/test_folders.py::test_a_file_that_is_gone_from_a_folder_is_made_again
+folders.Made.prepare: SCons.Node.FS.Dir.prepare
+    tests/e2e/test_folders.py::test_a_making_that_fails_half_way_is_not_taken_for_finished
+folders.Made.visited: SCons.Node.Node.visited
+    tests/e2e/test_folders.py::test_a_folder_is_made_first_and_again_when_its_sources_change
+folders.as_file: SCons.Node.FS.Entry.disambiguate, SCons.Node.FS.File._morph
+    tests/e2e/test_folders.py::test_a_folder_of_the_user_alone_is_made_again_and_what_is_made_of_it
+phases.after_reading: SCons.Script.Main._main
+    tests/e2e/test_sconscripts.py::test_the_event_that_scons_has_not_is_found_where_it_is_looked_for
+phases.has_default: SCons.Script._Set_Default_Targets, SCons.Script._Set_Default_Targets_Has_Been_Called
+    tests/e2e/test_sconscripts.py::test_a_default_before_targets_is_the_only_one_and_a_later_one_joins_it
+phases.default_lists: SCons.Script._Set_Default_Targets, SCons.Script._Add_Targets
+    tests/e2e/test_sconscripts.py::test_a_default_before_targets_is_the_only_one_and_a_later_one_joins_it
+interactive.hold_builds_apart: SCons.Script.Main._build_targets, SCons.Script.Interactive.SConsInteractiveCmd.do_build
+    tests/e2e/test_session.py::test_the_next_build_sees_every_kind_of_edit
+interactive.forget: SCons.SConsign.Reset, SCons.Node.FS.Dir.sconsign, SCons.Executor.Executor.nullify
+    tests/e2e/test_session.py::test_clean_and_build_again
+phases.Signatures.open: SCons.SConsign.Get_DataBase, SCons.dblite._Dblite.__init__
+    tests/e2e/test_scons.py::test_a_run_with_nothing_to_do_writes_no_file
+phases.Signatures.opener: SCons.dblite._Dblite.opener
+    tests/e2e/test_scons.py::test_a_run_with_nothing_to_do_writes_no_file
+phases.Signatures.sync: SCons.dblite._Dblite.sync, SCons.SConsign.write
+    tests/e2e/test_scons.py::test_a_run_with_nothing_to_do_writes_no_file
+"""

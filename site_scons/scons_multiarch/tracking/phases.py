@@ -1,0 +1,107 @@
+"""The phases of a run of SCons: it opens its records, reads all SConscripts, builds, and writes its records.
+
+SCons has no event "all SConscripts have been read". Words are checked, questions answered and the default set then,
+since what a later SConscript declares counts as much as what an earlier one does.
+
+What this leans on: `SCons.Script.Main._main` reads every SConscript, and then, before it prints the text of `-h` and
+before it builds, calls its global `progress_display` with the line "done reading", also where nothing is printed (`-Q`,
+`-s`). By then `SCons.Script.sconscript_reading` is 0; it is more while any SConscript is read. `_main`'s local
+`target_top` is the folder that SCons was started in, from the top, with `-u`, `-U` and `-D`, else None: no other place
+knows it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import SCons.dblite
+import SCons.Node.FS
+import SCons.Script
+import SCons.Script.Main
+
+from multiarch_oci.treelock import NoFileOfOurs
+
+
+class _AfterReading:
+    """In the place of `progress_display` until all SConscripts have been read; then that is itself again."""
+
+    def __init__(self) -> None:
+        self.acts: list[Callable[[Any], None]] = []
+        self._display = SCons.Script.Main.progress_display
+
+    def __call__(self, text: str, append_newline: int = 1) -> None:
+        """Print a line, as SCons does; before the first one after the last SConscript, act."""
+        if not SCons.Script.sconscript_reading:
+            SCons.Script.Main.progress_display = self._display
+            started_in = sys._getframe(1).f_locals["target_top"]  # noqa: SLF001  # see above
+            fs = SCons.Node.FS.get_default_fs()
+            fs.chdir(fs.Top, change_os_dir=True)  # SCons does so a moment later
+            for act in self.acts:
+                act(fs.Dir(started_in) if started_in else fs.Top)
+        self._display(text, append_newline)
+
+    def set_mode(self, mode: object) -> None:
+        """Whether lines are printed at all."""
+        self._display.set_mode(mode)
+
+
+def after_reading(act: Callable[[Any], None]) -> None:
+    """Have `act` called once, before anything is built or helped with, with the folder that words are seen from.
+
+    That is the top, or with `-u`, `-U` and `-D` the folder that SCons was started in. What is given first is called
+    first; what it raises ends the run.
+    """
+    if not isinstance(SCons.Script.Main.progress_display, _AfterReading):
+        SCons.Script.Main.progress_display = _AfterReading()
+    SCons.Script.Main.progress_display.acts.append(act)
+
+
+def has_default() -> bool:
+    """Whether the user said Default() by now; SCons notes it in which of two functions stands in this name."""
+    return SCons.Script._Get_Default_Targets is SCons.Script._Set_Default_Targets_Has_Been_Called  # noqa: SLF001
+
+
+def default_lists() -> tuple[list[Any], ...]:
+    """The lists of nodes that hold the default targets, to be changed in place; SCons copied one to the others."""
+    return SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default  # noqa: SLF001
+
+
+def check_signatures(path: Path) -> None:
+    """Raise NoFileOfOurs where SCons would read or write its records through a link, or into no file."""
+    for name in (path.with_suffix(".dblite"), path.with_suffix(".tmp")):
+        try:
+            regular = stat.S_ISREG(name.lstat().st_mode)
+        except FileNotFoundError:
+            continue
+        if not regular:
+            raise NoFileOfOurs("is no file of this tool", where=str(name), hint="remove it, and build again")
+
+
+class Signatures(SCons.dblite._Dblite):  # noqa: SLF001  # SCons offers a place for another database, and no base for one
+    """What SCons knows of each target, in its own format; the file is left alone by a run that made nothing.
+
+    SCons writes it at the end of each run, as it was loaded, also when nothing is to be recorded. This is correctness,
+    not speed: a run that holds no lock (`plan`, `-n`) would put back what it read while another one was building, and
+    none could be answered in a tree that cannot be written. To be given to SConsignFile() as the module that it asks
+    to be `open`ed.
+    """
+
+    @classmethod
+    def open(cls, path: str, mode: str) -> Signatures:
+        """Load the file, if there is one."""
+        return cls(path, mode)
+
+    def opener(self, path: str, flags: int) -> int:
+        """Open a file to write to; none yet in the place of the one that was not found: this run may make nothing."""
+        absent = path == self._file_name
+        return os.open(os.devnull, os.O_WRONLY) if absent else int(super().opener(path, flags))
+
+    def sync(self) -> None:
+        """Write the file, when anything was put in."""
+        if self._needs_sync:
+            super().sync()
