@@ -70,8 +70,11 @@ def nearest(word: str, known: list[str]) -> str:
 Pairs: TypeAlias = "tuple[tuple[str, str], ...]"
 
 
+_PAIRS = ("LABELS", "ANNOTATIONS", "BUILD_ARGS")
+
+
 def pairs(name: str, given: object) -> Pairs:
-    r"""Read `name=value,…`, or a dict as custom.py and the SConstruct may have it.
+    r"""Read `name=value,…`, or a dict, or a list of `name=value`, as custom.py and the SConstruct may have it.
 
     In a text `\,` is a comma that separates nothing, and of backslashes before a comma every two are one; elsewhere a
     backslash is one.
@@ -79,10 +82,12 @@ def pairs(name: str, given: object) -> Pairs:
     if isinstance(given, Mapping):
         return tuple(_pair(name, key, value) for key, value in given.items())
     named: list[tuple[str, str]] = []
-    for item in filter(None, (part.strip() for part in _items(str(given)))):
+    items = map(str, given) if isinstance(given, (list, tuple)) else (part.strip() for part in _items(str(given)))
+    for item in filter(None, items):
         key, equals, value = item.partition("=")
         if not equals or not key:
-            hint = f"for example {name}=team=blue,tier=web" + (r"; a comma in a value is \," if named else "")
+            cut = named and isinstance(given, str)
+            hint = f"for example {name}=team=blue,tier=web" + (r"; a comma in a value is \," if cut else "")
             raise UnknownWord(f"{quoted(item)} is not name=value", where=name, hint=hint)
         named.append((key, value))
     return tuple(named)
@@ -111,12 +116,12 @@ def _items(text: str) -> Iterator[str]:
     yield item
 
 
-def text_of(value: object) -> str:
+def text_of(name: str, value: object) -> str:
     """The value of a variable as it is written on the command line; custom.py may have a list or a dict."""
     if isinstance(value, Mapping):
         return ",".join(f"{key}={_kept(str(member))}" for key, member in value.items())
     if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
+        return ",".join(map(_kept if name in _PAIRS else str, map(str, value)))
     return str(value)
 
 
@@ -261,7 +266,7 @@ def read(env: Any, *, versioned: bool) -> None:
     A build without a version has no `VERSION` then, and is an error where it is `versioned` or has TAGS.
     """
     settings = values(env)
-    given = {name: text_of(value) for name, value in settings.items()}
+    given = {name: text_of(name, value) for name, value in settings.items()}
     check_text(given)
     run: Run = env["MULTIARCH_RUN"]
     run.note_read(run.root / "custom.py")

@@ -219,6 +219,18 @@ def test_a_value_may_hold_a_comma(where: str, tree: Project) -> None:
     assert annotations(tree) == TEXT
 
 
+def test_a_list_holds_one_pair_each(tree: Project) -> None:
+    for brackets in ("[]", "()"):
+        items = ", ".join(repr(f"{name}={value}") for name, value in TEXT.items())
+        tree.edit("custom.py", f"ANNOTATIONS = {brackets[0]}{items}{brackets[1]}\nLABELS = ['a=b, c', 'd=e']\n")
+        tree.scons("manifest")
+        assert annotations(tree) == TEXT
+        assert "ANNOTATIONS=description=small\\, fast,path=C:\\dir\\\\,plain=x" in tree.scons("-h").text
+    assert tree.scons("manifest", "LABELS=a=b\\, c,d=e").up_to_date
+    tree.edit("custom.py", "LABELS = ['a=b', 'c']\n")
+    assert "LABELS: 'c' is not name=value\n  hint: for example LABELS=team=blue,tier=web\n" in fails(tree, "manifest")
+
+
 def test_a_value_that_a_comma_ended_says_how_to_write_one(tree: Project) -> None:
     said = fails(tree, "manifest", "LABELS=a=small, fast")
     assert "LABELS: 'fast' is not name=value\n" in said
