@@ -230,7 +230,7 @@ class Bases:
                 raise self._failures[key]
             return self._resolve(*key)
         except MultiarchError as error:
-            from multiarch_oci.store.attributed import Subject
+            from multiarch_oci.store.sources import Subject
 
             self._failures[key] = error
             if error.where == FILE:
@@ -314,7 +314,7 @@ class Bases:
 
     def current(self, named: Iterable[tuple[BuildPlan, Named]]) -> Iterator[Current]:
         """Every base that the plans' Dockerfiles name, once, as its registry has it now. Raises what `resolve` does."""
-        from multiarch_oci.store.attributed import Subject, attempt
+        from multiarch_oci.store.sources import Subject, attempt
 
         seen = set()
         for plan, base in named:

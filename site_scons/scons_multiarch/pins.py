@@ -21,7 +21,7 @@ from scons_multiarch.step import write
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Look at the tag, take it over into our repository when it is in another, and write the receipt."""
     from multiarch_oci.publish import pin
-    from multiarch_oci.store.attributed import Attributed, Subject
+    from multiarch_oci.store.sources import Attributed, Subject
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state

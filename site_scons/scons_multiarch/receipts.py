@@ -169,8 +169,7 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
         memory.put(descriptor, lambda: io.BytesIO(content))
         return Content(memory, descriptor, {}, None)
     from multiarch_oci.store.archive import Archive
-    from multiarch_oci.store.attributed import Attributed, Subject
-    from multiarch_oci.store.chain import Chain
+    from multiarch_oci.store.sources import Attributed, Chain, Subject
 
     archive = Archive(path)
     image = archive.image()

@@ -20,7 +20,7 @@ from multiarch_oci.store.entries import parse_digest
 from multiarch_oci.store.http.errors import Forbidden
 from multiarch_oci.store.http.exchange import Request
 from multiarch_oci.store.http.transport import Transport
-from multiarch_oci.store.served import Download, check_digest, digest_of, media_type_of
+from multiarch_oci.store.served import NO_REFERRERS, Download, check_digest, digest_of, media_type_of, pages
 from multiarch_oci.store.visible import Written
 
 _CREATED, _NOT_FOUND = 201, 404
@@ -162,15 +162,11 @@ class Repository:
 
     def tags(self) -> tuple[str, ...]:
         """All tags, sorted; none when the repository is unknown (spec: "Listing Tags")."""
-        from multiarch_oci.store.listing import pages  # start-up; a build lists nothing
-
         listing = pages(self._transport, self._name, "tags/list?n=1000")
         return tuple(sorted({tag for page in listing for tag in page.texts("tags")}))
 
     def referrers(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
         """What names this manifest as its subject: by the referrers API, else by the tag `<algorithm>-<hex>`."""
-        from multiarch_oci.store.listing import NO_REFERRERS, pages
-
         digest = descriptor.digest
         referrers: dict[Descriptor, None] = {}
         listed_there = list(pages(self._transport, self._name, f"referrers/{digest}", absent=NO_REFERRERS))

@@ -16,8 +16,8 @@ from multiarch_oci.reference import InvalidReference, Reference
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.transport import Transport
-from multiarch_oci.store.listing import next_page
 from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.served import next_page
 
 
 @pytest.mark.parametrize(

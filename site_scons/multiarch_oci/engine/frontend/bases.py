@@ -22,8 +22,8 @@ from multiarch_oci.mediatype import is_index, to_oci
 from multiarch_oci.platform import Platform
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, Source, read
-from multiarch_oci.store.attributed import Attributed, Subject, attempt
 from multiarch_oci.store.selecting import select
+from multiarch_oci.store.sources import Attributed, Subject, attempt
 
 
 class BaseImage(msgspec.Struct, frozen=True):

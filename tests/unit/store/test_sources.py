@@ -9,8 +9,8 @@ import pytest
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store import BlobMissing, read
-from multiarch_oci.store.chain import Chain
 from multiarch_oci.store.memory import Memory
+from multiarch_oci.store.sources import Chain
 from samples import blob, factory, sample
 
 
