@@ -74,7 +74,7 @@ def help_text(values: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def settle(env: Any, here: Any, *, own: bool) -> None:
+def finish_reading(env: Any, here: Any, *, own: bool) -> None:
     """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
     env.Alias("clean", [], SCons.Action.Action(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
     env.Alias("test", [], SCons.Action.Action(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005

@@ -1,4 +1,4 @@
-"""Which engine builds an image, and why: asked by the step and by `plan`, looked up for `scons -h`. Not a Tool."""
+"""Which engine builds an image, and why: asked by the step and by `plan`, looked up for `scons -h`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def chosen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Choi
     return choose(engines(run, record.endpoint, record.builder), record.engine, plan, before=before)
 
 
-def foreseen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> tuple[str | None, str]:
+def expected(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> tuple[str | None, str]:
     """The name of the engine that would build an image, and why those before it would not; None: nobody can."""
     try:
         choice = chosen(run, record, plan, output)

@@ -16,7 +16,7 @@ from multiarch_oci.engine.frontend.fingerprint import describe
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
 from multiarch_oci.why import Facts
-from scons_multiarch.engines import chosen, foreseen, reader, warn
+from scons_multiarch.engines import chosen, expected, reader, warn
 from scons_multiarch.graph import ordered
 from scons_multiarch.session import Run
 from scons_multiarch.targets import ImageTarget, is_image
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
 
 
-def reached(run: Run, plan: BuildPlan, before: ContextInputs | None = None) -> ContextInputs:
+def inputs_of(run: Run, plan: BuildPlan, before: ContextInputs | None = None) -> ContextInputs:
     """What the Dockerfile takes of the context, and its bases; from the cache where nothing has changed.
 
     `before` is what was found a moment ago with other bases.
@@ -39,33 +39,33 @@ def reached(run: Run, plan: BuildPlan, before: ContextInputs | None = None) -> C
     return run.input_cache().inputs(plan, ask, before=before)
 
 
-def settled(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
+def with_bases(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
     """The plan with every base that its Dockerfile needs, as images.lock has it, and what it takes then.
 
     What a base says (its ENV, its ONBUILD) may let the Dockerfile take more, and need further bases.
     """
     plan = replace(plan, hidden=run.hidden)
-    inputs = reached(run, plan)
+    inputs = inputs_of(run, plan)
     while True:
         bases = tuple(run.bases().resolve(plan, base) for base in inputs.bases)
         if bases == plan.bases:
             return plan, inputs
         plan = replace(plan, bases=bases)
-        inputs = reached(run, plan, inputs)
+        inputs = inputs_of(run, plan, inputs)
 
 
 def facts(run: Run, image: Any) -> Facts:
     """Everything that can change the image: what is copied file by file, the Dockerfile, the rest by value."""
     record, state = image.attributes.target, image.attributes.state
     seen, state.seen = state.seen, None
-    values, files = describe(*(seen or settled(run, record.plan)))
+    values, files = describe(*(seen or with_bases(run, record.plan)))
     return Facts(values | {"engine": record.engine}, files)
 
 
 def unkept(run: Run, image: Any) -> str | None:
     """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
     bases = run.bases()
-    if not bases.has_new() or not bases.are_new(reached(run, image.attributes.target.plan).bases):
+    if not bases.has_new() or not bases.are_new(inputs_of(run, image.attributes.target.plan).bases):
         return None
     return "its base is not in images.lock"
 
@@ -96,7 +96,7 @@ def own_files(plan: BuildPlan, inputs: ContextInputs) -> str:
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Build the image by the chosen engine."""
     run, record, state = env["MULTIARCH_RUN"], target[0].attributes.target, target[0].attributes.state
-    plan, inputs = settled(run, record.plan)
+    plan, inputs = with_bases(run, record.plan)
     own = own_files(plan, inputs)
     if own:
         warn(f"the image holds files of the build itself: {own}; leave them out by .dockerignore, or copy them by name")
@@ -143,15 +143,15 @@ def prospect(node: Any) -> str:
         return ""
     from multiarch_oci.engine.rebase.rebasing import promising
 
-    plan, _ = settled(run, record.plan)
+    plan, _ = with_bases(run, record.plan)
     can = promising(plan, output, reader(run), engine=record.engine)
     return "; to be rebased without an engine, if its files allow" if can else ""
 
 
-def engine_foreseen(node: Any) -> tuple[str | None, str]:
+def expected_engine(node: Any) -> tuple[str | None, str]:
     """The engine that would build an image, and why not an earlier one; None: nobody can. MultiarchError, OSError."""
     run, record = node.attributes.run, node.attributes.target
-    return foreseen(run, record, settled(run, record.plan)[0], Path(node.get_abspath()))
+    return expected(run, record, with_bases(run, record.plan)[0], Path(node.get_abspath()))
 
 
 def _choice(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Engine:

@@ -74,7 +74,7 @@ def godir(env: Any) -> Path:
 
 
 def package_in(env: Any, directory: Path, package: Any) -> str:
-    """A package as Go is told it in `directory`: an import path as it is; a folder or a .go file by its way from there.
+    """A package as Go takes it in `directory`: an import path as it is; a folder or a .go file by its way from there.
 
     Raises NoPackage for a folder that lies where versions looked that took every package from the top.
     """

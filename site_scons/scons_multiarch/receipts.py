@@ -1,4 +1,4 @@
-"""What pushes, pins, loads and archives share: receipts, tags, what an image file holds. Not a Tool."""
+"""What pushes, pins, loads and archives share: receipts, tags, what an image file holds."""
 
 from __future__ import annotations
 

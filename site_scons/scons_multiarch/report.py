@@ -1,4 +1,4 @@
-"""REPORT: what a run built and pushed, and what it found unchanged; where it and PLAN are written. Not a Tool."""
+"""REPORT: what a run built and pushed, and what it found unchanged; where it and PLAN are written."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
-from scons_multiarch.images import settled
+from scons_multiarch.images import with_bases
 from scons_multiarch.tracking.folders import is_made
 from scons_multiarch.tracking.nodes import track
 
@@ -152,7 +152,7 @@ def scan(node: Any, env: Any) -> list[Any]:
     run.leave_out_cache(env)
     try:
         # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
-        node.attributes.state.seen = _, inputs = settled(run, plan)
+        node.attributes.state.seen = _, inputs = with_bases(run, plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile
     return list(track(env, generated(env, inputs, node)))

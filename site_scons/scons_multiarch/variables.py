@@ -308,6 +308,6 @@ def read(env: Any, *, versioned: bool) -> None:
             ),
             "BUILD_ARGS": pairs("BUILD_ARGS", settings["BUILD_ARGS"]),
             "REBASE": one_of("REBASE", given["REBASE"], ("yes", "no")) == "yes",
-            "TOLD": given,
+            "VARIABLE_TEXTS": given,
         }
     )

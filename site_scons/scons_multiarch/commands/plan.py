@@ -12,7 +12,7 @@ import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.commands.why import StepState, step_states
-from scons_multiarch.images import engine_foreseen
+from scons_multiarch.images import expected_engine
 from scons_multiarch.receipts import Intention, assembled, last_receipt, not_moved, receipt_at, spelled, tags_of
 from scons_multiarch.session import Run
 from scons_multiarch.targets import is_image, is_index, is_pin, is_remote
@@ -68,7 +68,7 @@ def _image(step: StepState) -> ImagePlan:
         image = _present(step.node)
         return ImagePlan(target, Rebuild.NO, None, None if image is None else image.descriptor.digest)
     try:
-        engine, because = engine_foreseen(step.node)
+        engine, because = expected_engine(step.node)
     except (MultiarchError, OSError):  # `why` says it
         engine, because = None, ""
     if step.reason is not None:

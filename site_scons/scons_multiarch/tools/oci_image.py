@@ -9,7 +9,7 @@ from typing import Any
 
 from multiarch_oci.engine import AUTO, NAMES, BuildPlan, EngineUnavailable, NamedContext
 from scons_multiarch import paths
-from scons_multiarch.images import facts, host_of_engines, keep, perform, settled, unkept
+from scons_multiarch.images import facts, host_of_engines, keep, perform, unkept, with_bases
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.sources import dockerfile_of, recipe_path, scan
@@ -88,7 +88,7 @@ def image(
         lambda: facts(run, node),
         lambda: unkept(run, node),
         scan=lambda: scan(node, env),
-        taken=lambda: keep(run, settled(run, plan)[0]),
+        taken=lambda: keep(run, with_bases(run, plan)[0]),
     )
     declare(env, nodes, record, state)
     return nodes

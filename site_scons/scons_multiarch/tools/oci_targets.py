@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scons_multiarch import paths
-from scons_multiarch.cli import TARGETS, help_text, is_alias, settle
+from scons_multiarch.cli import TARGETS, finish_reading, help_text, is_alias
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import add_method
 from scons_multiarch.tracking.phases import after_reading, has_default
@@ -27,14 +27,14 @@ def targets(env: Any, **nodes: Any) -> None:
         if name == "bin":
             env["MULTIARCH_RUN"].once("programs to run", list).extend(members)
     own = has_default()
-    env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: settle(env, here, own=own)))
+    env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: finish_reading(env, here, own=own)))
 
 
 def generate(env: Any) -> None:
     """Add `env.Targets` and the text of `scons -h`."""
     prepare(env, versioned=True)
     add_method(env, targets, "Targets")
-    env.Help(help_text(env["TOLD"]))
+    env.Help(help_text(env["VARIABLE_TEXTS"]))
 
 
 def exists(_env: Any) -> bool:
