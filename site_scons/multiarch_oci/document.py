@@ -11,10 +11,13 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from multiarch_oci.errors import MultiarchError
+
+_T = TypeVar("_T")
 
 LIMIT = 4 << 20
 """Bytes of the largest manifest, index or config that is read (distribution spec 1.1, "Pushing Manifests": 4 MiB)."""
@@ -66,6 +69,17 @@ def remembered(path: Path, limit: int = 1 << 30) -> object:
         content = content_of(path, limit, where=str(path))
         return None if content is None else json.loads(content)
     except (MultiarchError, OSError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def remembered_as(path: Path, shape: type[_T]) -> _T | None:
+    """What `remembered` gives, as a record of this type; None when it is anything else. Unknown members are left out.
+
+    Read by `json`, which takes file names that are not UTF-8, where msgspec's own reader refuses the whole file.
+    """
+    try:
+        return msgspec.convert(remembered(path), shape)
+    except (msgspec.ValidationError, RecursionError):
         return None
 
 

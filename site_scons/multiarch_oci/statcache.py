@@ -19,9 +19,11 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from multiarch_oci.document import remembered
+import msgspec
+
+from multiarch_oci.document import remembered_as
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
 
@@ -39,6 +41,13 @@ _BLOCK = 1 << 18
 _HEX = 64
 _DAY = slice(_HEX + 1, _HEX + 7)
 _SIGNATURE = _HEX + 7
+
+
+class _Kept(msgspec.Struct):
+    """The file of the cache."""
+
+    format: str
+    entries: dict[str, str]
 
 
 class StatCache:
@@ -172,10 +181,8 @@ def _still(status: os.stat_result, now: int) -> bool:
 
 
 def _read_entries(path: Path) -> dict[str, str]:
-    try:
-        document: Any = remembered(path)
-        entries = document["entries"] if document["format"] == _FORMAT else {}
-        sound = all(len(entry) > _SIGNATURE and entry[_DAY].isdecimal() for entry in entries.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    kept = remembered_as(path, _Kept)
+    if kept is None or kept.format != _FORMAT:
         return {}
-    return entries if sound else {}
+    sound = all(len(entry) > _SIGNATURE and entry[_DAY].isdecimal() for entry in kept.entries.values())
+    return kept.entries if sound else {}

@@ -3,8 +3,8 @@
     toolchain   which `go` is called
     recipe      what is declared about a program: its environment and its command line (flags: those of several places)
     lister      the inputs of all programs of a run; below it, in the order in which they build on each other:
-                modfile (go.mod's lines)  project (where sources lie)  tree (the walk)  listing (`go list`)
-                heads (what `go list` reads of a file)  answers (kept between runs)
+                modfile (go.mod's lines)  project (where sources lie)  tree (the walk)  listing (packages)
+                heads (what `go list` reads of a file)  golist (`go list`)  answers (kept between runs)
                 includes (headers elsewhere)  contents  compose  inputs (the record)
     overlay     what Go sees in place of files, lest its caches be stale
     compiler    `go build`, and what its failures mean

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from multiarch_oci.document import remembered
+from multiarch_oci.document import remembered_as
 from multiarch_oci.golang.heads import Heads
-from multiarch_oci.golang.listing import Listing, Run, list_packages
+from multiarch_oci.golang.listing import Listing, Run
 from multiarch_oci.golang.recipe import flag_value, goflags
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, walk
@@ -63,6 +62,20 @@ class Question(msgspec.Struct, frozen=True, dict=True):
         return _sum([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
 
 
+class _Kept(msgspec.Struct):
+    """An answer and what it holds for: `moving` are the digests of files that were written a moment before."""
+
+    key: str
+    apart: tuple[str, ...]
+    apart_digest: str
+    moving: dict[str, str]
+    outline: str
+    listing: Listing
+
+    def write(self, path: Path) -> None:
+        replace_text(path, json.dumps(msgspec.to_builtins(self), separators=(",", ":")))
+
+
 class Answers:
     """`go list`, asked only when its answer is not known; `cache` is the folder of what is kept (None: nothing is).
 
@@ -80,22 +93,22 @@ class Answers:
         """The answer for a tree, without starting a process; None when it is not known for all patterns."""
         if self._cache is None:
             return None
-        try:
-            document: Any = remembered(self._path(question))
-            apart = walk(document["apart"])
-            same = document["key"] == question.key(tree) and apart.digest == document["apart_digest"]
-            same = same and self._digests(document["moving"]) == document["moving"]
-            same = same or self._still_holds(question, document, (tree, apart))
-            listing = Listing.from_json(document["listing"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        kept = remembered_as(self._path(question), _Kept)
+        if kept is None or not all(pattern in kept.listing.closures for pattern in patterns):
             return None
-        return listing if same and all(pattern in listing.closures for pattern in patterns) else None
+        try:
+            apart = walk(kept.apart)
+            same = kept.key == question.key(tree) and apart.digest == kept.apart_digest
+            same = same and self._digests(kept.moving) == kept.moving
+            return kept.listing if same or self._still_holds(question, kept, (tree, apart)) else None
+        except (OSError, ValueError):  # a path that is none, or a folder that cannot be written to
+            return None
 
     def save(self) -> None:
         """Keep what was learnt about files for the next run."""
         self._heads.save()
 
-    def _still_holds(self, question: Question, document: dict[str, Any], trees: tuple[Tree, Tree]) -> bool:
+    def _still_holds(self, question: Question, kept: _Kept, trees: tuple[Tree, Tree]) -> bool:
         """Whether files were edited only where `go list` does not look; then the answer is kept for them as they are.
 
         What is read here is what was digested before and after: an edit in between asks `go list`.
@@ -104,14 +117,16 @@ class Answers:
         moving = {*tree.moving, *apart.moving}
         before = self._digests(moving)
         outline = question.outline(tree, apart, self._heads)
-        if not outline or outline != document.get("outline") or self._digests(moving) != before:
+        if not outline or outline != kept.outline or self._digests(moving) != before:
             return False
-        document |= {"key": question.key(tree), "apart_digest": apart.digest, "moving": before}
-        replace_text(self._path(question), json.dumps(document, separators=(",", ":")))
+        kept.key, kept.apart_digest, kept.moving = question.key(tree), apart.digest, before
+        kept.write(self._path(question))
         return True
 
     def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
         """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""
+        from multiarch_oci.golang.golist import list_packages  # start-up; a no-op has no use for it
+
         tree = look()
         # Of what an overlay of the user puts in the place of files no walk knows the times.
         no_index = bool(tree.back_dated or flag_value((*goflags(question.environment), *question.flags), "overlay"))
@@ -149,15 +164,9 @@ class Answers:
         if self._cache is None:
             return
         tree, apart = trees
-        document: dict[str, Any] = {
-            "key": question.key(tree),
-            "apart": list(_apart(listing, tree)),
-            "apart_digest": apart.digest,
-            "moving": dict(moving),
-            "outline": outline,
-            "listing": listing.to_json(),
-        }
-        replace_text(self._path(question), json.dumps(document, separators=(",", ":")))
+        places = _apart(listing, tree)
+        kept = _Kept(question.key(tree), places, apart.digest, dict(moving), outline, listing)
+        kept.write(self._path(question))
 
     def _path(self, question: Question) -> Path:
         return (self._cache or Path()) / f"{question.name}.json"

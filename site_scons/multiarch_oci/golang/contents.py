@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from multiarch_oci.document import remembered
+import msgspec
+
+from multiarch_oci.document import remembered_as
 from multiarch_oci.golang.includes import Includes, includes
 from multiarch_oci.statcache import StatCache, replace_text
 
 _FORMAT = "includes 1"
 ABSENT = "absent"
+
+
+class _Kept(msgspec.Struct):
+    """What is kept: the `#include`s of files by their digest."""
+
+    format: str
+    includes: dict[str, Includes]
 
 
 class Contents:
@@ -58,12 +66,5 @@ class Contents:
             self._includes = dict(self._used)
 
     def _load(self) -> dict[str, Includes]:
-        try:
-            document: Any = remembered(self._path) if self._path is not None else {}
-            entries = document["includes"] if document["format"] == _FORMAT else {}
-            return {
-                str(digest): tuple((bool(quoted), str(name)) for quoted, name in found)
-                for digest, found in entries.items()
-            }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return {}
+        kept = None if self._path is None else remembered_as(self._path, _Kept)
+        return kept.includes if kept is not None and kept.format == _FORMAT else {}

@@ -13,9 +13,10 @@ import json
 import re
 import threading
 from pathlib import Path
-from typing import Any
 
-from multiarch_oci.document import remembered
+import msgspec
+
+from multiarch_oci.document import remembered_as
 from multiarch_oci.golang.tree import Tree
 from multiarch_oci.statcache import replace_text
 
@@ -35,6 +36,13 @@ def head(name: str, content: bytes) -> bytes:
     return content if any(sign in before for sign in _UNSURE) else before
 
 
+class _Kept(msgspec.Struct):
+    """What is kept: of each file its state (a line of the walk) and the digest of its head."""
+
+    format: str
+    heads: dict[str, tuple[str, str]]
+
+
 class Heads:
     """The heads of files, each read again when its state is another; `cache` is the folder of what is kept.
 
@@ -44,8 +52,8 @@ class Heads:
     def __init__(self, cache: Path | None) -> None:
         self._path = None if cache is None else cache / "heads.json"
         self._lock = threading.Lock()
-        self._known: dict[str, list[str]] | None = None
-        self._used: dict[str, list[str]] = {}
+        self._known: dict[str, tuple[str, str]] | None = None
+        self._used: dict[str, tuple[str, str]] = {}
         self._dirty = False
 
     def digest(self, tree: Tree) -> str:
@@ -56,7 +64,7 @@ class Heads:
             new = [path for path, line in tree.files.items() if path in unsure or known.get(path, _NOTHING)[0] != line]
             if len(new) > _AT_ONCE:
                 return ""
-            fresh = {path: ["" if path in unsure else tree.files[path], _digest(path)] for path in new}
+            fresh = {path: ("" if path in unsure else tree.files[path], _digest(path)) for path in new}
             self._dirty = self._dirty or any(known.get(path) != entry for path, entry in fresh.items())
             known.update(fresh)
             self._used |= {path: known[path] for path in tree.files}
@@ -73,7 +81,7 @@ class Heads:
                 replace_text(self._path, json.dumps(document, separators=(",", ":")))
                 self._dirty = False
 
-    def _load(self) -> dict[str, list[str]]:
+    def _load(self) -> dict[str, tuple[str, str]]:
         if self._known is None:
             self._known = {} if self._path is None else _read(self._path)
         return self._known
@@ -90,10 +98,6 @@ def _digest(path: str) -> str:
     return hashlib.sha256(head(path, content)).hexdigest()[:32]
 
 
-def _read(path: Path) -> dict[str, list[str]]:
-    try:
-        document: Any = remembered(path)
-        entries = document["heads"] if document["format"] == _FORMAT else {}
-        return {str(name): [str(line), str(digest)] for name, (line, digest) in entries.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
+def _read(path: Path) -> dict[str, tuple[str, str]]:
+    kept = remembered_as(path, _Kept)
+    return kept.heads if kept is not None and kept.format == _FORMAT else {}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from multiarch_oci.document import remembered
+from multiarch_oci.document import remembered_as
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang.modfile import go_version
 from multiarch_oci.statcache import replace_text
@@ -148,10 +148,7 @@ class _Asked(msgspec.Struct, frozen=True):
         return Path(answer) if answer else None
 
     def _known(self) -> dict[str, str]:
-        if self.cache is None:
-            return {}
-        known = remembered(self.cache)
-        return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+        return (None if self.cache is None else remembered_as(self.cache, dict[str, str])) or {}
 
     def _key(self, script: Path) -> str:
         """The script itself, and what version managers look at to choose a version."""

@@ -65,6 +65,18 @@ def test_an_answer_is_kept_for_the_same_question_and_tree(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("member", "value"),
+    [("apart", ["/a\0b"]), ("apart", [1]), ("moving", {"/a\0b": ""}), ("moving", []), ("listing", {}), ("key", None)],
+    ids=str,
+)
+def test_a_damaged_answer_is_not_known(tmp_path: Path, member: str, value: object):
+    Answers(tmp_path, StatCache(None), GoList()).ask(question(), ["."], lambda: STILL)
+    path = tmp_path / f"{question().name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="ascii")) | {member: value}), encoding="ascii")
+    assert Answers(tmp_path, StatCache(None), GoList()).find(question(), ["."], STILL) is None
+
+
+@pytest.mark.parametrize(
     "changed",
     [
         {"settings": (("GOOS", "windows"),)},

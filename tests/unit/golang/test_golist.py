@@ -3,7 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from multiarch_oci.golang.listing import Listing, list_packages
+import msgspec
+import pytest
+
+from multiarch_oci.golang.golist import list_packages
+from multiarch_oci.golang.listing import Listing
 from multiarch_oci.golang.toolchain import Toolchain
 
 MODULE = {"Path": "ex.org/r", "Main": True, "Dir": "/src", "GoVersion": "1.24"}
@@ -105,7 +109,7 @@ def test_versions_and_files_are_as_go_says():
 
 def test_a_listing_survives_json():
     listing = answered()
-    again = Listing.from_json(json.loads(json.dumps(listing.to_json())))
+    again = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(listing))), Listing)
     assert again.packages == listing.packages
     assert again.closures == listing.closures
 
@@ -114,3 +118,10 @@ def test_what_go_complains_about_is_the_error():
     assert answered("", 1, "go: go.mod:3: unknown directive\n").error == "go: go.mod:3: unknown directive"
     assert answered("", 2).error == "go list failed with status 2"
     assert answered("{", 0).error == "go list wrote something that is not JSON"
+
+
+@pytest.mark.parametrize(
+    "text", ['{"ImportPath": 1}', "[]", '{"GoFiles": ["a.go"]}', '{"ImportPath": "p", "GoFiles": {}}']
+)
+def test_an_answer_of_another_shape_is_an_error(text: str):
+    assert answered(text, 0).error == "go list wrote something that is not JSON"
