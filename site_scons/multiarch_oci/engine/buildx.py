@@ -132,13 +132,13 @@ class BuildxEngine:
         else:
             return "docker has no buildx plugin" if docker is not None else "there is no docker in PATH"
         named = [self._builder] if self._builder else []
-        works, said = programs.ask([*command, "inspect", *named])
+        works, output = programs.ask([*command, "inspect", *named])
         if not works:
-            return f"buildx has no builder that answers: {said}"
-        driver, error = _DRIVER.search(said), _ERROR.search(said)
+            return f"buildx has no builder that answers: {output}"
+        driver, error = _DRIVER.search(output), _ERROR.search(output)
         if error is not None:
             return f"buildx's builder does not answer: {error[1]}"
-        platforms, endpoint = _PLATFORMS.search(said), _ENDPOINT.search(said)
+        platforms, endpoint = _PLATFORMS.search(output), _ENDPOINT.search(output)
         itself = driver is not None and driver[1] == _ITSELF
         if itself and docker is None:
             return "buildx's builder is the Docker engine itself, and there is no docker in PATH to take the image out"

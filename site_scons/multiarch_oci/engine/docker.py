@@ -190,12 +190,12 @@ class DockerEngine:
         """Read the stream of a build to its end: an error of the engine is an item of it, not an exception."""
         last: deque[str] = deque(maxlen=20)
         for item in items:
-            said = Document.of(item, where=self._endpoint.where)
-            failed = said.text("error")
+            message = Document.of(item, where=self._endpoint.where)
+            failed = message.text("error")
             if failed:
                 what = f"the Docker engine says: {' '.join(failed.split())}"
                 raise EngineFailed(what, where=settled.recipe.name, hint=hint_of([*last, failed]))
-            for line in (said.text("stream") or said.text("status") or "").splitlines():
+            for line in (message.text("stream") or message.text("status") or "").splitlines():
                 if line.strip():
                     last.append(line.rstrip())
                     self._given.programs.tell(line.rstrip())
@@ -266,6 +266,6 @@ def _is_new(command: Command) -> bool:
     if isinstance(command, Run):
         return bool(command.mounts or command.files or command.devices) or command.network != "default"
     if isinstance(command, Copy | Add):
-        said = (command.contents, command.chmod, command.link, command.exclude)
-        return any(said) or (isinstance(command, Copy) and command.parents)
+        options = (command.contents, command.chmod, command.link, command.exclude)
+        return any(options) or (isinstance(command, Copy) and command.parents)
     return False

@@ -43,8 +43,8 @@ class PodmanEngine:
         found = self._program()
         if found is None:
             return "there is neither podman nor buildah in PATH"
-        works, said = self._programs.ask([found[1], "info"])
-        return None if works else f"{found[0]} does not work here: {said}"
+        works, output = self._programs.ask([found[1], "info"])
+        return None if works else f"{found[0]} does not work here: {output}"
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
         """As Engine says; the image has a name of its own in the engine while it is built, and none afterwards."""

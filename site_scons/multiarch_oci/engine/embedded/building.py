@@ -15,7 +15,7 @@ from multiarch_oci.dockerfile.instructions import Add, Cmd, Command, Copy, Run, 
 from multiarch_oci.engine import NamedContext, UnsupportedInstruction
 from multiarch_oci.engine.embedded import names
 from multiarch_oci.engine.embedded.configuring import begun, executed, is_root, recorded
-from multiarch_oci.engine.embedded.copying import InlineTree, Manner, copy
+from multiarch_oci.engine.embedded.copying import CopyOptions, InlineTree, copy
 from multiarch_oci.engine.embedded.layertree import BaseTree
 from multiarch_oci.engine.embedded.modes import Chmod
 from multiarch_oci.engine.embedded.unpacking import unpack
@@ -139,7 +139,7 @@ class Builder:
         """The files of a folder as one layer, over nothing."""
         layer = Overlay()
         with _placed(self._recipe.where(planned.stage.line), "FROM"):
-            copy(self._folder(context), "", layer, "/", Manner())
+            copy(self._folder(context), "", layer, "/", CopyOptions())
         config = recorded(
             ImageConfig(planned.platform, working_dir="/"), f"FROM {context.name}", self._plan.epoch, layer=True
         )
@@ -188,7 +188,7 @@ class Builder:
 
     def _copy(self, stage: Stage, command: Copy | Add) -> None:
         _check(command)
-        manner = self._manner(stage, command)
+        options = self._options(stage, command)
         destination = destination_of(stage.config, command.destination)
         # As BuildKit: a linked layer is made without knowing what is below, then laid over it; with --chmod it is not.
         linked = command.link and not command.chmod
@@ -196,28 +196,28 @@ class Builder:
         if command.sources:
             tree, place = self._origin(command)
             for source in stage.scope.paths(command):
-                self._copy_source(command, (tree, place, source), layer, destination, manner)
+                self._copy_source(command, (tree, place, source), layer, destination, options)
         for file in command.contents:
-            copy(InlineTree(file.path, file.content), file.path, layer, destination, manner)
+            copy(InlineTree(file.path, file.content), file.path, layer, destination, options)
         _keep(stage, layer.over(stage.tree) if linked else layer)
         stage.config = recorded(stage.config, line_of(command), self._plan.epoch, layer=True)
 
     def _copy_source(
-        self, command: Copy | Add, origin: tuple[Tree, str, str], layer: Overlay, destination: str, manner: Manner
+        self, command: Copy | Add, origin: tuple[Tree, str, str], layer: Overlay, destination: str, options: CopyOptions
     ) -> None:
         tree, place, source = origin
         if isinstance(command, Copy) and command.parents:
-            root, manner = self._with_parents(tree, place, source, manner)
+            root, options = self._with_parents(tree, place, source, options)
             for path in self._matches(tree, place, root):
-                copy(tree, path, layer, destination, manner)
+                copy(tree, path, layer, destination, options)
             return
         for path in self._matches(tree, place, source):
             node = tree.lookup(resolve(tree, path))
             if node is None:
                 raise _missing(tree, place, source, path)
             unpacks = isinstance(command, Add) and command.unpack is not False
-            if not unpacks or not unpack(node, layer, destination, manner, self._warn_of(command)):
-                copy(tree, path, layer, destination, manner)
+            if not unpacks or not unpack(node, layer, destination, options, self._warn_of(command)):
+                copy(tree, path, layer, destination, options)
 
     def _warn_of(self, command: Command) -> Callable[[str], None]:
         where = self._recipe.where(command.line)
@@ -233,7 +233,7 @@ class Builder:
         except ValueError:
             raise CannotCopy(f"'{source}' is not a valid pattern") from None
 
-    def _with_parents(self, tree: Tree, place: str, source: str, manner: Manner) -> tuple[str, Manner]:
+    def _with_parents(self, tree: Tree, place: str, source: str, options: CopyOptions) -> tuple[str, CopyOptions]:
         """The folder below which the path of a source is kept (`COPY --parents`), and what is taken of it."""
         root, pivot, pattern = source.partition("/./")
         if not pivot:
@@ -249,7 +249,7 @@ class Builder:
             named = not has_wildcards(pattern)
             if tree.lookup(folder) is None or (named and tree.lookup(joined(folder, pattern)) is None):
                 raise _missing(tree, place, source, joined(root, pattern))
-        return root, replace(manner, include=IgnoreFile.of((pattern,), name="--parents"))
+        return root, replace(options, include=IgnoreFile.of((pattern,), name="--parents"))
 
     def _origin(self, command: Copy | Add) -> tuple[Tree, str]:
         """The tree that a COPY reads from, and what to call it."""
@@ -275,7 +275,7 @@ class Builder:
         """The files of a base: one tree an image, so that its layers are read once."""
         return self._trees.setdefault((name, platform), BaseTree(self._images[name, platform]))
 
-    def _manner(self, stage: Stage, command: Copy | Add) -> Manner:
+    def _options(self, stage: Stage, command: Copy | Add) -> CopyOptions:
         owner = None
         if command.link and names.by_name(command.chown):
             raise CannotCopy(f"--chown={command.chown} with --link needs numbers", hint="write uid:gid")
@@ -283,7 +283,7 @@ class Builder:
             owner = names.owner(command.chown, stage.tree)
         chmod = Chmod.parse(command.chmod) if command.chmod else None
         exclude = IgnoreFile.of(command.exclude, name="--exclude") if command.exclude else None
-        return Manner(owner, chmod, None, exclude)
+        return CopyOptions(owner, chmod, None, exclude)
 
 
 def _missing(tree: Tree, place: str, source: str, path: str) -> CannotCopy:

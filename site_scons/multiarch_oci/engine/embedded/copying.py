@@ -15,7 +15,7 @@ from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind
 
 
-class Manner(msgspec.Struct, frozen=True):
+class CopyOptions(msgspec.Struct, frozen=True):
     """How a COPY treats what it copies: the owner and mode it gives, what it takes (`--parents`) and leaves out."""
 
     owner: tuple[int, int] | None = None
@@ -37,12 +37,12 @@ class _Pending(msgspec.Struct):
     copied: bool
 
 
-def copy(source: Tree, path: str, image: Overlay, destination: str, manner: Manner) -> None:
+def copy(source: Tree, path: str, image: Overlay, destination: str, options: CopyOptions) -> None:
     """Copy one path of `source` (links followed) to `destination`, whose `/` at the end says that it is a folder.
 
     A folder's content is copied, not the folder. Raises CannotCopy, also when there is nothing at the path.
     """
-    mode, owner = manner.for_parents
+    mode, owner = options.for_parents
     folder = destination if destination.endswith(("/", "/.")) else parent(destination)
     image.make_directories(resolve(image, folder), mode=mode, owner=owner)
     target = resolve(image, destination)
@@ -54,7 +54,7 @@ def copy(source: Tree, path: str, image: Overlay, destination: str, manner: Mann
     if not node.is_directory and there is not None and there.is_directory:
         target = joined(target, path.rpartition("/")[2])
     image.make_directories(target if node.is_directory and there is None else parent(target), mode=mode, owner=owner)
-    _Copier(source, image, manner).copy(_Step(followed, "", target, ((), ()), overwrite=False))
+    _Copier(source, image, options).copy(_Step(followed, "", target, ((), ()), overwrite=False))
 
 
 class _Step(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class _Step(msgspec.Struct, frozen=True):
 class _Copier(msgspec.Struct):
     source: Tree
     image: Overlay
-    manner: Manner
+    options: CopyOptions
     parents: list[_Pending] = msgspec.field(default_factory=list)
 
     def copy(self, step: _Step) -> None:
@@ -95,7 +95,7 @@ class _Copier(msgspec.Struct):
     def _visit(self, step: _Step) -> Iterator[_Step] | None:
         """Copy one name; the names in it, when it is a folder that is looked into."""
         taken, excluded, states = self._judged(step.inside, step.states)
-        if excluded and self.manner.include is None and not self._brings_back(step.inside):
+        if excluded and self.options.include is None and not self._brings_back(step.inside):
             return None
         node = self.source.lookup(step.path)
         if node is None:
@@ -140,10 +140,10 @@ class _Copier(msgspec.Struct):
             pending.copied = True
 
     def _finished(self, node: Node) -> Node:
-        uid, gid = self.manner.owner or (node.uid, node.gid)
+        uid, gid = self.options.owner or (node.uid, node.gid)
         mode = node.mode
-        if self.manner.chmod is not None and node.kind is not Kind.SYMLINK:
-            mode = self.manner.chmod.apply(mode, directory=node.is_directory)
+        if self.options.chmod is not None and node.kind is not Kind.SYMLINK:
+            mode = self.options.chmod.apply(mode, directory=node.is_directory)
         return replace(node, mode=mode, uid=uid, gid=gid)
 
     def _judged(self, inside: str, states: tuple[State, State]) -> tuple[bool, bool, tuple[State, State]]:
@@ -152,14 +152,14 @@ class _Copier(msgspec.Struct):
             return True, False, ((), ())
         taken, excluded = True, False
         below: list[State] = [(), ()]
-        if self.manner.include is not None:
-            taken, below[0] = self.manner.include.excludes(inside, states[0])
-        if self.manner.exclude is not None:
-            excluded, below[1] = self.manner.exclude.excludes(inside, states[1])
+        if self.options.include is not None:
+            taken, below[0] = self.options.include.excludes(inside, states[0])
+        if self.options.exclude is not None:
+            excluded, below[1] = self.options.exclude.excludes(inside, states[1])
         return taken and not excluded, excluded, (below[0], below[1])
 
     def _brings_back(self, inside: str) -> bool:
-        return self.manner.exclude is not None and not self.manner.exclude.prunable(inside)
+        return self.options.exclude is not None and not self.options.exclude.prunable(inside)
 
 
 def inline_content(content: bytes) -> Content:

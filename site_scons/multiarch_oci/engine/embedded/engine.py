@@ -13,7 +13,7 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.embedded.assembling import assemble
 from multiarch_oci.engine.embedded.building import Builder, unsupported
-from multiarch_oci.engine.export.programs import check_programs, starter
+from multiarch_oci.engine.export.programs import check_programs, entrypoint_line
 from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.bases import OpenSource
 from multiarch_oci.engine.frontend.inputs import taken
@@ -67,6 +67,6 @@ class EmbeddedEngine:
         stage = Builder(settled, partial(self._reader.context, plan), self._warn).target()
         labels = tuple((dict(stage.config.labels) | dict(plan.labels)).items())
         stage.config = replace(stage.config, platform=settled.platform(), created=instant(plan.epoch), labels=labels)
-        said_in = starter(settled.recipe, stage.config)
-        check_programs(stage.own(), stage.config, plan.foreign, self._warn, whole=stage.whole, said_in=said_in)
+        declared_at = entrypoint_line(settled.recipe, stage.config)
+        check_programs(stage.own(), stage.config, plan.foreign, self._warn, whole=stage.whole, declared_at=declared_at)
         return assemble(stage, output, epoch=plan.epoch)

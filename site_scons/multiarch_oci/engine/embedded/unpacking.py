@@ -10,14 +10,14 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from multiarch_oci.engine.embedded.archives import TarContents, attributes
-from multiarch_oci.engine.embedded.copying import Manner
+from multiarch_oci.engine.embedded.copying import CopyOptions
 from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay, joined, parent, resolve
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarfields import Member
 from multiarch_oci.tarheader import HARDLINK
 
 
-def unpack(node: Node, image: Overlay, destination: str, manner: Manner, warn: Callable[[str], None]) -> bool:
+def unpack(node: Node, image: Overlay, destination: str, options: CopyOptions, warn: Callable[[str], None]) -> bool:
     """Unpack a file that is an archive below `destination`; False, and nothing done, when it is none.
 
     What is damaged behind its first header is an error; before that it is no archive, as with BuildKit, and `warn` is
@@ -31,8 +31,8 @@ def unpack(node: Node, image: Overlay, destination: str, manner: Manner, warn: C
     if not contents.is_archive(warn):
         return False
     top = resolve(image, destination)
-    image.make_directories(top, owner=manner.owner or (0, 0))
-    unpacking = _Unpacking(image, top, manner, node.content.origin)
+    image.make_directories(top, owner=options.owner or (0, 0))
+    unpacking = _Unpacking(image, top, options, node.content.origin)
     for path, member in contents.members():
         if not path:
             continue
@@ -46,10 +46,10 @@ def unpack(node: Node, image: Overlay, destination: str, manner: Manner, warn: C
 class _Unpacking:
     """One archive on its way into an image; knows which names share a file."""
 
-    def __init__(self, image: Overlay, top: str, manner: Manner, origin: str) -> None:
+    def __init__(self, image: Overlay, top: str, options: CopyOptions, origin: str) -> None:
         self._image = image
         self._top = top
-        self._manner = manner
+        self._options = options
         self._origin = origin
         self._sharing: dict[str, dict[str, None]] = {}  # names, each with all that share its file
 
@@ -66,8 +66,8 @@ class _Unpacking:
             )
         target = self._inside(joined(self._top, path))
         self._image.make_directories(parent(target))
-        if self._manner.owner is not None:
-            node = replace(node, uid=self._manner.owner[0], gid=self._manner.owner[1])
+        if self._options.owner is not None:
+            node = replace(node, uid=self._options.owner[0], gid=self._options.owner[1])
         self._image.put(target, node)
         self._part(target)
 
@@ -79,7 +79,7 @@ class _Unpacking:
             raise CannotCopy(f"{self._origin}: '{path}' is a hard link to '{member.target}', which is no file")
         target = self._inside(joined(self._top, path))
         self._image.make_directories(parent(target))
-        uid, gid = self._manner.owner or (member.uid, member.gid)
+        uid, gid = self._options.owner or (member.uid, member.gid)
         mode = linked.mode if linked.kind is Kind.SYMLINK else member.mode
         records = tuple(sorted((dict(linked.records) | dict(attributes(member))).items()))
         told = replace(linked, mode=mode, uid=uid, gid=gid, records=records)

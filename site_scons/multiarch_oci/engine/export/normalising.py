@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from multiarch_oci.config import History, ImageConfig, instant
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch_oci.engine.export.made import InvalidOutput, Made
-from multiarch_oci.engine.export.programs import check_programs, starter
+from multiarch_oci.engine.export.programs import check_programs, entrypoint_line
 from multiarch_oci.engine.export.repacking import apply, repack
 from multiarch_oci.engine.frontend.bases import BaseImage
 from multiarch_oci.engine.frontend.fingerprint import MARK
@@ -88,7 +88,7 @@ def check_made(
         settled.plan.foreign,
         warn,
         whole=lambda: files.upon(names_of(base)),
-        said_in=starter(settled.recipe, config),
+        declared_at=entrypoint_line(settled.recipe, config),
     )
 
 

@@ -17,7 +17,7 @@ from multiarch_oci.wildcard import Wildcard
 _MENTIONED = 5
 
 
-def starter(recipe: Recipe, config: ImageConfig) -> str:
+def entrypoint_line(recipe: Recipe, config: ImageConfig) -> str:
     """File and line of the ENTRYPOINT, or else CMD, that says what the image starts; empty when its base says it."""
     kind = Entrypoint if config.entrypoint else Cmd
     number: int | None = recipe.target
@@ -36,15 +36,15 @@ def check_programs(
     warn: Callable[[str], None],
     *,
     whole: Callable[[], Tree],
-    said_in: str = "",
+    declared_at: str = "",
 ) -> None:
     """Raise WrongMachine when the image starts a program of its own layers that is of another machine than its config.
 
     `own` is what the image's own layers leave, by path; of a content no more than its head is read. `whole` gives all
     files of the image, those of its base, too: it is asked for only when there is a program of another machine, and
-    a path that is started leads through something that is not the image's own. `said_in` is where the Dockerfile says
+    a path that is started leads through something that is not the image's own. `declared_at` is where a Dockerfile says
     what is started. What a glob of `foreign` matches may be of another machine, also when it is started; every other
-    such file that is not is told to `warn`.
+    such file that is not goes to `warn`, in words.
     """
     platform = config.platform
     let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
@@ -55,7 +55,7 @@ def check_programs(
     for path, named in started(config, own, whole):
         if path in wrong and not any(glob.matches(named) for glob in let_in):
             hint = f'or let it in where it is meant to be there: foreign=["{path}"] of env.Image'
-            check(wrong[path], platform, where=f"{said_in}: /{path}" if said_in else f"/{path}", also=hint)
+            check(wrong[path], platform, where=f"{declared_at}: /{path}" if declared_at else f"/{path}", also=hint)
     mentioned = [f"/{path} ({machine})" for path, machine in wrong.items()]
     more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
     warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")

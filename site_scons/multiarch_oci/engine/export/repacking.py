@@ -36,78 +36,78 @@ def repack(
     """
     with BlockWriter(sink, member) as blocks:
         with unpacked(opener, diff_id, f"{where}: layer {diff_id}") as reader:
-            for each in reader:
-                _entry(each, reader, blocks, files, (epoch, where))
+            for entry in reader:
+                _entry(entry, reader, blocks, files, (epoch, where))
         blocks.write(END)
         blocks.finish()
         packed_as = Descriptor(Compression.GZIP.value, Digest("sha256", blocks.written_sum.hexdigest()), blocks.size)
         return Written(packed_as, Digest("sha256", blocks.read_sum.hexdigest()))
 
 
-def _entry(each: Member, reader: TarReader, blocks: BlockWriter, files: Overlay, how: tuple[int, str]) -> None:
+def _entry(entry: Member, reader: TarReader, blocks: BlockWriter, files: Overlay, how: tuple[int, str]) -> None:
     epoch, where = how
-    path = inner_path(each.name)
-    if path is None or each.typeflag not in _KNOWN:
-        what = "leads out of its layer" if path is None else f"is of an unknown kind, {each.typeflag!r}"
-        raise InvalidOutput(f"member '{each.name}' {what}", where=where)
+    path = inner_path(entry.name)
+    if path is None or entry.typeflag not in _KNOWN:
+        what = "leads out of its layer" if path is None else f"is of an unknown kind, {entry.typeflag!r}"
+        raise InvalidOutput(f"member '{entry.name}' {what}", where=where)
     if not path:
         return  # the root: every engine makes it as it likes
     blocks.write(
         Header(
-            f"{path}/" if each.typeflag == DIRECTORY else path,
-            each.typeflag,
-            each.mode,
-            each.uid,
-            each.gid,
-            each.size,
-            min(max(each.mtime, 0), epoch),
-            _target(each),
-            _records(each),
-            each.device if each.typeflag in _DEVICES else (0, 0),
+            f"{path}/" if entry.typeflag == DIRECTORY else path,
+            entry.typeflag,
+            entry.mode,
+            entry.uid,
+            entry.gid,
+            entry.size,
+            min(max(entry.mtime, 0), epoch),
+            _target(entry),
+            _records(entry),
+            entry.device if entry.typeflag in _DEVICES else (0, 0),
         ).to_bytes()
     )
-    head = _content(reader, each, blocks) if each.is_file else b""
-    apply(files, path, each, head)
+    head = _content(reader, entry, blocks) if entry.is_file else b""
+    apply(files, path, entry, head)
 
 
-def _target(each: Member) -> str:
-    if each.typeflag == HARDLINK:
-        return inner_path(each.target) or ""
-    return each.target if each.typeflag == SYMLINK else ""
+def _target(entry: Member) -> str:
+    if entry.typeflag == HARDLINK:
+        return inner_path(entry.target) or ""
+    return entry.target if entry.typeflag == SYMLINK else ""
 
 
-def _records(each: Member) -> tuple[tuple[str, bytes], ...]:
-    return tuple((name, value) for name, value in sorted(each.records.items()) if name.startswith(_KEPT))
+def _records(entry: Member) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, value) for name, value in sorted(entry.records.items()) if name.startswith(_KEPT))
 
 
-def _content(reader: TarReader, each: Member, blocks: BlockWriter) -> bytes:
+def _content(reader: TarReader, entry: Member, blocks: BlockWriter) -> bytes:
     head = b""
     for block in reader.blocks():
         if len(head) < HEAD:
             head += block[: HEAD - len(head)]
         blocks.write(block)
-    blocks.write(padding(each.size))
+    blocks.write(padding(entry.size))
     return head
 
 
-def apply(files: Overlay, path: str, each: Member, head: bytes) -> None:
+def apply(files: Overlay, path: str, entry: Member, head: bytes) -> None:
     """Do to `files` what a member of a layer does; of a file's content no more than `head` is known."""
     if files.whiteout(path):
         return
-    if each.typeflag == HARDLINK:
-        linked = files.lookup(_target(each))
+    if entry.typeflag == HARDLINK:
+        linked = files.lookup(_target(entry))
         if linked is not None:
             files.put(path, linked)
     else:
-        files.put(path, _node(each, head))
+        files.put(path, _node(entry, head))
 
 
-def _node(each: Member, head: bytes) -> Node:
-    mode = each.mode
-    if each.typeflag == DIRECTORY:
+def _node(entry: Member, head: bytes) -> Node:
+    mode = entry.mode
+    if entry.typeflag == DIRECTORY:
         return Node(Kind.DIRECTORY, mode)
-    if each.typeflag == SYMLINK:
-        return Node(Kind.SYMLINK, mode, target=each.target)
+    if entry.typeflag == SYMLINK:
+        return Node(Kind.SYMLINK, mode, target=entry.target)
     head = essential(head)
     if not head:
         return Node(Kind.FILE, mode)

@@ -21,41 +21,41 @@ def pinned(content: bytes, settled: Settled, marks: Marks | None = None) -> byte
     called by its context's name. `marks` are lines more.
     """
     lines = _LINE.findall(content.decode("utf-8", "surrogateescape"))
-    ends = [*(each.stage.line for each in settled.recipe.stages[1:]), len(lines) + 1]
-    for number, each in enumerate(settled.recipe.stages):
+    ends = [*(planned.stage.line for planned in settled.recipe.stages[1:]), len(lines) + 1]
+    for number, planned in enumerate(settled.recipe.stages):
         if number not in settled.recipe.needed:
-            _replace(lines, (each.stage.line, ends[number] - 1), _empty(each))
+            _replace(lines, (planned.stage.line, ends[number] - 1), _empty(planned))
             continue
-        if each.replaced:
-            text = _from(each, settled) if each.on_image else _empty(each)
-            _replace(lines, (each.stage.line, ends[number] - 1), text)
+        if planned.replaced:
+            text = _from(planned, settled) if planned.on_image else _empty(planned)
+            _replace(lines, (planned.stage.line, ends[number] - 1), text)
             continue
-        if each.on_image or (each.context is not None and each.folder is None):
-            text = _from(each, settled) if each.on_image else _empty(each)
-            _replace(lines, (each.stage.line, each.stage.end_line), text)
-        for command in each.stage.instructions:
+        if planned.on_image or (planned.context is not None and planned.folder is None):
+            text = _from(planned, settled) if planned.on_image else _empty(planned)
+            _replace(lines, (planned.stage.line, planned.stage.end_line), text)
+        for command in planned.stage.instructions:
             _pin(lines, command, settled)
     if marks is not None:
         marks.put(lines)
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _empty(each: PlannedStage) -> str:
-    return f"FROM {SCRATCH}" + _name(each)
+def _empty(planned: PlannedStage) -> str:
+    return f"FROM {SCRATCH}" + _name(planned)
 
 
-def _from(each: PlannedStage, settled: Settled) -> str:
-    flag = f"--platform={each.platform} " if each.stage.platform else ""
-    return f"FROM {flag}{reference_of(each.base, settled, each)}" + _name(each)
+def _from(planned: PlannedStage, settled: Settled) -> str:
+    flag = f"--platform={planned.platform} " if planned.stage.platform else ""
+    return f"FROM {flag}{reference_of(planned.base, settled, planned)}" + _name(planned)
 
 
-def _name(each: PlannedStage) -> str:
-    return f" AS {each.stage.name}" if each.stage.name else ""
+def _name(planned: PlannedStage) -> str:
+    return f" AS {planned.stage.name}" if planned.stage.name else ""
 
 
-def reference_of(name: str, settled: Settled, each: PlannedStage | None = None) -> str:
+def reference_of(name: str, settled: Settled, planned: PlannedStage | None = None) -> str:
     """An image that a Dockerfile names, by its digest; one of `--from=` where no stage is given."""
-    platform = settled.recipe.platform if each is None else each.platform
+    platform = settled.recipe.platform if planned is None else planned.platform
     reference = settled.images[name, platform].reference
     # Not every engine takes a tag beside a digest.
     return str(reference.bare.with_digest(reference.digest)) if reference.digest is not None else str(reference)

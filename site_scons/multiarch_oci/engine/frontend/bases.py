@@ -69,16 +69,16 @@ def _load(base: Base, open_source: OpenSource, subject: Subject, *, where: str) 
             where=where,
             hint="'scons update-bases' resolves it again",
         )
-    told = str(reference)
+    name = str(reference)
     if is_index(descriptor.media_type):
-        index = Index.from_json(read(source, descriptor), where=told, media_type=descriptor.media_type)
-        entry = select(source, index, base.platform, serves=serves, where=told)
+        index = Index.from_json(read(source, descriptor), where=name, media_type=descriptor.media_type)
+        entry = select(source, index, base.platform, serves=serves, where=name)
         if entry is None:
             raise WrongMachine(f"base {base.name} has no image for {base.platform}", where=where)
         descriptor = entry.descriptor
-    manifest = Manifest.from_json(read(source, descriptor), where=told, media_type=descriptor.media_type)
-    config = ImageConfig.from_json(read(source, manifest.config), where=f"{told}: config")
-    check_layers(manifest, config, where=told)
+    manifest = Manifest.from_json(read(source, descriptor), where=name, media_type=descriptor.media_type)
+    config = ImageConfig.from_json(read(source, manifest.config), where=f"{name}: config")
+    check_layers(manifest, config, where=name)
     layers = tuple(replace(layer.bare(), media_type=to_oci(layer.media_type)) for layer in manifest.layers)
     return BaseImage(reference.with_digest(descriptor.digest), config, layers, source, where)
 

@@ -76,7 +76,7 @@ def find(contexts: tuple[NamedContext, ...], name: str) -> NamedContext | None:
         key = canonical(name)
     except InvalidReference:
         return None
-    return next((each for each in contexts if each.name == key), None)
+    return next((context for context in contexts if context.name == key), None)
 
 
 def hidden_in(folder: Path, plan: BuildPlan) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class Reader:
                 base = resolved(wanted, plan, needed)
                 image = load(base, open_source, where=needed.where(wanted.line))
                 images[wanted.name, wanted.platform] = image
-                plan = replace(plan, bases=tuple(_told(each, base, image) for each in plan.bases))
+                plan = replace(plan, bases=tuple(_completed(entry, base, image) for entry in plan.bases))
 
     def _opened(self, plan: BuildPlan, named: NamedContext | None) -> tuple[Context, IgnoreFile | None]:
         """A context, and its ignore file that counts: the Dockerfile's own, else the context's; a named one has its."""
@@ -133,9 +133,9 @@ class Reader:
         return None
 
 
-def _told(each: Base, base: Base, image: BaseImage) -> Base:
+def _completed(entry: Base, base: Base, image: BaseImage) -> Base:
     """The plan's entry for a base, with what its config says."""
-    return each if each != base else replace(each, env=image.config.env, on_build=image.config.on_build)
+    return entry if entry != base else replace(entry, env=image.config.env, on_build=image.config.on_build)
 
 
 def _name(path: Path, plan: BuildPlan) -> str:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from multiarch_oci.config import ImageConfig
-from multiarch_oci.engine.export.programs import starter
+from multiarch_oci.engine.export.programs import entrypoint_line
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.platform import Platform
@@ -109,7 +109,7 @@ def test_windows_finds_its_program_as_windows_does(shop):
     ids=["the last ENTRYPOINT", "a stage below", "CMD alone", "the base"],
 )
 def test_the_line_that_says_what_is_started_is_known(shop, text, config, line):
-    found = starter(Reader().recipe(shop.plan(text)), ImageConfig(AMD64, **config))
+    found = entrypoint_line(Reader().recipe(shop.plan(text)), ImageConfig(AMD64, **config))
     assert found == (f"Dockerfile.test:{line}" if line else "")
 
 
