@@ -283,3 +283,33 @@ def test_an_image_from_the_cache_gives_its_base_the_line_in_images_lock(trees: T
         files[name] = tree.read("images.lock")
         assert tree.scons("images", "LOCKED=yes").up_to_date
     assert files["a"] == files["b"]
+
+
+@pytest.mark.parametrize("order", [("made.txt", *ALL), ("-j8", "."), ("-n", "-j1", ".")])
+@pytest.mark.parametrize("lines", ['env.Command("a/other.txt", "made.txt", Copy("$TARGET", "$SOURCE"))', ""])
+def test_a_file_of_another_builder_is_looked_at_whatever_asks_for_it_first(
+    order: tuple[str, ...], lines: str, trees: Trees
+):
+    first = trees.plant("a", lines)
+    first.scons(".")
+    before = outputs(first)
+    for path, content in trees.cached().items():
+        if content == b"one\n":
+            path.write_text("bad\n")
+    second = trees.plant("b", lines)
+    ran = second.scons(*order)
+    assert "  made.txt is damaged in SCons' cache; it is made again\n" in ran.text
+    second.scons(".")
+    assert outputs(second) == before
+    assert b"bad\n" not in trees.cached().values()
+
+
+def test_a_dry_run_leaves_the_cache_alone(trees: Trees):
+    tree = trees.plant("a", 'env.Command("other.txt", "made.in", Copy("$TARGET", "$SOURCE"))')
+    ran = tree.scons("-n", ".")
+    assert "not kept" not in ran.text
+    tree.scons(".")
+    before = sorted(trees.cache.rglob("*"))
+    tree.edit("made.in", "two\n")
+    tree.scons("-n", ".")
+    assert sorted(trees.cache.rglob("*")) == before

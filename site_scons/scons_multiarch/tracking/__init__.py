@@ -25,9 +25,9 @@ nodes.Tracked.get_build_env: SCons.Node.Node.get_build_env, SCons.CacheDir.Cache
     tests/e2e/test_scons.py::test_a_cache_folder_gives_back_the_image_of_these_inputs_and_of_no_others
 nodes.Tracked.get_cachedir_csig: SCons.Node.FS.File.get_cachedir_csig, SCons.Node.FS.File.get_cachedir_bsig
     tests/e2e/test_cache.py::test_the_options_of_scons_mean_what_scons_says_they_mean
-nodes.Tracked.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.CacheDir.CacheDir.retrieve
+nodes.Kept.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.CacheDir.CacheDir.retrieve
     tests/e2e/test_cache.py::test_what_is_damaged_in_the_cache_is_made_again
-nodes.Tracked.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
+nodes.Kept.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
     tests/e2e/test_cache.py::test_what_was_edited_while_it_was_made_is_not_kept_for_others
 nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
     tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken

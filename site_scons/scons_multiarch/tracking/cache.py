@@ -97,8 +97,8 @@ def mark(node: Any) -> None:
 
 def keep(node: Any, push: Any) -> None:
     """Put a file into the cache by SCons' `push`; a cache that cannot be written to fails no build. Any thread."""
-    if SCons.CacheDir.cache_readonly or not may_keep(node):
-        return
+    if SCons.CacheDir.cache_readonly or not SCons.Action.execute_actions or not may_keep(node):
+        return  # with -n it is not what will be made
     try:
         mark(node)
         push()

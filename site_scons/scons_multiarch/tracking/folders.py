@@ -101,18 +101,23 @@ def is_made(node: Any) -> bool:
 
 def find_folders(run: Run) -> None:
     """Have every folder that a builder makes decided as files are; to be called when all SConscripts were read."""
+    for node in all_nodes():
+        if type(node) is SCons.Node.FS.Entry and node.has_builder() and node.isdir():
+            as_file(node)
+        elif isinstance(node, SCons.Node.FS.Dir):
+            _change(node, run)
+
+
+def all_nodes() -> Iterator[Any]:
+    """Every file and folder that SCons knows of."""
     for root in SCons.Node.FS.get_default_fs().Root.values():
         pending = [root]
         while pending:
-            folder = pending.pop()
-            for name, node in list(folder.entries.items()):
-                if name in (".", ".."):
-                    continue
-                if type(node) is SCons.Node.FS.Entry and node.has_builder() and node.isdir():
-                    as_file(node)
-                elif isinstance(node, SCons.Node.FS.Dir):
-                    _change(node, run)
-                    pending.append(node)
+            for name, node in list(pending.pop().entries.items()):
+                if name not in (".", ".."):
+                    yield node
+                    if isinstance(node, SCons.Node.FS.Dir):
+                        pending.append(node)
 
 
 def as_file(node: Any) -> None:

@@ -20,7 +20,8 @@ import SCons.Util
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch.interrupts import Interrupted
-from scons_multiarch.tracking.folders import SAME_LAYOUT, above, as_file, follow_folders, with_folders
+from scons_multiarch.tracking.folders import SAME_LAYOUT, above, all_nodes, as_file, follow_folders, with_folders
+from scons_multiarch.tracking.phases import after_reading
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
@@ -98,7 +99,35 @@ class State:
         return self._found
 
 
-class Tracked(SCons.Node.FS.File):
+class Kept(SCons.Node.FS.File):
+    """A file that comes out of SCons' cache only whole. Existing File nodes of other builders change to this class."""
+
+    __slots__ = SAME_LAYOUT
+
+    def _is_cached(self) -> bool:
+        """Whether SCons' cache may hold this file."""
+        return bool(self.has_builder() and not self.nocache and self.get_build_env().get_CacheDir().is_enabled())
+
+    def retrieve_from_cache(self) -> bool:
+        """Take the file out of SCons' cache when it is there, and whole."""
+        if not self._is_cached():
+            return False
+        from scons_multiarch.tracking import cache
+
+        found = cache.prepare(self) and bool(super().retrieve_from_cache())
+        if found:
+            cache.finish(self)
+        return found
+
+    def push_to_cache(self) -> None:
+        """Put the file that was just made into SCons' cache, when it is what it will be called there."""
+        if self._is_cached() and not self.isdir():
+            from scons_multiarch.tracking.cache import keep
+
+            keep(self, super().push_to_cache)
+
+
+class Tracked(Kept):
     """A file whose signature is the sha256 of its bytes, looked up by what `stat` says of it.
 
     SCons hashes every file again on each run once timestamps are not trusted, and they must not be (they are whole
@@ -213,10 +242,6 @@ class Tracked(SCons.Node.FS.File):
             return self.env
         return super().get_build_env()
 
-    def _is_cached(self) -> bool:
-        """Whether SCons' cache may hold this file."""
-        return bool(self.has_builder() and not self.nocache and self.get_build_env().get_CacheDir().is_enabled())
-
     def get_cachedir_csig(self) -> str:
         """The content signature; under `-n` that of the file in SCons' cache, when it is to be taken from there."""
         if self.exists() or not self._is_cached():
@@ -225,24 +250,6 @@ class Tracked(SCons.Node.FS.File):
 
         cached = cached_file(self)
         return self.attributes.run.stat.digest(cached) if cached is not None and cached.exists() else self.get_csig()
-
-    def retrieve_from_cache(self) -> bool:
-        """Take the file out of SCons' cache when it is there, and whole."""
-        if not self._is_cached():
-            return False
-        from scons_multiarch.tracking import cache
-
-        found = cache.prepare(self) and bool(super().retrieve_from_cache())
-        if found:
-            cache.finish(self)
-        return found
-
-    def push_to_cache(self) -> None:
-        """Put the file that was just made into SCons' cache, when it is what it will be called there."""
-        if self._is_cached():
-            from scons_multiarch.tracking.cache import keep
-
-            keep(self, super().push_to_cache)
 
     def built(self) -> None:
         """Record what was made; of what came out of SCons' cache the facts, too, though no step ran."""
@@ -289,10 +296,24 @@ def track(env: Any, nodes: Nodes) -> Nodes:
     for node in nodes:
         if type(node) is SCons.Node.FS.Entry:  # what Command makes; tracked too late, it had a signature of SCons first
             as_file(node) if node.has_builder() and node.isdir() else node.disambiguate()
-        if type(node) is SCons.Node.FS.File:
+        if type(node) in (SCons.Node.FS.File, Kept):
             node.__class__ = Tracked
         node.attributes.run = run
     return nodes
+
+
+def _guard_cache(run: Any) -> None:
+    """Have every file that SCons' cache may hold looked at there, whoever makes it and whatever is made of it."""
+    for node in all_nodes():
+        if not isinstance(node, SCons.Node.FS.File | SCons.Node.FS.Entry) or not node.has_builder():
+            continue
+        if node.env is not None and not node.env.get_CacheDir().is_enabled():
+            continue
+        if type(node) is SCons.Node.FS.Entry:
+            node.disambiguate()
+        if type(node) is SCons.Node.FS.File:
+            node.__class__ = Kept
+            node.attributes.run = run
 
 
 def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
@@ -301,7 +322,9 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     track(env, targets[0].sources)
     state.targets = targets
     state.find = with_folders(state.find, targets[0])
-    follow_folders(env["MULTIARCH_RUN"])
+    run = env["MULTIARCH_RUN"]
+    follow_folders(run)
+    run.once("cache", lambda: after_reading(lambda _: _guard_cache(run)))
     for target in targets:
         target.set_precious()
         target.attributes.state = state
