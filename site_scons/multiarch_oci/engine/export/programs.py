@@ -53,9 +53,13 @@ def check_programs(
     if not wrong:
         return
     for path, named in started(config, own, whole):
-        if path in wrong and not any(glob.matches(named) for glob in let_in):
+        if any(glob.matches(named) for glob in let_in):
+            wrong.pop(path, None)
+        elif path in wrong:
             hint = f'or let it in where it is meant to be there: foreign=["{path}"] of env.Image'
             check(wrong[path], platform, where=f"{declared_at}: /{path}" if declared_at else f"/{path}", also=hint)
+    if not wrong:
+        return
     mentioned = [f"/{path} ({machine})" for path, machine in wrong.items()]
     more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
     warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")

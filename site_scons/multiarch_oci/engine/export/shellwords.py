@@ -1,7 +1,8 @@
 r"""Lines that a shell is given, where they are ONE command that can be read without running it; else nothing is known.
 
 POSIX shells (XCU 2.2, 2.9.1), `cmd /c` (as `cmd /?` says) and PowerShell's `-Command`. What follows the program may
-hold variables; what would start a second command, redirect, or name the program by something to be expanded, may not.
+hold variables; what would start a second command, or name the program by something to be expanded, may not. Where input
+comes from and output goes to (`>/dev/null 2>&1`) does not change what starts.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Sequence
 import msgspec
 
 _BLANKS = " \t"
+_WORD_ENDS = f"{_BLANKS}<>"
 _OPERATORS = frozenset("|&;<>()\n`")
 _EXPANDED = frozenset("$*?[]{}~!")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+_REDIRECTION = re.compile(r"[0-9]*(?:<>|<&|<(?!<)|>>|>&|>\||>)[ \t]*")
+_CMD_REDIRECTIONS = re.compile(r"""(?:\s*(?:(?<!\S)[0-9])?(?:>>?|<)\s*(?:&[0-9]|"[^"]*"|[^\s&|<>()^!"]+))+\s*\Z""")
 _ALL = ("$@", "$*", "${@}", "${*}")
 _POWERSHELL_SETTING = re.compile(r"""\s*\$[\w:]+\s*=\s*(?:'[^']*'|"[^"$`]*"|\$?\w+)\s*;""")
 _POWERSHELL_WORD = re.compile(r"""\s*(&\s*)?(?:'([^']+)'|"([^"$`]+)"|([^\s'"$`(){}@,;|&<>#]+))(?=\s|\Z)""")
@@ -67,15 +71,19 @@ def _posix_words(line: str) -> list[tuple[str, bool, str]]:
             if "\n" in line[at:]:
                 raise _Unknown
             break
-        start = at
-        text, known, at = _posix_word(line, at)
-        found.append((text, known, line[start:at]))
+        redirection = _REDIRECTION.match(line, at)
+        start = at if redirection is None else redirection.end()
+        text, known, at = _posix_word(line, start)
+        if at == start:
+            raise _Unknown
+        if redirection is None:
+            found.append((text, known, line[start:at]))
     return found
 
 
 def _posix_word(line: str, at: int) -> tuple[str, bool, int]:
     text, known = "", True
-    while at < len(line) and line[at] not in _BLANKS:
+    while at < len(line) and line[at] not in _WORD_ENDS:
         letter = line[at]
         if letter in _OPERATORS:
             raise _Unknown
@@ -132,7 +140,7 @@ def cmd(line: str, *, strip: bool) -> Simple | None:
     if line.startswith('"') and (strip or line.count('"') != 2):  # noqa: PLR2004  # cmd /?: exactly two are kept
         line = line[1:]
         line = "".join(line.rsplit('"', 1))
-    quoted = False
+    line, quoted = _CMD_REDIRECTIONS.sub("", line), False
     for letter in line:
         quoted ^= letter == '"'
         if letter == "\n" or (letter in "&|<>()^!" and not quoted):

@@ -54,6 +54,7 @@ def test_foreign_globs_let_the_program_in(shop):
         ("/l/demo", "/l/demo"),
     ):
         shop.build(text.format(started), foreign=(glob,))
+    assert shop.warnings == []
     with pytest.raises(WrongMachine, match=r"hint: .*; or let it in where it is meant to be there: foreign=\["):
         shop.build(text.format("/app/demo"), foreign=("/other",))
 
