@@ -1,7 +1,8 @@
 """Places that hold images: the two protocols, and the one verb between them.
 
 A Source or Store is bound to one repository (of a registry) or one layout, so a name is a tag or a digest. The rooms
-beside this one are its implementations: `memory`, `layout`, `archive`, `registry`, `daemon`, `cache`; `sources` are made of others.
+beside this one are its implementations: `memory`, `layout`, `archive`, `registry`, `daemon`, `cache`;
+`sources` are made of others.
 """
 
 from __future__ import annotations
