@@ -27,23 +27,24 @@ def quoted(text: str, longest: int = _LONG) -> str:
 
     All before an `@` is taken for a login, unless a digest follows.
     """
-    shown = _without_login(text)
+    shown = without_login(text)
     return repr(shown if len(shown) <= longest else f"{shown[: longest - 1]}…")
 
 
 def holds_login(text: str) -> bool:
     """Whether a reference or address has a user's name before its host, and so perhaps a password."""
-    return _without_login(text) != text
+    return without_login(text) != text
 
 
-def _without_login(text: str) -> str:
+def without_login(text: str) -> str:
+    """A reference or address with `***` in the place of what stands before its last `@`, unless a digest follows."""
     last = max(text.rfind("@"), text.lower().rfind("%40"))  # in a URL the one may be written as the other
     if last < 0:
         return text
     at = "@" if text[last] == "@" else text[last : last + 3]
     before, after = text[:last], text[last + len(at) :]
     if _DIGEST.fullmatch(after):
-        return f"{_without_login(before)}{at}{after}"
+        return f"{without_login(before)}{at}{after}"
     scheme = _SCHEME.match(before)
     return f"{scheme[0] if scheme else ''}***{at}{after}"
 

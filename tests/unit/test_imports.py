@@ -18,6 +18,7 @@ MODULES = sorted(
 )
 TOGETHER = """
 import importlib, sys, threading
+import msgspec  # another's; the first thread of a run has it before there is a second one
 sys.path.insert(0, {root!r})
 sys.setswitchinterval(1e-6)
 names, failures = {names!r}, []

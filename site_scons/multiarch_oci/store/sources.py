@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, public, without_login
 from multiarch_oci.store import BlobMissing, Source
 from multiarch_oci.store.http.errors import Cancelled, Unreachable
 
@@ -25,9 +25,11 @@ class Subject(msgspec.Struct, frozen=True):
 
     @classmethod
     def base(cls, name: str, where: str | None) -> Subject:
-        """An image that a line of a Dockerfile names."""
+        """An image that a line of a Dockerfile names; a login in its name is not shown."""
         return cls(
-            f"base {name}", where, "check the name in that line, and the network" if where else "see the network"
+            f"base {without_login(name)}",
+            where,
+            "check the name in that line, and the network" if where else "see the network",
         )
 
     def restated(self, error: MultiarchError) -> MultiarchError:
@@ -41,11 +43,8 @@ class Subject(msgspec.Struct, frozen=True):
             hint = self.look  # REGISTRY is where this build pushes to, and has no part in it
         restated = type(error).__new__(type(error), *error.args)  # the same one may be raised elsewhere, for another
         restated.__dict__.update(error.__dict__)
-        restated.what, restated.where, restated.hint = (
-            what,
-            self.where or (error.where if what == error.what else None),
-            hint,
-        )
+        where = self.where or (error.where if what == error.what else None)
+        restated.what, restated.where, restated.hint = public(what), where and public(where), hint and public(hint)
         return restated
 
 
