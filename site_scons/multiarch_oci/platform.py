@@ -306,6 +306,9 @@ def nearest(text: str) -> str | None:
 
     bare = re.sub(r"\(.*?\)|:.*", "", text[:100].strip().lower())
     words = [MEANT.get(word) or _normal_architecture(word, "")[0] for word in bare.split("/")]
+    meant = _by_number(words, bare.split("/"))
+    if meant is not None:
+        return meant
     if len(words) == 1:
         spelled = {architecture: f"linux/{architecture}" for system, architecture in KNOWN if system == "linux"}
         spelled |= {system: f"{system}/{architecture}" for system, architecture in sorted(KNOWN, reverse=True)}
@@ -319,6 +322,16 @@ def nearest(text: str) -> str | None:
     guesses = {"/".join(words), "/".join(reversed(words))}
     score, found = max((SequenceMatcher(None, guess, word).ratio(), word) for guess in guesses for word in alike)
     return str(Platform.parse(spelled[found])) if score >= _ALIKE else None
+
+
+def _by_number(words: list[str], written: list[str]) -> str | None:
+    """The known platform whose variant has the last number of the third word: `armv8`, `x86-64-v2`, `7hf`."""
+    numbers = re.findall(r"[0-9](?:\.[0-9])?", written[2]) if len(written) == 3 else []  # noqa: PLR2004  # with a variant
+    if not numbers:
+        return None
+    meant = Platform(words[0], words[1], f"v{numbers[-1]}").normalized()
+    known = (meant.os, meant.architecture) in KNOWN and meant.variant in ("", *_VARIANTS.get(meant.architecture, ()))
+    return str(meant) if known else None
 
 
 def _invalid(text: str, why: str) -> InvalidPlatform:

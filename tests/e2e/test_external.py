@@ -248,7 +248,7 @@ def _saved(skopeo: Tool, chosen: list[str], name: str, tree: Tree) -> list[str]:
         ),
         (("linux", "arm64", "v9"), "linux/riscv64=theirs", "write EXTERNAL=linux/arm64/v9=…, or push the right image"),
         (("linux", "arm64", "armv8"), "linux/riscv64=theirs", "write EXTERNAL=linux/arm64=…, or push the right image"),
-        (("linux", "arm64", ""), "linux/arm64/armv8=theirs", "EXTERNAL: platform 'linux/arm64/armv8' is not known"),
+        (("linux", "arm64", ""), "linux/arm64/armv8=theirs", "is not known\n  hint: did you mean linux/arm64?\n"),
         (("linux", "arm64", ""), "linux/arm64v8=theirs", "hint: did you mean linux/arm64"),
     ],
 )
