@@ -46,6 +46,8 @@ def without_login(text: str) -> str:
     if _DIGEST.fullmatch(after):
         return f"{without_login(before)}{at}{after}"
     scheme = _SCHEME.match(before)
+    if scheme is not None and scheme[0].lower() == "ssh://" and ":" not in before[scheme.end() :]:
+        return text  # a user's name; ssh takes no password there
     return f"{scheme[0] if scheme else ''}***{at}{after}"
 
 

@@ -280,7 +280,8 @@ def test_an_amd64_program_in_the_arm64_image_is_an_error(plant: Callable[..., Pr
     assert (
         "scons: *** [_output/images/hello-c-linux-arm64.tar] Dockerfile:6: /hello: is an x86-64 ELF, but the image is "
         "linux/arm64\n"
-        "  hint: copy the file that was built for linux/arm64, or build it for that platform\n"
+        "  hint: copy the file that was built for linux/arm64, or build it for that platform; "
+        'or let it in where it is meant to be there: foreign=["hello"] of env.Image\n'
     ) in run.text
     assert sorted(project.digests("_output/images")) == ["hello-c-linux-amd64.tar"]
 

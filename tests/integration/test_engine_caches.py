@@ -313,11 +313,14 @@ def test_the_config_of_another_base_is_the_images(maker: Maker, scene: Scene) ->
 
 
 def test_what_nobody_edited_is_taken_from_the_engines_cache(maker: Maker, scene: Scene) -> None:
-    """The marks cost no more than they have to: a RUN before the one whose input changed does not run again."""
+    """The marks cost no more than they have to: a RUN before the one whose input changed does not run again.
+
+    Buildah alone keeps no layers in between: they go with the image that is taken from it.
+    """
     text = "FROM HOST/shell:v1\nRUN cat /proc/sys/kernel/random/uuid > /before\nCOPY folder/f /out\n"
     found = []
     for second in (False, True):
         scene.set(second=second)
         found.append(scene.build(maker, text)[1])
-    assert found[0]["before"] == found[1]["before"]
+    assert (found[0]["before"] == found[1]["before"]) is (maker.kind != "buildah")
     assert found[0]["out"] != found[1]["out"]

@@ -354,7 +354,8 @@ def test_a_server_that_takes_an_upload_too_slowly_is_one_error(
         text = failure(
             server, lambda asked: asked.put(Descriptor.of(LAYER_GZIP, content), lambda: io.BytesIO(content)), settings
         )
-        assert text == "HOST: the transfer was too slow: less than 1 KiB/s for 0.4 s (tried 2 times)"
+        slow = "HOST: the transfer was too slow: less than 1 KiB/s for 0.4 s (tried 2 times)"
+        assert text in (slow, "HOST: the connection was cut (tried 2 times)")  # the server's end may be seen first
 
 
 @pytest.mark.parametrize("part", [b"", b"\x16", b"\x16\x03\x03\x40\x00"], ids=["nothing", "a byte", "a record"])

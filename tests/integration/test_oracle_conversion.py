@@ -146,7 +146,7 @@ class Ours:
         try:
             plan = _with_bases(plan, reader, store)
             settled = reader.settled(plan, lambda _: store)
-            stage = Configs(settled, partial(reader.context, plan)).target()
+            stage = Configs(settled, partial(reader.context, plan), lambda _line: None).target()
             platform = settled.platform()
             document = json.loads(stage.config.to_json()) | platform.to_json()
             taken = {f"/{path}" for path in reader.inputs(settled.plan).wanted}
