@@ -59,10 +59,14 @@ class MultiarchError(Exception):
     """
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
-        self.what = public(what)
-        self.where = where and public(where)
-        self.hint = hint and public(hint)
+        self.what = what
+        self.where = where
+        self.hint = hint
         super().__init__(self.what, self.where, self.hint)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute; a text without the passwords of URLs, also where it is said anew of what was raised."""
+        super().__setattr__(name, public(value) if isinstance(value, str) else value)
 
     def __str__(self) -> str:
         first = self.what if self.where is None else f"{self.where}: {self.what}"

@@ -54,3 +54,12 @@ def test_the_passwords_of_urls_are_in_no_error():
     assert str(error) == "http://***@host: no https://***@host/x\n  hint: see tcp://***@h and ssh://me@host"
     assert public("user@host") == "user@host"
     assert public("/tree/http:/u:PW@host/x") == "/tree/http:/***@host/x"
+
+
+def test_what_is_said_anew_of_an_error_holds_no_password_either():
+    error = MultiarchError("is not there", where="base")
+    error.what = f"http://u:correct-horse@host/a cannot be read: {error.what}"
+    error.where = "http://u:correct-horse@host"
+    error.hint = "see http://u:correct-horse@host"
+    assert "correct-horse" not in str(error)
+    assert str(error).startswith("http://***@host: http://***@host/a cannot be read: is not there")

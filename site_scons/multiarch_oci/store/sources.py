@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.errors import MultiarchError, public, without_login
+from multiarch_oci.errors import MultiarchError, without_login
 from multiarch_oci.store import BlobMissing, Source
 from multiarch_oci.store.http.errors import Cancelled, Unreachable
 
@@ -43,8 +43,8 @@ class Subject(msgspec.Struct, frozen=True):
             hint = self.look  # REGISTRY is where this build pushes to, and has no part in it
         restated = type(error).__new__(type(error), *error.args)  # the same one may be raised elsewhere, for another
         restated.__dict__.update(error.__dict__)
-        where = self.where or (error.where if what == error.what else None)
-        restated.what, restated.where, restated.hint = public(what), where and public(where), hint and public(hint)
+        restated.what, restated.hint = what, hint
+        restated.where = self.where or (error.where if what == error.what else None)
         return restated
 
 
