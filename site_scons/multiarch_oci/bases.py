@@ -98,8 +98,8 @@ class BaseLock(msgspec.Struct, frozen=True):
 
     def entry(self, name: Reference, platform: Platform) -> Locked | None:
         """The entry of a base for a platform; None when there is none."""
-        wanted = str(name)
-        return next((e for e in self.entries if e.name == wanted and e.platform == platform), None)
+        spelled = str(name)
+        return next((e for e in self.entries if e.name == spelled and e.platform == platform), None)
 
     def with_entry(self, name: Reference, platform: Platform, digest: Digest, version: str = "") -> BaseLock:
         """The same lock with this entry added or replaced."""

@@ -119,8 +119,8 @@ class VerifyingReader(io.RawIOBase):
         if self._below.read(1):
             raise DigestMismatch(f"{self._expected} is longer than its {self._size} bytes", where=self._where)
         if self._running.hexdigest() != self._expected.hex:
-            found = f"{self._expected.algorithm}:{self._running.hexdigest()}"
-            raise DigestMismatch(f"wanted {self._expected}, the bytes are {found}", where=self._where)
+            actual = f"{self._expected.algorithm}:{self._running.hexdigest()}"
+            raise DigestMismatch(f"wanted {self._expected}, the bytes are {actual}", where=self._where)
         self._checked = True
 
     def close(self) -> None:

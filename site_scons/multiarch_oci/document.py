@@ -49,13 +49,13 @@ def content_of(path: Path, limit: int, *, where: str) -> bytes | None:
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
             raise UnreadableFile(f"is {kind}, not a file", where=where)
-        blocks, left = [], limit + 1
-        while status.st_size <= limit and left and (block := os.read(stream, left)):
+        blocks, room = [], limit + 1
+        while status.st_size <= limit and room and (block := os.read(stream, room)):
             blocks.append(block)
-            left -= len(block)
+            room -= len(block)
     finally:
         os.close(stream)
-    if status.st_size > limit or not left:
+    if status.st_size > limit or not room:
         raise UnreadableFile(f"is larger than {limit} bytes", where=where)
     return b"".join(blocks)
 
@@ -166,8 +166,8 @@ class Document(msgspec.Struct, frozen=True):
             raise self._wrong(key, "a list", value)
         return value
 
-    def _wrong(self, key: str, wanted: str, value: object) -> InvalidDocument:
-        return InvalidDocument(f"'{key}' is {_kind(value)}, not {wanted}", where=self.where)
+    def _wrong(self, key: str, type_name: str, value: object) -> InvalidDocument:
+        return InvalidDocument(f"'{key}' is {_kind(value)}, not {type_name}", where=self.where)
 
 
 def canonical(value: object) -> bytes:

@@ -190,24 +190,24 @@ def agrees(machine: Machine, platform: Platform) -> bool:
     386 on amd64 and lower arm variants can; a system that the program does not name agrees with every one that loads
     its format. 32-bit ARM on arm64 does not agree: many of these processors cannot run it.
     """
-    wanted = platform.normalized()
-    if not _loads(machine, wanted.os):
+    target = platform.normalized()
+    if not _loads(machine, target.os):
         return False
-    if wanted.architecture == "amd64" and "386" in machine.architectures:
+    if target.architecture == "amd64" and "386" in machine.architectures:
         return True
-    if wanted.architecture not in machine.architectures:
+    if target.architecture not in machine.architectures:
         return False
-    return not (machine.variant and wanted.variant) or machine.variant <= wanted.variant
+    return not (machine.variant and target.variant) or machine.variant <= target.variant
 
 
 def check(machine: Machine, platform: Platform, *, where: str, also: str = "") -> None:
     """Raise WrongMachine, naming the file `where`, found and wanted, when they do not agree; `also` ends the hint."""
     if agrees(machine, platform):
         return
-    found = str(machine)
-    article = "an" if found[0] in "aeioxsA" else "a"  # an x86-64, an s390x, an ARM64; a MIPS, a SPARC
+    description = str(machine)
+    article = "an" if description[0] in "aeioxsA" else "a"  # an x86-64, an s390x, an ARM64; a MIPS, a SPARC
     raise WrongMachine(
-        f"is {article} {found}, but the image is {platform}",
+        f"is {article} {description}, but the image is {platform}",
         where=where,
         hint=f"copy the file that was built for {platform}, or build it for that platform{f'; {also}' if also else ''}",
     )

@@ -140,9 +140,9 @@ class _Reader:
         return self.open[-1][-1]
 
     def take(self, text: str) -> bool:
-        found = self.text.startswith(text, self.at)
-        self.at += len(text) * found
-        return found
+        stands_here = self.text.startswith(text, self.at)
+        self.at += len(text) * stands_here
+        return stands_here
 
     def next(self) -> str:
         rune = self.text[self.at : self.at + 1]
@@ -166,17 +166,17 @@ class _Reader:
             least, most = 0, 1 if rune == "?" else None
             self.at += 1
         else:
-            found = _COUNT.match(self.text, self.at)
-            if found is None:
+            count = _COUNT.match(self.text, self.at)
+            if count is None:
                 return False
-            least = int(found[1]) if len(found[1]) < len(str(_TOO_BIG)) else _TOO_BIG
-            if found[2] is None:
+            least = int(count[1]) if len(count[1]) < len(str(_TOO_BIG)) else _TOO_BIG
+            if count[2] is None:
                 most = least
-            elif found[3] is not None:
-                most = int(found[3]) if len(found[3]) < len(str(_TOO_BIG)) else _TOO_BIG
+            elif count[3] is not None:
+                most = int(count[3]) if len(count[3]) < len(str(_TOO_BIG)) else _TOO_BIG
             if least > _MAX_COUNT or (most is not None and not least <= most <= _MAX_COUNT):
                 raise BadPattern("invalid repeat count")
-            self.at = found.end()
+            self.at = count.end()
         self.take("?")  # not greedy, which is the same for a search that says only whether
         if self.stacked:
             raise BadPattern("invalid nested repetition operator")

@@ -70,8 +70,8 @@ class IgnoreFile(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, patterns: tuple[str, ...], *, name: str) -> IgnoreFile:
         """Take patterns that stand in no file, as those of `COPY --exclude`. Raises InvalidIgnoreFile at `name`."""
-        found = (_compiled(pattern, name) for pattern in patterns)
-        return cls(tuple(pattern for pattern in found if pattern))
+        compiled = (_compiled(pattern, name) for pattern in patterns)
+        return cls(tuple(pattern for pattern in compiled if pattern))
 
     def excludes(self, path: str, parent: State = ()) -> tuple[bool, State]:
         """Tell whether `path` is left out, and the state for its children. Raises InvalidIgnoreFile."""

@@ -44,9 +44,9 @@ class Image(msgspec.Struct, frozen=True):
         _check(read.config.digest, config, where)
         parsed = ImageConfig.from_json(config, where=where)
         check_layers(read, parsed, where=where)
-        said = descriptor.platform
-        if said is not None and said.normalized() != parsed.platform.normalized():
-            raise InvalidDocument(f"is said to be {said}, but its config says {parsed.platform}", where=where)
+        annotated = descriptor.platform
+        if annotated is not None and annotated.normalized() != parsed.platform.normalized():
+            raise InvalidDocument(f"is said to be {annotated}, but its config says {parsed.platform}", where=where)
         return cls(descriptor, read, parsed, _base(descriptor, read), held)
 
     @property
@@ -82,18 +82,19 @@ def check_layers(manifest: Manifest, config: ImageConfig, *, where: str) -> None
         raise InvalidDocument(f"has {layers} layers, but its config names {named} diff_ids", where=where)
 
 
-def _check(wanted: Digest, content: bytes, where: str) -> None:
-    found = Digest.of(content, wanted.algorithm)
-    if found != wanted:
-        raise DigestMismatch(f"wanted {wanted}, the bytes are {found}", where=where)
+def _check(expected: Digest, content: bytes, where: str) -> None:
+    actual = Digest.of(content, expected.algorithm)
+    if actual != expected:
+        raise DigestMismatch(f"wanted {expected}, the bytes are {actual}", where=where)
 
 
 def _base(descriptor: Descriptor, manifest: Manifest) -> Reference | None:
     """The base that the descriptor's annotations name, or else the manifest's (image spec 1.1, annotations.md)."""
-    for said in (dict(descriptor.annotations), dict(manifest.annotations)):
-        name = said.get(BASE_NAME)
+    for pairs in (descriptor.annotations, manifest.annotations):
+        annotations = dict(pairs)
+        name = annotations.get(BASE_NAME)
         if name:
             reference = Reference.parse(name)
-            digest = said.get(BASE_DIGEST)
+            digest = annotations.get(BASE_DIGEST)
             return reference.with_digest(Digest.parse(digest)) if digest else reference
     return None

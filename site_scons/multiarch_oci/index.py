@@ -44,22 +44,25 @@ class Index(msgspec.Struct, frozen=True):
         make equal bytes.
         """
         declared = tuple(platforms)
-        left = list(members)
-        taken = {each: _take(each, left, where) for each in sorted(declared, key=lambda each: not each.os_version)}
+        members_to_place = list(members)
+        taken = {
+            platform: _take(platform, members_to_place, where)
+            for platform in sorted(declared, key=lambda platform: not platform.os_version)
+        }
         chosen: dict[Platform, Descriptor] = {}
         for platform in declared:
-            found = taken[platform]
-            said = as_declared(_platform(found, where), platform)
-            if said in chosen:
+            member = taken[platform]
+            entry_platform = as_declared(_platform(member, where), platform)
+            if entry_platform in chosen:
                 raise IncompleteIndex(
-                    f"two images are {said}: {chosen[said].digest}, {found.digest}",
+                    f"two images are {entry_platform}: {chosen[entry_platform].digest}, {member.digest}",
                     where=where,
                     hint=f"drop {platform}, or give it a base of another os.version",
                 )
-            chosen[said] = Descriptor(found.media_type, found.digest, found.size, said)
-        if left:
+            chosen[entry_platform] = Descriptor(member.media_type, member.digest, member.size, entry_platform)
+        if members_to_place:
             raise IncompleteIndex(
-                f"{_platform(left[0], where)} is a member, but was not declared",
+                f"{_platform(members_to_place[0], where)} is a member, but was not declared",
                 where=where,
                 hint="add it to PLATFORMS (platforms= of env.Index), or drop the member",
             )
@@ -72,11 +75,11 @@ class Index(msgspec.Struct, frozen=True):
         inside = document.text("mediaType")
         if inside is not None and media_type is not None and inside != media_type:
             raise InvalidDocument(f"says it is {inside}, but was served as {media_type}", where=where)
-        found = inside or media_type or INDEX
-        if not is_index(found) or "config" in document.members or "layers" in document.members:
-            raise InvalidDocument(f"is {found}, not an index", where=where)
+        kind = inside or media_type or INDEX
+        if not is_index(kind) or "config" in document.members or "layers" in document.members:
+            raise InvalidDocument(f"is {kind}, not an index", where=where)
         manifests = tuple(Descriptor.from_json(item) for item in document.objects("manifests"))
-        return cls(manifests, document.pairs("annotations"), found, content)
+        return cls(manifests, document.pairs("annotations"), kind, content)
 
     def to_json(self) -> bytes:
         """The exact bytes that were read, or the canonical form of an index that was made here."""
@@ -95,30 +98,30 @@ class Index(msgspec.Struct, frozen=True):
         """The descriptor of `to_json()`."""
         return Descriptor.of(self.media_type, self.to_json())
 
-    def select(self, wanted: Platform) -> Descriptor | None:
+    def select(self, target: Platform) -> Descriptor | None:
         """The entry that serves this platform best, of those that name one (`nearest`), else None."""
-        return nearest(((entry, entry.platform) for entry in self.manifests if entry.platform is not None), wanted)
+        return nearest(((entry, entry.platform) for entry in self.manifests if entry.platform is not None), target)
 
 
-def nearest(entries: Iterable[tuple[Descriptor, Platform]], wanted: Platform) -> Descriptor | None:
+def nearest(entries: Iterable[tuple[Descriptor, Platform]], target: Platform) -> Descriptor | None:
     """The entry whose platform serves the wanted one best, the first of equals; None when none does.
 
     Of several Windows versions that is the wanted one to the last part, else the newest; without a version the last.
     """
     ranked = []
     for entry, platform in entries:
-        found = corrected(platform, like=wanted)
-        rank = found.rank(wanted)
+        corrected_platform = corrected(platform, like=target)
+        rank = corrected_platform.rank(target)
         if rank is not None:
-            ranked.append((rank // 2, _age(found, wanted), entry))
-    return min(ranked, key=lambda each: each[:2])[2] if ranked else None
+            ranked.append((rank // 2, _age(corrected_platform, target), entry))
+    return min(ranked, key=lambda ranking: ranking[:2])[2] if ranked else None
 
 
-def _age(found: Platform, wanted: Platform) -> tuple[int, ...]:
+def _age(image: Platform, target: Platform) -> tuple[int, ...]:
     """Smaller for the better os.version of two images that serve a Windows platform alike."""
-    if found.os != "windows" or (wanted.os_version and found.os_version == wanted.os_version):
+    if image.os != "windows" or (target.os_version and image.os_version == target.os_version):
         return ()
-    return (1, *(-number for number in version_numbers(found.os_version))) if found.os_version else (2,)
+    return (1, *(-number for number in version_numbers(image.os_version))) if image.os_version else (2,)
 
 
 def version_numbers(os_version: str) -> tuple[int, ...]:
@@ -133,60 +136,62 @@ def _platform(member: Descriptor, where: str) -> Platform:
     return member.platform
 
 
-def serves(found: Platform, wanted: Platform) -> bool:
-    """Whether an image that says it is `found`, as it is meant, serves the wanted platform (`Platform.matches`)."""
-    return corrected(found, like=wanted).matches(wanted)
+def serves(image: Platform, target: Platform) -> bool:
+    """Whether an image that says it is `image`, as it is meant, serves the platform `target` (`Platform.matches`)."""
+    return corrected(image, like=target).matches(target)
 
 
-def stands_for(found: Platform, wanted: Platform) -> bool:
+def stands_for(image: Platform, target: Platform) -> bool:
     """Whether an image may be the entry of a wanted platform: the same but for the os.version, not one that would run.
 
     386 runs on amd64 and ARMv6 on ARMv7, but an index that is to hold the one must not hold the other instead.
     """
-    rank = corrected(found, like=wanted).rank(wanted)
+    rank = corrected(image, like=target).rank(target)
     return rank is not None and rank <= 1
 
 
-def as_declared(found: Platform, declared: Platform) -> Platform:
+def as_declared(image: Platform, declared: Platform) -> Platform:
     """What an index says of an image that stands for a declared platform: that one, so that every reader finds it.
 
     What is not declared (the os.version of a Windows image, to its last part, and features) is as the image has it.
     """
     return replace(
         declared.normalized(),
-        os_version=found.os_version or declared.os_version,
-        os_features=corrected(found).os_features or declared.os_features,
+        os_version=image.os_version or declared.os_version,
+        os_features=corrected(image).os_features or declared.os_features,
     )
 
 
-def _take(wanted: Platform, left: list[Descriptor], where: str) -> Descriptor:
-    """Remove and return the one member for `wanted`: the exact one, else the only one that stands for it.
+def _take(platform: Platform, members: list[Descriptor], where: str) -> Descriptor:
+    """Remove and return the one member for `platform`: the exact one, else the only one that stands for it.
 
     One that says a Windows version goes before one that says none, where a version is wanted.
     """
-    exact = [member for member in left if _platform(member, where) == wanted]
-    standing = [member for member in left if stands_for(_platform(member, where), wanted)]
-    versioned = [member for member in standing if wanted.os_version and _platform(member, where).os_version]
-    found = exact or versioned or standing
-    if not found:
+    exact = [member for member in members if _platform(member, where) == platform]
+    standing = [member for member in members if stands_for(_platform(member, where), platform)]
+    versioned = [member for member in standing if platform.os_version and _platform(member, where).os_version]
+    candidates = exact or versioned or standing
+    if not candidates:
         raise IncompleteIndex(
-            f"declared {wanted} is missing",
+            f"declared {platform} is missing",
             where=where,
             hint="nothing given to env.Index provides it; push it, name it in EXTERNAL, or drop it from PLATFORMS",
         )
-    if len(found) > 1:
+    if len(candidates) > 1:
         raise IncompleteIndex(
-            f"{wanted} is there {len(found)} times: {', '.join(str(member.digest) for member in found)}",
+            f"{platform} is there {len(candidates)} times: {', '.join(str(member.digest) for member in candidates)}",
             where=where,
-            hint=_ambiguous(wanted, found),
+            hint=_ambiguous(platform, candidates),
         )
-    left.remove(found[0])
-    return found[0]
+    members.remove(candidates[0])
+    return candidates[0]
 
 
-def _ambiguous(wanted: Platform, found: list[Descriptor]) -> str:
+def _ambiguous(platform: Platform, candidates: list[Descriptor]) -> str:
     """What to do about several members for one platform."""
-    versions = {member.platform.os_version for member in found if member.platform is not None}
-    if wanted.os == "windows" and not wanted.os_version and "" not in versions and len(versions) == len(found):
-        return f"declare each version: {', '.join(str(replace(wanted, os_version=each)) for each in sorted(versions))}"
+    versions = {member.platform.os_version for member in candidates if member.platform is not None}
+    apart = "" not in versions and len(versions) == len(candidates)
+    if platform.os == "windows" and not platform.os_version and apart:
+        versioned = (str(replace(platform, os_version=version)) for version in sorted(versions))
+        return f"declare each version: {', '.join(versioned)}"
     return "give each Windows image its own os.version, and each platform one image"

@@ -209,7 +209,7 @@ def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
             raise InvalidEntry(f"'{entry.path}' stands twice in a layer, or out of its order", where=_where(entry))
         while above and not name.startswith(f"{_name(above[-1])}/"):
             above.pop()
-        _fits(name, entry, {_name(each): each for each in above[-1:]})
+        _fits(name, entry, {_name(folder): folder for folder in above[-1:]})
         above.append(entry)
         last = rank
         yield entry
@@ -275,14 +275,14 @@ def _header(entry: Entry, epoch: int) -> Header:
 
 
 def _content(entry: Entry, blocks: BlockWriter) -> None:
-    left = entry.size
+    remaining = entry.size
     with _opened(entry) as stream:
-        while left:
-            part = stream.read(min(left, blocks.room))
+        while remaining:
+            part = stream.read(min(remaining, blocks.room))
             if not part:
-                raise _changed(entry, f"ended {left} of {entry.size} bytes too early")
+                raise _changed(entry, f"ended {remaining} of {entry.size} bytes too early")
             blocks.write(part)
-            left -= len(part)
+            remaining -= len(part)
         if stream.read(1):
             raise _changed(entry, f"is longer than the {entry.size} bytes it had at first")
 

@@ -28,15 +28,15 @@ class Manifest(msgspec.Struct, frozen=True):
         inside = document.text("mediaType")
         if inside is not None and media_type is not None and inside != media_type:
             raise InvalidDocument(f"says it is {inside}, but was served as {media_type}", where=where)
-        found = inside or media_type or MANIFEST
+        kind = inside or media_type or MANIFEST
         config = document.nested("config")
-        if not is_manifest(found) or config is None or "manifests" in document.members:
-            raise InvalidDocument(f"is {found}, not the manifest of an image", where=where)
+        if not is_manifest(kind) or config is None or "manifests" in document.members:
+            raise InvalidDocument(f"is {kind}, not the manifest of an image", where=where)
         return cls(
             Descriptor.from_json(config),
             tuple(Descriptor.from_json(layer) for layer in document.objects("layers")),
             document.pairs("annotations"),
-            found,
+            kind,
             content,
         )
 

@@ -26,13 +26,13 @@ def corrected(platform: Platform, *, like: Platform | None = None) -> Platform:
     """
     system = platform.os.lower()
     architecture, _, named = MEANT.get(platform.architecture.lower(), platform.architecture.lower()).partition("/")
-    said = platform.variant.lower()
-    variant = named or ("" if said in _NOTHING else said)
+    lowered = platform.variant.lower()
+    variant = named or ("" if lowered in _NOTHING else lowered)
     known = replace(platform, os=MEANT.get(system, system), architecture=architecture, variant="").normalized()
     pattern = _VARIANTS.get(known.architecture)
-    found = pattern.fullmatch(variant) if pattern is not None else None
-    if found is not None:
-        variant = f"v{found[1]}"
+    match = pattern.fullmatch(variant) if pattern is not None else None
+    if match is not None:
+        variant = f"v{match[1]}"
     elif known.architecture == _NO_VARIANT:
         variant = ""
     if not variant and architecture == "arm" and like is not None and like.architecture == "arm":

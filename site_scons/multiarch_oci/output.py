@@ -62,8 +62,8 @@ class Output(msgspec.Struct, frozen=True):
     @property
     def descriptor(self) -> int | None:
         """The open descriptor of this process that is meant; None for a name in the file system."""
-        found = _DESCRIPTOR.fullmatch(self.text)
-        return int(found[1]) if found else _STREAMS.get(self.text)
+        match = _DESCRIPTOR.fullmatch(self.text)
+        return int(match[1]) if match else _STREAMS.get(self.text)
 
     @property
     def is_stdout(self) -> bool:
@@ -192,13 +192,13 @@ def _is_ours(path: Path, size: int) -> bool:
         content = path.read_bytes()
         if content.lower().startswith(_HTML):
             return True
-        found = json.loads(content)
+        document = json.loads(content)
     except (OSError, ValueError, RecursionError, MemoryError):
         return False
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         return False
-    said = found.get(FORMAT)
-    return (isinstance(said, str) and said.startswith(_OURS)) or set(found) in _OLDER
+    version = document.get(FORMAT)
+    return (isinstance(version, str) and version.startswith(_OURS)) or set(document) in _OLDER
 
 
 def _write(stream: int, content: bytes) -> None:

@@ -108,7 +108,7 @@ class Platform(msgspec.Struct, frozen=True, order=True):
                 raise _invalid(text, f"'{part}' is empty or holds more than letters, digits, '_', '.' and '-'")
         if len(parts) > 3:  # noqa: PLR2004  # os, architecture, variant
             raise _invalid(text, "it has more than three parts")
-        found = cls(
+        platform = cls(
             os=system[1],
             architecture="".join(parts[1:2]),
             variant="".join(parts[2:]),
@@ -116,10 +116,10 @@ class Platform(msgspec.Struct, frozen=True, order=True):
             os_features=tuple(_unescaped(feature, text) for feature in (system[3] or "").split("+")[1:]),
         )
         if colon:
-            if found.os_version or not _COMPONENT.fullmatch(after):
+            if platform.os_version or not _COMPONENT.fullmatch(after):
                 raise _invalid(text, "one os.version follows the ':', and none stands in parentheses then")
-            found = replace(found, os_version=after)
-        return (found if len(parts) > 1 else _completed(found, host or cls("linux", "amd64"), text)).normalized()
+            platform = replace(platform, os_version=after)
+        return (platform if len(parts) > 1 else _completed(platform, host or cls("linux", "amd64"), text)).normalized()
 
     @classmethod
     def of_machine(cls, system: str, machine: str) -> Platform:
@@ -139,13 +139,13 @@ class Platform(msgspec.Struct, frozen=True, order=True):
         systems = "|".join(sorted({system for system, _ in KNOWN} | {"macos"}))
         aliases = {"x86_64", "aarch64", "armhf", "armel", "i386"}
         architectures = "|".join(sorted({architecture for _, architecture in KNOWN} | aliases))
-        found = re.search(
+        match = re.search(
             rf"(?:^|-)(?:({systems})-)?({architectures})(?:-(v[0-9]+(?:\.[0-9]+)?))?(?:-({_WINDOWS_VERSION}))?\Z",
             tag,
         )
-        if found is None:
+        if match is None:
             return None
-        platform = cls(found[1] or "linux", found[2], found[3] or "", found[4] or "").normalized()
+        platform = cls(match[1] or "linux", match[2], match[3] or "", match[4] or "").normalized()
         if (platform.os, platform.architecture) not in KNOWN or (platform.os == "linux" and platform.os_version):
             return None
         return platform
@@ -229,27 +229,27 @@ class Platform(msgspec.Struct, frozen=True, order=True):
             endings += [".win", ".windows"]
         return tuple(dict.fromkeys(f"Dockerfile{ending}" for ending in (*endings, f".{self._named(self.os)}", "")))
 
-    def matches(self, wanted: Platform) -> bool:
+    def matches(self, target: Platform) -> bool:
         """Whether an image of this platform serves the wanted one (containerd's `Only(wanted).Match(self)`).
 
         Lower variants serve higher ones, 386 serves amd64, the features must be among the wanted ones. A Windows
         os.version must agree in its first three parts where both have one. Narrower than containerd: 32-bit arm does
         not serve arm64, as many of these CPUs no longer run it; nor does an older Windows serve a newer one.
         """
-        return self.rank(wanted) is not None
+        return self.rank(target) is not None
 
-    def rank(self, wanted: Platform) -> int | None:
+    def rank(self, target: Platform) -> int | None:
         """How far an image of this platform is from the wanted one: 0 is exact, lower nearer, None does not match."""
-        image, wanted = self.normalized(), wanted.normalized()
+        image, target = self.normalized(), target.normalized()
         ignored = {"win32k"} if image.os == "windows" else set()
-        if image.os != wanted.os or not set(image.os_features) - ignored <= set(wanted.os_features):
+        if image.os != target.os or not set(image.os_features) - ignored <= set(target.os_features):
             return None
-        if image.os == "windows" and not _same_windows(image.os_version, wanted.os_version):
+        if image.os == "windows" and not _same_windows(image.os_version, target.os_version):
             return None
-        runs = _runs(wanted.architecture, wanted.variant)
+        runs = _runs(target.architecture, target.variant)
         if (image.architecture, image.variant) not in runs:
             return None
-        return 2 * runs.index((image.architecture, image.variant)) + (image.os_version != wanted.os_version)
+        return 2 * runs.index((image.architecture, image.variant)) + (image.os_version != target.os_version)
 
     def check_known(self, text: str | None = None) -> None:
         """Raise InvalidPlatform, naming the nearest valid one, unless images for this platform can be built and named.
@@ -320,8 +320,8 @@ def nearest(text: str) -> str | None:
     # Where only the variant is unknown, another architecture is no good guess.
     alike = [word for word in spelled if "/".join(words[:2]) in (word, word.rpartition("/")[0])] or spelled
     guesses = {"/".join(words), "/".join(reversed(words))}
-    score, found = max((SequenceMatcher(None, guess, word).ratio(), word) for guess in guesses for word in alike)
-    return str(Platform.parse(spelled[found])) if score >= _ALIKE else None
+    score, best = max((SequenceMatcher(None, guess, word).ratio(), word) for guess in guesses for word in alike)
+    return str(Platform.parse(spelled[best])) if score >= _ALIKE else None
 
 
 def _by_number(words: list[str], written: list[str]) -> str | None:
@@ -391,9 +391,9 @@ def _normal_architecture(architecture: str, variant: str) -> tuple[str, str]:
     return architecture, variant
 
 
-def _same_windows(image: str, wanted: str) -> bool:
+def _same_windows(image: str, target: str) -> bool:
     """Whether two os.versions name one Windows release: three equal parts, the fourth is the update of the day."""
-    return not image or not wanted or image.split(".")[:3] == wanted.split(".")[:3]
+    return not image or not target or image.split(".")[:3] == target.split(".")[:3]
 
 
 def _runs(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
@@ -403,7 +403,7 @@ def _runs(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
     lower: list[str] = []
     if architecture == "amd64":
         lower = [*(f"v{n}" for n in range(major - 1, 1, -1)), *([""] if major > 1 else [])]
-        return (*((architecture, each) for each in (variant, *lower)), ("386", ""))
+        return (*((architecture, name) for name in (variant, *lower)), ("386", ""))
     if architecture == "arm":
         lower = [f"v{n}" for n in range(major - 1, 4, -1)]
     if architecture == "arm64" and major in _NEWEST_ARM64_MINOR:
@@ -412,4 +412,4 @@ def _runs(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
             lower = [*(f"v9.{n}" for n in range(minor - 1, 0, -1)), *(["v9"] if minor else [])]
             eight = min(minor + 6, _NEWEST_ARM64_MINOR[8] + 1)
         lower += [*(f"v8.{n}" for n in range(eight - 1, 0, -1)), ""]
-    return tuple((architecture, each) for each in (variant, *lower))
+    return tuple((architecture, name) for name in (variant, *lower))

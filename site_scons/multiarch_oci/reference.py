@@ -268,5 +268,5 @@ def _without_last_slash(folder: str) -> str:
 def _folder_host(folder: str) -> str:
     plain = posixpath.normpath(folder.replace("\\", "/"))
     label = re.sub(r"[^a-z0-9]+", "-", posixpath.basename(plain).lower()).strip("-")[:40].strip("-") or "root"
-    told = hashlib.sha256(plain.encode("utf-8", "surrogateescape"))
-    return f"{label}-{told.hexdigest()[:12]}.folder.invalid"
+    hashed = hashlib.sha256(plain.encode("utf-8", "surrogateescape"))
+    return f"{label}-{hashed.hexdigest()[:12]}.folder.invalid"

@@ -126,11 +126,11 @@ class Fields(msgspec.Struct):
 
 def header(block: bytes) -> Fields:
     """The fields of a header block. Raises Damaged for a wrong check sum, and for a number that is none."""
-    wanted = number(block[148:156], signed=False)
+    check_sum = number(block[148:156], signed=False)
     unsigned = sum(block) - sum(block[148:156]) + 8 * 0x20
-    if wanted != unsigned:
+    if check_sum != unsigned:
         negative = sum(1 for byte in block[:148] + block[156:] if byte & 0x80)
-        if wanted != unsigned - 256 * negative:
+        if check_sum != unsigned - 256 * negative:
             raise Damaged("no header of a tar archive, or a damaged one")
     ustar, gnu = block[257:263] == b"ustar\0", block[257:265] == b"ustar  \0"
     star = ustar and block[508:512] == b"tar\0"
@@ -189,8 +189,8 @@ def number(field: bytes, *, signed: bool = True) -> int:
 
 def decimal(value: bytes) -> int:
     """A number of a pax record, as Go's strconv.ParseInt. Raises Damaged."""
-    found = _DECIMAL.fullmatch(value)
-    whole = int(found[1] + found[2]) if found is not None else _LARGEST + 1
+    match = _DECIMAL.fullmatch(value)
+    whole = int(match[1] + match[2]) if match is not None else _LARGEST + 1
     if not -_LARGEST - 1 <= whole <= _LARGEST:
         shown = value[:30].decode("utf-8", "backslashreplace")
         raise Damaged(f"its header says '{shown}' where a number below 2**63 belongs")

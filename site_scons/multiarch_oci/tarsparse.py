@@ -31,14 +31,14 @@ def old_regions(fields: Fields, block: bytes, take: Callable[[int], bytes]) -> R
         raise Damaged("a sparse file of a kind that is not known")
     fields.size = number(block[483:495])
     part, most, whole = block[386:483], 4, 0
-    found: list[tuple[int, int]] = []
+    regions: list[tuple[int, int]] = []
     while True:
         for at in range(0, most * 24, 24):
             if not part[at]:
                 break
-            found.append((number(part[at : at + 12]), number(part[at + 12 : at + 24])))
+            regions.append((number(part[at : at + 12]), number(part[at + 12 : at + 24])))
         if not part[most * 24]:
-            return _checked(tuple(found), fields.size)
+            return _checked(tuple(regions), fields.size)
         part, most, whole = take(RECORD), 21, whole + RECORD
         if whole > _LONGEST_MAP:
             raise Damaged(f"a sparse file whose map is longer than {_LONGEST_MAP} bytes")

@@ -36,12 +36,12 @@ class TreeLock:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._opened()
-        said = False
+        waiting = False
         try:
             while not _try(file):
-                if not said:
+                if not waiting:
                     say(f"another build (process {self._holder()}) works in this tree; waiting for it to end")
-                    said = True
+                    waiting = True
                 time.sleep(_POLL_S)
         except BaseException:
             os.close(file)

@@ -101,23 +101,23 @@ def verify(expected: Sequence[Expected], *, content: bool = False, workers: int 
     with ThreadPoolExecutor(workers) as pool:
         seen = list(pool.map(_tag, range(len(expected)), expected))
         everything = list(seen)
-        asked: set[_Key] = set()
-        while left := list(_fresh(expected, seen, asked)):
-            seen = list(pool.map(lambda look: _look(expected[look.number], look, content=content), left))
+        visited: set[_Key] = set()
+        while looks := list(_fresh(expected, seen, visited)):
+            seen = list(pool.map(lambda look: _look(expected[look.number], look, content=content), looks))
             everything += seen
     findings = [finding for answer in everything for finding in answer.findings]
-    for number, one in enumerate(expected):
-        findings += _members(number, one, everything)
+    for number, expectation in enumerate(expected):
+        findings += _members(number, expectation, everything)
     return tuple(sorted(findings, key=lambda finding: finding.number))
 
 
-def _fresh(expected: Sequence[Expected], seen: Iterable[_Seen], asked: set[_Key]) -> Iterator[_Look]:
+def _fresh(expected: Sequence[Expected], seen: Iterable[_Seen], visited: set[_Key]) -> Iterator[_Look]:
     """The looks that were not asked for another tag of the same repository."""
     for look in (look for answer in seen for look in answer.next):
         parent = None if look.manifest is None else look.manifest[0].digest
         key = (expected[look.number].reference.bare, look.descriptor.digest, parent)
-        if key not in asked:
-            asked.add(key)
+        if key not in visited:
+            visited.add(key)
             yield look
 
 
@@ -125,30 +125,30 @@ def _tag(number: int, expected: Expected) -> _Seen:
     """What the tag names, against what it should."""
     seen = _Seen()
 
-    def found(problem: Problem, what: str, descriptor: Descriptor | None = None) -> None:
+    def report(problem: Problem, what: str, descriptor: Descriptor | None = None) -> None:
         seen.findings.append(Finding(number, expected.reference, problem, what, descriptor))
 
     reference, root = expected.reference, expected.root
     if root is None:
-        found(Problem.UNRECORDED, "was not pushed from this tree: there is no receipt that says what it should hold")
+        report(Problem.UNRECORDED, "was not pushed from this tree: there is no receipt that says what it should hold")
         return seen
     try:
-        wanted = expected.held or root.digest
+        digest = expected.held or root.digest
         held = expected.store.resolve(str(reference.digest or reference.tag or "latest"))
         if held is None:
-            found(Problem.MISSING, f"is not in the registry; it should hold {wanted}", root)
-        elif held.digest != wanted:
-            found(Problem.MOVED, f"holds {held.digest}, not {wanted}: somebody moved it", root)
+            report(Problem.MISSING, f"is not in the registry; it should hold {digest}", root)
+        elif held.digest != digest:
+            report(Problem.MOVED, f"holds {held.digest}, not {digest}: somebody moved it", root)
         if expected.foreign:
             return seen
         for tag in expected.further:
             if expected.store.resolve(tag) is None:
-                found(Problem.MISSING, f"the tag {tag} beside it is not in the registry", root)
+                report(Problem.MISSING, f"the tag {tag} beside it is not in the registry", root)
         # Below a tag that is gone its manifest may be gone as well: that is one fault, told once.
         if held is not None or expected.store.has(root):
             seen.next.append(_Look(number, root))
     except MultiarchError as error:
-        found(Problem.UNKNOWN, _words(error))
+        report(Problem.UNKNOWN, _words(error))
     return seen
 
 
@@ -157,26 +157,26 @@ def _look(expected: Expected, look: _Look, *, content: bool) -> _Seen:
     seen = _Seen()
     descriptor = look.descriptor
 
-    def found(problem: Problem, what: str) -> None:
+    def report(problem: Problem, what: str) -> None:
         text = f"{_name(look)} {what}"
         seen.findings.append(Finding(look.number, expected.reference, problem, text, descriptor))
 
     try:
         document = _fetch(expected.store, look, content=content)
     except BlobMissing:
-        found(Problem.MISSING, f"({descriptor.size} bytes) is not in the registry, or not whole")
+        report(Problem.MISSING, f"({descriptor.size} bytes) is not in the registry, or not whole")
         return seen
     except DigestMismatch as error:
-        found(Problem.DAMAGED, f"is damaged: {error.what}")
+        report(Problem.DAMAGED, f"is damaged: {error.what}")
         return seen
     except MultiarchError as error:
-        found(Problem.UNKNOWN, f"cannot be checked: {_words(error)}")
+        report(Problem.UNKNOWN, f"cannot be checked: {_words(error)}")
         return seen
     try:
         if document is not None:
             _follow(expected, look, document, seen)
     except MultiarchError as error:  # the bytes are right: somebody published a document that is wrong
-        found(Problem.CONTRADICTION, error.what)
+        report(Problem.CONTRADICTION, error.what)
     return seen
 
 
@@ -215,33 +215,35 @@ def _follow(expected: Expected, look: _Look, content: bytes, seen: _Seen) -> Non
 
 def _members(number: int, expected: Expected, everything: Iterable[_Seen]) -> Iterator[Finding]:
     """What an index says of its members, against the receipts of those and against their configs."""
-    platforms = {(name, digest): said for name, digest, said in (s.platform for s in everything if s.platform)}
+    platforms = {(name, digest): platform for name, digest, platform in (s.platform for s in everything if s.platform)}
     for index in (s.index[1] for s in everything if s.index is not None and s.index[0] == number):
         entries = {entry.digest: entry for entry in index.manifests}
-        told = [] if expected.members is None else list(_differences(index, expected.members))
+        differences = [] if expected.members is None else list(_differences(index, expected.members))
         for digest, entry in entries.items():
             real = platforms.get((expected.reference.bare, digest))
             if entry.platform is not None and real is not None and _contradict(entry.platform, real):
-                told.append((digest, f"the index says that {digest} is {entry.platform}, but its config says {real}"))
-        for digest, what in told:
+                differences.append(
+                    (digest, f"the index says that {digest} is {entry.platform}, but its config says {real}")
+                )
+        for digest, what in differences:
             yield Finding(number, expected.reference, Problem.CONTRADICTION, what, entries.get(digest))
 
 
-def _contradict(said: Platform, real: Platform) -> bool:
+def _contradict(entry: Platform, image: Platform) -> bool:
     """Whether an entry says another platform than the image's config, as that is meant; what one leaves out is none."""
-    versions = {said.os_version, real.os_version} - {""}
-    return not stands_for(real, said) or len(versions) > 1
+    versions = {entry.os_version, image.os_version} - {""}
+    return not stands_for(image, entry) or len(versions) > 1
 
 
 def _differences(index: Index, members: tuple[Receipt, ...]) -> Iterator[tuple[Digest, str]]:
     """Where an index does not name each member once and nothing else."""
     counts = Counter(entry.digest for entry in index.manifests)
-    wanted = {receipt.descriptor.digest: receipt.reference for receipt in members}
-    for digest, reference in wanted.items():
+    expected = {receipt.descriptor.digest: receipt.reference for receipt in members}
+    for digest, reference in expected.items():
         if digest not in counts:
             yield digest, f"the index does not name {digest}, which {reference} is"
     for digest, count in counts.items():
-        if digest not in wanted:
+        if digest not in expected:
             yield digest, f"the index names {digest}, which no receipt of this tree knows"
         elif count > 1:
             yield digest, f"the index names {digest} {count} times"

@@ -86,15 +86,16 @@ def unmoved(tags: str, version: Version) -> tuple[str, ...]:
 
 
 def _expand(template: str, version: Version) -> str:
-    def number(found: re.Match[str]) -> str:
-        if found[1] not in _NAMES:
-            what = f"{quoted(template)} holds the unknown placeholder '{found[0]}'"
+    def number(placeholder: re.Match[str]) -> str:
+        part = placeholder[1]
+        if part not in _NAMES:
+            what = f"{quoted(template)} holds the unknown placeholder '{placeholder[0]}'"
             raise InvalidVersion(what, where="TAGS", hint="there are {major}, {minor} and {patch}")
-        place = _NAMES.index(found[1])
-        if place >= len(version.numbers):
-            what = f"{quoted(template)} needs a version like 1.2.3, and {quoted(version.text)} has no {found[1]} number"
-            raise InvalidVersion(what, where="TAGS", hint=f"leave '{found[0]}' away, or change VERSION")
-        return version.numbers[place]
+        position = _NAMES.index(part)
+        if position >= len(version.numbers):
+            what = f"{quoted(template)} needs a version like 1.2.3, and {quoted(version.text)} has no {part} number"
+            raise InvalidVersion(what, where="TAGS", hint=f"leave '{placeholder[0]}' away, or change VERSION")
+        return version.numbers[position]
 
     try:
         return check_tag(_PLACEHOLDER.sub(number, template))

@@ -65,19 +65,19 @@ def changes(before: Facts, after: Facts) -> tuple[str, ...]:
     A Dockerfile goes before what follows from it. Many files that come or go are one reason, with their number and the
     folders that they are in.
     """
-    told = [f"{name} changed" for name in _differing(before.files, after.files) if _both(name, before, after)]
-    missing, found = _missing(before.values.get(_MISSING), after.values.get(_MISSING))
-    told += [f"{name} is missing" for name in missing] + [f"{name} is there now" for name in found]
-    told += _many([name for name in after.files if name not in {*before.files, *found}], "added")
-    told += _many([name for name in before.files if name not in {*after.files, *missing}], "removed")
+    sentences = [f"{name} changed" for name in _differing(before.files, after.files) if _both(name, before, after)]
+    missing, returned = _missing(before.values.get(_MISSING), after.values.get(_MISSING))
+    sentences += [f"{name} is missing" for name in missing] + [f"{name} is there now" for name in returned]
+    sentences += _many([name for name in after.files if name not in {*before.files, *returned}], "added")
+    sentences += _many([name for name in before.files if name not in {*after.files, *missing}], "removed")
     names = [name for name in _differing(before.values, after.values) if name != _MISSING]
-    told += [words for name in names if (words := _value(name, before.values, after.values))]
-    return tuple(sorted(told, key=lambda words: not _RECIPE.match(words)))
+    sentences += [words for name in names if (words := _value(name, before.values, after.values))]
+    return tuple(sorted(sentences, key=lambda words: not _RECIPE.match(words)))
 
 
-def brief(told: Iterable[str]) -> str | None:
+def brief(sentences: Iterable[str]) -> str | None:
     """One line: the first FEW reasons, each once, and how many more there are; None for none."""
-    reasons = list(dict.fromkeys(told))
+    reasons = list(dict.fromkeys(sentences))
     more = [f"and {len(reasons) - FEW} more"] if len(reasons) > FEW else []
     return ", ".join([*reasons[:FEW], *more]) or None
 

@@ -37,18 +37,18 @@ def match_glob(pattern: str, name: str) -> bool:
 
     Raises BadPattern if the pattern is malformed as far as it was read: Go stops at the first mismatch.
     """
-    rest, left = _encode(pattern), _encode(name)
+    rest, remaining = _encode(pattern), _encode(name)
     while rest:
         star, chunk, rest = _chunk(rest)
         if star and not chunk:
-            return b"/" not in left
-        after = _after_chunk(chunk, left)
+            return b"/" not in remaining
+        after = _after_chunk(chunk, remaining)
         if after is None or (after and not rest):
-            after = _after_star(chunk, left, last=not rest) if star else None
+            after = _after_star(chunk, remaining, last=not rest) if star else None
         if after is None:
             return False
-        left = after
-    return not left
+        remaining = after
+    return not remaining
 
 
 def _after_star(chunk: bytes, name: bytes, *, last: bool) -> bytes | None:
@@ -104,15 +104,15 @@ def _class(chunk: bytes, rune: int) -> tuple[bool, bytes]:
     """Read a class behind its `[`: whether it holds the rune, and what follows it."""
     negated = chunk.startswith(b"^")
     chunk = chunk[negated:]
-    found, count = False, 0
+    inside, count = False, 0
     while not (count and chunk.startswith(b"]")):
         low, chunk = _member(chunk)
         high = low
         if chunk.startswith(b"-"):
             high, chunk = _member(chunk[1:])
-        found = found or low <= rune <= high
+        inside = inside or low <= rune <= high
         count += 1
-    return found is not negated, chunk[1:]
+    return inside is not negated, chunk[1:]
 
 
 def _member(chunk: bytes) -> tuple[int, bytes]:
@@ -129,9 +129,9 @@ def _rune(text: bytes) -> tuple[int, int]:
     """Decode the first rune, as `utf8.DecodeRuneInString`; what is not UTF-8 is U+FFFD of one byte."""
     lead = text[:1]
     size = 1 + (lead >= b"\xc0") + (lead >= b"\xe0") + (lead >= b"\xf0")
-    found = text[:size].decode("utf-8", "replace")
-    if len(found) == 1 and (found != "\ufffd" or text.startswith(b"\xef\xbf\xbd")):
-        return ord(found), size
+    decoded = text[:size].decode("utf-8", "replace")
+    if len(decoded) == 1 and (decoded != "\ufffd" or text.startswith(b"\xef\xbf\xbd")):
+        return ord(decoded), size
     return _ERROR, min(1, len(text))
 
 

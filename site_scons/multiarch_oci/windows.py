@@ -94,14 +94,14 @@ def entries(contents: Iterable[Entry]) -> tuple[Entry, ...]:
         tree.add(entry)
     top = (Entry.directory(FILES), Entry.directory(HIVES))
     described = tuple(replace(entry, records=_records(_DIRECTORY)) for entry in top)
-    return described + tuple(tree.placed(entry) for entry in tree.found.values())
+    return described + tuple(tree.placed(entry) for entry in tree.entries.values())
 
 
 class _Tree:
     """The names of one layer, as Windows compares them."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[str, bool], Entry] = {}
+        self.entries: dict[tuple[str, bool], Entry] = {}
 
     def add(self, entry: Entry) -> None:
         for part in entry.path.split("/"):
@@ -126,7 +126,7 @@ class _Tree:
     def _put(self, entry: Entry) -> Entry:
         # upper() is nearer to NTFS' own table than casefold(): it leaves ß apart from ss.
         key = (entry.path.upper(), entry.kind is Kind.WHITEOUT)
-        other = self.found.setdefault(key, entry)
+        other = self.entries.setdefault(key, entry)
         if other is entry or entry.kind is Kind.DIRECTORY is other.kind:
             return other
         both = "the same path" if other.path == entry.path else f"one path for Windows: '{other.path}'"
@@ -144,7 +144,7 @@ class _Tree:
             return Entry.whiteout(path)
         plain = replace(entry, path=path, mode=0o644, uid=0, gid=0, records=())
         if entry.kind is Kind.HARDLINK:
-            other = self.found.get((normalise(entry.target).upper(), False))
+            other = self.entries.get((normalise(entry.target).upper(), False))
             return replace(plain, target=f"{FILES}/{other.path if other else normalise(entry.target)}")
         if entry.kind is Kind.SYMLINK:
             attributes = _REPARSE | (_DIRECTORY if self._leads_to_folder(entry) else _ARCHIVE)
@@ -161,8 +161,8 @@ class _Tree:
             path = normalise(f"{above}{target}".lstrip("/"))
         except InvalidWindowsPath:  # the text of a link may lead anywhere
             return False
-        found = self.found.get((path.upper(), False))
-        return not path or (found is not None and found.kind is Kind.DIRECTORY)
+        entry = self.entries.get((path.upper(), False))
+        return not path or (entry is not None and entry.kind is Kind.DIRECTORY)
 
 
 def _records(attributes: int, security: bytes = b"") -> tuple[tuple[str, bytes], ...]:

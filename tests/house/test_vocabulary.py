@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import tokenize
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,33 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "site_scons" / "multiarch_oci"
 SOURCES = sorted((ROOT / "site_scons").rglob("*.py"))
 FORBIDDEN = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?|handlers?|services?)($|_)")
+
+# Words of our own, for what the specifications, Docker, Go, SCons and HTTP have a word for: as a name or a part of one.
+PRIVATE = {
+    "met": "warm",
+    "scout": "probe",
+    "wish": "token request",
+    "glance": "cached inputs",
+    "harvest": "export",
+    "lending": "secrets",
+    "handing": "external",
+    "told": "reported, known",
+    "ahead": "prefetch",
+    "manner": "options",
+}
+# Names that do not say what they hold, and private words: how often they still stand in site_scons. It only goes down.
+CEILINGS = {
+    "found": 340,
+    "wanted": 164,
+    "each": 145,
+    "place": 113,
+    "left": 51,
+    "told": 60,
+    "asked": 32,
+    "said": 7,
+    "one": 6,
+    "ahead": 5,
+}
 
 
 def identify(path: Path) -> str:
@@ -68,3 +97,19 @@ def test_no_mutable_module_global_is_rebound(path: Path):
 @pytest.mark.parametrize("path", SOURCES, ids=identify)
 def test_no_todo_is_left(path: Path):
     assert not re.search(r"\b(TODO|FIXME|XXX)\b", path.read_text(encoding="utf-8")), identify(path)
+
+
+def names(path: Path) -> list[str]:
+    """Every name in the code of a module, as often as it stands there; none of comments, docstrings and texts."""
+    with tokenize.open(path) as stream:
+        return [token.string for token in tokenize.generate_tokens(stream.readline) if token.type == tokenize.NAME]
+
+
+def test_names_say_what_they_hold_in_words_of_the_field():
+    counts: Counter[str] = Counter()
+    for path in SOURCES:
+        for name in names(path):
+            counts.update({name} & CEILINGS.keys() | set(name.lower().split("_")) & PRIVATE.keys())
+    more = {word: f"{count}, at most {CEILINGS.get(word, 0)}" for word, count in counts.items()}
+    more = {word: text for word, text in more.items() if counts[word] > CEILINGS.get(word, 0)}
+    assert more == {}, f"a noun says more, or a word of the field: {PRIVATE}"

@@ -55,8 +55,8 @@ def build(  # all but the first four have defaults
     before stays as it was then.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    for left in output.parent.glob(f".{glob.escape(output.name)}.*.part"):
-        left.unlink(missing_ok=True)
+    for remnant in output.parent.glob(f".{glob.escape(output.name)}.*.part"):
+        remnant.unlink(missing_ok=True)
     beside = output.with_name(f".{output.name}.{os.getpid()}.part")
     hints = hints or Hints()
     used = dict(environment)
@@ -83,11 +83,11 @@ def _failure(build: GoBuild, complaint: str) -> CompileFailed:
     lines = [line for line in complaint.splitlines() if not line.startswith("go: downloading ")]
     text = "\n".join(lines)
     hint = None
-    if found := _NO_COMPILER.search(text):
-        compiler = found[1] or found[2] or "one"
+    if match := _NO_COMPILER.search(text):
+        compiler = match[1] or match[2] or "one"
         hint = f'install {compiler}, a C compiler for {build.platform}, or name another: cc="zig cc -target …"'
-    elif found := _NOT_LOCAL.search(text):
-        hint = f"Go {found[1]} is needed and {found[2]} is used: ./sconsw installs a newer one"
+    elif match := _NOT_LOCAL.search(text):
+        hint = f"Go {match[1]} is needed and {match[2]} is used: ./sconsw installs a newer one"
     elif _NO_PACKAGE.search(text) and "\n#" not in f"\n{text}":
         hint = f"the package is looked for from {build.directory}; `go mod tidy` adds missing modules"
     return CompileFailed(f"go build of {build.package} for {build.platform} failed\n{text}", hint=hint)

@@ -66,8 +66,8 @@ def overlay(build: GoBuild, environment: Mapping[str, str], contents: Contents) 
         return {}
     path = build.directory / named
     targets = [target for target in overlaid(path).values() if target]
-    found = {target: contents.digest(str(build.directory / target)) for target in targets}
-    return {named: contents.digest(str(path)), **found}
+    digests = {target: contents.digest(str(build.directory / target)) for target in targets}
+    return {named: contents.digest(str(path)), **digests}
 
 
 def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
@@ -78,47 +78,47 @@ def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Tool
         return {**affecting, "go": toolchain.version, "flags": shlex.join(build.flags), "error": str(error)}
     flags = [flag for flag in line[2:-3] if not flag.startswith(("-ldflags=", "-tags="))]
     ldflags = [flag.partition("=")[2] for flag in line[2:-3] if flag.startswith("-ldflags=")]
-    found = {**affecting, "go": toolchain.version, "flags": shlex.join(flags), "ldflags": " ".join(ldflags)}
+    facts = {**affecting, "go": toolchain.version, "flags": shlex.join(flags), "ldflags": " ".join(ldflags)}
     tags = recipe.tags(build, affecting)
     if tags:
-        found["tags"] = ",".join(tags)
+        facts["tags"] = ",".join(tags)
     if not recipe.trims_paths(build, affecting):
-        found |= {"directory": str(build.directory), "GOROOT": str(toolchain.goroot)}
-    return found
+        facts |= {"directory": str(build.directory), "GOROOT": str(toolchain.goroot)}
+    return facts
 
 
 def compiler_facts(environment: Mapping[str, str], contents: Contents) -> dict[str, str]:
     """The programs behind CC and CXX by content, if any package may be compiled by them."""
     if environment.get("CGO_ENABLED") != "1":
         return {}
-    found = {}
+    facts = {}
     for variable, defaults in _COMPILERS.items():
         named = fields(environment.get(variable, ""))
         for name in named[:1] or defaults:
             path = shutil.which(name, path=environment.get("PATH", ""))
             if path is not None:
-                found[f"{variable} program"] = contents.digest(path)
-                found |= _python_package(variable, Path(path), named[1:], contents)
+                facts[f"{variable} program"] = contents.digest(path)
+                facts |= _python_package(variable, Path(path), named[1:], contents)
                 break
-    return found
+    return facts
 
 
 def _python_package(variable: str, program: Path, words: Sequence[str], contents: Contents) -> dict[str, str]:
     """The package behind `python -m NAME` by version and contents: the interpreter says nothing about it."""
-    found = {}
+    facts = {}
     if "-m" in words[:-1]:
         name = words[words.index("-m") + 1].partition(".")[0]
         for folder in _PACKAGES:
             for record in sorted(program.parent.parent.glob(f"{folder}/{glob.escape(name)}-*.dist-info/RECORD")):
                 version = record.parent.name.removesuffix(".dist-info")
-                found[f"{variable} package"] = f"{version} {contents.digest(str(record))}"
-    return found
+                facts[f"{variable} package"] = f"{version} {contents.digest(str(record))}"
+    return facts
 
 
 def package_facts(packages: Sequence[Package], project: Project, build: GoBuild) -> dict[str, str]:
     """The versions of the modules that take part, the lines of go.mod and go.work, and what is wrong."""
     taking_part = {package.module for package in packages}
-    found = {key: value for key, value in project.facts.items() if _counts(key, taking_part)}
+    facts = {key: value for key, value in project.facts.items() if _counts(key, taking_part)}
     sums = project.sums
     for package in packages:
         if package.module:
@@ -126,12 +126,12 @@ def package_facts(packages: Sequence[Package], project: Project, build: GoBuild)
             name = package.module if "=>" not in package.version else version.rpartition(" ")[0]
             checksum = sums.get(f"{name} {version.rpartition(' ')[2]}", "")
             words = (package.version, checksum, f"(language {package.language})" if package.language else "")
-            found[f"module {package.module}"] = " ".join(word for word in words if word)
-    found["package"] = packages[0].path if packages else build.package
+            facts[f"module {package.module}"] = " ".join(word for word in words if word)
+    facts["package"] = packages[0].path if packages else build.package
     errors = list(dict.fromkeys(package.error for package in packages if package.error))
     if errors:
-        found["error"] = "\n".join(errors)
-    return found
+        facts["error"] = "\n".join(errors)
+    return facts
 
 
 def _counts(line: str, modules: AbstractSet[str]) -> bool:

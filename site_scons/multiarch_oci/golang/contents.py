@@ -34,14 +34,14 @@ class Contents:
 
     def digest(self, path: str) -> str:
         """The sha256 of a file in hexadecimal; `absent` when it cannot be read."""
-        found = self._digests.get(path)
-        if found is None:
+        digest = self._digests.get(path)
+        if digest is None:
             try:
-                found = self._stats.digest(path)
+                digest = self._stats.digest(path)
             except OSError:
-                found = ABSENT
-            self._digests[path] = found
-        return found
+                digest = ABSENT
+            self._digests[path] = digest
+        return digest
 
     def includes(self, path: Path) -> Includes:
         """The `#include`s of a file; none when it cannot be read."""

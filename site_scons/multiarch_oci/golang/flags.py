@@ -43,26 +43,26 @@ class Flag(msgspec.Struct, frozen=True):
 
 def read(words: Sequence[str]) -> tuple[Flag, ...]:
     """The flags of a list: `-name`, `-name=value` or `-name value`, with one dash or two."""
-    found, at = [], 0
+    flags, at = [], 0
     while at < len(words):
         word = words[at]
         name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
         count = 2 if name in _VALUED and not equals and at + 1 < len(words) else 1
         if not word.startswith("-") or not name:
-            found.append(Flag("", None, (word,)))
+            flags.append(Flag("", None, (word,)))
         else:
             given = words[at + 1] if count > 1 else value if equals else None
-            found.append(Flag(name, given, tuple(words[at : at + count])))
+            flags.append(Flag(name, given, tuple(words[at : at + count])))
         at += count
-    return tuple(found)
+    return tuple(flags)
 
 
 def last(flags: Iterable[Flag], name: str) -> Flag | None:
     """The flag of a name that counts."""
-    found = None
+    counting = None
     for flag in flags:
-        found = flag if flag.name == name else found
-    return found
+        counting = flag if flag.name == name else counting
+    return counting
 
 
 def arguments(
@@ -87,12 +87,12 @@ def arguments(
     merged_names = set()
     for name in HANDED_ON:
         own = tuple((pattern, text) for kind, pattern, text in ours if kind == name)
-        places = [own, *(settings(place, name, "GOFLAGS") for place in (theirs, declared))]
-        places.append(settings(linked, name, "GOLDFLAGS"))
-        places = [place for place in places if place]
-        if own or len(places) > 1:
+        sources = [own, *(settings(source, name, "GOFLAGS") for source in (theirs, declared))]
+        sources.append(settings(linked, name, "GOLDFLAGS"))
+        sources = [source for source in sources if source]
+        if own or len(sources) > 1:
             merged_names.add(name)
-            line += [f"-{name}={pattern}{'=' * bool(pattern)}{text}" for pattern, text in merged(places, name)]
+            line += [f"-{name}={pattern}{'=' * bool(pattern)}{text}" for pattern, text in merged(sources, name)]
     tags = all_tags(variable, given, more_tags)
     if tags:
         merged_names.add("tags")
@@ -119,11 +119,11 @@ def _contradicted(ours: Flag, theirs: Flag | None) -> bool:
 
 def _tags(flags: Iterable[Flag]) -> tuple[str, ...]:
     """Tags are separated by commas or, as Go still takes them, by blanks."""
-    found: list[str] = []
+    names: list[str] = []
     for flag in flags:
         if flag.name == "tags" and flag.value:
-            found += fields(flag.value) if set(flag.value) & set(" '") else flag.value.split(",")
-    return tuple(filter(None, found))
+            names += fields(flag.value) if set(flag.value) & set(" '") else flag.value.split(",")
+    return tuple(filter(None, names))
 
 
 Setting = tuple[str, str]
@@ -132,14 +132,14 @@ Setting = tuple[str, str]
 
 def settings(flags: Iterable[Flag], name: str, where: str) -> tuple[Setting, ...]:
     """What the flags of one place hand on, in their order; those for one pattern are joined. ConflictingFlags."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for flag in flags:
         if flag.name == name:
             pattern, text = _setting(flag, where)
             if name == "ldflags" and pattern == "all":
                 pattern = ""  # only the program is linked
-            found[pattern] = _joined(found.pop(pattern, ""), text)
-    return tuple(found.items())
+            texts[pattern] = _joined(texts.pop(pattern, ""), text)
+    return tuple(texts.items())
 
 
 def _setting(flag: Flag, where: str) -> Setting:
@@ -155,46 +155,50 @@ def _setting(flag: Flag, where: str) -> Setting:
     return pattern.strip(), rest.strip()
 
 
-def merged(places: Sequence[tuple[Setting, ...]], name: str) -> tuple[Setting, ...]:
+def merged(sources: Sequence[tuple[Setting, ...]], name: str) -> tuple[Setting, ...]:
     """What all places hand on together, so that for each package the last setting that fits holds everything.
 
     Within a place the last setting that fits a package counts, as in Go. ConflictingFlags where two places speak of
     patterns that may have packages in common.
     """
     done: tuple[Setting, ...] = ()
-    for place in places:
-        found: dict[str, str] = {}
-        for pattern, text in _products(done, place, name):
-            found.pop(pattern, None)
-            found[pattern] = text
-        done = tuple(found.items())
+    for source in sources:
+        texts: dict[str, str] = {}
+        for pattern, text in _products(done, source, name):
+            texts.pop(pattern, None)
+            texts[pattern] = text
+        done = tuple(texts.items())
     return done
 
 
 def _products(first: tuple[Setting, ...], second: tuple[Setting, ...], name: str) -> Iterator[Setting]:
     """Each setting of one place with each, or none, of the other: the widest first, as Go takes the last that fits."""
-    for one in (None, *first):
-        for other in (None, *second):
-            if one is None or other is None:
-                alone = one or other
+    for earlier in (None, *first):
+        for later in (None, *second):
+            if earlier is None or later is None:
+                alone = earlier or later
                 if alone is not None:
                     yield alone
                 continue
-            pattern = _both(one[0], other[0], name)
+            pattern = _both(earlier[0], later[0], name)
             if pattern is not None:
-                yield pattern, _joined(one[1], other[1])
+                yield pattern, _joined(earlier[1], later[1])
 
 
-def _both(one: str, other: str, name: str) -> str | None:
+def _both(first: str, second: str, name: str) -> str | None:
     """A pattern for the packages of both; None where there is none."""
-    if other in {one, "all"} or (name == "ldflags" and not other):
-        return one
-    if one == "all" or (name == "ldflags" and not one):
-        return other
-    plain = [each for each in (one, other) if each and each not in _WIDE and "..." not in each and each[0] != "."]
-    if len(plain) == len((one, other)) or {one, other} <= {"", "std", "cmd"}:
+    if second in {first, "all"} or (name == "ldflags" and not second):
+        return first
+    if first == "all" or (name == "ldflags" and not first):
+        return second
+    plain = [
+        pattern
+        for pattern in (first, second)
+        if pattern and pattern not in _WIDE and "..." not in pattern and pattern[0] != "."
+    ]
+    if len(plain) == len((first, second)) or {first, second} <= {"", "std", "cmd"}:
         return None
-    shown = " and ".join(f"'{each or 'the program'}'" for each in (one, other))
+    shown = " and ".join(f"'{pattern or 'the program'}'" for pattern in (first, second))
     raise ConflictingFlags(
         f"-{name} is given in two places, for {shown}, which may have packages in common",
         where="GOFLAGS",
@@ -202,5 +206,5 @@ def _both(one: str, other: str, name: str) -> str | None:
     )
 
 
-def _joined(one: str, other: str) -> str:
-    return " ".join(part for part in (one, other) if part)
+def _joined(first: str, second: str) -> str:
+    return " ".join(part for part in (first, second) if part)

@@ -94,16 +94,16 @@ def list_packages(  # each is one fact about the question
         *patterns,
     ]
     status, output, complaint = run(line, directory, without_index(environment) if no_index else environment)
-    found: list[_Entry] = []
+    entries: list[_Entry] = []
     error = ""
     try:
-        found = [entry for entry in _entries(output) if entry.error or not entry.standard]
+        entries = [entry for entry in _entries(output) if entry.error or not entry.standard]
     except (ValueError, RecursionError, msgspec.ValidationError):
         error = "go list wrote something that is not JSON"
     if status != 0:
         error = complaint.strip() or f"go list failed with status {status}"
-    packages = tuple(_package(entry) for entry in found)
-    return Listing(packages, _closures(patterns, found, packages), error)
+    packages = tuple(_package(entry) for entry in entries)
+    return Listing(packages, _closures(patterns, entries, packages), error)
 
 
 def _entries(text: str) -> Iterator[_Entry]:
@@ -154,17 +154,17 @@ def _message(error: _Error) -> str:
 
 
 def _closures(
-    patterns: Sequence[str], found: Sequence[_Entry], packages: Sequence[Package]
+    patterns: Sequence[str], entries: Sequence[_Entry], packages: Sequence[Package]
 ) -> dict[str, tuple[int, ...]]:
-    places = {package.path: number for number, package in enumerate(packages)}
+    numbers = {package.path: number for number, package in enumerate(packages)}
     closures = {}
     for pattern in patterns:
-        first = [number for number, entry in enumerate(found) if pattern in (entry.match or ())]
+        first = [number for number, entry in enumerate(entries) if pattern in (entry.match or ())]
         seen = dict.fromkeys(first)
         pending = list(first)
         while pending:
             for path in packages[pending.pop()].imports:
-                number = places.get(path)
+                number = numbers.get(path)
                 if number is not None and number not in seen:
                     seen[number] = None
                     pending.append(number)

@@ -29,10 +29,10 @@ _UNSURE = (b"/*", b"`", b"embed", b"\0")
 
 def head(name: str, content: bytes) -> bytes:
     """The part of a file that can change the answer of `go list`; equal parts, equal answers."""
-    found = re.search(_DECLARATION, content) if name.endswith(".go") else None
-    if found is None:
+    match = re.search(_DECLARATION, content) if name.endswith(".go") else None
+    if match is None:
         return content
-    before = content[: found.start()]
+    before = content[: match.start()]
     return content if any(sign in before for sign in _UNSURE) else before
 
 

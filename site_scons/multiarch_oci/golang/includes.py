@@ -55,11 +55,11 @@ def outside_headers(
     searched = tuple(_search_path(folder, flags))
     pending = [folder / name for name in names]
     seen = set(pending)
-    found: set[Path] = set()
+    outside: set[Path] = set()
     for name in _options(flags, ("-include", "-imacros")):
         header = _resolve(name, (folder, *searched))
         if header is not None:
-            found.add(header)
+            outside.add(header)
             pending.append(header)
     while pending:
         path = pending.pop()
@@ -70,8 +70,8 @@ def outside_headers(
             seen.add(header)
             pending.append(header)
             if header.parent != folder or header.name not in package.files:
-                found.add(header)
-    return tuple(sorted(found))
+                outside.add(header)
+    return tuple(sorted(outside))
 
 
 def libraries(package: Package, environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:

@@ -37,7 +37,7 @@ class _Settings(msgspec.Struct, frozen=True):
         return {**self.environment, **self.affecting}
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _Lookup(msgspec.Struct, frozen=True):
     """A build as `go list` is asked about it: in the folder of its module, with others of its platform."""
 
     build: GoBuild
@@ -97,7 +97,7 @@ class Lister:
             self._trees: dict[tuple[str, ...], Tree] = {}
             self._looks: dict[Path, str] = {}
             self._projects: dict[tuple[object, ...], Project] = {}
-            self._asked: dict[GoBuild, _Asked] = {}
+            self._lookups: dict[GoBuild, _Lookup] = {}
             self._listings: dict[str, Listing] = {}
             self._parts: dict[tuple[str, str], tuple[Part, str]] = {}
             self._questions: dict[tuple[object, ...], Question] = {}
@@ -113,8 +113,8 @@ class Lister:
             self.declare(build)
             if any(look(str(path)) != self._looks.get(path, "unseen") for path in build.sources if self._trees):
                 self.refresh()
-            asked = self._ask(build)
-            return self._compose(asked, self._listing(asked))
+            lookup = self._lookup(build)
+            return self._compose(lookup, self._listing(lookup))
 
     def save(self) -> None:
         """Keep what was learnt about contents for the next run; the digests are the caller's to save."""
@@ -136,17 +136,17 @@ class Lister:
             self._settings[same] = _Settings(made, affecting, tuple(sorted(counting.items())))
         return self._settings[same]
 
-    def _ask(self, build: GoBuild) -> _Asked:
-        if build not in self._asked:
+    def _lookup(self, build: GoBuild) -> _Lookup:
+        if build not in self._lookups:
             settings = self._settings_of(build)
-            place = self._project(build, settings)
-            pattern, alone = _pattern(build, place.root)
-            question = self._question(build, settings, place, pattern if alone else "")
-            self._asked[build] = _Asked(build, settings, place, pattern, question)
-        return self._asked[build]
+            project = self._project(build, settings)
+            pattern, alone = _pattern(build, project.root)
+            question = self._question(build, settings, project, pattern if alone else "")
+            self._lookups[build] = _Lookup(build, settings, project, pattern, question)
+        return self._lookups[build]
 
-    def _question(self, build: GoBuild, settings: _Settings, place: Project, alone: str) -> Question:
-        directory = build.directory if alone else place.root
+    def _question(self, build: GoBuild, settings: _Settings, project: Project, alone: str) -> Question:
+        directory = build.directory if alone else project.root
         flags = recipe.listing_flags(build, settings.environment)
         key = (directory, flags, id(settings), alone)
         if key not in self._questions:
@@ -157,8 +157,8 @@ class Lister:
                 environment={**settings.environment, "PWD": str(directory)},
                 flags=flags,
                 settings=(*settings.counting, ("alone", alone)),
-                steering=(*place.contents, *steering.items()),
-                roots=place.roots,
+                steering=(*project.contents, *steering.items()),
+                roots=project.roots,
             )
         return self._questions[key]
 
@@ -177,27 +177,27 @@ class Lister:
             self._trees[roots] = walk(roots, self._skip)
         return self._trees[roots]
 
-    def _listing(self, asked: _Asked) -> Listing:
-        known = self._listings.get(asked.question.name)
-        if known is None or asked.pattern not in known.closures:
+    def _listing(self, lookup: _Lookup) -> Listing:
+        known = self._listings.get(lookup.question.name)
+        if known is None or lookup.pattern not in known.closures:
             self._load()
-        return self._listings[asked.question.name]
+        return self._listings[lookup.question.name]
 
     def _load(self) -> None:
         """Find the listings of all declared builds; start `go list` for those that are not known, side by side."""
         groups: dict[str, tuple[Question, dict[str, None]]] = {}
         for build in self._declared:
-            asked = self._ask(build)
-            groups.setdefault(asked.question.name, (asked.question, {}))[1][asked.pattern] = None
+            lookup = self._lookup(build)
+            groups.setdefault(lookup.question.name, (lookup.question, {}))[1][lookup.pattern] = None
         unknown = []
         for name, (question, patterns) in groups.items():
             known = self._listings.get(name)
             if known is None or not all(pattern in known.closures for pattern in patterns):
-                found = self._answers.find(question, patterns, self._tree(question.roots))
-                if found is None:
+                listing = self._answers.find(question, patterns, self._tree(question.roots))
+                if listing is None:
                     unknown.append((question, tuple(patterns)))
                 else:
-                    self._listings[name] = found
+                    self._listings[name] = listing
         if not unknown:
             return
         from concurrent.futures import ThreadPoolExecutor  # start-up; a no-op has no use for it
@@ -212,29 +212,29 @@ class Lister:
         question, patterns = unknown
         return self._answers.ask(question, patterns, lambda: walk(question.roots, self._skip))
 
-    def _compose(self, asked: _Asked, listing: Listing) -> Inputs:
-        build, environment = asked.build, asked.settings.environment
-        packages = listing.behind(asked.pattern)
+    def _compose(self, lookup: _Lookup, listing: Listing) -> Inputs:
+        build, environment = lookup.build, lookup.settings.environment
+        packages = listing.behind(lookup.pattern)
         facts = {
-            **compose.declared_facts(build, asked.settings.affecting, self._toolchain),
-            **compose.compiler_facts(asked.settings.named, self._contents),
-            **compose.package_facts(packages, asked.project, build),
+            **compose.declared_facts(build, lookup.settings.affecting, self._toolchain),
+            **compose.compiler_facts(lookup.settings.named, self._contents),
+            **compose.package_facts(packages, lookup.project, build),
         }
         if listing.error or not packages:
             facts["error"] = listing.error or f"go list does not know the package {build.package}"
         main = packages[0] if packages else None
-        parts = [compose.steering_part(build, environment, asked.project, main, self._contents)]
+        parts = [compose.steering_part(build, environment, lookup.project, main, self._contents)]
         headers = []
         for package in packages:
-            part, outside = self._part(asked, package)
+            part, outside = self._part(lookup, package)
             parts.append(part)
             if outside:
                 headers.append((package.folder, outside))
-        return Inputs.of(tuple(parts), facts, self._hints(asked, listing, tuple(headers)))
+        return Inputs.of(tuple(parts), facts, self._hints(lookup, listing, tuple(headers)))
 
-    def _hints(self, asked: _Asked, listing: Listing, headers: tuple[tuple[str, str], ...]) -> Hints:
-        tree = self._tree(asked.question.roots)
-        packages = listing.behind(asked.pattern)
+    def _hints(self, lookup: _Lookup, listing: Listing, headers: tuple[tuple[str, str], ...]) -> Hints:
+        tree = self._tree(lookup.question.roots)
+        packages = listing.behind(lookup.pattern)
         own = [package for package in packages if package.folder and not package.fixed]
         lost = not listing.sound or not packages or any(not self._is_there(package.folder, tree) for package in own)
         stale = bool(tree.back_dated) if lost else any(self._is_back_dated(package.folder, tree) for package in own)
@@ -252,11 +252,11 @@ class Lister:
             return folder in tree.back_dated
         return folder in self._tree((folder,)).back_dated
 
-    def _part(self, asked: _Asked, package: Package) -> tuple[Part, str]:
-        key = (asked.question.name, package.path)
+    def _part(self, lookup: _Lookup, package: Package) -> tuple[Part, str]:
+        key = (lookup.question.name, package.path)
         if key not in self._parts:
-            named = asked.settings.named
-            self._parts[key] = compose.package_part(package, asked.project.root, self._contents, named)
+            named = lookup.settings.named
+            self._parts[key] = compose.package_part(package, lookup.project.root, self._contents, named)
         return self._parts[key]
 
 

@@ -37,7 +37,7 @@ def facts(text: str, name: str) -> dict[str, str]:
     `ignore` speak to other commands than `go build`. `toolchain` is a wish that a local toolchain does not hear, and
     what `exclude` does is seen in the versions that were chosen.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for verb, *arguments in directives(text):
         if verb in ("exclude", "ignore", "retract", "tool", "toolchain"):
             continue
@@ -50,8 +50,8 @@ def facts(text: str, name: str) -> dict[str, str]:
         elif verb == "godebug":
             setting, _, value = value.partition("=")
             key = f"{key} {setting.strip()}"
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
+        values[key] = f"{values[key]}, {value}" if key in values else value
+    return values
 
 
 def go_version(text: str) -> str | None:
@@ -67,13 +67,13 @@ def go_version(text: str) -> str | None:
 
 def local_replacements(text: str) -> list[str]:
     """The folders that `replace … => ./folder` names, as written."""
-    found = []
+    folders = []
     for verb, *arguments in directives(text):
         if verb == "replace" and "=>" in arguments:
             target = arguments[arguments.index("=>") + 1 :]
             if len(target) == 1 and is_local(target[0]):
-                found.append(target[0])
-    return found
+                folders.append(target[0])
+    return folders
 
 
 def uses(text: str) -> list[str]:

@@ -61,19 +61,19 @@ def shown(build: GoBuild, environment: Mapping[str, str], hints: Hints) -> Itera
             yield View((f"-overlay={listed}",), indexed)
 
 
-def _is_out_of_bounds(folders: Sequence[str], environment: Mapping[str, str], hints: Hints) -> bool:
+def _is_out_of_bounds(packages: Sequence[str], environment: Mapping[str, str], hints: Hints) -> bool:
     """Whether in one of these folders no header can be shown; the temporary one counts, too.
 
     Go takes no overlay of its module cache, and a program would hold what a package embeds: that of the folder, or one
     above it.
     """
     temporary = tempfile.gettempdir()
-    places = [temporary, os.path.realpath(temporary), *folders]
+    folders = [temporary, os.path.realpath(temporary), *packages]
     cache = _module_cache(environment)
-    if any(_is_below(place, cache) for place in places):
+    if any(_is_below(folder, cache) for folder in folders):
         return True
     for above, patterns in hints.embeds:
-        below = [Path(place, _HEADER).relative_to(above).as_posix() for place in places if _is_below(place, above)]
+        below = [Path(folder, _HEADER).relative_to(above).as_posix() for folder in folders if _is_below(folder, above)]
         if any(may_embed(pattern, path) for pattern in patterns for path in below):
             return True
     return False
@@ -97,10 +97,10 @@ def may_embed(pattern: str, path: str) -> bool:
     decides, in doubt for yes; and of a folder that is taken everything counts, though Go leaves out links and names
     that begin with `.` or `_`: what an overlay adds below a link makes it a folder.
     """
-    wanted = pattern.removeprefix("all:")
+    parts = pattern.removeprefix("all:")
     if os.name == "nt":
-        wanted = wanted.replace("\\", "/")
-    return all(map(_may_match, wanted.split("/"), path.split("/")))
+        parts = parts.replace("\\", "/")
+    return all(map(_may_match, parts.split("/"), path.split("/")))
 
 
 def _may_match(pattern: str, name: str) -> bool:

@@ -75,8 +75,8 @@ def overlaid(path: Path) -> dict[str, str]:
     """
     try:
         document: Any = json.loads(_text(path))
-        found = [replaced for name, replaced in document.items() if name.casefold() == "replace"]
-        return {str(name): str(target or "") for replaced in found for name, target in replaced.items()}
+        maps = [replacements for name, replacements in document.items() if name.casefold() == "replace"]
+        return {str(name): str(target or "") for replacements in maps for name, target in replacements.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 

@@ -156,12 +156,12 @@ def affecting(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str,
     That is all but those which say where caches, proxies and homes are, and those of other architectures.
     """
     merged = {**goenv(environment, toolchain), **environment}
-    found = {}
+    variables = {}
     for name, value in sorted(merged.items()):
         neutral = name in _NEUTRAL or name.startswith(_HOST_PREFIXES)
         if not neutral and value and _matters(name, merged):
-            found[name] = value
-    return found
+            variables[name] = value
+    return variables
 
 
 def locating(environment: Mapping[str, str]) -> dict[str, str]:
@@ -186,7 +186,7 @@ def goenv_file(environment: Mapping[str, str]) -> Path | None:
 
 def goenv(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
     """What `go env -w` and `$GOROOT/go.env` set, the former wins; neither sets what the environment sets."""
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for path in (toolchain.goroot / "go.env", goenv_file(environment)):
         try:
             text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
@@ -195,8 +195,8 @@ def goenv(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str, str
         for line in text.splitlines():
             name, equals, value = line.strip().partition("=")
             if equals and not name.startswith("#"):
-                found[name] = value
-    return {name: value for name, value in found.items() if not environment.get(name)}
+                variables[name] = value
+    return {name: value for name, value in variables.items() if not environment.get(name)}
 
 
 def goflags(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -215,14 +215,14 @@ def flag_value(words: tuple[str, ...], name: str) -> str:
         return ""
     from multiarch_oci.golang.flags import last, read  # start-up
 
-    found = last(read(words), name)
-    return found.value or "" if found is not None else ""
+    flag = last(read(words), name)
+    return flag.value or "" if flag is not None else ""
 
 
 def listing_flags(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Those flags of a build that can change what `go list` says; the others are not handed to it."""
-    found = tags(build, environment)
-    kept = [f"-tags={','.join(found)}"] if found else []
+    names = tags(build, environment)
+    kept = [f"-tags={','.join(names)}"] if names else []
     if build.race:
         kept.append("-race")
     if not build.flags:
@@ -245,8 +245,8 @@ def trims_paths(build: GoBuild, environment: Mapping[str, str]) -> bool:
         return True
     from multiarch_oci.golang.flags import last, read  # start-up
 
-    found = last(read(words), "trimpath")
-    return found is None or found.on
+    flag = last(read(words), "trimpath")
+    return flag is None or flag.on
 
 
 def _variant(platform: Platform) -> dict[str, str]:

@@ -58,15 +58,15 @@ def find_go(  # all but the first three are keywords with defaults
     search path is a script of a version manager: that one is asked for its GOROOT, in `directory` with `environment`,
     and the answer is kept in the file `cache` until the script or the version chosen there changes. Raises GoNotFound.
     """
-    asked = _Asked(directory, environment or {}, cache)
+    shims = _Shims(directory, environment or {}, cache)
     too_old: list[Toolchain] = []
-    for goroot in _candidates(search_path, extra, asked):
-        found = toolchain_at(goroot)
-        if found is None:
+    for goroot in _candidates(search_path, extra, shims):
+        toolchain = toolchain_at(goroot)
+        if toolchain is None:
             continue
-        if minimum is None or _new_enough(found.version, minimum):
-            return found
-        too_old.append(found)
+        if minimum is None or _new_enough(toolchain.version, minimum):
+            return toolchain
+        too_old.append(toolchain)
     if too_old:
         what = f"Go {minimum} or newer is needed, {too_old[0].go} is {too_old[0].version.removeprefix('go')}"
     else:
@@ -95,29 +95,29 @@ def toolchain_at(goroot: Path) -> Toolchain | None:
 
 def release(version: str) -> str:
     """`1.26.8` of `go1.26.8`, `go1.26.8-vendor` or `go1.26.8 X:loopvar`; "" when it is no release."""
-    found = _RELEASE.match(version)
-    return found[1] if found else ""
+    match = _RELEASE.match(version)
+    return match[1] if match else ""
 
 
 def _new_enough(version: str, minimum: str) -> bool:
     number, needed = release(version), minimum.removeprefix("go")
     if _NUMBERS.fullmatch(number) and _NUMBERS.fullmatch(needed):  # as almost always: then packaging need not be loaded
-        held, asked = (tuple(map(int, text.split("."))) for text in (number, needed))
-        return (*held, 0)[: len(asked)] >= asked
+        held, least = (tuple(map(int, text.split("."))) for text in (number, needed))
+        return (*held, 0)[: len(least)] >= least
     from packaging.version import InvalidVersion, Version
 
     try:
-        wanted = Version(needed)
+        minimum_version = Version(needed)
     except InvalidVersion:
         return True  # go itself will say what is wrong with its go.mod
     if not number:
         return True
-    if len(wanted.release) < 3 and not wanted.is_prerelease:  # noqa: PLR2004  # `go 1.24` names the language: its rc1 will do
-        return Version(number).release[:2] >= wanted.release
-    return Version(number) >= wanted
+    if len(minimum_version.release) < 3 and not minimum_version.is_prerelease:  # noqa: PLR2004  # `go 1.24` names the language: its rc1 will do
+        return Version(number).release[:2] >= minimum_version.release
+    return Version(number) >= minimum_version
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _Shims(msgspec.Struct, frozen=True):
     """How a version manager's script is asked which Go it would start."""
 
     directory: Path | None
@@ -162,11 +162,11 @@ class _Asked(msgspec.Struct, frozen=True):
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _candidates(search_path: str, extra: Sequence[Path], asked: _Asked) -> Iterator[Path]:
+def _candidates(search_path: str, extra: Sequence[Path], shims: _Shims) -> Iterator[Path]:
     for folder in search_path.split(os.pathsep):
-        found = shutil.which("go", path=folder) if folder else None
-        if found is not None:
-            yield from _goroots(Path(found), asked.goroot)
+        program = shutil.which("go", path=folder) if folder else None
+        if program is not None:
+            yield from _goroots(Path(program), shims.goroot)
     for environment in extra:
         yield from _packaged(environment)
 

@@ -15,18 +15,18 @@ def fields(text: str) -> tuple[str, ...]:
     So a backslash is a backslash on every system. A quote that is not closed is an error in Go, which `go` reports;
     here it is a letter.
     """
-    found = []
+    words = []
     rest = text.lstrip(_BLANKS)
     while rest:
         end = rest.find(rest[0], 1) if rest[0] in "'\"" else -1
         if end > 0:
-            found.append(rest[1:end])
+            words.append(rest[1:end])
             rest = rest[end + 1 :].lstrip(_BLANKS)
         else:
             word = rest.split(None, 1)
-            found.append(word[0])
+            words.append(word[0])
             rest = word[1] if len(word) > 1 else ""
-    return tuple(found)
+    return tuple(words)
 
 
 def split(text: str, *, windows: bool = os.name == "nt") -> tuple[str, ...]:
