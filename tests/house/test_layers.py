@@ -32,7 +32,7 @@ FLOORS = (
     ),
     ("store",),
     ("engine", "bases"),
-    ("golang",),
+    ("golang", "git", "origin"),
     ("output", "plan", "verify", "why"),
     ("publish",),
 )  # fmt: skip
@@ -47,7 +47,7 @@ GUARDED = {
     "urllib3": {"store/http"},
     "http": {"store/http"},
     "requests": {"store/daemon", "engine/docker"},  # what docker-py raises
-    "subprocess": {"golang", "engine", "store/daemon", "store/auth"},
+    "subprocess": {"golang", "git", "engine", "store/daemon", "store/auth"},
     "SCons": set(),
 }
 

@@ -1,0 +1,103 @@
+"""Where a tree's source lies on the web, as its tracked files say: go.mod, Cargo.toml, package.json.
+
+What `org.opencontainers.image.source` and `.url` of an index name (OCI image-spec, annotations.md). A clone's remote is
+never read: it is another in each clone, and may hold a login.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+_LIMIT = 1 << 20
+_MODULE = re.compile(r'^\s*module\s+["`]?([^\s"`]+)', re.MULTILINE)
+_FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org")
+"""Hosts at which the first two parts of a Go module's path are its repository; others are asked over the network."""
+_SHORT = {"": "github.com", "github": "github.com", "gitlab": "gitlab.com", "bitbucket": "bitbucket.org"}
+_SHORTHAND = re.compile(r"(?:(github|gitlab|bitbucket):)?(\w[\w.-]*/\w[\w.-]*)", re.ASCII)
+_SCP = re.compile(r"(?:[\w.-]+@)?([\w.-]+\.[\w-]+):(?!//)([\w./-]+)", re.ASCII)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The repository of the source, and the project's page: https addresses without a login; "" when not known."""
+
+    source: str = ""
+    url: str = ""
+
+    @classmethod
+    def of(cls, folder: Path) -> Origin:
+        """What the files of a folder say, the first that names a repository; a broken file says nothing."""
+        origins = [read(folder) for read in (_of_go, _of_cargo, _of_npm)]
+        source = next((origin.source for origin in origins if origin.source), "")
+        return cls(source, next((origin.url for origin in origins if origin.url), ""))
+
+
+def address(text: str) -> str:
+    """The https address that a repository's spelling means (`git+https://…`, `git@host:…`, `owner/name`), or ""."""
+    text = text.strip()
+    if shorthand := _SHORTHAND.fullmatch(text):
+        return f"https://{_SHORT[shorthand[1] or '']}/{shorthand[2].removesuffix('.git')}"
+    if scp := _SCP.fullmatch(text):
+        text = f"https://{scp[1]}/{scp[2]}"
+    try:
+        parts = urlsplit(text.removeprefix("git+"))
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return ""
+    if not host or parts.scheme not in ("https", "http", "git", "ssh") or not text.isprintable() or " " in text:
+        return ""
+    named = f"{host}:{port}" if port and parts.scheme in ("https", "http") else host
+    return f"https://{named}{parts.path.rstrip('/').removesuffix('.git')}"
+
+
+def _of_go(folder: Path) -> Origin:
+    module = _MODULE.search(_text(folder / "go.mod"))
+    parts = module[1].split("/") if module else []
+    return Origin(address("https://" + "/".join(parts[:3]))) if len(parts) > 2 and parts[0] in _FORGES else Origin()  # noqa: PLR2004  # host, owner, name
+
+
+def _of_cargo(folder: Path) -> Origin:
+    text = _text(folder / "Cargo.toml")
+    if not text:
+        return Origin()
+    from msgspec import toml  # which loads Python's own reader, and its twin before 3.11
+
+    try:
+        package = _object(_object(toml.decode(text)).get("package"))
+    except msgspec.DecodeError:
+        return Origin()
+    return Origin(_address(package.get("repository")), _address(package.get("homepage")))
+
+
+def _of_npm(folder: Path) -> Origin:
+    text = _text(folder / "package.json")
+    try:
+        package = _object(json.loads(text)) if text else {}
+    except (ValueError, RecursionError):
+        return Origin()
+    repository = package.get("repository")
+    named = repository if isinstance(repository, str) else _object(repository).get("url")
+    return Origin(_address(named), _address(package.get("homepage")))
+
+
+def _address(value: object) -> str:
+    return address(value) if isinstance(value, str) else ""
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LIMIT:
+            return ""
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
