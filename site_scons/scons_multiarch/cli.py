@@ -20,7 +20,7 @@ from multiarch_oci.errors import MultiarchError, public, quoted
 from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.commands import COMMANDS
-from scons_multiarch.step import fail, told
+from scons_multiarch.step import fail, message_of
 from scons_multiarch.targets import is_image, platform_of
 from scons_multiarch.tracking.phases import default_lists
 from scons_multiarch.variables import VARIABLES, UnknownWord, nearest
@@ -88,18 +88,18 @@ def finish_reading(env: Any, here: Any, *, own: bool) -> None:
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     command = COMMANDS.get(words[0]) if words else None
     env["MULTIARCH_RUN"].check_outputs(env)
-    asked = words[1:] if command else words
-    check_words(here, asked)
+    arguments = words[1:] if command else words
+    check_words(here, arguments)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint="scons clean, and then the build"))
     if command:
         try:
-            targets = [env.Alias(word)[0] if is_alias(word) else node_of(here, word) for word in asked]
+            targets = [env.Alias(word)[0] if is_alias(word) else node_of(here, word) for word in arguments]
             status = importlib.import_module(command).run(env, targets)
             if status is not None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:
-            fail(told(error))
+            fail(message_of(error))
 
 
 def set_default(env: Any, *, own: bool) -> None:
@@ -175,17 +175,17 @@ def wipe(env: Any) -> None:
 
 def declare_run(env: Any, programs: list[Any]) -> None:
     """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
-    wanted = env["PLATFORM_TO_RUN"]
-    chosen = [node for node in programs if starts_on(node, wanted)]
+    host = env["PLATFORM_TO_RUN"]
+    chosen = [node for node in programs if starts_on(node, host)]
     hint = "add it to PLATFORMS" if programs else "this build makes no programs; run its image: scons load"
-    action = SCons.Action.Action(lambda target, source, env: start(source, wanted, hint), cmdstr=None)  # noqa: ARG005
+    action = SCons.Action.Action(lambda target, source, env: start(source, host, hint), cmdstr=None)  # noqa: ARG005
     env.Alias("run", chosen[:1], action)
 
 
-def starts_on(program: Any, wanted: Platform) -> bool:
+def starts_on(program: Any, host: Platform) -> bool:
     """Whether a program is known to be of this very machine; a program of another builder may not say."""
     platform = platform_of(program)
-    return platform is not None and platform.architecture == wanted.architecture and platform.matches(wanted)
+    return platform is not None and platform.architecture == host.architecture and platform.matches(host)
 
 
 def start(programs: list[Any], platform: Platform, hint: str) -> int:

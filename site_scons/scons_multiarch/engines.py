@@ -33,7 +33,7 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
     def embedded() -> Engine:
         from multiarch_oci.engine.embedded.engine import EmbeddedEngine
 
-        return EmbeddedEngine(run.places.source, warn, reader=reader(run))
+        return EmbeddedEngine(run.registries.source, warn, reader=reader(run))
 
     def buildx() -> Engine:
         from multiarch_oci.engine.buildx import BuildxEngine
@@ -59,7 +59,7 @@ def _surroundings(run: Run) -> Surroundings:
     from multiarch_oci.store.http.hosts import LOOPBACK
 
     programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
-    return Surroundings(run.places.source, warn, programs, reader(run), (*LOOPBACK, *run.places.insecure))
+    return Surroundings(run.registries.source, warn, programs, reader(run), (*LOOPBACK, *run.registries.insecure))
 
 
 def warn(line: str) -> None:

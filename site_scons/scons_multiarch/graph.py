@@ -42,23 +42,23 @@ def is_done(node: Any) -> bool:
 
 def reachable() -> list[Any]:
     """Every node with a remote tag that the targets of this run lead to."""
-    left = _requested()
+    pending = _requested()
     seen: set[Any] = set()
-    found = []
-    while left:
-        node = left.pop()
+    remote = []
+    while pending:
+        node = pending.pop()
         if node in seen:
             continue
         seen.add(node)
-        left += [*node.sources, *(node.depends or ()), *(node.prerequisites or ())]
+        pending += [*node.sources, *(node.depends or ()), *(node.prerequisites or ())]
         if is_remote(node):
-            found.append(node)
-    return found
+            remote.append(node)
+    return remote
 
 
 def _requested() -> list[Any]:
     """The nodes of the targets that this run was asked for."""
     fs = SCons.Node.FS.get_default_fs()
-    wanted = SCons.Script.BUILD_TARGETS
+    targets = SCons.Script.BUILD_TARGETS
     lookup = SCons.Node.Alias.default_ans.lookup
-    return [t if isinstance(t, SCons.Node.Node) else lookup(t) or fs.Entry(t) for t in wanted]
+    return [t if isinstance(t, SCons.Node.Node) else lookup(t) or fs.Entry(t) for t in targets]

@@ -124,7 +124,7 @@ def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor |
     remark, rebased = "", None
     try:
         rebased = rebase(
-            plan, output, reader=reader(run), open_source=run.places.source, warn=warn, engine=record.engine
+            plan, output, reader=reader(run), open_source=run.registries.source, warn=warn, engine=record.engine
         )
     except MultiarchError as error:
         remark = f"not rebased ({str(error).partition(chr(10))[0]})"

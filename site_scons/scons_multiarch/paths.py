@@ -107,7 +107,7 @@ def platforms_of(env: Any, parameter: str, given: Any) -> tuple[Platform, ...]:
 
 def file(env: Any, parameter: str, given: Any) -> Any:
     """The node of one file. Raises NotAPath."""
-    node = one(env, parameter, given)
+    node = one_path(env, parameter, given)
     if isinstance(node, SCons.Node.FS.Dir):
         hint = None if node is given else "something else is in the way; move it aside, or name another file"
         raise _no(parameter, given, "a file", but=f"{shown(node)} is a folder", hint=hint)
@@ -120,7 +120,7 @@ def file(env: Any, parameter: str, given: Any) -> Any:
 
 def folder(env: Any, parameter: str, given: Any) -> Any:
     """The node of one folder. Raises NotAPath."""
-    node = one(env, parameter, given)
+    node = one_path(env, parameter, given)
     if type(node) is SCons.Node.FS.Entry and not node.has_builder():
         node = env.fs.Dir(node)
     if not isinstance(node, SCons.Node.FS.Dir):
@@ -130,19 +130,19 @@ def folder(env: Any, parameter: str, given: Any) -> Any:
 
 def source(env: Any, parameter: str, given: Any) -> Any:
     """The node of the one file or folder that is given. Raises NotAPath."""
-    node = one(env, parameter, given)
+    node = one_path(env, parameter, given)
     if not isinstance(node, SCons.Node.FS.Base):
         raise _no(parameter, given, "a path")
     return node
 
 
-def one(env: Any, parameter: str, given: Any) -> Any:
+def one_path(env: Any, parameter: str, given: Any) -> Any:
     """The node of the one path that is given, a file or a folder. Raises NotAPath."""
-    found = list(flat(given))
-    if len(found) != 1:
-        what = "nothing" if not found else f"{len(found)} of them"
+    paths = list(flat(given))
+    if len(paths) != 1:
+        what = "nothing" if not paths else f"{len(paths)} of them"
         raise NotAPath(f"takes one path, and was given {what}", where=parameter, hint="call the builder once for each")
-    return _node(env, parameter, found[0])
+    return _node(env, parameter, paths[0])
 
 
 def nodes(env: Any, parameter: str, given: Any) -> list[Any]:
@@ -170,9 +170,9 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
         raise NotAPath(str(error), where=parameter) from None
 
 
-def _no(parameter: str, given: Any, wanted: str, but: str = "", hint: str | None = None) -> NotAPath:
+def _no(parameter: str, given: Any, expected: str, but: str = "", hint: str | None = None) -> NotAPath:
     problem = but or f"{_brief(given)} is {'an' if _kind(given)[0] in 'aeiou' else 'a'} {_kind(given)}"
-    return NotAPath(f"takes {wanted}, and {problem}", where=parameter, hint=hint)
+    return NotAPath(f"takes {expected}, and {problem}", where=parameter, hint=hint)
 
 
 def _kind(given: Any) -> str:

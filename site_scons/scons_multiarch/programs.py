@@ -24,17 +24,17 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     from multiarch_oci.golang.compiler import build
 
     run: Run = env["MULTIARCH_RUN"]
-    wanted = target[0].attributes.target.build
+    record = target[0].attributes.target.build
     lister = run.lister()
     output = Path(target[0].get_abspath())
     if not os.access(output.parent, os.W_OK):  # before a minute of compiling, and in words
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
     build(
-        wanted,
+        record,
         output,
         run.toolchain(),
-        lister.environment(wanted),
-        hints=lister.inputs(wanted).hints,
+        lister.environment(record),
+        hints=lister.inputs(record).hints,
         again=is_known(run, target[0]),
     )
 
@@ -45,10 +45,10 @@ def is_known(run: Run, target: Any) -> bool:
     return before is not None and all(before.values.get(name) == now.values.get(name) for name in ("go", "flags"))
 
 
-def facts(run: Run, env: Any, wanted: GoBuild) -> Facts:
+def facts(run: Run, env: Any, record: GoBuild) -> Facts:
     """Everything that can change the program: files by name, flags and versions by value."""
     run.leave_out_cache(env)
-    inputs = run.lister().inputs(wanted)
+    inputs = run.lister().inputs(record)
     return Facts(dict(inputs.facts), dict(inputs.files), inputs.digest)
 
 

@@ -47,12 +47,12 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     mend = state.mend
     intention = Intention(run, reference)
     previous, unfinished_digests = last_receipt(node), intention.digests()
-    run.places.forget(reference)
+    run.registries.forget(reference)
     if record.folder is None:
-        run.places.knew(reference, own_digests(previous, unfinished_digests))
+        run.registries.knew(reference, own_digests(previous, unfinished_digests))
     done = publish(
         content,
-        run.places.store(reference, record.folder, action="push"),
+        run.registries.store(reference, record.folder, action="push"),
         root,
         reference,
         previous=previous,
@@ -98,17 +98,17 @@ def refuse_early(run: Run) -> None:
     ask_all(run)
     for node in (node for node in reversed(reachable()) if not is_pin(node)):
         record = node.attributes.target
-        wanted = known_digest(node.sources[0])
-        if wanted is None:
+        digest = known_digest(node.sources[0])
+        if digest is None:
             continue
         try:
             tags = (record.reference.tag, *record.also)
-            observed = {tag: run.places.observed(record.reference.with_tag(tag), record.folder) for tag in tags}
+            observed = {tag: run.registries.observed(record.reference.with_tag(tag), record.folder) for tag in tags}
         except MultiarchError:
             continue  # its own push meets the same trouble
         decide(
             record.reference,
-            wanted,
+            digest,
             observed.__getitem__,
             previous=last_receipt(node),
             policy=run.policy,
@@ -133,7 +133,7 @@ def drifted(node: Any) -> str | None:
     run, record = node.attributes.run, node.attributes.target
     ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
-    observed = run.places.observed(record.reference, record.folder)
+    observed = run.registries.observed(record.reference, record.folder)
     if receipt is None or observed is None:
         return "it is not in the registry"
     if observed != receipt.descriptor.digest:
@@ -142,7 +142,7 @@ def drifted(node: Any) -> str | None:
     if unfinished(run) and Intention(run, record.reference).digests():
         return "its last push did not end"
     for tag in record.also:
-        if run.places.observed(record.reference.with_tag(tag), record.folder) is None:
+        if run.registries.observed(record.reference.with_tag(tag), record.folder) is None:
             return f"the tag {tag} is not in the registry"
     return None
 

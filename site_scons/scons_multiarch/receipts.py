@@ -14,7 +14,7 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
 from scons_multiarch.graph import reachable
 from scons_multiarch.paths import shown
-from scons_multiarch.registries import place
+from scons_multiarch.registries import location
 from scons_multiarch.session import PRIVATE, Run
 from scons_multiarch.step import write
 from scons_multiarch.targets import PinTarget, PushTarget, is_index, is_pin, target_of
@@ -151,9 +151,9 @@ def receipt_at(path: Path) -> Receipt | None:
         return None
 
 
-def own_digests(previous: Receipt | None, left: frozenset[Digest]) -> frozenset[Digest]:
-    """What a tag may have held by pushes of this tree: by the last one, by those that `left` something unfinished."""
-    return left if previous is None else left | {previous.descriptor.digest}
+def own_digests(previous: Receipt | None, unfinished: frozenset[Digest]) -> frozenset[Digest]:
+    """What a tag may have held by pushes of this tree: by the last one, by those that left something `unfinished`."""
+    return unfinished if previous is None else unfinished | {previous.descriptor.digest}
 
 
 def content_of(run: Run, node: Any, reference: Reference) -> Content:
@@ -176,7 +176,7 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
     mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
     source: Source = archive
     if image.base is not None:
-        base = Attributed(run.places.source(image.base), Subject.base(str(image.base), None))
+        base = Attributed(run.registries.source(image.base), Subject.base(str(image.base), None))
         source = Chain((archive, base), base=str(image.base))
     return Content(source, image.descriptor.bare(), mountable, image.platform)
 
@@ -184,7 +184,7 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
 def loaded_name(env: Any, reference: str) -> Reference:
     """The name of an image in an engine: the reference itself, or what stands below a folder registry."""
     text = env.subst(reference)
-    where, folder = place(text)
+    where, folder = location(text)
     if folder is None:
         return where
     registry = env.subst("$REPOSITORY").removesuffix(env.get("IMAGE", ""))
@@ -234,7 +234,7 @@ def assembled(node: Any) -> Index:
 def ask_all(run: Run) -> None:
     """Begin to ask for every tag that the targets of this run lead to; only the first call of a run does."""
     # What is declared first is decided first, so it is asked for first.
-    run.once("asked", lambda: run.places.prefetch(pair for node in reversed(reachable()) for pair in tags_of(node)))
+    run.once("asked", lambda: run.registries.prefetch(pair for node in reversed(reachable()) for pair in tags_of(node)))
 
 
 def tags_of(node: Any) -> list[tuple[Reference, str | None]]:

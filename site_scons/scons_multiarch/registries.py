@@ -1,4 +1,4 @@
-"""The places of a run: registries and folders, what their tags hold now. Not a Tool."""
+"""The registries of a run, folders in the place of one among them: what their tags hold now. Not a Tool."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
 
 
-class Places:
-    """Opens places, and keeps for the run what their tags were found to hold; any number of threads."""
+class Registries:
+    """Opens registries and folders, and keeps for the run what their tags were found to hold; any number of threads."""
 
     def __init__(self, root: Path, environment: Mapping[str, str], cancelled: threading.Event) -> None:
         self.insecure: tuple[str, ...] = ()
@@ -96,12 +96,12 @@ class Places:
             self._cache = self._cache or Cache(Path(home) / "multiarch" / "blobs", CACHE_BYTES)
             return Cached(self.store(reference), self._cache)
 
-    def prefetch(self, wanted: Iterable[tuple[Reference, str | None]]) -> None:
-        """Begin to ask all places for their tags at once, in this order; answers are kept for the run.
+    def prefetch(self, tags: Iterable[tuple[Reference, str | None]]) -> None:
+        """Begin to ask all registries for their tags at once, in this order; answers are kept for the run.
 
         Who wants one of them waits for that one alone, and decides meanwhile what needs no registry.
         """
-        self._begin(list(wanted))
+        self._begin(list(tags))
 
     def _begin(
         self, pairs: list[tuple[Reference, str | None]]
@@ -109,43 +109,45 @@ class Places:
         """Ask for what was not asked for yet; what each answer will be, which a failure may not leave in the run."""
         with self._guard:
             new = dict(pair for pair in pairs if pair[0] not in self._observed)
-            asked: dict[Reference, Future[Descriptor | MultiarchError | None]] = {each: Future() for each in new}
-            self._observed |= asked
-            found = {reference: self._observed[reference] for reference, _ in pairs}
+            begun: dict[Reference, Future[Descriptor | MultiarchError | None]] = {
+                reference: Future() for reference in new
+            }
+            self._observed |= begun
+            answers = {reference: self._observed[reference] for reference, _ in pairs}
         try:
             for reference, folder in new.items():
                 if folder is not None:
-                    answer = self._found(reference, folder)
-                    asked.pop(reference).set_result(answer)
-            if asked:
-                thread = threading.Thread(target=self._ask, args=(asked,), daemon=True, name="tags")
+                    answer = self._in_folder(reference, folder)
+                    begun.pop(reference).set_result(answer)
+            if begun:
+                thread = threading.Thread(target=self._ask, args=(begun,), daemon=True, name="tags")
                 self._asking.append(thread)
                 thread.start()
         except BaseException as error:
-            self._fail(asked, error)
+            self._fail(begun, error)
             raise
-        return found
+        return answers
 
-    def _ask(self, asked: dict[Reference, Future[Descriptor | MultiarchError | None]]) -> None:
+    def _ask(self, begun: dict[Reference, Future[Descriptor | MultiarchError | None]]) -> None:
         """Ask registries; every answer is told as it comes, and what goes wrong to all who wait."""
 
         def tell(reference: Reference, answer: Descriptor | MultiarchError | None) -> None:
             if answer is not None and not isinstance(answer, MultiarchError):
                 self._there.add((reference.bare.name, answer.digest))
-            asked.pop(reference).set_result(answer)
+            begun.pop(reference).set_result(answer)
 
         try:
             from multiarch_oci.store.tags import resolve_all
 
-            resolve_all(self.transport(), list(asked), tell=tell, written=self._written)
+            resolve_all(self.transport(), list(begun), tell=tell, written=self._written)
         except BaseException as error:  # noqa: BLE001  # raised by whoever waits
-            self._fail(asked, error)
+            self._fail(begun, error)
 
     def _fail(
-        self, asked: Mapping[Reference, Future[Descriptor | MultiarchError | None]], error: BaseException
+        self, begun: Mapping[Reference, Future[Descriptor | MultiarchError | None]], error: BaseException
     ) -> None:
         """Tell an error to all who wait for what will not be answered; who asks next asks anew."""
-        for reference, future in asked.items():
+        for reference, future in begun.items():
             with self._guard:
                 if self._observed.get(reference) is future:
                     del self._observed[reference]
@@ -155,7 +157,7 @@ class Places:
         """The threads that still ask."""
         return [thread for thread in self._asking if thread.is_alive()]
 
-    def _found(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
+    def _in_folder(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
         try:
             return self.store(reference, folder).resolve(_name(reference))
         except MultiarchError as error:
@@ -163,10 +165,10 @@ class Places:
 
     def observed(self, reference: Reference, folder: str | None) -> Digest | None:
         """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
-        found = self._begin([(reference, folder)])[reference].result()
-        if isinstance(found, MultiarchError):
-            raise found
-        return None if found is None else found.digest
+        answer = self._begin([(reference, folder)])[reference].result()
+        if isinstance(answer, MultiarchError):
+            raise answer
+        return None if answer is None else answer.digest
 
     def forget(self, reference: Reference) -> None:
         """Drop an observation: a step has just changed the tag."""
@@ -178,7 +180,7 @@ def _name(reference: Reference) -> str:
     return str(reference.digest) if reference.digest is not None else reference.tag or "latest"
 
 
-def place(text: str) -> tuple[Reference, str | None]:
+def location(text: str) -> tuple[Reference, str | None]:
     """What `host/repository:tag` or `folder/repository:tag` names: its reference, and the layout's folder if it is one.
 
     A digest may follow. Raises InvalidReference, InvalidDigest.

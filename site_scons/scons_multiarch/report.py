@@ -40,8 +40,8 @@ class Report:
         same = [_line(target) for target in all_targets if target.get_state() == SCons.Node.up_to_date]
         done = (SCons.Node.up_to_date, SCons.Node.executed)
         members: dict[str, object] = {"steps": steps, "unchanged": same}
-        left = [line for target in all_targets if target.get_state() in done for line in _not_moved(target)]
-        return document("report 1", members | ({"not_moved": left} if left else {}))
+        not_moved = [line for target in all_targets if target.get_state() in done for line in _not_moved(target)]
+        return document("report 1", members | ({"not_moved": not_moved} if not_moved else {}))
 
 
 def _not_moved(target: Any) -> list[dict[str, str]]:
@@ -74,7 +74,7 @@ def _digest(target: Any) -> str | None:
         return None
 
 
-def wanted(run: Any, name: str, text: str) -> Output:
+def output_of(run: Any, name: str, text: str) -> Output:
     """Where REPORT or PLAN wants something written. Raises Refused before anything is built."""
     from multiarch_oci.output import Output, Refused
 

@@ -24,7 +24,7 @@ from multiarch_oci.treelock import TreeLock
 from scons_multiarch.interrupts import Interrupts
 from scons_multiarch.paths import shown
 from scons_multiarch.records import Records
-from scons_multiarch.registries import Places
+from scons_multiarch.registries import Registries
 from scons_multiarch.report import Report, check_sources
 
 if TYPE_CHECKING:
@@ -95,15 +95,15 @@ class Run:
         """What a build finds out, and nothing yet."""
         self._made: Once[Any] = Once()
         self.report = Report()
-        self._told: set[str] = set()
-        self.places = Places(self.root, self.environment, self.cancelled)
-        self.places.insecure = insecure
+        self._failures: set[str] = set()
+        self.registries = Registries(self.root, self.environment, self.cancelled)
+        self.registries.insecure = insecure
 
     def renew(self) -> None:
         """Forget all that was found out: another build of an interactive session begins. What is declared stays."""
         self.cancelled.clear()
         self.stat.refresh()
-        self._begin(self.places.insecure)
+        self._begin(self.registries.insecure)
 
     def note_read(self, path: Path) -> None:
         """Note, in an interactive session, a file that decides what is declared, as it is now."""
@@ -155,7 +155,7 @@ class Run:
             self.lock.release()
 
     def _finish(self, *, report: bool) -> None:
-        threads = self.places.asking()
+        threads = self.registries.asking()
         if threads:
             self.cancelled.set()
         deadline = time.monotonic() + _PATIENCE_S
@@ -172,14 +172,14 @@ class Run:
 
     def _write_report(self, output: Output) -> None:
         from multiarch_oci.errors import MultiarchError
-        from scons_multiarch.step import told
+        from scons_multiarch.step import message_of
 
         try:
             with suppress(OSError):
                 sys.stdout.flush()
             output.write(self.report.to_json(self.declared))
         except (MultiarchError, OSError) as error:  # SCons has ended already, with the status of the build
-            words = told(error)
+            words = message_of(error)
         except KeyboardInterrupt:
             words = "interrupted"
         else:
@@ -203,8 +203,8 @@ class Run:
     def is_new(self, words: str) -> bool:
         """Whether these words were not told in this run yet; from now on they were."""
         with self.guard:
-            known = words in self._told
-            self._told.add(words)
+            known = words in self._failures
+            self._failures.add(words)
             return not known
 
     def claim(self, *references: Reference) -> Reference | None:
@@ -225,7 +225,7 @@ class Run:
         from multiarch_oci.bases import Bases
 
         cache = self.root / PRIVATE / "bases"
-        return Bases(self.root, cache, self.places.source, locked=self.locked, caches=self.keeps)
+        return Bases(self.root, cache, self.registries.source, locked=self.locked, caches=self.keeps)
 
     def toolchain(self) -> Toolchain:
         """The Go of this run: from PATH when it is new enough for the tree, else the one that ./sconsw installed."""

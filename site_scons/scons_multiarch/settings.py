@@ -13,7 +13,7 @@ import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.session import PRIVATE, Run
-from scons_multiarch.step import fail, told
+from scons_multiarch.step import fail, message_of
 from scons_multiarch.tracking.phases import Signatures, check_signatures
 from scons_multiarch.variables import WITHOUT_LOCK, read, version_of
 
@@ -31,7 +31,7 @@ def prepare(env: Any, *, versioned: bool = False) -> None:
         elif versioned and "VERSION" not in env:
             version_of(env["MULTIARCH_RUN"], "")
     except (MultiarchError, OSError) as error:
-        fail(told(error))
+        fail(message_of(error))
 
 
 def _join(env: Any, *, versioned: bool) -> None:

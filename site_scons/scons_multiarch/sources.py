@@ -63,14 +63,14 @@ def _taken(there: There, reached: Any, target: Any) -> list[Any]:
     taken = {}
     for pattern in reached.wanted:
         prefix = _fixed(pattern)
-        place = bisect.bisect_left(paths, prefix)
-        while place < len(paths) and paths[place].startswith(prefix):
-            path = paths[place]
+        at = bisect.bisect_left(paths, prefix)
+        while at < len(paths) and paths[at].startswith(prefix):
+            path = paths[at]
             node = nodes[path]
             is_taken = reached.reaches(path) or (_may_be_folder(node) and reached.enters(path))
             if is_taken and node is not target:
                 taken[path] = node
-            place += 1
+            at += 1
         # What is in a folder is not known before it is made.
         above = [path for path in _above(pattern) if path in nodes and path not in taken and nodes[path] is not target]
         taken.update((path, nodes[path]) for path in above if reached.enters(path))
@@ -85,10 +85,10 @@ def _may_be_folder(node: Any) -> bool:
 
 def _above(pattern: str) -> Iterator[str]:
     """The paths of the folders that a pattern lies in."""
-    place = pattern.find("/")
-    while place >= 0:
-        yield pattern[:place]
-        place = pattern.find("/", place + 1)
+    slash = pattern.find("/")
+    while slash >= 0:
+        yield pattern[:slash]
+        slash = pattern.find("/", slash + 1)
 
 
 def _fixed(pattern: str) -> str:

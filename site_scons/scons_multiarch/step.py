@@ -74,7 +74,7 @@ class Step:
             run.records.remember(str(target[0]), state.facts, state.because)
             run.report.add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
-            words = state.spell(told(error))
+            words = state.spell(message_of(error))
             if not run.is_new(words):
                 words = "failed for the same reason"  # many pushes at once, and one registry that is down
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
@@ -92,10 +92,12 @@ def why(target: Any) -> str | None:
         return "no record of the last build"
     facts = target.attributes.state.facts
     before = target.attributes.run.records.recall(str(target))
-    found = [] if facts is None or before is None else list(changes(before, facts))
+    differences = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
-    told = brief([*found, *(reason for reason in reasons(target) if reason not in found), *_beside(target)])
-    return told or (None if facts is None else _unknown(before, facts))
+    words = brief(
+        [*differences, *(reason for reason in reasons(target) if reason not in differences), *_beside(target)]
+    )
+    return words or (None if facts is None else _unknown(before, facts))
 
 
 def _unknown(before: Facts | None, facts: Facts) -> str | None:
@@ -114,7 +116,7 @@ def _beside(target: Any) -> Iterator[str]:
             yield f"{other} is not what was built"
 
 
-def told(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """The words of an error for the person at the terminal."""
     if not isinstance(error, OSError) or isinstance(error, MultiarchError):
         return str(error)

@@ -143,8 +143,8 @@ def is_remote(node: Any) -> bool:
 
 def platform_of(node: Any) -> Platform | None:
     """The platform of a program, image or pin; for a file of another builder what an image said of it, if any did."""
-    found: Platform | None = getattr(target_of(node), "platform", None) or node.check_attributes("platform")
-    return found
+    platform: Platform | None = getattr(target_of(node), "platform", None) or node.check_attributes("platform")
+    return platform
 
 
 def check_source(node: Any, builder: str, allowed: tuple[type, ...]) -> None:
@@ -152,8 +152,8 @@ def check_source(node: Any, builder: str, allowed: tuple[type, ...]) -> None:
     record = target_of(node)
     if record is None or isinstance(record, allowed):
         return
-    wanted = " or ".join(_with_article(NAMES[kind]) for kind in allowed)
-    raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {wanted}", where=shown(node))
+    kinds = " or ".join(_with_article(NAMES[kind]) for kind in allowed)
+    raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {kinds}", where=shown(node))
 
 
 def declared_before(targets: list[Any], record: Any, sources: Sequence[Any]) -> bool:

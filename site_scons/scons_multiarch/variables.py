@@ -18,7 +18,7 @@ from multiarch_oci.plan.policy import Policy
 from multiarch_oci.platform import InvalidPlatform, Platform, declared
 from multiarch_oci.reference import Destination, login_hint
 from multiarch_oci.version import Version, expand, unmoved
-from scons_multiarch.report import wanted
+from scons_multiarch.report import output_of
 from scons_multiarch.session import Run
 
 VARIABLES = (
@@ -126,7 +126,7 @@ def text_of(name: str, value: object) -> str:
 
 
 def _kept(text: str) -> str:
-    return re.sub(r"(\\*)(,|\Z)", lambda found: found[1] * 2 + ("\\," if found[2] else ""), text)
+    return re.sub(r"(\\*)(,|\Z)", lambda match: match[1] * 2 + ("\\," if match[2] else ""), text)
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
@@ -243,8 +243,8 @@ def destination_of(run: Run, text: str, image: str) -> Destination:
 
     def is_layout(folder: str) -> bool:
         """Whether an OCI layout lies in a folder of the tree, as those before pushed to by a word alone."""
-        place = run.root / folder
-        return place.is_dir() and ((place / image / "oci-layout").is_file() or any(place.glob("*/oci-layout")))
+        layout = run.root / folder
+        return layout.is_dir() and ((layout / image / "oci-layout").is_file() or any(layout.glob("*/oci-layout")))
 
     home = environment.get("HOME") or environment.get("USERPROFILE")
     destination = Destination.chosen(text, home=home, is_layout=is_layout)
@@ -285,13 +285,13 @@ def read(env: Any, *, versioned: bool) -> None:
         repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
         immutable=one_of("IMMUTABLE", given["IMMUTABLE"], ("no", "yes")) == "yes",
     )
-    run.places.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
+    run.registries.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
     run.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
         if given[name]:
-            run.outputs[name] = wanted(run, name, given[name])
+            run.outputs[name] = output_of(run, name, given[name])
     unset = ("PLATFORM",) if version else ("PLATFORM", "VERSION")  # PLATFORM is SCons' own
     env.Replace(
         **{name: value for name, value in given.items() if name not in unset}

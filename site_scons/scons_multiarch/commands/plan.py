@@ -37,7 +37,7 @@ def run(env: Any, targets: list[Any]) -> int:
     SCons.Script.BUILD_TARGETS[:] = roots
     steps = {step.node: step for step in step_states(roots)}
     remote = [node for node in steps if is_remote(node)]
-    run.places.prefetch(pair for node in remote for pair in tags_of(node))
+    run.registries.prefetch(pair for node in remote for pair in tags_of(node))
     pins = [node for node in remote if is_pin(node)]
     states = [_tag(steps, node) for node in remote if node not in pins]
     outcome = forecast(
@@ -123,14 +123,14 @@ def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
     reference, folder = node.attributes.target.reference, node.attributes.target.folder
     receipt = last_receipt(node)
     pins = [child for child in node.depends if is_pin(child)]
-    wanted, contents, fresh, refused = None, None, frozenset[Any](), None
+    digest, contents, fresh, refused = None, None, frozenset[Any](), None
     try:
-        wanted, contents, fresh = _content(steps, node.sources[0])
+        digest, contents, fresh = _content(steps, node.sources[0])
     except (MultiarchError, OSError) as error:
         refused = str(error).partition("\n")[0]
     state = TagState(
         reference,
-        wanted,
+        digest,
         None if receipt is None else receipt.descriptor.digest,
         _observed(node, reference, folder),
         unfinished=Intention(node.attributes.run, reference).digests(),
@@ -180,12 +180,12 @@ def _with_contents(run: Run, tags: list[TagContents]) -> list[TagState]:
         state = tag.state
         if tag.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
             continue
-        store = run.places.store(state.reference, tag.folder)
+        store = run.registries.store(state.reference, tag.folder)
         for content, origin in tag.contents:
             if content.digest not in tag.fresh:
                 questions.append((number, content, store))
                 if origin is not None and origin.registry == state.reference.registry:
-                    questions.append((number, content, run.places.store(origin)))
+                    questions.append((number, content, run.registries.store(origin)))
     answers = holds([(store, content) for _, content, store in questions])
     present: dict[tuple[int, Digest], bool | None] = {}
     for (number, content, _), answer in zip(questions, answers, strict=True):
@@ -203,7 +203,7 @@ def _with_contents(run: Run, tags: list[TagContents]) -> list[TagState]:
 def _observed(node: Any, reference: Reference, folder: str | None) -> Observed:
     run: Run = node.attributes.run
     try:
-        return run.places.observed(reference, folder)
+        return run.registries.observed(reference, folder)
     except MultiarchError as error:
         return error
 

@@ -76,15 +76,15 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     `GOFLAGS`, `GOLDFLAGS`, `GOTAGS`, `GOENV`, `CC`, `CXX`, `GODIR`, `cgo`, `race` and `debug` may be given as keywords.
     The same program declared twice (for two versions of Windows) is one target.
     """
-    wanted = paths.platform_of("GoBinary: platform", platform)
-    wanted.check_known(str(platform))
+    target_platform = paths.platform_of("GoBinary: platform", platform)
+    target_platform.check_known(str(platform))
     own = env.Override(overrides) if overrides else env
     generated = track(env, paths.nodes(own, "GoBinary: sources", sources))
     node = paths.file(own, "GoBinary: target", target)
-    if wanted.os == "windows" and not node.name.endswith(".exe"):
+    if target_platform.os == "windows" and not node.name.endswith(".exe"):
         node = node.dir.File(f"{node.name}.exe")
-    build_record = declared(own, package, wanted, generated)
-    record = ProgramTarget(build_record, wanted)
+    build_record = declared(own, package, target_platform, generated)
+    record = ProgramTarget(build_record, target_platform)
     if declared_before([node], record, generated):
         return [node]
     nodes = own.OciGo([node], generated)

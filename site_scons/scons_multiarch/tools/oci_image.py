@@ -54,13 +54,15 @@ def image(
     given = track(env, paths.nodes(env, "Image: contents", contents))
     if platform is None:
         platform = next(filter(None, map(platform_of, given)), "linux")
-    wanted = paths.platform_of("Image: platform", platform)
+    target_platform = paths.platform_of("Image: platform", platform)
     for node in given:
         if node.has_builder() and platform_of(node) is None:
-            node.attributes.platform = wanted  # a program of Program or Command does not say; `run` looks for its own
-    recipe = dockerfile_of(env, dockerfile, wanted)
+            node.attributes.platform = (
+                target_platform  # a program of Program or Command does not say; `run` looks for its own
+            )
+    recipe = dockerfile_of(env, dockerfile, target_platform)
     plan = BuildPlan(
-        platform=wanted,
+        platform=target_platform,
         dockerfile=recipe_path(recipe),
         context=run.root,
         file_digest=run.stat.digest,
@@ -69,15 +71,15 @@ def image(
         target=paths.text(env, "Image: stage", stage),
         epoch=run.epoch,
         foreign=paths.texts(env, "Image: foreign", foreign),
-        build_platform=run.once("host of engines", host_of_engines) if wanted.os == "linux" else None,
+        build_platform=run.once("host of engines", host_of_engines) if target_platform.os == "linux" else None,
         secrets=paths.texts(env, "Image: secrets", secrets),
         ssh=paths.texts(env, "Image: ssh", ssh),
         network=paths.text(env, "Image: network", network),
         contexts=_contexts(env, run, contexts),
     )
     moves = env.get("REBASE", True) if rebase is None else rebase
-    place = paths.text(env, "Image: endpoint", endpoint), paths.text(env, "Image: builder", builder)
-    record = ImageTarget(plan, _engine(env, engine), *place, moves)
+    engine_options = paths.text(env, "Image: endpoint", endpoint), paths.text(env, "Image: builder", builder)
+    record = ImageTarget(plan, _engine(env, engine), *engine_options, moves)
     node = paths.file(env, "Image: target", target)
     if declared_before([node], record, [recipe, *given]):
         return [node]

@@ -28,19 +28,21 @@ STEP = Step("Index", perform)
 
 def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: Any = ()) -> Any:
     """Declare the index of `members`; an error when they are not exactly `platforms`. Returns the JSON's node."""
-    wanted = paths.platforms_of(env, "Index: platforms", platforms)
+    declared_platforms = paths.platforms_of(env, "Index: platforms", platforms)
     node = paths.file(env, "Index: target", target)
     beside = node.dir.File(node.name.removesuffix(".json") + ".digest")
     noted = tuple(paths.named(env, "Index: annotations", annotations).items())
     sources = [paths.file(env, "Index: members", member) for member in paths.flat(members)]
     for source in sources:
         check_source(source, "env.Index", (ImageTarget, PinTarget))
-    record = IndexTarget(wanted, noted, paths.shown(beside))
+    record = IndexTarget(declared_platforms, noted, paths.shown(beside))
     nodes = [node, beside]
     if declared_before(nodes, record, sources):
         return nodes[:1]
     nodes = env.OciIndex(nodes, sources)
-    values = {"platforms": ", ".join(map(str, wanted))} | {f"annotation {key}": value for key, value in noted}
+    values = {"platforms": ", ".join(map(str, declared_platforms))} | {
+        f"annotation {key}": value for key, value in noted
+    }
     env["MULTIARCH_RUN"].hide(nodes)
     declare(env, nodes, record, State(paths.shown(node), lambda: Facts(values, {}), undrifted))
     return nodes[:1]

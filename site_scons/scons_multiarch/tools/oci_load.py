@@ -15,11 +15,11 @@ from scons_multiarch.step import Step, add_method, fail, source_of
 from scons_multiarch.targets import ImageTarget, LoadTarget, declared_before
 from scons_multiarch.tracking.nodes import State, declare
 
-PLACES = {"docker": "receipts/load", "containerd": "receipts/load-containerd"}
+RECEIPTS = {"docker": "receipts/load", "containerd": "receipts/load-containerd"}
 """What images are loaded into, and where its receipts lie. Podman is Docker's: it answers at a socket like Docker's."""
 
 
-class UnknownPlace(MultiarchError, ValueError):
+class UnknownEngine(MultiarchError, ValueError):
     """A name that is none of something to load into."""
 
 
@@ -32,21 +32,24 @@ def load(env: Any, image: Any, reference: str, *, main: str | None = None, into:
     `main` is by default the tag $VERSION beside `reference`; an empty text means none. `into` is `docker` (or Podman
     at Docker's socket), the default, or `containerd`.
     """
-    name, place = loaded_name(env, paths.text(env, "Load: reference", reference)), paths.text(env, "Load: into", into)
-    place = place or "docker"
-    if place not in PLACES:
-        fail(UnknownPlace(f"nothing can be loaded into '{place}'", hint=f"into={' or '.join(PLACES)}"))
+    name, engine_name = (
+        loaded_name(env, paths.text(env, "Load: reference", reference)),
+        paths.text(env, "Load: into", into),
+    )
+    engine_name = engine_name or "docker"
+    if engine_name not in RECEIPTS:
+        fail(UnknownEngine(f"nothing can be loaded into '{engine_name}'", hint=f"into={' or '.join(RECEIPTS)}"))
     named = env.subst("$VERSION") if main is None else paths.text(env, "Load: main", main)
     own = name.with_tag(named) if main is None else loaded_name(env, named) if named else None
-    record, source = LoadTarget(name, own, place), source_of(env, image, "env.Load", ImageTarget)
-    node = receipt_node(env, name, PLACES[place])
+    record, source = LoadTarget(name, own, engine_name), source_of(env, image, "env.Load", ImageTarget)
+    node = receipt_node(env, name, RECEIPTS[engine_name])
     if declared_before([node], record, [source]):
         return [node]
     nodes = env.OciLoad([node], source)
     run: Run = env["MULTIARCH_RUN"]
 
     def facts() -> Facts:  # the address as the docker command line finds it: a context is another engine, too
-        return Facts({"name": str(name), "engine": engine(run, place).endpoint.host}, {})
+        return Facts({"name": str(name), "engine": engine(run, engine_name).endpoint.host}, {})
 
     declare(env, nodes, record, State(name.familiar, facts, lambda: drifted(node)))
     env.NoCache(nodes)

@@ -14,7 +14,7 @@ from scons_multiarch.receipts import (
     receipt_node,
     spelled,
 )
-from scons_multiarch.registries import place
+from scons_multiarch.registries import location
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
@@ -33,15 +33,15 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
 
     An image of another repository is copied to this build's tag for the platform before it joins the index.
     """
-    wanted = paths.platform_of("Pin: platform", platform).normalized()
-    wanted.check_known()
+    target_platform = paths.platform_of("Pin: platform", platform).normalized()
+    target_platform.check_known()
     text = paths.text(env, "Pin: reference", reference)
-    where, folder = place(text)
-    copy = env.subst(f"$REPOSITORY:$VERSION-{wanted.tag_suffix}")
-    own, own_folder = place(copy)
+    where, folder = location(text)
+    copy = env.subst(f"$REPOSITORY:$VERSION-{target_platform.tag_suffix}")
+    own, own_folder = location(copy)
     elsewhere = (where.registry, where.repository) != (own.registry, own.repository)
-    record = PinTarget(where, folder, wanted, own if elsewhere else None, own_folder if elsewhere else None)
-    node = _receipt(env, where, wanted)
+    record = PinTarget(where, folder, target_platform, own if elsewhere else None, own_folder if elsewhere else None)
+    node = _receipt(env, where, target_platform)
     if declared_before([node], record, []):
         return [node]
     run: Run = env["MULTIARCH_RUN"]
@@ -49,10 +49,10 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
         raise TwoPushes(
             f"would be copied to {copy}, which this build pushes itself",
             where=text,
-            hint=f"{wanted} may stand in PLATFORMS or in EXTERNAL, once",
+            hint=f"{target_platform} may stand in PLATFORMS or in EXTERNAL, once",
         )
     receipt = env.OciPin([node], [])
-    values = {"reference": text, "platform": str(wanted), "copied to": str(own) if elsewhere else ""}
+    values = {"reference": text, "platform": str(target_platform), "copied to": str(own) if elsewhere else ""}
     spell = partial(spelled, nodes=receipt)
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     env.NoCache(receipt)

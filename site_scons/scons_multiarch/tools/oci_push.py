@@ -14,7 +14,7 @@ from scons_multiarch.receipts import (
     receipt_node,
     spelled,
 )
-from scons_multiarch.registries import place
+from scons_multiarch.registries import location
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of
@@ -28,7 +28,7 @@ PUBLISH = Step("Publish", perform)
 def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any = ()) -> Any:
     """Declare the push of an image, or of an index after its `children`; `also` are further tags."""
     text = paths.text(env, "Push: reference", reference)
-    where, folder = place(text)
+    where, folder = location(text)
     further = tuple(tag for tag in dict.fromkeys(paths.texts(env, "Push: also", also)) if tag != where.tag)
     before = paths.nodes(env, "Push: children", children)
     record, content = PushTarget(where, folder, further), source_of(env, source, "env.Push", ImageTarget, IndexTarget)

@@ -35,7 +35,7 @@ def prepare(node: Any) -> bool:
         if state.facts is None:
             return False
     together = [node] if state is None or node is not state.targets[0] else state.targets
-    sound = [_is_sound(each) for each in together]  # each is looked at: what is damaged is to be replaced
+    sound = [_is_sound(file) for file in together]  # each is looked at: what is damaged is to be replaced
     if not all(sound):
         return False
     if state is not None and state.because is None:
@@ -123,8 +123,8 @@ def _is_sound(node: Any) -> bool:
             return True
     except OSError:
         return False  # it cannot be read
-    told = "is damaged" if any(_marks(cached)) else "is not known to be whole"
-    line = f"  {node} {told} in SCons' cache; it is made again\n"
+    problem = "is damaged" if any(_marks(cached)) else "is not known to be whole"
+    line = f"  {node} {problem} in SCons' cache; it is made again\n"
     print(line, end="", flush=True)  # noqa: T201  # for the user; at once, as other steps write lines meanwhile
     if not SCons.CacheDir.cache_readonly and SCons.Action.execute_actions:
         for path in (cached, *_marks(cached)):

@@ -167,16 +167,16 @@ def is_folder(node: Any) -> bool:
 def with_folders(find: Callable[[], Facts], target: Any) -> Callable[[], Facts]:
     """Facts with those folders whole that are declared as what a target is made from, or depends on."""
 
-    def found() -> Facts:
+    def with_digests() -> Facts:
         facts = find()
-        folders = [each for each in (*target.sources, *target.depends) if is_folder(each)]
+        folders = [folder for folder in (*target.sources, *target.depends) if is_folder(folder)]
         if not folders:
             return facts
         run = target.attributes.run
-        files = {f"{shown(each)}/": digest(Path(each.get_abspath()), run) for each in folders}
+        files = {f"{shown(folder)}/": digest(Path(folder.get_abspath()), run) for folder in folders}
         return Facts(facts.values, {**facts.files, **files})
 
-    return found
+    return with_digests
 
 
 def digest(folder: Path, run: Run) -> str:

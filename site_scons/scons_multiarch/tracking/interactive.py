@@ -76,15 +76,15 @@ def forget(run: Run, fs: Any) -> None:
 
 def all_nodes(fs: Any) -> Iterator[Any]:
     """Every file and folder that SCons knows of."""
-    left = list(fs.Root.values())
+    pending = list(fs.Root.values())
     seen = set()
-    while left:
-        node = left.pop()
+    while pending:
+        node = pending.pop()
         if node not in seen:
             seen.add(node)
             yield node
             if isinstance(node, SCons.Node.FS.Dir):
-                left += [entry for name, entry in node.entries.items() if name not in (".", "..")]
+                pending += [entry for name, entry in node.entries.items() if name not in (".", "..")]
 
 
 def check_declarations(run: Run) -> None:

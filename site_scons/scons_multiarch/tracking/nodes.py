@@ -42,7 +42,7 @@ class State:
     """
 
     __slots__ = (
-        *("_found", "because", "digest", "drifted", "facts", "failure", "find", "mend", "reasons", "retrieved"),
+        *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "reasons", "retrieved"),
         *("scan", "seen", "spell", "subject", "taken", "targets"),
     )
 
@@ -67,7 +67,7 @@ class State:
 
     def renew(self) -> None:
         """Forget what was found out: another build begins."""
-        self._found = ""
+        self._facts_digest = ""
         self.facts: Facts | None = None
         self.failure: Exception | None = None
         self.reasons: dict[Any, list[str]] = {}  # by target
@@ -84,7 +84,7 @@ class State:
         try:
             with self.targets[0].attributes.run.steps.performing():
                 self.facts = self.find()
-            self._found = self.facts.digest()
+            self._facts_digest = self.facts.digest()
         except Exception as error:  # noqa: BLE001  # kept for the step, see the class
             self.failure = error
         except Interrupted:  # SCons has noted the signal, too, and begins nothing more
@@ -92,11 +92,11 @@ class State:
 
     def still_holds(self) -> bool:
         """Whether the facts, found anew, are those that were found; raises what finding them raises."""
-        return self.find().digest() == self._found
+        return self.find().digest() == self._facts_digest
 
     def digest_of_facts(self) -> str:
         """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
-        return self._found
+        return self._facts_digest
 
 
 class Kept(SCons.Node.FS.File):
@@ -114,10 +114,10 @@ class Kept(SCons.Node.FS.File):
             return False
         from scons_multiarch.tracking import cache
 
-        found = cache.prepare(self) and bool(super().retrieve_from_cache())
-        if found:
+        retrieved = cache.prepare(self) and bool(super().retrieve_from_cache())
+        if retrieved:
             cache.finish(self)
-        return found
+        return retrieved
 
     def push_to_cache(self) -> None:
         """Put the file that was just made into SCons' cache, when it is what it will be called there."""
@@ -167,9 +167,9 @@ class Tracked(Kept):
         folders = self.dir.srcdir_list()
         if not folders:
             return self
-        found = folders[0].Entry(self.name)
-        found.must_be_same(SCons.Node.FS.File)
-        return found
+        source = folders[0].Entry(self.name)
+        source.must_be_same(SCons.Node.FS.File)
+        return source
 
     def _elsewhere(self) -> str:
         """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies."""
@@ -286,8 +286,8 @@ def is_ours(node: Any) -> bool:
 
 def state_of(node: Any) -> State | None:
     """The state of a target of ours; None for every other node."""
-    found: State | None = node.attributes.__dict__.get("state")
-    return found
+    state: State | None = node.attributes.__dict__.get("state")
+    return state
 
 
 def track(env: Any, nodes: Nodes) -> Nodes:
@@ -339,8 +339,8 @@ def undrifted() -> str | None:
 
 def reasons(target: Any) -> list[str]:
     """The reasons for which this target runs, as found so far."""
-    found: list[str] = target.attributes.state.reasons.setdefault(target, [])
-    return found
+    of_target: list[str] = target.attributes.state.reasons.setdefault(target, [])
+    return of_target
 
 
 def _decided(target: Any) -> bool:
@@ -388,7 +388,7 @@ def _look(target: Any) -> bool:
     if target.get_csig() != made:
         reasons(target).append(DAMAGED)
         return True
-    told = target.attributes.state.drifted()
-    if told:
-        reasons(target).append(told)
-    return bool(told)
+    drift = target.attributes.state.drifted()
+    if drift:
+        reasons(target).append(drift)
+    return bool(drift)

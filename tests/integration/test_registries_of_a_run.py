@@ -16,7 +16,7 @@ from faults import FaultProxy
 from machines.registry import Registry as Machine
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
-from scons_multiarch.registries import Places, place
+from scons_multiarch.registries import Registries, location
 from scons_multiarch.session import Run
 
 STALL = 3.0  # seconds: longer than whatever shall not wait for it
@@ -24,19 +24,19 @@ STALL = 3.0  # seconds: longer than whatever shall not wait for it
 
 def test_while_one_place_is_silent_the_others_answer(registry: Machine, tmp_path: Path) -> None:
     # distribution spec 1.1, "Checking if content exists in the registry"
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
-    folder, layout = place("here/demo:v1")
+    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    folder, layout = location("here/demo:v1")
     with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(2) as pool:
         silent = Reference(proxy.host, "demo", "v1")
         proxy.order("HEAD manifest", stall=STALL, times=100)
-        places.prefetch([(silent, None)])
-        first = pool.submit(places.observed, silent, None)
+        registries.prefetch([(silent, None)])
+        first = pool.submit(registries.observed, silent, None)
         while not proxy.seen:
             assert not first.done()
-        second = pool.submit(places.observed, silent, None)
-        assert places.observed(folder, layout) is None
-        places.forget(folder)
-        places.transport()
+        second = pool.submit(registries.observed, silent, None)
+        assert registries.observed(folder, layout) is None
+        registries.forget(folder)
+        registries.transport()
         assert not first.done()
         assert not second.done()
         assert second.result() is None
@@ -46,13 +46,13 @@ def test_while_one_place_is_silent_the_others_answer(registry: Machine, tmp_path
 def test_of_tags_that_are_asked_for_together_each_is_known_as_soon_as_it_is_told(
     registry: Machine, tmp_path: Path
 ) -> None:
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(1) as pool:
         proxy.order("HEAD manifest", path="/slow", stall=STALL)
         slow, *others = (Reference(proxy.host, "demo", name) for name in ("slow", "one", "two"))
-        places.prefetch((reference, None) for reference in (slow, *others))
-        waiting = pool.submit(places.observed, slow, None)
-        assert [places.observed(reference, None) for reference in others] == [None, None]
+        registries.prefetch((reference, None) for reference in (slow, *others))
+        waiting = pool.submit(registries.observed, slow, None)
+        assert [registries.observed(reference, None) for reference in others] == [None, None]
         time.sleep(0.2)  # were all told at the end, it would be told by now
         assert not waiting.done()
         assert waiting.result() is None
@@ -60,49 +60,49 @@ def test_of_tags_that_are_asked_for_together_each_is_known_as_soon_as_it_is_told
 
 
 def test_a_tag_is_asked_for_again_once_it_was_forgotten(registry: Machine, tmp_path: Path) -> None:
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     tag = Reference(registry.host, "demo", "v1")
     for _ in range(2):
-        assert places.observed(tag, None) is None
-        assert places.observed(tag, None) is None
-        places.forget(tag)
+        assert registries.observed(tag, None) is None
+        assert registries.observed(tag, None) is None
+        registries.forget(tag)
     assert [request.method for request in registry.requests()] == ["HEAD"] * 2
 
 
 def test_what_a_place_could_not_tell_is_told_to_all_who_ask(registry: Machine, tmp_path: Path) -> None:
     with FaultProxy(registry.host) as gone:
         pass
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     for _ in range(2):
         with pytest.raises(MultiarchError, match="no connection"):
-            places.observed(Reference(gone.host, "demo", "v1"), None)
+            registries.observed(Reference(gone.host, "demo", "v1"), None)
 
 
 def test_where_a_folder_cannot_be_read_nobody_waits_for_the_other_tags(registry: Machine, tmp_path: Path) -> None:
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
-    folder, layout = place("here/demo:v1")
+    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    folder, layout = location("here/demo:v1")
     (tmp_path / "here/demo").mkdir(parents=True)
     (tmp_path / "here/demo/oci-layout").symlink_to("oci-layout")  # a link to itself
     tag = Reference(registry.host, "demo", "v1")
     with pytest.raises(OSError, match="oci-layout"):
-        places.prefetch([(folder, layout), (tag, None)])
-    assert places.observed(tag, None) is None
+        registries.prefetch([(folder, layout), (tag, None)])
+    assert registries.observed(tag, None) is None
     with pytest.raises(OSError, match="oci-layout"):
-        places.observed(folder, layout)
+        registries.observed(folder, layout)
 
 
 def test_where_nothing_can_be_asked_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_arguments: object, **_settings: object) -> None:
         raise RuntimeError("broken")
 
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     tag = Reference("127.0.0.1:5000", "demo", "v1")
     monkeypatch.setattr("multiarch_oci.store.tags.resolve_all", broken)
     with pytest.raises(RuntimeError, match="broken"):
-        places.observed(tag, None)
+        registries.observed(tag, None)
     monkeypatch.setattr("scons_multiarch.registries.threading.Thread", broken)
     with pytest.raises(RuntimeError, match="broken"):
-        places.observed(tag, None)
+        registries.observed(tag, None)
 
 
 def test_who_asks_learns_of_a_failure_that_was_quicker_than_he(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,15 +113,15 @@ def test_who_asks_learns_of_a_failure_that_was_quicker_than_he(tmp_path: Path, m
     def broken(*_arguments: object, **_settings: object) -> None:
         tried.append(1)
         if len(tried) == 3:
-            places.prefetch = None  # type: ignore[assignment,method-assign]  # to end who would try for ever
+            registries.prefetch = None  # type: ignore[assignment,method-assign]  # to end who would try for ever
         raise RuntimeError("broken")
 
     tried: list[int] = []
-    places = Places(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
     monkeypatch.setattr("multiarch_oci.store.tags.resolve_all", broken)
     monkeypatch.setattr("scons_multiarch.registries.threading.Thread", AtOnce)
     with pytest.raises(RuntimeError, match="broken"):
-        places.observed(Reference("127.0.0.1:5000", "demo", "v1"), None)
+        registries.observed(Reference("127.0.0.1:5000", "demo", "v1"), None)
     assert tried == [1]
 
 
@@ -129,9 +129,9 @@ def test_a_run_ends_when_nobody_asks_any_more(registry: Machine, tmp_path: Path)
     run = Run(tmp_path, {"HOME": str(tmp_path)})
     with FaultProxy(registry.host) as proxy:
         proxy.order("HEAD manifest", stall=30.0, times=100)
-        run.places.prefetch([(Reference(proxy.host, "demo", "v1"), None)])
+        run.registries.prefetch([(Reference(proxy.host, "demo", "v1"), None)])
         while not proxy.seen:
             time.sleep(0.01)
-        assert [thread.name for thread in run.places.asking()] == ["tags"]
+        assert [thread.name for thread in run.registries.asking()] == ["tags"]
         run.finish()
-        assert run.places.asking() == []
+        assert run.registries.asking() == []
