@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -61,11 +62,7 @@ class Index(msgspec.Struct, frozen=True):
                 )
             chosen[entry_platform] = Descriptor(member.media_type, member.digest, member.size, entry_platform)
         if members_to_place:
-            raise IncompleteIndex(
-                f"{_platform(members_to_place[0], where)} is a member, but was not declared",
-                where=where,
-                hint="add it to PLATFORMS (platforms= of env.Index), or drop the member",
-            )
+            raise _undeclared(_platform(members_to_place[0], where), where)
         return cls(tuple(chosen.values()), annotations)
 
     @classmethod
@@ -162,6 +159,41 @@ def as_declared(image: Platform, declared: Platform) -> Platform:
     )
 
 
+def check_declared(platforms: Iterable[Platform], members: Iterable[tuple[str, Platform]], *, where: str) -> None:
+    """Raise IncompleteIndex where members, each of a name and a declared platform, cannot be these platforms.
+
+    What a Windows image is, its base says, so of these no more is known than that no version is declared twice.
+    """
+    counts = Counter(platform.normalized() for platform in platforms)
+    for platform, count in counts.items():
+        if count > 1:
+            hint = "a platform stands in PLATFORMS or in EXTERNAL, once"
+            raise IncompleteIndex(f"{platform} is declared {count} times", where=where, hint=hint)
+    named: dict[Platform, str] = {}
+    for name, declared in members:
+        platform = declared.normalized()
+        if platform.os == "windows":
+            continue
+        if named.setdefault(platform, name) != name:
+            what = f"two images are {platform}: {named[platform]}, {name}"
+            raise IncompleteIndex(what, where=where, hint="give each platform one image")
+        if platform not in counts:
+            raise _undeclared(platform, where)
+    for platform in counts:
+        if platform.os != "windows" and platform not in named:
+            raise _missing(platform, where)
+
+
+def _undeclared(platform: Platform, where: str) -> IncompleteIndex:
+    hint = "add it to PLATFORMS (platforms= of env.Index), or drop the member"
+    return IncompleteIndex(f"{platform} is a member, but was not declared", where=where, hint=hint)
+
+
+def _missing(platform: Platform, where: str) -> IncompleteIndex:
+    hint = "nothing given to env.Index provides it; push it, name it in EXTERNAL, or drop it from PLATFORMS"
+    return IncompleteIndex(f"declared {platform} is missing", where=where, hint=hint)
+
+
 def _take(platform: Platform, members: list[Descriptor], where: str) -> Descriptor:
     """Remove and return the one member for `platform`: the exact one, else the only one that stands for it.
 
@@ -172,11 +204,7 @@ def _take(platform: Platform, members: list[Descriptor], where: str) -> Descript
     versioned = [member for member in standing if platform.os_version and _platform(member, where).os_version]
     candidates = exact or versioned or standing
     if not candidates:
-        raise IncompleteIndex(
-            f"declared {platform} is missing",
-            where=where,
-            hint="nothing given to env.Index provides it; push it, name it in EXTERNAL, or drop it from PLATFORMS",
-        )
+        raise _missing(platform, where)
     if len(candidates) > 1:
         raise IncompleteIndex(
             f"{platform} is there {len(candidates)} times: {', '.join(str(member.digest) for member in candidates)}",

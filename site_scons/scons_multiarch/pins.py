@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from multiarch_oci.receipt import Receipt
+from scons_multiarch.beforehand import check, copied_receipt, outside
 from scons_multiarch.receipts import (
     Intention,
     ask_all,
     keep_receipt,
     own_digests,
     receipt_at,
-    receipt_path,
     spelled,
 )
 from scons_multiarch.step import write
@@ -21,21 +21,19 @@ from scons_multiarch.step import write
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Look at the tag, take it over into our repository when it is in another, and write the receipt."""
     from multiarch_oci.publish import pin
-    from multiarch_oci.store.sources import Attributed, Subject
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
     reference, copy_to = record.reference, record.copy_to
-    # Kept where a push of that tag would keep it: the platform may have been ours before, or become so.
-    copied = run.root / receipt_path(copy_to) if copy_to is not None else None
+    check(node, run)
+    copied = None if copy_to is None else copied_receipt(run, copy_to)
     intention = None if copy_to is None else Intention(run, copy_to)
     previous = None if copied is None else receipt_at(copied)
     unfinished_digests = frozenset() if intention is None else intention.digests()
     if copy_to is not None and record.copy_folder is None:
         run.registries.knew(copy_to, own_digests(previous, unfinished_digests))
-    subject = Subject(f"external {reference}", None, "see EXTERNAL, and the network")
     receipt = pin(
-        Attributed(run.registries.store(reference, record.folder), subject),
+        outside(run, record),
         reference,
         record.platform,
         into=None if copy_to is None else run.registries.store(copy_to, record.copy_folder, action="push"),

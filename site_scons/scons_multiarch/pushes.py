@@ -7,27 +7,19 @@ from typing import Any
 
 import SCons.Node
 
-from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError
-from scons_multiarch import paths
-from scons_multiarch.graph import is_done, reachable
+from scons_multiarch.beforehand import check
 from scons_multiarch.receipts import (
     Intention,
     ask_all,
-    assembled,
     content_of,
-    descriptor_of,
     keep_receipt,
     last_receipt,
     not_moved,
     own_digests,
     receipt_at,
-    root_of,
     spelled,
     unfinished,
 )
-from scons_multiarch.session import Run
-from scons_multiarch.targets import is_index, is_pin, target_of
 from scons_multiarch.tracking.nodes import reasons, state_of
 
 
@@ -39,10 +31,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
     reference = record.reference
-    if node.check_attributes("beside"):
-        check_versions(*node.attributes.beside)
-    if run.policy.immutable:
-        run.once("immutable", lambda: refuse_early(run))
+    check(node, run)
     content, root, mountable, _ = content_of(run, source[0], reference)
     mend = state.mend
     intention = Intention(run, reference)
@@ -77,51 +66,6 @@ def is_new(node: Any) -> bool:
     """Whether this run made the image, so that no registry can hold it; what SCons' cache had was made by another."""
     state = state_of(node)
     return node.get_state() == SCons.Node.executed and (state is None or not state.retrieved)
-
-
-def check_versions(images: list[Any], index: Any) -> None:
-    """Raise IncompleteIndex when two of these Windows images, which are there, would be one entry of the index."""
-    from multiarch_oci.index import Index
-
-    platforms = [target_of(image).platform for image in images]
-    Index.assemble(map(descriptor_of, images), platforms=platforms, where=paths.shown(index))
-
-
-def refuse_early(run: Run) -> None:
-    """With IMMUTABLE=yes: find a tag of this run that must not be moved before the first one is written.
-
-    What a tag is to hold is known where its image is made, or all members of its index are; the others' own pushes
-    will tell. Raises TagImmutable.
-    """
-    from multiarch_oci.publish import decide
-
-    ask_all(run)
-    for node in (node for node in reversed(reachable()) if not is_pin(node)):
-        record = node.attributes.target
-        digest = known_digest(node.sources[0])
-        if digest is None:
-            continue
-        try:
-            tags = (record.reference.tag, *record.also)
-            observed = {tag: run.registries.observed(record.reference.with_tag(tag), record.folder) for tag in tags}
-        except MultiarchError:
-            continue  # its own push meets the same trouble
-        decide(
-            record.reference,
-            digest,
-            observed.__getitem__,
-            previous=last_receipt(node),
-            policy=run.policy,
-            also=record.also,
-            unfinished=Intention(run, record.reference).digests(),
-        )
-
-
-def known_digest(node: Any) -> Digest | None:
-    """The digest of an image or index as this run leaves it; None when it is not known yet."""
-    if is_index(node):
-        return assembled(node).descriptor().digest if all(map(is_done, node.sources)) else None
-    return root_of(node) if is_done(node) else None
 
 
 def drifted(node: Any) -> str | None:

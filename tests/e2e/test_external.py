@@ -192,6 +192,24 @@ def test_into_a_folder_of_layouts(tree: Tree, registry: Registry) -> None:
     assert tree.scons("push-manifest", f"EXTERNAL=v1.0-riscv64@{theirs}").up_to_date
 
 
+def test_immutable_tags_of_copies_are_looked_at_before_anything_is_pushed(tree: Tree, registry: Registry) -> None:
+    image(registry, "other-team/port:7", "linux/riscv64")
+    image(registry, "demo:v1.0-riscv64", "linux/riscv64", b"somebody else's")
+    registry.requests()
+    ran = build(tree, registry, f"linux/riscv64={registry.host}/other-team/port:7", "IMMUTABLE=yes", check=False)
+    assert (ran.status, "demo:v1.0-riscv64: exists with other content" in ran.text) == (2, True), ran.text
+    assert not [request for request in registry.requests() if request.method in ("PUT", "POST", "PATCH")]
+
+
+def test_a_platform_that_is_built_and_external_is_an_error_before_anything_is_built(
+    tree: Tree, registry: Registry
+) -> None:
+    ran = build(tree, registry, "linux/amd64=theirs", check=False)
+    assert (ran.status, ran.steps) == (2, [])
+    assert "_output/manifest/demo-v1.0.json: linux/amd64 is declared 2 times" in ran.text
+    assert "hint: a platform stands in PLATFORMS or in EXTERNAL, once" in ran.text
+
+
 SPELLED = {
     "arm64, variant armv8": (("linux", "arm64", "armv8"), "linux/arm64", "linux/arm64"),
     "arm64, variant unknown": (("linux", "arm64", "unknown"), "linux/arm64", "linux/arm64"),

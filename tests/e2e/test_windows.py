@@ -163,6 +163,44 @@ def test_a_declared_version_is_in_the_entry_over_a_base_that_says_none(fresh: Tr
     assert "everything is there" in fresh.scons("verify", *both).text
 
 
+def beside_external(image: str) -> tuple[str, ...]:
+    """Return what builds a Windows image of its base's version, beside one of somebody else's (`image`)."""
+    return ("PLATFORMS=linux/amd64,windows/amd64", f"EXTERNAL=windows/amd64:10.0.20348={image}")
+
+
+@pytest.mark.parametrize("where", ["there already", "copied"])
+@pytest.mark.parametrize("jobs", ["-j1", "-j8"])
+def test_an_external_of_the_version_that_the_base_has_is_found_before_anything_is_pushed(
+    where: str, jobs: str, fresh: Tree, registry: Registry
+) -> None:
+    name = f"{registry.host}/" + ("demo:theirs" if where == "there already" else "other-team/port:7")
+    bases.push_image(name, f"windows({NEW})/amd64", {"v": b"x"})
+    fresh.edit("Dockerfile.win", DOCKERFILE.format(base=base(registry, NEW)))
+    registry.requests()
+    ran = fresh.scons(jobs, "push-manifest", f"REGISTRY={registry.host}", *beside_external(name), check=False)
+    assert ran.status == 2
+    assert "_output/manifest/demo-v1.0.json: windows(10.0.20348)/amd64 is there 2 times: " in ran.text
+    assert "hint: give each Windows image its own os.version" in ran.text
+    assert not [request for request in registry.requests() if request.method in ("PUT", "POST", "PATCH")]
+
+
+def test_two_externals_of_one_version_are_found_before_the_first_is_copied(fresh: Tree, registry: Registry) -> None:
+    names = [f"{registry.host}/other-team/port:{number}" for number in (1, 2)]
+    for name in names:
+        bases.push_image(name, f"windows({NEW})/amd64", {"v": name.encode()})
+    registry.requests()
+    both = f"EXTERNAL=windows/amd64={names[0]},windows/amd64:10.0.20348={names[1]}"
+    ran = fresh.scons("push-manifest", f"REGISTRY={registry.host}", "PLATFORMS=linux/amd64", both, check=False)
+    assert (ran.status, "windows(10.0.20348)/amd64 is there 2 times" in ran.text) == (2, True), ran.text
+    assert not [request for request in registry.requests() if request.method in ("PUT", "POST", "PATCH")]
+
+
+def test_an_external_that_is_not_there_yet_holds_up_no_push_of_the_platforms(fresh: Tree, registry: Registry) -> None:
+    fresh.edit("Dockerfile.win", DOCKERFILE.format(base=base(registry, NEW)))
+    fresh.scons("push", f"REGISTRY={registry.host}", *beside_external("nowhere:1"))
+    assert registry.digest("demo", "v1.0-windows-amd64") is not None
+
+
 def pushed(registry: Registry, *versions: str, named: bool = True) -> str:
     """Push bases of these versions as one index; return its name."""
     members = {

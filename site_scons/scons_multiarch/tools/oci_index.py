@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
 from scons_multiarch.receipts import assembled
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, write
-from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, check_source, declared_before
+from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, check_source, declared_before, target_of
 from scons_multiarch.tracking.nodes import State, declare, undrifted
+
+if TYPE_CHECKING:
+    from multiarch_oci.platform import Platform
 
 
 def perform(target: list[Any], _source: list[Any], _env: Any) -> None:
@@ -37,6 +40,7 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
         check_source(source, "env.Index", (ImageTarget, PinTarget))
     record = IndexTarget(declared_platforms, noted, paths.shown(beside))
     nodes = [node, beside]
+    _check_declared(declared_platforms, sources, node)
     if declared_before(nodes, record, sources):
         return nodes[:1]
     nodes = env.OciIndex(nodes, sources)
@@ -46,6 +50,17 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
     env["MULTIARCH_RUN"].hide(nodes)
     declare(env, nodes, record, State(paths.shown(node), lambda: Facts(values, {}), undrifted))
     return nodes[:1]
+
+
+def _check_declared(platforms: tuple[Platform, ...], sources: list[Any], node: Any) -> None:
+    if not all(map(target_of, sources)):
+        return  # of a file that another builder makes nothing is known
+    members = [(paths.shown(source), target_of(source).platform) for source in sources]
+    alike = {platform for _, platform in members} == set(platforms)
+    if not alike or not len(platforms) == len(members) == len(set(platforms)):
+        from multiarch_oci.index import check_declared  # start-up
+
+        check_declared(platforms, members, where=paths.shown(node))
 
 
 def generate(env: Any) -> None:

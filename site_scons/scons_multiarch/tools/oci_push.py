@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import Any
 
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
+from scons_multiarch.beforehand import hold_back
 from scons_multiarch.pushes import drifted, perform
 from scons_multiarch.receipts import (
     TwoPushes,
@@ -46,24 +46,9 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     if before:
         env.Depends(receipt, before)
-    pushes = [child for child in before if isinstance(target_of(child), PushTarget)]
-    if run.policy.immutable:  # nothing is pushed before it is known what the index will be
-        env.Requires(pushes, [child.sources[0] for child in pushes])
-    windows = several_windows([child.sources[0] for child in pushes])
-    if windows:  # their versions, which their bases say, are known before anything is pushed
-        env.Requires(pushes, windows)
-        for child in pushes:
-            child.attributes.beside = windows, content
+    hold_back(env, content, before, immutable=run.policy.immutable)
     receipt[0].set_nocache()
     return receipt
-
-
-def several_windows(images: list[Any]) -> list[Any]:
-    """The Windows images of an architecture that more than one of these is of: a version tells them apart."""
-    known = [image for image in images if isinstance(target_of(image), ImageTarget)]
-    own = [image for image in known if target_of(image).platform.os == "windows"]
-    counts = Counter(target_of(image).platform.architecture for image in own)
-    return [image for image in own if counts[target_of(image).platform.architecture] > 1]
 
 
 def is_alike(node: Any, record: PushTarget, content: Any, children: list[Any]) -> bool:
