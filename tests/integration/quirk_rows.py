@@ -39,6 +39,7 @@ from integration.quirk_scene import (
     scope_of_the_token,
     sent,
     sent_to,
+    takes,
     untyped,
 )
 from machines.odd import BASIC, TOKEN, Reply, refusal
@@ -137,7 +138,7 @@ LOCATIONS = (
         "plain HTTP is redirected to HTTPS at another port, which wants a login",
         "https://github.com/distribution/distribution/issues/2862",
         lambda call, _: Reply(308, {"Location": f"{{beside}}{call.path}?{urllib.parse.urlencode(call.query)}"}),
-        error="HOST/team/demo: BESIDE, where the registry sent us, answered 401\n"
+        error="HOST/team/demo: BESIDE, where the registry sent us, answered 401 UNAUTHORIZED: authentication required\n"
         "  hint: if the registry itself has moved there, name that host",
         beside_tls=True,
         beside_challenges=ASK_BASIC,
@@ -174,6 +175,21 @@ UPLOADS = (
         "https://github.com/regclient/regclient/issues/961",
         ranged(lambda _, __: "0-1023"),
         after=one_piece,
+    ),
+    *(
+        Quirk(
+            f"of each chunk {count} bytes are taken",
+            "https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-a-blob-in-chunks",
+            takes(count),
+            after=lambda scene: one_piece(scene) and len(scene.registry.of("PATCH")) <= 6,
+        )
+        for count in (1, 2, 1000, CHUNK // 8 - 1)
+    ),
+    Quirk(
+        "of each chunk a half is taken",
+        "https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-a-blob-in-chunks",
+        takes(CHUNK // 2),
+        after=lambda scene: len(scene.registry.of("PATCH")) == 8,
     ),
     Quirk(
         "no Range after a chunk",

@@ -206,6 +206,17 @@ def ranged(spell: Callable[[Call, str], str]) -> Bend:
     return on("PATCH", lambda call, reply: reply.but(Range=spell(call, reply.headers.get("Range", ""))))
 
 
+def takes(count: int) -> Bend:
+    """So many bytes of each chunk are kept, and the Range says so."""
+
+    def bend(call: Call, usual: Callable[[], Reply]) -> Reply:
+        if call.kind == "PATCH":
+            call.body = call.body[:count]
+        return usual()
+
+    return bend
+
+
 def compressed(call: Call, reply: Reply) -> Reply:
     if call.kind == "GET blob":
         return reply

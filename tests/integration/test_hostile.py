@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from certificates import certify
 from faults import read_head
+from machines.odd import Call, OddRegistry, Reply
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
@@ -440,6 +441,24 @@ def test_a_blob_that_comes_in_a_few_bytes_a_connection_is_given_up(few: int) -> 
         text = failure(server, lambda asked: asked.open(Descriptor.of(LAYER_GZIP, content)).read(), settings)
         assert text == "HOST: the connection was cut"
         assert len(server.asked) < 10
+
+
+def test_an_upload_that_is_forgotten_again_and_again_goes_up_in_one_piece() -> None:
+    content = bytes(range(256)) * 256
+    with OddRegistry() as registry:
+
+        def bend(call: Call, usual: Callable[[], Reply]) -> Reply:
+            if call.kind == "PATCH" and call.number % 2:  # a server that ends, and had it in its memory alone
+                registry.state.sessions[call.path.rpartition("/")[2]].clear()
+                return Reply(cut=True)
+            return usual()
+
+        registry.bend = bend
+        transport = Transport(replace(PATIENT, attempts=4, chunk=1 << 14), Credentials({}, Path("/nowhere")))
+        descriptor = Descriptor.of(LAYER_GZIP, content)
+        Registry(transport, Reference(registry.host, "team/demo")).put(descriptor, lambda: io.BytesIO(content))
+        assert registry.state.blobs == {str(descriptor.digest): content}
+        assert len(registry.of("PATCH")) < 12
 
 
 def test_another_part_of_a_blob_than_was_asked_for_is_not_taken() -> None:

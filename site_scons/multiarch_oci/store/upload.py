@@ -32,6 +32,7 @@ _MISCOUNTED = (400, _NOT_FOUND, _RANGE_WRONG)
 _COMMIT_RATE = 2 << 20  # bytes a second: a registry hashes or copies the whole blob before it answers the last PUT
 _KEPT_S = 7 * 86_400.0
 _TOO_OFTEN = 3
+_PROGRESS = 8  # the part of a chunk that has to arrive for it to be worth its sending
 
 
 class UploadLost(Transient):
@@ -110,6 +111,8 @@ class Upload:
         self._offset = 0
         self._doubtful = False
         self._restarts = 0
+        self._furthest = 0  # of this session's offsets
+        self._vain = 0  # chunks in a row that were not worth their sending
         self._odd = False  # whether the registry's Range contradicts what it took
         self._kept = None if self._whole else self._session_file(transport.settings.sessions)
 
@@ -154,7 +157,7 @@ class Upload:
         answer = self._transport.ask(request)
         if not answer.fine:
             raise self._transport.refused(request, answer)
-        self._offset = 0
+        self._offset = self._furthest = self._vain = 0
         self._chunk = max(self._chunk, _number(answer.headers.get("OCI-Chunk-Min-Length")))
         self._take_location(answer, request)
 
@@ -179,6 +182,21 @@ class Upload:
         self._odd = self._odd or held not in (None, offset + length)
         # It took the chunk; a Range that says nothing of the kind is an old one, or counts otherwise.
         self._offset = held if held is not None and offset < held < offset + length else offset + length
+        self._check_progress(length)
+
+    def _check_progress(self, sent: int) -> None:
+        """Send the blob in one piece where chunk after chunk brings next to nothing.
+
+        Each chunk that is taken begins to count its tries anew: by a byte a chunk, or with a registry that forgets what
+        it took, an upload would take for ever.
+        """
+        gained = self._offset - self._furthest
+        self._furthest = max(self._offset, self._furthest)
+        done = self._offset == self._descriptor.size
+        self._vain = 0 if done or gained >= sent // _PROGRESS else self._vain + 1
+        if self._vain >= self._transport.settings.attempts:
+            self._whole = True
+            raise self._lost()
 
     def _commit(self) -> None:
         location = self._location or ""
