@@ -49,6 +49,14 @@ def look(store: Registry) -> None:
     store.resolve("v1")
 
 
+def look_by_digest(store: Registry) -> None:
+    store.resolve(str(Descriptor.of(MANIFEST, b"{}").digest))
+
+
+def has_blob(store: Registry) -> None:
+    store.has(blob()[0])
+
+
 def pull(store: Registry) -> None:
     store.open(blob()[0]).read()
 
@@ -72,9 +80,81 @@ def test_a_page_is_told_by_its_title(act: Callable[[Registry], None], kind: str,
         )
         with pytest.raises(MultiarchError) as raised:
             act(Registry(transport(), Reference(registry.host, "team/demo")))
-    if kind != "manifest" or status < 500:  # a HEAD brings no words, and is not asked again by GET when all fails
-        assert f"{status} Request blocked & logged" in raised.value.what
+    assert f"{status} Request blocked & logged" in raised.value.what
     assert "<" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 408, 500, 501, 503])
+@pytest.mark.parametrize("act", [look, look_by_digest, has_blob], ids=["a tag", "a digest", "a blob"])
+def test_why_a_head_is_refused_stands_in_the_answer_to_a_get(act: Callable[[Registry], None], status: int) -> None:
+    with OddRegistry() as registry:
+        registry.bend = lambda _, __: Reply(status, {"Content-Type": "text/html"}, PAGE)
+        with pytest.raises(MultiarchError) as raised:
+            act(Registry(transport(), Reference(registry.host, "team/demo")))
+        assert f"{status} Request blocked & logged" in raised.value.what
+        assert [call.method for call in registry.calls] == ["HEAD", "GET"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 500, 501, 503])
+def test_what_knows_no_head_is_asked_by_get(status: int) -> None:
+    with OddRegistry() as registry:
+        registry.bend = lambda call, usual: Reply(status) if call.method == "HEAD" else usual()
+        store = Registry(transport(), Reference(registry.host, "team/demo"))
+        store.put(*blob())
+        assert store.has(blob()[0])
+        assert not store.has(blob(b"other")[0])
+        assert store.resolve("v1") is None
+        store.tag("v1", Descriptor.of(MANIFEST, b"{}"), lambda: io.BytesIO(b"{}"))
+        assert store.resolve("v1") == Descriptor.of(MANIFEST, b"{}")
+
+
+S3 = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>AccessDenied</Code><Message>Request has expired</Message><AWSAccessKeyId>AKIA0123</AWSAccessKeyId></Error>"""
+HTML = b"<!DOCTYPE html><html><head><title>403 Forbidden</title></head><body><p>No access from your country</p></body></html>"
+ECHO = b"the URL https://storage/x?sig=ab%2Fcdefghij was not signed by us: ab/cdefghij\n"
+
+
+@pytest.mark.parametrize("status", [403, 400, 404, 416, 500, 503])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (S3, "AccessDenied: Request has expired"),
+        (HTML, "No access from your country"),
+        (ECHO, "the URL https://storage/x?sig=*** was not signed by us: ***"),
+        (b'{"error": {"code": 7, "message": "bucket gone"}}', "bucket gone"),
+        (b"", ""),
+    ],
+    ids=["S3", "a page", "an echo", "Google", "nothing"],
+)
+@pytest.mark.parametrize(
+    ("act", "kinds"),
+    [
+        (put_blob, ("POST",)),
+        (put_blob, ("PUT blob",)),
+        (put_manifest, ("PUT manifest",)),
+        (pull, ("GET blob",)),
+        (has_blob, ("HEAD blob", "GET blob")),
+    ],
+    ids=["POST", "PUT of a blob", "PUT of a manifest", "GET of a blob", "HEAD of a blob"],
+)
+def test_a_storage_that_refuses_says_why_and_its_signature_is_not_shown(
+    act: Callable[[Registry], None], kinds: tuple[str, ...], content: bytes, words: str, status: int
+) -> None:
+    if status == 404 and act in (pull, has_blob, put_blob):
+        pytest.skip("absent, or a session that is gone")
+    if status == 416 and kinds == ("PUT blob",):
+        pytest.skip("a session that is gone")
+    with OddRegistry() as registry, OddRegistry() as storage:
+        target = {"Location": f"http://{storage.host}/bucket/blob?sig=ab%2Fcdefghij&X-Amz-Expires=300"}
+        registry.bend = lambda call, usual: Reply(307, target) if call.kind in kinds else usual()
+        storage.bend = lambda _, __: Reply(status, {"Content-Type": "text/plain"}, content)
+        with pytest.raises(MultiarchError) as raised:
+            act(Registry(transport(), Reference(registry.host, "team/demo")))
+        text = str(raised.value)
+        assert f"{storage.host}, where the registry sent us, " in text
+        assert f"{status} {words}".strip() in text
+        assert "cdefghij" not in text
+        assert "AKIA" not in text
 
 
 class Crowded:

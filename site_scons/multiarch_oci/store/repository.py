@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO, TypeAlias, TypeVar
 
-from msgspec.structs import replace
-
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, verifying
 from multiarch_oci.document import LIMIT, Document
@@ -17,14 +15,12 @@ from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
 from multiarch_oci.store.entries import parse_digest
-from multiarch_oci.store.http.errors import Forbidden
 from multiarch_oci.store.http.exchange import Request
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.served import NO_REFERRERS, Download, check_digest, digest_of, media_type_of, pages
 from multiarch_oci.store.visible import Written
 
 _CREATED, _NOT_FOUND = 201, 404
-_NO_HEAD = (400, 403, 405, 501)
 _ACCEPT = (("Accept", ", ".join(MANIFESTS)),)
 
 There: TypeAlias = "tuple[str, Digest]"
@@ -93,21 +89,17 @@ class Repository:
     ) -> Descriptor | None:
         """What the registry says now of a tag, or of a `digest`."""
         request = self._request("HEAD", f"manifests/{name}", headers=_ACCEPT, optional=optional, read_timeout=limit)
-        try:
-            answer = self._transport.request(request, limit=limit)
-        except Forbidden:  # some do not know HEAD and say so; all others say why in the body of a GET
-            return self._get(name, digest, limit)
+        answer = self._transport.head(request, limit=limit)
         if answer.status == _NOT_FOUND:
             return None
-        if answer.fine:
-            served = digest_of(answer)
-            size = answer.length
-            media_type = media_type_of(answer)
-            if digest is not None:
-                check_digest(answer, digest, where=f"{self._name.name}@{digest}")
-            if served is not None and size and media_type in MANIFESTS:
-                return Descriptor(media_type, digest or served, size)
-        return self._get(name, digest, limit)  # what a refusal says stands in the body that a HEAD has not
+        if not answer.fine:
+            raise self._transport.refused(request, answer)
+        if digest is not None:
+            check_digest(answer, digest, where=f"{self._name.name}@{digest}")
+        served, size, media_type = digest_of(answer), answer.length, media_type_of(answer)
+        if served is not None and size and media_type in MANIFESTS:
+            return Descriptor(media_type, digest or served, size)
+        return self._get(name, digest, limit)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The content, verified while it is read; BlobMissing when absent. A cut download goes on where it ended."""
@@ -146,13 +138,7 @@ class Repository:
         """Whether the registry says that it holds this, whole; None = it is absent."""
         kind, headers = ("manifests", _ACCEPT) if descriptor.media_type in MANIFESTS else ("blobs", ())
         request = self._request("HEAD", f"{kind}/{descriptor.digest}", headers=headers)
-        answer = self._transport.request(request)
-        if answer.status in _NO_HEAD:
-            # Some know no HEAD; and a storage that a registry sends us to may take its signature for a GET only.
-            request = replace(request, method="GET", stream=True)
-            answer = self._transport.request(request)
-            if answer.stream is not None:
-                answer.stream.close()
+        answer = self._transport.head(request)
         if answer.status == _NOT_FOUND:
             return None
         if not answer.fine:

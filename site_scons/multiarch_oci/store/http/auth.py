@@ -179,19 +179,19 @@ class Authorizations:
         credential = self._credentials.find(request.registry, request.repository)
         return realm, None if credential is None else credential.source, self._credentials.trouble(request.registry)
 
-    def conceal(self, text: str) -> str:
-        """The text with every secret that this run has used taken out: servers sometimes repeat what they were sent."""
+    def conceal(self, text: str, more: Iterable[str] = ()) -> str:
+        """The text without the secrets that this run has used, and `more`: servers sometimes repeat what they got."""
         with self._lock:
-            secrets = sorted(self._secrets, key=len, reverse=True)
+            secrets = sorted((*self._secrets, *more), key=len, reverse=True)
         for secret in secrets:
             text = text.replace(secret, "***")
         return text
 
-    def complaint(self, status: int, content: bytes) -> str:
-        """What a refusal says, without secrets, fit to be shown."""
+    def complaint(self, status: int, content: bytes, secrets: Sequence[str] = ()) -> str:
+        """What a refusal says, without secrets (all that are known, and these), fit to be shown."""
         # Secrets go first: one that is cut in two would not be found.
-        raw = self.conceal(as_text(content))
-        text = self.conceal(complaint(status, raw.encode()))[:_SHOWN]  # again, as JSON may have escaped one
+        raw = self.conceal(as_text(content), secrets)
+        text = self.conceal(complaint(status, raw.encode()), secrets)[:_SHOWN]  # again, as JSON may have escaped one
         return "".join(character if character.isprintable() else " " for character in text).strip()
 
     def _find(self, request: TokenRequest) -> Credential | None:

@@ -56,8 +56,9 @@ def _message(content: bytes) -> str:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
         return _plain(content)
-    if isinstance(value, dict) and value.get("errors"):
-        value = value["errors"]
+    if isinstance(value, dict):
+        inner = value.get("errors") or value.get("error")  # the latter: Google, Azure
+        value = inner if isinstance(inner, (dict, list)) else value
     if isinstance(value, list):
         value = value[0] if value else None
     return _of(value)
@@ -108,12 +109,18 @@ def first_line(text: str) -> str:
     if code or message:
         return _bounded(": ".join(part for part in (code, message) if part))
     text = re.sub(_HIDDEN, " ", text)
-    title = _cleaned_of(re.search(_TITLE, text))
-    if title and not re.match(_NO_WORDS, title):
-        return _bounded(title)
     body = re.sub(_TAG, "\n", re.sub(_INLINE, "", re.sub(_TITLE, "\n", text)))
-    lines = (_cleaned(line) for line in body.splitlines())
-    return _bounded(next((line for line in lines if line and not re.match(_NO_WORDS, line)), ""))
+    lines = [_cleaned_of(re.search(_TITLE, text)), *map(_cleaned, body.splitlines())]
+    lines = [line for line in lines if line and not re.match(_NO_WORDS, line)]
+    return _bounded(next((line for line in lines if not _is_status(line)), lines[0] if lines else ""))
+
+
+def _is_status(line: str) -> bool:
+    """Whether a line is a status and its usual name (`403 Forbidden`), which says nothing that is not known."""
+    from http import HTTPStatus
+
+    number, _, name = line.partition(" ")
+    return any(number == str(status.value) and name.lower() == status.phrase.lower() for status in HTTPStatus)
 
 
 def _cleaned_of(match: re.Match[str] | None) -> str:

@@ -19,7 +19,10 @@ _REFUSED_TRIES = 4
 """How often at most a host is tried where nobody listens: one that starts anew is there within seconds, or not."""
 _SILENT_TRIES = 2
 _SLOW_TRIES = 3
-"""How often at most what took all the time it may take is tried, so that a minute's limit does not become many."""
+"""How often at most what took all the time it may take is tried, so that a minute's limit does not become many.
+
+A broken answer may have taken as long: interim answers, headers and trailers that come drop by drop.
+"""
 
 
 class CutShort(Exception):
@@ -207,7 +210,7 @@ def interrupted(error: Exception, netloc: str, seconds: float) -> MultiarchError
     if isinstance(error, LowSpeed):
         return Interrupted(f"the transfer was too slow: {error}", where=netloc, tries=_SLOW_TRIES)
     if isinstance(error, BrokenAnswer):
-        return Interrupted(f"a broken answer: {error}", where=netloc)
+        return Interrupted(f"a broken answer: {error}", where=netloc, tries=_SLOW_TRIES)
     return Interrupted("the connection was cut", where=netloc)
 
 

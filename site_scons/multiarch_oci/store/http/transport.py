@@ -7,8 +7,11 @@ import itertools
 import random
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.once import Once
@@ -36,7 +39,8 @@ _T = TypeVar("_T")
 _REDIRECTS = 5
 _POLL_S = 0.2
 _GIVEN_UP_S = 60.0
-_UNAUTHORIZED, _FORBIDDEN, _TIMEOUT, _TOO_MANY = 401, 403, 408, 429
+_PROOF = 8  # characters
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TIMEOUT, _TOO_MANY = 401, 403, 404, 408, 429
 _FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
 _READS = ("GET", "HEAD")
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
@@ -119,10 +123,40 @@ class Transport:
         """`ask`, patiently: for what may be sent twice."""
         return self.patiently(lambda: self.ask(request), limit=limit)
 
+    def head(self, request: Request, *, limit: float | None = None) -> Answer:
+        """The answer to a HEAD, patiently; where it is refused or fails, to a GET of the same, its body left out.
+
+        What is wrong stands in a body, which a HEAD has not (RFC 9110 §9.3.2); some hosts do not take one at all, and a
+        storage to which a registry redirects may sign for a GET only.
+        """
+        get = replace(request, method="GET", stream=True)
+        current = request
+
+        def attempt() -> Answer:
+            nonlocal current
+            try:
+                answer = self.ask(current)
+            except RegistryFailed:
+                current = get
+                raise
+            except Forbidden:
+                if current is get:
+                    raise
+            else:
+                if current is get or answer.fine or answer.status == _NOT_FOUND:
+                    return answer
+            current = get
+            return self.ask(get)
+
+        answer = self.patiently(attempt, limit=limit)
+        if answer.stream is not None:
+            answer.stream.close()
+        return answer
+
     def refused(self, request: Request, answer: Answer) -> MultiarchError:
-        """The error for an answer that is no success, in the registry's own words."""
+        """The error for an answer that is no success, in the registry's own words, or in those of its storage."""
         if not same_origin(answer.url, self._host(request.registry).absolute(request.url)):
-            what = f"{_netloc(answer.url)}, where the registry sent us, answered {answer.status}"
+            what = f"{_sent_to(answer)} answered {self._complaint(answer)}"
             hint = "if the registry itself has moved there, name that host" if answer.status == _UNAUTHORIZED else None
             return RegistryRefused(what, where=request.name, hint=hint)
         message = self._complaint(answer)
@@ -222,7 +256,8 @@ class Transport:
 
     def _refuse(self, request: Request, answer: Answer) -> None:
         if answer.status in _FAILED:
-            raise self._transient(answer, "the registry", request.name)
+            own = self._host(request.registry).owns(answer.url)
+            raise self._transient(answer, "the registry" if own else _sent_to(answer), request.name)
         if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and self._host(request.registry).owns(answer.url):
             realm, source, trouble = self._authorizations.origin(request.token_request())
             raise unauthorized(
@@ -248,8 +283,8 @@ class Transport:
         return RegistryFailed(f"{who} failed: {self._complaint(answer)}", where=where, pause=pause)
 
     def _complaint(self, answer: Answer) -> str:
-        """What an error answer says, made fit to be shown."""
-        return self._authorizations.complaint(answer.status, answer.content)
+        """What an error answer says, made fit to be shown: without secrets, and what the query of a URL proves."""
+        return self._authorizations.complaint(answer.status, answer.content, _signed(answer.url))
 
     def _pause(self, count: int, error: Transient) -> float | None:
         longest = self.settings.longest_pause
@@ -336,6 +371,18 @@ def _redirected(request: Request, answer: Answer) -> bool:
 
 def _netloc(url: str) -> str:
     return split_url(url)[1]
+
+
+def _sent_to(answer: Answer) -> str:
+    """The host of an answer to a request that was redirected, as errors call it."""
+    return f"{_netloc(answer.url)}, where the registry sent us,"
+
+
+def _signed(url: str) -> list[str]:
+    """The values in a URL's query that may prove something, as signatures do: its long ones, but for digests."""
+    pairs = (pair.partition("=") for pair in url.partition("?")[2].split("&"))
+    values = {value for _, _, raw in pairs for value in (raw, urllib.parse.unquote_plus(raw))}
+    return [value for value in values if len(value) >= _PROOF and not value.startswith("sha")]
 
 
 def _area(answer: Answer) -> str:

@@ -60,6 +60,13 @@ PAGES = [
         "<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>No &amp; never</Message></Error>",
         "403 AccessDenied: No & never",
     ),
+    (
+        "<title>403 Forbidden</title><h1>403 Forbidden</h1><p>No access from your country</p><hr>nginx",
+        "403 No access from your country",
+    ),
+    ("<title>403 forbidden</title><h1>403 Forbidden</h1><hr>nginx", "403 forbidden"),
+    ("<title>404 Not Found</title><p>behind 403", "403 behind 403"),
+    ("<title>403 Forbidden by policy 7</title><p>more", "403 Forbidden by policy 7"),
     ("<html><body><h1>Blocked</h1><p>by the firewall</p></body></html>", "403 Blocked"),
     (
         "<html><head><title></title></head><body><p>The <b>proxy</b> wants a <a href='x'>login</a>.</p>",
