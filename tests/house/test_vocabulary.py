@@ -30,14 +30,14 @@ PRIVATE = {
 }
 # Names that do not say what they hold, and private words: how often they still stand in site_scons. It only goes down.
 CEILINGS = {
-    "found": 306,
-    "wanted": 119,
-    "each": 136,
-    "place": 82,
+    "found": 262,
+    "wanted": 110,
+    "each": 113,
+    "place": 37,
     "left": 37,
-    "told": 42,
-    "asked": 17,
-    "said": 7,
+    "told": 26,
+    "asked": 11,
+    "said": 0,
     "one": 2,
     "ahead": 5,
 }

@@ -114,9 +114,9 @@ class TarContents:
             return Node(_SPECIAL[member.typeflag], member.mode, *owner, records=records, device=device)
         if not member.is_file:
             return None
-        place = (member.offset, member.stored, member.size, member.regions)
-        found = StoredContent(self, *place, f"{self._origin}: {path}")
-        return Node(Kind.FILE, member.mode, *owner, content=found, records=records)
+        extent = (member.offset, member.stored, member.size, member.regions)
+        content = StoredContent(self, *extent, f"{self._origin}: {path}")
+        return Node(Kind.FILE, member.mode, *owner, content=content, records=records)
 
     def path(self, name: str) -> str:
         """The path of a member below the place where it is unpacked; CannotCopy when it leads out."""

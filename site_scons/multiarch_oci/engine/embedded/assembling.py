@@ -80,11 +80,11 @@ def _written(archive: ArchiveWriter, names: LayerNames, epoch: int, *, on_window
 
 
 def _annotations(stage: Stage, keys: list[str]) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = [(KEYS, " ".join(keys))] if keys else []
+    pairs: list[tuple[str, str]] = [(KEYS, " ".join(keys))] if keys else []
     if stage.base is not None and stage.base.reference.digest is not None:
         reference = stage.base.reference
-        found += [(BASE_NAME, str(replace(reference, digest=None))), (BASE_DIGEST, str(reference.digest))]
-    return tuple(sorted(found))
+        pairs += [(BASE_NAME, str(replace(reference, digest=None))), (BASE_DIGEST, str(reference.digest))]
+    return tuple(sorted(pairs))
 
 
 def _finished(old: Archive) -> _Finished:

@@ -194,9 +194,9 @@ class Builder:
         linked = command.link and not command.chmod
         layer = Overlay(None if linked else stage.tree)
         if command.sources:
-            tree, place = self._origin(command)
+            tree, origin_name = self._origin(command)
             for source in stage.scope.paths(command):
-                self._copy_source(command, (tree, place, source), layer, destination, options)
+                self._copy_source(command, (tree, origin_name, source), layer, destination, options)
         for file in command.contents:
             copy(InlineTree(file.path, file.content), file.path, layer, destination, options)
         _keep(stage, layer.over(stage.tree) if linked else layer)
@@ -205,16 +205,16 @@ class Builder:
     def _copy_source(
         self, command: Copy | Add, origin: tuple[Tree, str, str], layer: Overlay, destination: str, options: CopyOptions
     ) -> None:
-        tree, place, source = origin
+        tree, origin_name, source = origin
         if isinstance(command, Copy) and command.parents:
-            root, options = self._with_parents(tree, place, source, options)
-            for path in self._matches(tree, place, root):
+            root, options = self._with_parents(tree, origin_name, source, options)
+            for path in self._matches(tree, origin_name, root):
                 copy(tree, path, layer, destination, options)
             return
-        for path in self._matches(tree, place, source):
+        for path in self._matches(tree, origin_name, source):
             node = tree.lookup(resolve(tree, path))
             if node is None:
-                raise _missing(tree, place, source, path)
+                raise _missing(tree, origin_name, source, path)
             unpacks = isinstance(command, Add) and command.unpack is not False
             if not unpacks or not unpack(node, layer, destination, options, self._warn_of(command)):
                 copy(tree, path, layer, destination, options)
@@ -223,17 +223,17 @@ class Builder:
         where = self._recipe.where(command.line)
         return lambda words: self._warn(f"{where}: {words}")
 
-    def _matches(self, tree: Tree, place: str, source: str) -> tuple[str, ...]:
+    def _matches(self, tree: Tree, origin_name: str, source: str) -> tuple[str, ...]:
         """The paths that a source means; what stands in front of its wildcards must be there."""
         fixed, pattern = sources.split(sources.cleaned(source))
         if pattern and tree.lookup(resolve(tree, fixed)) is None:
-            raise _missing(tree, place, source, fixed)
+            raise _missing(tree, origin_name, source, fixed)
         try:
             return sources.matches(tree, source)
         except ValueError:
             raise CannotCopy(f"'{source}' is not a valid pattern") from None
 
-    def _with_parents(self, tree: Tree, place: str, source: str, options: CopyOptions) -> tuple[str, CopyOptions]:
+    def _with_parents(self, tree: Tree, origin_name: str, source: str, options: CopyOptions) -> tuple[str, CopyOptions]:
         """The folder below which the path of a source is kept (`COPY --parents`), and what is taken of it."""
         root, pivot, pattern = source.partition("/./")
         if not pivot:
@@ -248,7 +248,7 @@ class Builder:
             folder = resolve(tree, root)
             named = not has_wildcards(pattern)
             if tree.lookup(folder) is None or (named and tree.lookup(joined(folder, pattern)) is None):
-                raise _missing(tree, place, source, joined(root, pattern))
+                raise _missing(tree, origin_name, source, joined(root, pattern))
         return root, replace(options, include=IgnoreFile.of((pattern,), name="--parents"))
 
     def _origin(self, command: Copy | Add) -> tuple[Tree, str]:
@@ -286,11 +286,11 @@ class Builder:
         return CopyOptions(owner, chmod, None, exclude)
 
 
-def _missing(tree: Tree, place: str, source: str, path: str) -> CannotCopy:
-    hint = "is it built? paths are relative to the project" if place == "the context" else None
+def _missing(tree: Tree, origin_name: str, source: str, path: str) -> CannotCopy:
+    hint = "is it built? paths are relative to the project" if origin_name == "the context" else None
     if isinstance(tree, Context):
         hint = ".dockerignore leaves it out" if tree.hides(path) else hint or f"paths are relative to '{tree.folder}'"
-    return CannotCopy(f"'{source}' is not in {place}", hint=hint)
+    return CannotCopy(f"'{source}' is not in {origin_name}", hint=hint)
 
 
 def _check(command: Copy | Add) -> None:

@@ -115,7 +115,10 @@ def _label(command: Label, config: ImageConfig) -> tuple[ImageConfig, str | None
 
 @configured.register
 def _arg(command: Arg, config: ImageConfig) -> tuple[ImageConfig, str | None]:
-    words = [each.name if each.value is None else f"{each.name}={each.value}" for each in command.arguments]
+    words = [
+        argument.name if argument.value is None else f"{argument.name}={argument.value}"
+        for argument in command.arguments
+    ]
     return config, f"ARG {' '.join(words)}"
 
 
@@ -146,9 +149,9 @@ def _healthcheck(command: Healthcheck, config: ImageConfig) -> tuple[ImageConfig
 
 @configured.register
 def _expose(command: Expose, config: ImageConfig) -> tuple[ImageConfig, str | None]:
-    found = [port for text in command.ports for port in ports.exposed(text)]
-    both = dict.fromkeys((*config.exposed_ports, *found))
-    return replace(config, exposed_ports=tuple(both)), f"EXPOSE {wording.listed(found)}"
+    exposed = [port for text in command.ports for port in ports.exposed(text)]
+    both = dict.fromkeys((*config.exposed_ports, *exposed))
+    return replace(config, exposed_ports=tuple(both)), f"EXPOSE {wording.listed(exposed)}"
 
 
 @configured.register

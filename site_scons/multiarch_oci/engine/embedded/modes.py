@@ -32,13 +32,13 @@ class Chmod(msgspec.Struct, frozen=True):
             return cls(int(text, 8))
         clauses = []
         for clause in text.split(","):
-            found = _CLAUSE.match(clause)
-            if found is None:
+            match = _CLAUSE.match(clause)
+            if match is None:
                 raise CannotCopy(
                     f"invalid --chmod '{text}'",
                     hint="an octal number from 0 to 07777, or a symbolic mode like u=rwX,go=rX",
                 )
-            clauses += [(found[1], operator, letters) for operator, letters in _ACTION.findall(found[2])]
+            clauses += [(match[1], operator, letters) for operator, letters in _ACTION.findall(match[2])]
         return cls(None, tuple(clauses))
 
     @property
@@ -60,14 +60,14 @@ def _applied(mode: int, clause: tuple[str, str, str], *, executable: bool) -> in
     who, operator, letters = clause
     classes = "ugo" if not who or "a" in who else who
     reach = 0
-    for each in classes:
-        reach |= 0o7 << _SHIFT[each]
-        reach |= {"u": 0o4000, "g": 0o2000, "o": 0}[each]
+    for name in classes:
+        reach |= 0o7 << _SHIFT[name]
+        reach |= {"u": 0o4000, "g": 0o2000, "o": 0}[name]
     bits = 0
     for letter in letters:
         if letter in _SHIFT:
             copied = mode >> _SHIFT[letter] & 0o7
-            bits |= sum(copied << _SHIFT[each] for each in "ugo")
+            bits |= sum(copied << _SHIFT[name] for name in "ugo")
         elif letter == "X":
             bits |= 0o111 if executable or operator == "-" else 0
         elif letter == "t":

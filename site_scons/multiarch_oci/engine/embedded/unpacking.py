@@ -39,7 +39,7 @@ def unpack(node: Node, image: Overlay, destination: str, options: CopyOptions, w
         if member.typeflag == HARDLINK:
             unpacking.link(path, contents.path(member.target), member)
         else:
-            unpacking.place(path, contents.node(path, member))
+            unpacking.put(path, contents.node(path, member))
     return True
 
 
@@ -53,7 +53,7 @@ class _Unpacking:
         self._origin = origin
         self._sharing: dict[str, dict[str, None]] = {}  # names, each with all that share its file
 
-    def place(self, path: str, node: Node | None) -> None:
+    def put(self, path: str, node: Node | None) -> None:
         """Put a member at its path; None is one that no system knows."""
         if node is None:
             raise CannotCopy(
@@ -82,15 +82,15 @@ class _Unpacking:
         uid, gid = self._options.owner or (member.uid, member.gid)
         mode = linked.mode if linked.kind is Kind.SYMLINK else member.mode
         records = tuple(sorted((dict(linked.records) | dict(attributes(member))).items()))
-        told = replace(linked, mode=mode, uid=uid, gid=gid, records=records)
+        described = replace(linked, mode=mode, uid=uid, gid=gid, records=records)
         names = self._sharing.setdefault(first, {first: None})
         if target not in names:
             self._part(target)
-        if told != linked:
+        if described != linked:
             for name in names:
                 if self._image.lookup(name) == linked:  # else it went with its folder
-                    self._image.put(name, told)
-        self._image.put(target, told)
+                    self._image.put(name, described)
+        self._image.put(target, described)
         names[target] = None
         self._sharing[target] = names
 

@@ -181,6 +181,6 @@ def _has_plugin(environment: Mapping[str, str]) -> bool:
     home = environment.get("HOME") or environment.get("USERPROFILE") or ""
     folders = [Path(environment.get("DOCKER_CONFIG") or Path(home, ".docker"))]
     folders += [Path(top, library, "docker") for top in ("/usr/local", "/usr") for library in _PLUGINS]
-    folders += [Path(place, "Docker") for name in ("ProgramData", "ProgramFiles") if (place := environment.get(name))]
+    folders += [Path(folder, "Docker") for name in ("ProgramData", "ProgramFiles") if (folder := environment.get(name))]
     names = ("docker-buildx", "docker-buildx.exe")
     return any((folder / "cli-plugins" / name).exists() for folder in folders for name in names)

@@ -82,11 +82,11 @@ def _pin(lines: list[str], command: Command, settled: Settled) -> None:
         return
     before = r"--from=" if isinstance(command, Copy) else r"\bfrom="
     for name, origin in settled.recipe.origins(command):
-        found = _named(origin, settled)
-        if found in ("", name):
+        pinned_name = _named(origin, settled)
+        if pinned_name in ("", name):
             continue
-        wanted = re.compile(f'({before}){re.escape(name)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
+        occurrence = re.compile(f'({before}){re.escape(name)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
         for index in range(command.line - 1, min(command.end_line, len(lines))):
-            lines[index], count = wanted.subn(rf"\g<1>{found}", lines[index], count=1)
+            lines[index], count = occurrence.subn(rf"\g<1>{pinned_name}", lines[index], count=1)
             if count:
                 break

@@ -45,14 +45,14 @@ def build_args(settled: Settled) -> tuple[tuple[str, str], ...]:
 def flags(settled: Settled) -> list[str]:
     """The flags that every engine's command line takes alike."""
     plan = settled.plan
-    found = ["--platform", str(replace(plan.platform, os_version="", os_features=()))]
+    words = ["--platform", str(replace(plan.platform, os_version="", os_features=()))]
     for name, value in build_args(settled):
-        found += ["--build-arg", f"{name}={value}"]
+        words += ["--build-arg", f"{name}={value}"]
     if plan.target:
-        found += ["--target", plan.target]
+        words += ["--target", plan.target]
     if plan.network:
-        found += ["--network", plan.network]
-    return found
+        words += ["--network", plan.network]
+    return words
 
 
 def _declares(settled: Settled, name: str) -> bool:

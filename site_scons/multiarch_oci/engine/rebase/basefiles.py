@@ -50,14 +50,14 @@ def own_layer(
 
     There a program has its head as content, and nothing else has any.
     """
-    found: dict[str, Node] = {}
+    nodes: dict[str, Node] = {}
     for path, member, content in _members(opener, diff_id, where):
         if not path:
             continue
         apply(whole, path, member, next(content(), b"")[:HEAD])
-        linked = found.get(_plain(member.target, where)) if member.typeflag == HARDLINK else None
-        found[path] = linked or _node(member, None)
-    return tuple(found.items())
+        linked = nodes.get(_plain(member.target, where)) if member.typeflag == HARDLINK else None
+        nodes[path] = linked or _node(member, None)
+    return tuple(nodes.items())
 
 
 def size_of(node: Node) -> int:
@@ -81,10 +81,10 @@ def as_repeated(node: Node | None, epoch: int) -> Node | None:
     return replace(node, records=tuple(sorted(known.items())))
 
 
-def _apply(files: Overlay, found: Iterator[Found], where: str) -> None:
+def _apply(files: Overlay, members: Iterator[Found], where: str) -> None:
     added = node_table()
     links = PairList()
-    for path, member, content in found:
+    for path, member, content in members:
         if files.whiteout(path):
             if path.rpartition("/")[2] != OPAQUE:
                 _touch(files, parent(path))
@@ -153,4 +153,4 @@ def _put(files: Overlay, path: str, node: Node, *, named: bool) -> None:
 def _touch(files: Overlay, path: str) -> None:
     node = files.lookup(path)
     if path and node is not None and node.is_directory:
-        files.put(path, replace(node, records=tuple(each for each in node.records if each[0] != _TIME)))
+        files.put(path, replace(node, records=tuple(record for record in node.records if record[0] != _TIME)))

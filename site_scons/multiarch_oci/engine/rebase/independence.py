@@ -40,7 +40,7 @@ class Write(msgspec.Struct, frozen=True):
     config: ImageConfig
 
     @property
-    def asked(self) -> tuple[object, ...]:
+    def decided(self) -> tuple[object, ...]:
         """All of it that the base's config may have decided."""
         if isinstance(self.command, Workdir):
             return self.command, self.config.working_dir, self.config.user
@@ -72,12 +72,12 @@ class Comparison:
         self._views = [
             view for base, noted in zip(bases, self._noted, strict=True) for view in _views(base, own, noted)
         ]
-        self._places: list[str] = []
+        self._destinations: list[str] = []
 
     def check(self, writes: Iterable[Write], volumes: Iterable[str]) -> None:
         """Raise Dependent, with the line, for the first question that the two bases answer differently."""
-        for each in writes:
-            self._placed(each)
+        for write in writes:
+            self._placed(write)
         for volume in volumes:
             for path in {resolve(view, volume.strip("/")) for view in self._views}:
                 self._alike_below(path)
@@ -100,27 +100,27 @@ class Comparison:
             if names.by_name(command.chown):
                 self._accounts()
             text = destination_of(write.config, command.destination)
-            for place in self._resolved(text):
-                self._copied(command, place, is_folder=text.endswith("/"))
+            for target in self._resolved(text):
+                self._copied(command, target, is_folder=text.endswith("/"))
         self._check_noted()
 
-    def _copied(self, command: Copy | Add, place: str, *, is_folder: bool) -> None:
-        inside = is_folder or any(_is_folder(view.lookup(place)) for view in self._views)
+    def _copied(self, command: Copy | Add, target: str, *, is_folder: bool) -> None:
+        inside = is_folder or any(_is_folder(view.lookup(target)) for view in self._views)
         for file in command.contents:
-            self._leaf(joined(place, file.path) if inside else place)
+            self._leaf(joined(target, file.path) if inside else target)
         many = len(command.sources) + len(command.contents) > 1
         for source in command.sources:
-            self._places += [place, place] if many or has_wildcards(source) else [place]
+            self._destinations += [target, target] if many or has_wildcards(source) else [target]
             if isinstance(command, Copy) and (command.from_ or command.parents):
-                is_file = any(_is_plain(node) for node in self._written.get(place, ()))
+                is_file = any(_is_plain(node) for node in self._written.get(target, ()))
                 if is_file and not inside and not command.parents:
-                    self._leaf(place)  # only a file becomes a file
+                    self._leaf(target)  # only a file becomes a file
                 else:
-                    self._alike_below(place)
+                    self._alike_below(target)
             else:
-                self._taken(command, source, place, inside=inside)
+                self._taken(command, source, target, inside=inside)
 
-    def _taken(self, command: Copy | Add, source: str, place: str, *, inside: bool) -> None:
+    def _taken(self, command: Copy | Add, source: str, target: str, *, inside: bool) -> None:
         """What is taken of the context is known name by name."""
         for path in sources.matches(self._context, source):
             followed = resolve(self._context, path)
@@ -128,23 +128,23 @@ class Comparison:
             if node is None:
                 raise Dependent(f"'{path}' is not in the context")
             if isinstance(command, Add) and command.unpack is not False and _is_archive(node):
-                self._alike_below(place)
+                self._alike_below(target)
             elif node.is_directory:
-                self._taken_below(followed, place)
+                self._taken_below(followed, target)
             else:
-                self._leaf(joined(place, path.rpartition("/")[2]) if inside else place)
+                self._leaf(joined(target, path.rpartition("/")[2]) if inside else target)
 
-    def _taken_below(self, folder: str, place: str) -> None:
-        pending = [(folder, place)]
+    def _taken_below(self, folder: str, target: str) -> None:
+        pending = [(folder, target)]
         while pending:
-            folder, place = pending.pop()
-            self._note(place)
+            folder, target = pending.pop()
+            self._note(target)
             for name in self._context.names(folder):
-                path, target = joined(folder, name), joined(place, name)
+                path, below = joined(folder, name), joined(target, name)
                 if _is_folder(self._context.lookup(path)):
-                    pending.append((path, target))
+                    pending.append((path, below))
                 else:
-                    self._leaf(target)
+                    self._leaf(below)
 
     def _check_layers(self) -> None:
         """What the layers hold was asked for, too; and where one COPY wrote over another, the links of the first."""
@@ -156,10 +156,10 @@ class Comparison:
                 self._leaf(path)
             else:
                 self._note(path)
-            over = [place for place in self._places if not place or path.startswith(f"{place}/")]
+            over = [target for target in self._destinations if not target or path.startswith(f"{target}/")]
             if len(over) > 1 and any(node.kind is Kind.SYMLINK for node in nodes):
-                for target in self._resolved(path):
-                    self._alike_below(target)
+                for followed in self._resolved(path):
+                    self._alike_below(followed)
 
     def _accounts(self) -> None:
         for name in _ACCOUNTS:
@@ -169,10 +169,10 @@ class Comparison:
 
     def _resolved(self, path: str) -> set[str]:
         """Where a path leads, in each state of the image; all that was looked at is noted."""
-        found = {resolve(view, path) for view in self._views}
-        for each in found:
-            self._note(parent(each))
-        return found
+        paths = {resolve(view, path) for view in self._views}
+        for resolved_path in paths:
+            self._note(parent(resolved_path))
+        return paths
 
     def _note(self, path: str) -> None:
         """Note a name and the folders it lies in."""

@@ -65,14 +65,14 @@ def candidate(plan: BuildPlan, output: Path, reader: Reader, *, engine: str = AU
     """
     try:
         roots = Archive(output).roots
-        said = dict(roots[0].annotations) if len(roots) == 1 else {}
-        if not {ENGINE, MADE_FROM, BASE_DIGEST} <= said.keys() or engine not in (AUTO, said[ENGINE]):
+        annotations = dict(roots[0].annotations) if len(roots) == 1 else {}
+        if not {ENGINE, MADE_FROM, BASE_DIGEST} <= annotations.keys() or engine not in (AUTO, annotations[ENGINE]):
             return None
         recipe = reader.recipe(plan)
-        first, before = recipe.base_stage, Digest.parse(said[BASE_DIGEST])
+        first, before = recipe.base_stage, Digest.parse(annotations[BASE_DIGEST])
         if _planned_base(plan, recipe).digest == before or (engine == AUTO and refusal(plan, reader) is None):
             return None
-        same = said[MADE_FROM] == apart_from(plan, reader.inputs(plan), first.base, first.platform)
+        same = annotations[MADE_FROM] == apart_from(plan, reader.inputs(plan), first.base, first.platform)
     except (MultiarchError, OSError):
         return None
     return before if same else None
@@ -81,12 +81,12 @@ def candidate(plan: BuildPlan, output: Path, reader: Reader, *, engine: str = AU
 def promising(plan: BuildPlan, output: Path, reader: Reader, *, engine: str = AUTO) -> bool:
     """Whether a rebase would be tried, and nothing is against it that can be told without reading a base."""
     try:
-        found = candidate(plan, output, reader, engine=engine)
-        if found is not None:
+        base = candidate(plan, output, reader, engine=engine)
+        if base is not None:
             _check_stages(reader.recipe(plan))
     except MultiarchError:
         return False
-    return found is not None
+    return base is not None
 
 
 def rebase(
@@ -146,11 +146,12 @@ def _check_stages(recipe: Recipe) -> None:
     if recipe.triggers:
         raise Dependent("ONBUILD of a base", where=recipe.where(recipe.stages[min(recipe.triggers)].stage.line))
     for number in recipe.needed:
-        each = recipe.stages[number]
+        planned = recipe.stages[number]
         if number not in chain and (
-            each.below in chain or (each.on_image and (each.base, each.platform) == (first.base, first.platform))
+            planned.below in chain
+            or (planned.on_image and (planned.base, planned.platform) == (first.base, first.platform))
         ):
-            raise Dependent(f"another stage stands on {first.base}, too", where=recipe.where(each.stage.line))
+            raise Dependent(f"another stage stands on {first.base}, too", where=recipe.where(planned.stage.line))
         for command in recipe.commands(number):
             where = recipe.where(command.line)
             if isinstance(command, Run) and number in chain:
@@ -194,7 +195,7 @@ def _move(settled: Settled, archive: Archive, before: Digest, open_source: OpenS
     if engine != _BUILDKIT:
         models.append((_evaluated(settled, old, own_last=True), _evaluated(settled, new, own_last=True)))
     for ours, theirs in zip(models[0][0].writes, models[0][1].writes, strict=True):
-        if ours.asked != theirs.asked:
+        if ours.decided != theirs.decided:
             raise Dependent(f"{ours.verb}: means something else over the new base", where=ours.where)
     return _Move(settled, archive, image, engine, (old, new), tuple(models))
 
@@ -243,9 +244,9 @@ def _own(move: _Move) -> tuple[Overlay, OwnLayers]:
     files = Overlay()
     diff_ids = move.image.config.diff_ids[len(move.bases[0].layers) :]
     layers = []
-    for each, diff_id in zip(move.own, diff_ids, strict=True):
-        where = f"{move.archive.path}: layer {each.digest}"
-        layers.append(own_layer(partial(move.archive.open, each), diff_id, files, where))
+    for layer, diff_id in zip(move.own, diff_ids, strict=True):
+        where = f"{move.archive.path}: layer {layer.digest}"
+        layers.append(own_layer(partial(move.archive.open, layer), diff_id, files, where))
     return files, layers
 
 
@@ -272,7 +273,7 @@ def _moved(move: _Move) -> ImageConfig:
     """The config over the new base."""
     image, (old, new) = move.image.config, move.bases
     where = f"{move.settled.recipe.name} ({move.engine})"
-    found: dict[str, object] = {}
+    evaluated: dict[str, object] = {}
     alike = _alike(old.config, new.config)
     for name in (*_KEPT, *(() if move.engine == _BUILDKIT else _OWN_WAY)):
         if getattr(old.config, name) != getattr(new.config, name):
@@ -284,12 +285,12 @@ def _moved(move: _Move) -> ImageConfig:
             if _plain(ours.config, name) == _plain(image, name)
         }
         if len(made) == 1:
-            (found[name],) = made
+            (evaluated[name],) = made
         elif made or not alike:
             raise Dependent(f"what the engine makes of '{name}' is not known", where=where)
     lines = _history(move, where)
     diff_ids = (*new.config.diff_ids, *image.diff_ids[len(old.layers) :])
-    return replace(image, **found, diff_ids=diff_ids, history=(*new.config.history, *lines))
+    return replace(image, **evaluated, diff_ids=diff_ids, history=(*new.config.history, *lines))
 
 
 def _history(move: _Move, where: str) -> tuple[History, ...]:
@@ -339,7 +340,7 @@ def _written(move: _Move, config: ImageConfig, output: Path) -> Descriptor:
         archive.put(manifest.config, lambda: io.BytesIO(config.to_json()))
         archive.put(manifest.descriptor(), lambda: io.BytesIO(manifest.to_json()))
         made_from = move.image.descriptor.annotation(MADE_FROM) or ""
-        told = description(new, move.engine, made_from)
-        root = replace(manifest.descriptor(), platform=config.platform, annotations=told)
+        annotations = description(new, move.engine, made_from)
+        root = replace(manifest.descriptor(), platform=config.platform, annotations=annotations)
         archive.root(root)
     return root
