@@ -1,13 +1,10 @@
-"""The words of the command line: what `-h` prints, which words are targets, and what `clean`, `run` and `test` do."""
+"""The words of the command line: what `-h` prints, which words are targets, and what `clean` and `run` do."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from multiarch_oci.errors import MultiarchError, public, quoted
 from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.commands import COMMANDS
+from scons_multiarch.installation import command
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.targets import is_image, platform_of
 from scons_multiarch.tracking.phases import default_lists
@@ -34,7 +32,6 @@ TARGETS = (
     ("manifest", ("create-multi-archimages",), "the index as a file (default)"),
     ("push-manifest", ("push-multi-archimages",), "the main tag, and all that it needs"),
     ("clean", (), "empty _output but for folder registries"),
-    ("test", (), "all tests"),
     ("run", (), "the program of PLATFORM, by default of this machine, has run"),
 )
 
@@ -57,7 +54,8 @@ class CannotRun(MultiarchError):
 
 def help_text(values: dict[str, str]) -> str:
     """What `scons -h` prints before SCons' own options line."""
-    lines = ["Usage: scons [options] [target …] [NAME=value …]", "", "Targets:"]
+    scons = command()
+    lines = [f"Usage: {scons} [options] [target …] [NAME=value …]", "", "Targets:"]
     lines += [f"  {', '.join((name, *others)):40} {text}" for name, others, text in TARGETS]
     lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify):"]
     lines += [f"  {words:40} {text}" for words, text in QUESTIONS]
@@ -66,9 +64,9 @@ def help_text(values: dict[str, str]) -> str:
     lines += [
         "",
         "Examples:",
-        "  scons                                     build everything, up to the manifest",
-        "  scons push-manifest REGISTRY=localhost:5000   publish to a registry",
-        "  scons images PLATFORMS=linux/arm64,windows/amd64   two platforms only",
+        f"  {scons}                                     build everything, up to the manifest",
+        f"  {scons} push-manifest REGISTRY=localhost:5000   publish to a registry",
+        f"  {scons} images PLATFORMS=linux/arm64,windows/amd64   two platforms only",
         "",
     ]
     return "\n".join(lines)
@@ -77,25 +75,24 @@ def help_text(values: dict[str, str]) -> str:
 def finish_reading(env: Any, here: Any, *, own: bool) -> None:
     """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
     env.Alias("clean", [], SCons.Action.Action(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
-    env.Alias("test", [], SCons.Action.Action(lambda target, source, env: run_tests(env), cmdstr="Test tests"))  # noqa: ARG005
     declare_run(env, env["MULTIARCH_RUN"].once("programs to run", list))
-    env.AlwaysBuild(env.Alias(["clean", "test", "run"]))
+    env.AlwaysBuild(env.Alias(["clean", "run"]))
     set_default(env, own=own)
     if SCons.Script.GetOption("help"):
         from scons_multiarch.engines import help_text as engines_text
 
         env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, env["MULTIARCH_RUN"].declared)), append=True)
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
-    command = COMMANDS.get(words[0]) if words else None
+    question = COMMANDS.get(words[0]) if words else None
     env["MULTIARCH_RUN"].check_outputs(env)
-    arguments = words[1:] if command else words
+    arguments = words[1:] if question else words
     check_words(here, arguments)
     if "clean" in words and len(words) > 1:  # targets are made side by side
-        fail(UnknownWord("clean goes alone", hint="scons clean, and then the build"))
-    if command:
+        fail(UnknownWord("clean goes alone", hint=f"{command()} clean, and then the build"))
+    if question:
         try:
             targets = [env.Alias(word)[0] if is_alias(word) else node_of(here, word) for word in arguments]
-            status = importlib.import_module(command).run(env, targets)
+            status = importlib.import_module(question).run(env, targets)
             if status is not None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:
@@ -128,7 +125,7 @@ def check_words(here: Any, words: list[str]) -> None:
     known = [*(name for name, others, _ in TARGETS for name in (name, *others) if is_alias(name)), *COMMANDS]
     for word in words:
         if not is_target(here, word):
-            question = f"it is a question and comes first: scons {word} …"
+            question = f"it is a question and comes first: {command()} {word} …"
             hint = question if word in COMMANDS else nearest(word, known)
             fail(UnknownWord(f"there is no target {quoted(word)[1:-1]}", hint=hint))
 
@@ -177,7 +174,7 @@ def declare_run(env: Any, programs: list[Any]) -> None:
     """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
     host = env["PLATFORM_TO_RUN"]
     chosen = [node for node in programs if starts_on(node, host)]
-    hint = "add it to PLATFORMS" if programs else "this build makes no programs; run its image: scons load"
+    hint = "add it to PLATFORMS" if programs else f"this build makes no programs; run its image: {command()} load"
     action = SCons.Action.Action(lambda target, source, env: start(source, host, hint), cmdstr=None)  # noqa: ARG005
     env.Alias("run", chosen[:1], action)
 
@@ -199,17 +196,6 @@ def start(programs: list[Any], platform: Platform, hint: str) -> int:
             CannotRun(
                 f"cannot be started here: {error.strerror}",
                 where=paths.shown(programs[0]),
-                hint=f"for {platform} install qemu-user-static and binfmt-support, or run its image: scons load",
+                hint=f"for {platform} install qemu-user-static and binfmt-support, or run its image: {command()} load",
             )
         )
-
-
-def run_tests(env: Any) -> int:
-    """Run all tests with the Python that runs SCons; the tree is free for them to build in."""
-    if importlib.util.find_spec("pytest") is None:
-        fail(UnknownWord("pytest is not installed", hint="./sconsw test installs what the tests need"))
-    env["MULTIARCH_RUN"].lock.release()
-    # A file's tests share registries and engines, so a file stays on one of the workers.
-    workers = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"] if importlib.util.find_spec("xdist") else []
-    command = [sys.executable, "-m", "pytest", *workers]
-    return subprocess.run(command, cwd=env["MULTIARCH_RUN"].root, check=False).returncode

@@ -1,4 +1,4 @@
-"""How the process that runs SCons is set up: once, before an SConstruct is read."""
+"""How the process that runs SCons is set up: once, and the environment that an SConstruct builds with."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ import gc
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import SCons.Script
 import SCons.Tool
 
+from scons_multiarch.installation import check_copies
+
+_TOOLS = str(Path(__file__).parent / "tools")
+
+BUILDERS = (
+    *("oci_settings", "go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index"),
+    "oci_targets",
+)
+"""The Tools of an environment: all of them."""
+
 
 def set_up(root: Path) -> None:
-    """Prepare this process; harmless when it was done already.
+    """Prepare this process; harmless when it was done already. `root` is the tree's top.
 
     Where PYTHONDONTWRITEBYTECODE is set, as images of Python do, every start would compile the library and the Tools
     anew, which costs as much as all the rest of a run with nothing to do. What is compiled goes to `root`'s private
@@ -23,19 +34,32 @@ def set_up(root: Path) -> None:
     have come, is a fifth of a run with nothing to do. So is the last look of all, when the interpreter ends: what is
     frozen by then is left to the system, which takes the memory back at once.
 
-    Ctrl-C is given back to Python, and so to SCons, where `launch.py` had taken it while SCons was imported.
+    Ctrl-C is given back to Python, and so to SCons, where `__main__` had taken it while SCons was imported.
 
     SCons' default environment looks for compilers when it is first used, half of SCons' start; nothing here needs it.
     """
+    if _TOOLS in SCons.Tool.DefaultToolpath:
+        return
+    check_copies(SCons.Tool.DefaultToolpath)
     if sys.dont_write_bytecode and sys.pycache_prefix is None:
         sys.pycache_prefix = str(root / ".multiarch" / "pycache")
         sys.dont_write_bytecode = False
-    if getattr(signal.getsignal(signal.SIGINT), "__name__", "") == "_interrupted":  # of launch.py: SCons is there now
+    if getattr(signal.getsignal(signal.SIGINT), "__name__", "") == "_interrupted":  # of __main__: SCons is there now
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(50_000, 20, 50)
-    atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)
-    tools = str(Path(__file__).parent / "tools")
-    if tools not in SCons.Tool.DefaultToolpath:
-        SCons.Tool.DefaultToolpath.insert(0, tools)
+    SCons.Tool.DefaultToolpath.insert(0, _TOOLS)
     SCons.Script.DefaultEnvironment(tools=[])
+
+
+def make_environment(variables: dict[str, Any]) -> Any:
+    """What `scons_multiarch.environment` promises."""
+    set_up(Path(SCons.Script.Dir("#").get_abspath()))
+    from scons_multiarch.variables import VARIABLES
+
+    known = {name for name, _, _ in VARIABLES}
+    defaults = {name: value for name, value in variables.items() if name in known}
+    others = {name: value for name, value in variables.items() if name not in known}
+    others["DEFAULTS"] = {**others.get("DEFAULTS", {}), **defaults}
+    tools = [*BUILDERS, *others.pop("tools", ())]
+    return SCons.Script.Environment(tools=tools, **others)

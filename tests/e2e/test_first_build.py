@@ -245,9 +245,9 @@ def test_help_tells_targets_variables_and_examples_and_builds_nothing(fresh: Tre
         "push",
         "manifest, create-multi-archimages",
         "clean",
-        "test",
     ):
         assert f"\n  {word} " in run.text
+    assert "\n  test " not in run.text  # a user's tests are the user's to declare
     for line in (
         "IMAGE=demo ",
         "VERSION=v9.9 ",

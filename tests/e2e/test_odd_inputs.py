@@ -347,9 +347,9 @@ def test_reasons_are_for_people(tree: Project) -> None:
 @posix
 @pytest.mark.parametrize("module", ["SCons.Util", "SCons.Node.FS", "SCons.Environment"])
 def test_ctrl_c_while_scons_is_imported_is_one_line(module: str, tree: Project) -> None:
-    launcher = tree.path / "site_scons/launch.py"
+    launcher = tree.path / "site_scons/scons_multiarch/__main__.py"
     with subprocess.Popen(
-        [sys.executable, "-X", "importtime", str(launcher), "-n", "images"],
+        [sys.executable, "-X", "importtime", str(launcher), "./sconsw", "-n", "images"],
         cwd=tree.path,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -368,7 +368,8 @@ def test_ctrl_c_while_scons_is_imported_is_one_line(module: str, tree: Project) 
 
 @posix
 def test_a_build_that_sconsw_starts_is_one_as_any(tree: Project) -> None:
-    command = [sys.executable, str(tree.path / "site_scons/launch.py"), "-Q", "images"]
+    launcher = tree.path / "site_scons/scons_multiarch/__main__.py"
+    command = [sys.executable, str(launcher), "./sconsw", "-Q", "images"]
     ran = subprocess.run(command, cwd=tree.path, check=True, capture_output=True, text=True)
     assert ran.stdout == "Image _output/images/demo.tar\n"
     assert tree.scons("images").up_to_date

@@ -43,6 +43,8 @@ class Tree:
         for name in FILES:
             shutil.copy2(ROOT / name, path / name)
         shutil.copy2(ROOT / "site_scons" / "bootstrap.py", path / "site_scons")
+        (path / "site_scons" / "scons_multiarch").mkdir()
+        shutil.copy2(ROOT / "site_scons/scons_multiarch/__main__.py", path / "site_scons/scons_multiarch")
         (path / "SConstruct").write_text(SCONSTRUCT, encoding="utf-8")
 
     @property

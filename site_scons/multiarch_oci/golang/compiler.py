@@ -87,7 +87,7 @@ def _failure(build: GoBuild, complaint: str) -> CompileFailed:
         compiler = match[1] or match[2] or "one"
         hint = f'install {compiler}, a C compiler for {build.platform}, or name another: cc="zig cc -target …"'
     elif match := _NOT_LOCAL.search(text):
-        hint = f"Go {match[1]} is needed and {match[2]} is used: ./sconsw installs a newer one"
+        hint = f"Go {match[1]} is needed and {match[2]} is used: https://go.dev/dl has a newer one"
     elif _NO_PACKAGE.search(text) and "\n#" not in f"\n{text}":
         hint = f"the package is looked for from {build.directory}; `go mod tidy` adds missing modules"
     return CompileFailed(f"go build of {build.package} for {build.platform} failed\n{text}", hint=hint)

@@ -71,7 +71,7 @@ def find_go(  # all but the first three are keywords with defaults
         what = f"Go {minimum} or newer is needed, {too_old[0].go} is {too_old[0].version.removeprefix('go')}"
     else:
         what = "Go is not on PATH" if minimum is None else f"Go {minimum} or newer is not on PATH"
-    raise GoNotFound(what, hint="./sconsw installs it, https://go.dev/dl has it")
+    raise GoNotFound(what, hint="https://go.dev/dl has it")
 
 
 def minimum_version(directory: Path) -> str | None:

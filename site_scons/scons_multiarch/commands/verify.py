@@ -9,6 +9,7 @@ import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.graph import reachable
+from scons_multiarch.installation import command
 from scons_multiarch.receipts import last_receipt, spelled
 from scons_multiarch.session import Run
 from scons_multiarch.targets import PushTarget, is_remote
@@ -45,7 +46,7 @@ def run(env: Any, targets: list[Any]) -> int | None:
         return 0
     wrong = {finding.problem for _, finding in faults} - {Problem.UNKNOWN}
     if not targets or not wrong:
-        more = "; scons verify push-manifest repairs what it can" if wrong and not targets else ""
+        more = f"; {command()} verify push-manifest repairs what it can" if wrong and not targets else ""
         print(f"{_counted(len(faults), 'fault')} found{more}")  # noqa: T201  # the answer
         return 1 if wrong else 2
     print(f"{_counted(len(faults), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer

@@ -23,6 +23,7 @@ import SCons.Script
 import SCons.Script.Main
 
 from multiarch_oci.errors import MultiarchError
+from scons_multiarch.installation import command
 from scons_multiarch.session import Run, content_of
 from scons_multiarch.tracking.phases import after_reading
 
@@ -95,7 +96,7 @@ def check_declarations(run: Run) -> None:
         raise Outdated(
             "changed since this session read what there is to build",
             where=path.relative_to(run.root).as_posix() if path.is_relative_to(run.root) else str(path),
-            hint="leave by exit, and start scons --interactive again",
+            hint=f"leave by exit, and start {command()} --interactive again",
         )
 
 

@@ -67,7 +67,7 @@ def _load(base: Base, open_source: OpenSource, subject: Subject, *, where: str) 
         raise BlobMissing(
             f"base {base.name} is gone: {reference.registry} has no {base.digest}",
             where=where,
-            hint="'scons update-bases' resolves it again",
+            hint="update-bases resolves it again",
         )
     name = str(reference)
     if is_index(descriptor.media_type):

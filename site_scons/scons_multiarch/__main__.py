@@ -1,0 +1,57 @@
+"""Starts SCons: for `sconsw`, which runs this file and gives its own name first, and as the command `multiarch`.
+
+Nothing but what every Python has loaded is imported before Ctrl-C is taken: one line is said instead of a traceback
+where it comes while SCons is still being imported. `process.set_up` gives it back to Python, and so to SCons, when all
+of SCons is there. Like the script `scons`, and unlike `-m SCons`, this lets no module of the current folder hide an
+installed one.
+"""
+
+# Not `signal`, which imports for a millisecond, and could be interrupted.
+import _signal as signal  # type: ignore[import-not-found]
+import gc
+import os
+import sys
+
+
+def main() -> None:
+    """Run the SCons of this Python's environment with the command line of this process; ends it, as SCons does."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell wants it ignored
+        signal.signal(signal.SIGINT, _interrupted)
+    gc.set_threshold(50_000, 20, 50)  # as process.set_up explains; SCons' own import makes many objects, too
+    _keep_bytecode()
+    # What an SConstruct imports is what it finds: where a tree holds a copy of the tool, none of this one joins it.
+    for name in ("scons_multiarch.__main__", "scons_multiarch"):
+        sys.modules.pop(name, None)
+    from SCons.Script.Main import main as run_scons
+
+    run_scons()
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    os.write(2, b"\nscons: Build interrupted.\n")
+    os._exit(2)  # an exception in the middle of an import could be caught, or told with a traceback
+
+
+def _keep_bytecode() -> None:
+    """Have SCons compiled once and not at each start, where the installer did not compile it and Python may not.
+
+    uv compiles nothing, and images of Python set PYTHONDONTWRITEBYTECODE: a run with nothing to do would cost nearly
+    three times as much. In place, where this file is run by its path, pip has compiled SCons.
+    """
+    compiled = getattr(__spec__, "cached", None)
+    if not compiled or not sys.dont_write_bytecode or sys.pycache_prefix is not None:
+        return
+    from pathlib import Path
+
+    if not Path(compiled).exists():
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        sys.pycache_prefix = str(Path(cache, "multiarch", "pycache"))
+        sys.dont_write_bytecode = False
+
+
+if __name__ == "__main__":
+    if not getattr(sys.flags, "safe_path", False):  # new in Python 3.11
+        del sys.path[0]  # this script's folder, or for `-m` the current one
+    if not __package__:
+        del sys.argv[0]  # sconsw gives its own name first
+    main()

@@ -1,0 +1,138 @@
+"""Which copy of this tool runs, in which SCons, and by what command it was started. Imports no SCons.
+
+The tool runs in place, from a tree's `site_scons`, and installed, from a wheel. Where both can be imported, Python
+takes whichever it meets first, and a module of the other one could join it later: that is found out here.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+SCONS = "4.11.1"
+"""The one version of SCons whose insides `tracking` knows; the same as in requirements.in."""
+
+_HOME = Path(__file__).resolve().parents[1]
+"""The folder that holds both packages: a tree's site_scons, or an environment's site-packages."""
+
+_PACKAGES = ("scons_multiarch", "multiarch_oci")
+
+_SITE = "site_scons"
+
+
+def command() -> str:
+    """How this process was started, for texts that name a command: `./sconsw`, `multiarch` or `scons`."""
+    started = Path(sys.argv[0])
+    if started.stem == "sconsw":
+        name = sys.argv[0] if started.parent.name or os.sep in sys.argv[0] else f".{os.sep}{started}"
+        return shlex.quote(name) if os.sep == "/" else name
+    return "multiarch" if started.stem in ("multiarch", "multiarch-script") else "scons"
+
+
+def check_scons() -> None:
+    """End the process with one message where another SCons runs than the one that this tool is made for."""
+    scons = sys.modules["SCons"]
+    version = str(getattr(scons, "__version__", "?"))
+    if version == SCONS:
+        return
+    folder = Path(scons.__file__ or "").resolve().parents[1]
+    if folder == _HOME:
+        hint = f"install it into the same environment: {shlex.quote(sys.executable)} -m pip install scons=={SCONS}"
+    else:
+        hint = f"{way_to_start()}: it has the right one"
+    refuse(f"SCons {version} of {folder} is running; scons-multiarch needs SCons {SCONS}", hint)
+
+
+def way_to_start() -> str:
+    """What to run so that this copy of the tool gets its own SCons and packages, as the beginning of a sentence."""
+    if _HOME.name == _SITE:
+        return "run ./sconsw" if (_HOME.parent / "sconsw").exists() else "run the scons of requirements.lock"
+    scripts = [_HOME.parents[levels] / folder for levels, folder in ((2, "bin"), (1, "Scripts"))]
+    for name in [path / f"multiarch{end}" for path in scripts for end in ("", ".exe")]:
+        if name.is_file():
+            return f"run {shlex.quote(str(name))}"
+    return "run the command multiarch"
+
+
+def way_to_install(extra: str) -> str:
+    """How to come by a package that some builds need, one of the wheel's extras, as a whole sentence."""
+    if _HOME.name == _SITE and (_HOME.parent / "sconsw").exists():
+        return "./sconsw installs it"
+    return f"pip install 'scons-multiarch[{extra}]' installs it"
+
+
+def check_copies(toolpath: list[str]) -> None:
+    """Say it in one line where a tree's copy and an installed one are the same; end the process where they differ.
+
+    `toolpath` is where SCons looks for Tools: what was copied by name of Tool, before there were packages, is there.
+    """
+    for folder in map(Path, toolpath):
+        if (folder / "oci_image.py").exists() and folder.resolve() != _HOME / _PACKAGES[0] / "tools":
+            what = f"{folder} holds an older copy of this tool, and scons-multiarch {_installed()} is installed"
+            refuse(what, "remove what was copied (git rm -r site_scons), and call scons_multiarch.environment()")
+    elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() != _HOME]
+    spec = importlib.machinery.PathFinder.find_spec(_PACKAGES[0], elsewhere)
+    if spec is None or spec.origin is None:
+        return
+    other = Path(spec.origin).resolve().parents[1]
+    if other == _HOME:
+        return
+    copy = _HOME if _HOME.name == _SITE else other
+    differing = sorted(_differing(_HOME, other))
+    if not differing:
+        version = _installed()
+        text = f"scons: {copy} holds scons-multiarch {version}, and {version} is installed: the copy can be removed\n"
+        sys.stderr.write(text)
+        return
+    from scons_multiarch import RELEASE
+
+    refuse(
+        f"{copy} holds scons-multiarch {RELEASE}, and {_installed()} is installed: {_count(differing)}",
+        "remove the copy (git rm -r site_scons), or start it by ./sconsw, in an environment of its own",
+    )
+
+
+def _count(differing: list[str]) -> str:
+    more = f" and {len(differing) - 1} more files" if len(differing) > 1 else ""
+    return f"they differ in {differing[0]}{more}"
+
+
+def _installed() -> str:
+    """The version of the wheel."""
+    import importlib.metadata  # 15 ms, and only asked for where there are two copies
+
+    try:
+        return importlib.metadata.version("scons-multiarch")
+    except importlib.metadata.PackageNotFoundError:
+        return "another one"
+
+
+def _differing(first: Path, second: Path) -> Iterator[str]:
+    """The files of both packages that are not the same in both folders."""
+    for package in _PACKAGES:
+        names = {
+            path.relative_to(folder)
+            for folder in (first, second)
+            for path in (folder / package).rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
+        yield from (name.as_posix() for name in names if _content(first / name) != _content(second / name))
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def refuse(what: str, hint: str) -> NoReturn:
+    """End SCons as it ends itself on a user's error: one message, status 2, no traceback."""
+    sys.stderr.write(f"\nscons: *** {what}\n  hint: {hint}\n")
+    sys.stderr.flush()
+    sys.exit(2)
