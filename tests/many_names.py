@@ -17,8 +17,8 @@ from pathlib import Path
 
 from hostile_tars import filled, header
 from multiarch_oci.digest import Digest
-from multiarch_oci.engine.export.normalising import names_of
 from multiarch_oci.engine.export.repacking import repack
+from multiarch_oci.engine.export.whole import names_of
 from multiarch_oci.engine.frontend.bases import BaseImage, load
 from multiarch_oci.engine.frontend.tree import Overlay
 from multiarch_oci.engine.rebase.basefiles import files_of

@@ -18,6 +18,7 @@ from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.bases import OpenSource
 from multiarch_oci.engine.frontend.inputs import taken
 from multiarch_oci.engine.frontend.reader import Reader
+from multiarch_oci.engine.frontend.tree import Tree
 from multiarch_oci.errors import MultiarchError
 
 
@@ -68,5 +69,14 @@ class EmbeddedEngine:
         labels = tuple((dict(stage.config.labels) | dict(plan.labels)).items())
         stage.config = replace(stage.config, platform=settled.platform(), created=instant(plan.epoch), labels=labels)
         declared_at = entrypoint_line(settled.recipe, stage.config)
-        check_programs(stage.own(), stage.config, plan.foreign, self._warn, whole=stage.whole, declared_at=declared_at)
+        own = stage.own()
+
+        def whole() -> Tree:
+            if stage.config.platform.os != "windows":
+                return stage.whole()
+            from multiarch_oci.engine.export.whole import whole_windows  # seldom asked for
+
+            return whole_windows(own, (), settled.base, self._warn)
+
+        check_programs(own, stage.config, plan.foreign, self._warn, whole=whole, declared_at=declared_at)
         return assemble(stage, output, epoch=plan.epoch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,25 +12,23 @@ from multiarch_oci.config import History, ImageConfig, instant
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch_oci.engine.export.made import InvalidOutput, Made
 from multiarch_oci.engine.export.programs import check_programs, entrypoint_line
-from multiarch_oci.engine.export.repacking import apply, repack
+from multiarch_oci.engine.export.repacking import repack
+from multiarch_oci.engine.export.whole import FILES, names_of, whole_windows
 from multiarch_oci.engine.frontend.bases import BaseImage
 from multiarch_oci.engine.frontend.fingerprint import MARK
-from multiarch_oci.engine.frontend.layers import unpacked
 from multiarch_oci.engine.frontend.reader import Settled
-from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay
+from multiarch_oci.engine.frontend.tree import Node, Overlay
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.executable import HEAD, WrongMachine
+from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Written
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.misspelled import corrected
 from multiarch_oci.store.archive import Archive, ArchiveWriter
-from multiarch_oci.tarreader import TarReader, inner_path
 
 ENGINE = "multiarch.engine"
 """The annotation, in a tarball's index.json, that says which engine made it; the embedded one writes none."""
 MADE_FROM = "multiarch.made.from"
 """The annotation that says, as one digest, what but its base an image was made from (`fingerprint.apart_from`)."""
-_FILES = "Files/"  # the folder, in a Windows layer, of what the image's C: holds
 
 
 class WrongBase(MultiarchError):
@@ -81,13 +78,19 @@ def check_made(
     files: Overlay, config: ImageConfig, settled: Settled, base: BaseImage | None, warn: Callable[[str], None]
 ) -> None:
     """Check the programs (`check_programs`) of an image whose own layers, over `base`, leave `files`."""
-    system = config.platform.os
+    own = inside(files, config.platform.os)
+
+    def whole() -> Overlay:
+        if config.platform.os != "windows":
+            return files.upon(names_of(base))
+        return whole_windows(own, [path[len(FILES) :] for path in files.gone if path.startswith(FILES)], base, warn)
+
     check_programs(
-        inside(files, system),
+        own,
         config,
         settled.plan.foreign,
         warn,
-        whole=lambda: files.upon(names_of(base)),
+        whole=whole,
         declared_at=entrypoint_line(settled.recipe, config),
     )
 
@@ -163,38 +166,4 @@ def inside(files: Overlay, system: str) -> Mapping[str, Node]:
     """What the layers of an image for this system leave, by path in the image."""
     if system != "windows":
         return files.changes
-    return {path[len(_FILES) :]: node for path, node in files.changes.pairs() if path.startswith(_FILES)}
-
-
-def names_of(image: BaseImage | None) -> Overlay:
-    """The files that a base's layers leave, programs and scripts with their head; nothing for none, or for Windows.
-
-    That is enough to follow the path of a program through links, and to read its machine.
-    The layers of a Windows base are gigabytes that often no registry but Microsoft's has; its links are not followed.
-    Raises CannotCopy for a name that leads out, InvalidArchive or DigestMismatch for a damaged layer, and what the
-    base's registry raises.
-    """
-    files = Overlay()
-    if image is None or image.config.platform.os == "windows":
-        return files
-    for index, descriptor in enumerate(image.layers):
-        where = image.layer_name(index)
-        layer = Overlay(files)  # whiteouts are for the layers below alone
-        with unpacked(partial(image.source.open, descriptor), image.diff_id(index), where) as reader:
-            _read_layer(reader, layer, files, where)
-        for path, node in layer.changes.pairs():
-            files.put(path, node)
-    return files
-
-
-def _read_layer(reader: TarReader, layer: Overlay, files: Overlay, where: str) -> None:
-    for member in reader:
-        path = inner_path(member.name)
-        if path is None:
-            raise CannotCopy(f"member '{member.name}' leads out of its layer", where=where)
-        if path and not files.whiteout(path):
-            head = b""
-            if member.is_file and member.mode & 0o111:
-                with reader.open() as content:
-                    head = content.read(HEAD)
-            apply(layer, path, member, head)
+    return {path[len(FILES) :]: node for path, node in files.changes.pairs() if path.startswith(FILES)}

@@ -6,6 +6,7 @@ folder are looked for in PATH. What cannot be known without running something is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from multiarch_oci import windows
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.engine.export.shellwords import windows_words
-from multiarch_oci.engine.export.wrappers import Command, of_shell, within
+from multiarch_oci.engine.export.wrappers import Command, of_shell, program_name, within
 from multiarch_oci.engine.frontend.tree import LinkLoop, Node, Tree, is_absolute, resolve
 from multiarch_oci.executable import interpreter, read_head
 from multiarch_oci.layer import Kind
@@ -22,6 +23,9 @@ from multiarch_oci.windows import InvalidWindowsPath
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WINDOWS_PATH = r"C:\Windows\system32;C:\Windows"
 _PATHEXT = ".COM;.EXE;.BAT;.CMD"
+_OF_WINDOWS = frozenset(["cmd", "call", "powershell", "pwsh"])
+_DEVICE = re.compile(r"(?://\?|/\?\?|//\.)/")
+"""Before a path that is handed on as it is (`\\\\?\\C:\\x`, `\\??\\C:\\x`), as links of Windows have it."""
 _STEPS = 32
 """As many commands are read, one handing on to the next; the kernel itself follows five scripts."""
 
@@ -57,7 +61,7 @@ class _Search:
         self.windows = config.platform.os == "windows"
         self.shell = config.shell or (("cmd", "/S", "/C") if self.windows else ("/bin/sh", "-c"))
         self._config = config
-        self._tree: Tree = _Folded(own) if self.windows else _Whole(own, whole)
+        self._tree: Tree = _Folded(own, whole) if self.windows else _Whole(own, whole)
 
     def first(self) -> list[Command]:
         """What the image starts: ENTRYPOINT with CMD as its arguments; on Windows one text may be a command line."""
@@ -71,6 +75,8 @@ class _Search:
 
     def file(self, command: Command) -> tuple[str, str, Node] | None:
         """Path, named path and node of the program of a command; None when there is none that could be started."""
+        if isinstance(self._tree, _Folded) and self._is_of_windows(command):
+            return None
         for named in self._candidates(command):
             try:
                 path = resolve(self._tree, named)
@@ -84,6 +90,11 @@ class _Search:
             if node.mode & 0o111:
                 return path, named, node
         return None
+
+    def _is_of_windows(self, command: Command) -> bool:
+        """Whether a command is one that every Windows has and this image does not replace: its base tells no more."""
+        name = program_name(command.words[0], windows=True)
+        return name in _OF_WINDOWS and isinstance(self._tree, _Folded) and not self._tree.has_program(name)
 
     def _candidates(self, command: Command) -> Iterator[str]:
         word = command.words[0]
@@ -158,29 +169,33 @@ class _Whole:
         return ()
 
 
-class _Folded:
-    """The own files of a Windows image, whatever the case of letters; the targets of links as Windows reads them."""
+class _Folded(_Whole):
+    """The same of a Windows image, whatever the case of letters; the targets of links as Windows reads them.
 
-    def __init__(self, own: Mapping[str, Node]) -> None:
-        self._own = own
+    The names of `whole` are in capitals.
+    """
+
+    def __init__(self, own: Mapping[str, Node], whole: Callable[[], Tree]) -> None:
+        super().__init__(own, whole)
         self._spelled = {path.upper(): path for path in own}
+        self._programs = {path.rpartition("/")[2] for path in self._spelled}
 
     def spelled(self, path: str) -> str:
         """The path as the image has it."""
         return self._spelled.get(path.upper(), path)
 
+    def has_program(self, word: str) -> bool:
+        """Whether the image's own layers have a file that may be meant by this name."""
+        name = program_name(word, windows=True).upper()
+        return any(program == name or program.rpartition(".")[0] == name for program in self._programs)
+
     def lookup(self, path: str) -> Node | None:
         """As Tree says."""
-        node = self._own.get(self.spelled(path))
+        node = self._own.get(self.spelled(path)) or super().lookup(path.upper())
         if node is None or node.kind is not Kind.SYMLINK:
             return node
-        target = node.target.replace("\\", "/")
+        target = _DEVICE.sub("", node.target.replace("\\", "/"))
         return replace(node, target=target[2:] if target[1:2] == ":" else target)
-
-    def names(self, path: str) -> tuple[str, ...]:
-        """As Tree says; nobody lists this tree."""
-        del path
-        return ()
 
 
 def _spelled(tree: Tree, path: str) -> str:

@@ -273,6 +273,11 @@ class Overlay:
         """What was written, by path."""
         return self._own
 
+    @property
+    def gone(self) -> frozenset[str]:
+        """What was taken away of the tree below, each with all that is in it; some of it may be written again."""
+        return frozenset(self._hidden)
+
     def lookup(self, path: str) -> Node | None:
         """As Tree says."""
         if not path:

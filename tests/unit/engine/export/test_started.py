@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from multiarch_oci.config import ImageConfig
-from multiarch_oci.engine.export.normalising import names_of
 from multiarch_oci.engine.export.started import started
+from multiarch_oci.engine.export.whole import names_of
 from multiarch_oci.engine.frontend.tree import Content, Node, Overlay
 from multiarch_oci.executable import WrongMachine, essential, identify, interpreter, read_head
 from multiarch_oci.layer import Entry, Kind
@@ -247,6 +247,91 @@ def test_windows_finds_its_programs_in_its_own_way(entry: str, more: dict[str, o
 )
 def test_on_windows_too_nothing_is_guessed(entry: str):
     assert "D.exe" not in found(ImageConfig(WINDOWS, entrypoint=tuple(json.loads(entry))), files({"D.exe": b""}))
+
+
+LINK, HARD = b"2", b"1"
+OF_WINDOWS = tar(
+    ("Files/Windows/System32/cmd.exe", {}, b"MZ"),
+    ("Files/Bin", {"type": LINK, "linkname": "C:\\Tools"}, b""),
+    ("Files/tools", {"type": b"5"}, b""),
+    ("Files/Short", {"type": LINK, "linkname": "tools"}, b""),
+    ("Files/deep/Er", {"type": LINK, "linkname": "..\\BIN"}, b""),
+    ("Files/Junction", {"type": LINK, "linkname": "\\??\\C:\\tools"}, b""),
+    ("Files/Device", {"type": LINK, "linkname": "\\\\?\\C:\\tools\\"}, b""),
+    ("Files/Start.exe", {"type": LINK, "linkname": "/Tools/d.EXE"}, b""),
+    ("Files/Gone", {"type": LINK, "linkname": "tools"}, b""),
+    ("UtilityVM/Files/real", {"type": LINK, "linkname": "C:\\tools"}, b""),
+)
+OVER_WINDOWS = tar(
+    ("Files/.wh.Gone", {}, b""),
+    ("Files/Copy.exe", {"type": HARD, "linkname": "Files/Windows/System32/cmd.exe"}, b""),
+    ("Files/kept", {"type": b"5"}, b""),
+    ("Hives/DefaultUser_Delta", {}, b"hive"),
+)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        'ENTRYPOINT ["C:\\\\bin\\\\d.exe"]',
+        'ENTRYPOINT ["c:/BIN/D"]',
+        'ENTRYPOINT ["C:\\\\short\\\\d.exe"]',
+        'ENTRYPOINT ["C:/deep/er/d.exe"]',
+        'ENTRYPOINT ["C:/junction/d"]',
+        'ENTRYPOINT ["C:/device/d"]',
+        'ENTRYPOINT ["C:/start"]',
+        'WORKDIR C:/x\nENTRYPOINT ["cmd", "/S", "/C", "C:\\\\bin\\\\d.exe -x"]',
+        "ENTRYPOINT C:/bin/d.exe -x",
+        'ENV PATH="C:\\\\Windows;C:\\\\bin"\nENTRYPOINT ["d"]',
+        'SHELL ["C:/x.exe", "-c"]\nCMD C:/short/d.exe',
+    ],
+)
+def test_links_of_a_windows_base_are_followed(shop, start: str):
+    shop.platform = WINDOWS
+    shop.write("d.exe", elf("arm64"))
+    shop.base("base:1", OF_WINDOWS, OVER_WINDOWS, config=ImageConfig(WINDOWS))
+    with pytest.raises(WrongMachine, match=r"/tools/d\.exe: is an ARM64 ELF, but the image is windows/amd64"):
+        shop.build(f"FROM base:1\nCOPY d.exe C:/tools/d.exe\n{start}\n")
+
+
+@pytest.mark.parametrize("start", ["C:/gone/d.exe", "C:/real/d.exe", "C:/copy.exe", "C:/kept/d.exe", "C:/nowhere/d"])
+def test_what_is_no_link_of_a_windows_base_leads_nowhere(shop, start: str):
+    shop.platform = WINDOWS
+    shop.write("d.exe", elf("arm64"))
+    shop.base("base:1", OF_WINDOWS, OVER_WINDOWS, config=ImageConfig(WINDOWS))
+    shop.build(f'FROM base:1\nCOPY d.exe C:/tools/d.exe\nENTRYPOINT ["{start}"]\n')
+    assert shop.warnings == ["the image is windows/amd64, but holds /tools/d.exe (ARM64 ELF)"]
+
+
+def test_hard_links_of_a_windows_base_are_files(shop):
+    shop.platform = WINDOWS
+    base = shop.base("base:1", OF_WINDOWS, OVER_WINDOWS, config=ImageConfig(WINDOWS))
+    from multiarch_oci.engine.frontend.bases import load
+
+    names = names_of(load(base, shop._source, where="x"))
+    assert names.lookup("COPY.EXE") == names.lookup("WINDOWS/SYSTEM32/CMD.EXE") is not None
+    assert names.lookup("GONE") is names.lookup("REAL") is None
+
+
+def test_a_windows_base_whose_layers_cannot_be_had_is_said_and_no_error(shop):
+    shop.platform = WINDOWS
+    shop.write("d.exe", elf("arm64"))
+    shop.base("base:1", OF_WINDOWS, config=ImageConfig(WINDOWS))
+    shop.store._blobs = {digest: blob for digest, blob in shop.store._blobs.items() if blob[:2] != b"\x1f\x8b"}
+    shop.build('FROM base:1\nCOPY d.exe C:/tools/d.exe\nENTRYPOINT ["C:/bin/d.exe"]\n')
+    unread, foreign = shop.warnings
+    assert unread.startswith("base base:1 cannot be read: memory: has no sha256:")
+    assert unread.endswith("; its links are not followed")
+    assert foreign == "the image is windows/amd64, but holds /tools/d.exe (ARM64 ELF)"
+
+
+def test_the_layers_of_a_windows_base_are_not_read_for_what_every_windows_starts(shop):
+    shop.platform = WINDOWS
+    shop.write("d.exe", elf("arm64"))
+    shop.base("base:1", OF_WINDOWS, config=ImageConfig(WINDOWS))
+    for start in ('["cmd", "/c", "%X%"]', '["powershell", "-Command", "x; y"]'):
+        shop.build(f"FROM base:1\nWORKDIR C:/tools\nCOPY d.exe C:/tools/d.exe\nCMD {start}\n")
+    assert not [each for each in shop.store.opened if "rootfs" in each.media_type]
 
 
 def dynamic(architecture: str, loader: str) -> bytes:
