@@ -117,16 +117,46 @@ def test_what_is_left_out_of_a_folder_changes_no_image(tree: Project) -> None:
     assert "copied to dist" not in tree.scons("images").text  # nothing takes it
 
 
-def test_a_file_that_is_gone_from_a_folder_is_made_again(tree: Project) -> None:
-    declare(tree, WAYS["COPY"][0], MAKE, PLAIN)
-    tree.scons("images")
-    before = tree.digests(".")["i.tar"]
-    tree.remove("dist/deep/er/0.txt")
-    assert "copied to dist" in tree.scons("images").text
-    assert tree.digests(".")["i.tar"] == before
-    tree.remove("dist")
-    assert "copied to dist" in tree.scons("images").text
-    assert tree.digests(".")["i.tar"] == before
+def made(tree: Project) -> dict[str, str]:
+    """Return the digests of the image and of all that is in the folder."""
+    return {name: digest for name, digest in tree.digests(".").items() if name == "i.tar" or name.startswith("dist/")}
+
+
+KINDS = pytest.mark.parametrize("make", [MAKE, SILENT], ids=["declared as a folder", "declared as a file"])
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("dockerfile", "contents", "line"),
+    [
+        ("FROM scratch\nCOPY dist /dist\n", "", ""),
+        ("FROM scratch\nCOPY dist/0.txt /dist/\n", "'dist/0.txt'", ""),
+        ("FROM scratch\nCOPY dist/deep/er /dist/\n", "d", ""),
+        ("FROM scratch\nCOPY VERSION /\n", "", "env.Depends(image, d)"),
+    ],
+    ids=["copied", "a file of it as contents", "contents", "depended on"],
+)
+def test_what_is_gone_or_edited_in_a_folder_is_made_again(
+    make: str, dockerfile: str, contents: str, line: str, tree: Project
+) -> None:
+    declare(tree, dockerfile, make, PLAIN.replace('"i.tar"', f'"i.tar", [{contents}]'), line)
+    assert tree.scons("-n", "images").steps == [IMAGE]
+    tree.scons("-j4", "images")
+    assert tree.scons("-n", "images").up_to_date
+    before = made(tree)
+    for damage in (
+        lambda: tree.remove("dist/0.txt"),
+        lambda: tree.edit("dist/deep/er/0.txt", "ane\n"),
+        lambda: tree.remove("dist"),
+    ):
+        damage()
+        ran = tree.scons("images")
+        assert (ran.text.count("copied to dist"), ran.steps) == (1, [])
+        assert made(tree) == before
+        assert tree.scons("images").up_to_date
+    tree.edit("dist/more.txt", "of the user\n")  # is no part of what was made
+    assert "copied to" not in tree.scons("images").text
+    assert "Could not remove" not in tree.scons("-c", "dist").text
 
 
 def test_a_making_that_fails_half_way_is_not_taken_for_finished(tree: Project) -> None:
@@ -216,6 +246,61 @@ env.Targets(bin=programs)
         ran = subprocess.run([tree.path / name], capture_output=True, text=True, check=True)
         assert ran.stderr == "twotwo\n"
     assert tree.scons("bin").up_to_date
+
+
+@KINDS
+@pytest.mark.parametrize("duplicate", [0, 1])
+def test_a_folder_that_is_made_in_a_variant_folder(duplicate: int, make: str, tree: Project) -> None:
+    tree.edit("sub/src/a.txt", "one\n")
+    lines = [*HEAD.splitlines()[4:], make, 'env.Targets(images=env.Image("i.tar", ["dist/0.txt"], dockerfile="D"))', ""]
+    tree.edit("sub/SConscript", "\n".join(['Import("env")', *lines]))
+    start = HEAD.splitlines()[:4]
+    tree.edit(
+        "SConstruct",
+        "\n".join(
+            [*start, 'Export("env")', f'SConscript("sub/SConscript", variant_dir="build", duplicate={duplicate})', ""]
+        ),
+    )
+    tree.edit("sub/D", "FROM scratch\nCOPY build/dist /dist\n")
+    image = "Image build/i.tar"
+    assert tree.scons("-n", "images").steps == [image]
+    assert tree.scons("images").steps == [image]
+    assert tree.scons("images").up_to_date
+    tree.edit("build/dist/0.txt", "edited\n")
+    ran = tree.scons("images")
+    assert (ran.text.count("copied to build/dist"), ran.steps) == (1, [])
+    tree.edit("sub/src/a.txt", "two\n")
+    assert tree.scons("images").steps == [image]
+    assert tree.read("build/dist/0.txt") == "two\n"
+    assert tree.scons("images").up_to_date
+
+
+@KINDS
+def test_what_is_made_of_a_folder_comes_out_of_a_cache_by_its_contents(make: str, tree: Project) -> None:
+    other = 'env.Command("out.txt", d, "cat dist/0.txt > out.txt")'
+    declare(tree, WAYS["COPY"][0], 'env.CacheDir("cache")', make, other, PLAIN)
+    for text in ("one\n", "two\n", "one\n"):
+        tree.edit("src/a.txt", text)
+        ran = tree.scons("images", "out.txt")
+        assert "warning" not in ran.text
+        assert tree.read("out.txt") == text
+        assert held(tree) == only(text)
+    assert ran.steps == []
+    assert "Retrieved `i.tar' from cache" in ran.text
+    assert "Retrieved `out.txt' from cache" in ran.text
+
+
+@KINDS
+def test_what_is_made_of_a_folder_sees_that_it_was_made_in_another_run(make: str, tree: Project) -> None:
+    declare(tree, WAYS["COPY"][0], make, 'env.Command("out.txt", d, "cat dist/0.txt > out.txt")', PLAIN)
+    tree.scons("out.txt", "images")
+    assert tree.scons("out.txt").up_to_date
+    tree.edit("src/a.txt", "two\n")
+    tree.scons("dist")
+    tree.scons("out.txt", "images")
+    assert tree.read("out.txt") == "two\n"
+    assert held(tree) == only("two\n")
+    assert tree.scons("out.txt").up_to_date
 
 
 def test_a_folder_of_the_user_alone_is_made_again_and_what_is_made_of_it(tree: Project) -> None:

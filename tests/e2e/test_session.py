@@ -325,3 +325,40 @@ def test_settings_of_go_that_change_meanwhile_count(tree: Project, open_session:
     assert verbs(session.say("build bin")) == ["Compile"]
     assert tree.digests("_output/bin") == before
     assert tree.scons("bin").up_to_date
+
+
+@pytest.mark.parametrize("folder", ['env.Dir("dist")', '"dist"'])
+def test_a_made_folder_is_decided_anew(folder: str, tree: Project, open_session: Callable[..., Session]) -> None:
+    """A session takes what SCons took for a file at first for the folder that it is by now."""
+    tree.edit(
+        "SConstruct",
+        f"""\
+DefaultEnvironment(tools=[])
+env = Environment(tools=["oci_settings", "oci_image", "oci_targets"])
+def make(target, source, env):
+    print("made", target[0])
+    os.makedirs("dist/deep", exist_ok=True)
+    for name in ("dist/0.txt", "dist/deep/0.txt"):
+        with open(name, "w") as file:
+            file.write(open("made.in").read())
+import os
+env.Command({folder}, "made.in", make)
+env.Targets(images=env.Image("i.tar", dockerfile="Dockerfile"))
+""",
+    )
+    tree.edit("Dockerfile", "FROM scratch\nCOPY dist /dist\n")
+    session = open_session()
+    assert "made dist" in session.say("build images").text
+    edits: list[tuple[Callable[[], None], list[str]]] = [
+        (lambda: tree.edit("made.in", "two\n"), ["Image i.tar"]),
+        (lambda: tree.remove("dist/0.txt"), []),
+        (lambda: tree.edit("dist/deep/0.txt", "edited\n"), []),
+        (lambda: tree.edit("made.in", "one\n"), ["Image i.tar"]),
+        (lambda: tree.remove("dist"), []),
+    ]
+    for edit, steps in edits:
+        edit()
+        ran = session.say("build images")
+        assert (ran.text.count("made dist"), ran.steps) == (1, steps)
+        assert session.say("build images").up_to_date
+    assert tree.read("dist/deep/0.txt") == "one\n"

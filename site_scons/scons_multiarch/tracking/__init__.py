@@ -31,6 +31,8 @@ nodes.Kept.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.Cache
     tests/e2e/test_cache.py::test_what_was_edited_while_it_was_made_is_not_kept_for_others
 nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
     tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken
+nodes.Tracked.missing: SCons.Node.Node.missing
+    tests/e2e/test_folders.py::test_what_is_gone_or_edited_in_a_folder_is_made_again
 nodes.StepAction.get_presig: SCons.Action.FunctionAction.__init__, SCons.Action.FunctionAction.get_presig
     tests/e2e/test_upgrade.py::test_nothing_is_built_and_nothing_sent
 nodes.StepAction.get_contents: SCons.Action.ActionBase.get_contents, SCons.Action.FunctionAction.execute
@@ -38,11 +40,25 @@ nodes.StepAction.get_contents: SCons.Action.ActionBase.get_contents, SCons.Actio
 folders.Made.get_stored_info: SCons.Node.FS.File.get_stored_info, SCons.Node.store_info_file
     tests/e2e/test_folders.py::test_a_folder_is_made_first_and_again_when_its_sources_change
 folders.Made.is_up_to_date: SCons.Node.FS.Dir.is_up_to_date
-    tests/e2e/test_folders.py::test_a_file_that_is_gone_from_a_folder_is_made_again
+    tests/e2e/test_folders.py::test_what_is_gone_or_edited_in_a_folder_is_made_again
 folders.Made.prepare: SCons.Node.FS.Dir.prepare
     tests/e2e/test_folders.py::test_a_making_that_fails_half_way_is_not_taken_for_finished
 folders.Made.visited: SCons.Node.Node.visited
     tests/e2e/test_folders.py::test_a_folder_is_made_first_and_again_when_its_sources_change
+folders.Made.get_csig: SCons.Node.FS.Dir.get_csig, SCons.Node.Node.Decider
+    tests/e2e/test_folders.py::test_what_is_made_of_a_folder_sees_that_it_was_made_in_another_run
+folders.Plain.get_csig: SCons.Node.FS.File.get_csig, SCons.Node.FS.File.get_cachedir_csig
+    tests/e2e/test_folders.py::test_what_is_made_of_a_folder_comes_out_of_a_cache_by_its_contents
+folders.Plain.is_up_to_date: SCons.Node.FS.File.is_up_to_date
+    tests/e2e/test_folders.py::test_what_is_gone_or_edited_in_a_folder_is_made_again
+folders.Plain.prepare: SCons.Node.FS.File.prepare
+    tests/e2e/test_session.py::test_a_made_folder_is_decided_anew
+folders.Plain.remove: SCons.Node.FS.File.remove
+    tests/e2e/test_folders.py::test_what_is_gone_or_edited_in_a_folder_is_made_again
+folders.Plain.visited: SCons.Node.FS.File.visited
+    tests/e2e/test_folders.py::test_what_is_gone_or_edited_in_a_folder_is_made_again
+folders._not_copied: SCons.Node.FS.File.exists, SCons.Node.exists_file
+    tests/e2e/test_folders.py::test_a_folder_that_is_made_in_a_variant_folder
 folders.as_file: SCons.Node.FS.Entry.disambiguate, SCons.Node.FS.File._morph
     tests/e2e/test_folders.py::test_a_folder_of_the_user_alone_is_made_again_and_what_is_made_of_it
 phases.after_reading: SCons.Script.Main._main

@@ -19,6 +19,7 @@ import SCons.Errors
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.step import why
+from scons_multiarch.tracking.folders import is_folder
 from scons_multiarch.tracking.nodes import Tracked, state_of
 
 _WHY = "taken from SCons' cache"
@@ -75,7 +76,7 @@ def may_keep(node: Any) -> bool:
     run = node.attributes.run
     run.look_again()
     try:
-        children = [child for child in node.children() if isinstance(child, Tracked)]
+        children = [child for child in node.children() if isinstance(child, Tracked) and not is_folder(child)]
         return state.still_holds() and all(
             run.stat.digest(child.get_abspath()) == child.get_csig() for child in children
         )

@@ -20,7 +20,16 @@ import SCons.Util
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch.interrupts import Interrupted
-from scons_multiarch.tracking.folders import SAME_LAYOUT, above, all_nodes, as_file, follow_folders, with_folders
+from scons_multiarch.tracking.folders import (
+    SAME_LAYOUT,
+    Plain,
+    above,
+    all_nodes,
+    as_file,
+    follow_folders,
+    is_folder,
+    with_folders,
+)
 from scons_multiarch.tracking.phases import after_reading
 
 if TYPE_CHECKING:
@@ -99,7 +108,7 @@ class State:
         return self._facts_digest
 
 
-class Kept(SCons.Node.FS.File):
+class Kept(Plain):
     """A file that comes out of SCons' cache only whole. Existing File nodes of other builders change to this class."""
 
     __slots__ = SAME_LAYOUT
@@ -121,7 +130,7 @@ class Kept(SCons.Node.FS.File):
 
     def push_to_cache(self) -> None:
         """Put the file that was just made into SCons' cache, when it is what it will be called there."""
-        if self._is_cached() and not self.isdir():
+        if self._is_cached() and not is_folder(self):
             from scons_multiarch.tracking.cache import keep
 
             keep(self, super().push_to_cache)
@@ -150,6 +159,8 @@ class Tracked(Kept):
             return str(info.csig)
         except AttributeError:
             pass
+        if is_folder(self) and not is_ours(self):
+            return super().get_csig()
         cache = self.attributes.run.stat
         try:
             # What has just been made nobody writes any more; images and the next run need not read it again.
@@ -170,6 +181,10 @@ class Tracked(Kept):
         source = folders[0].Entry(self.name)
         source.must_be_same(SCons.Node.FS.File)
         return source
+
+    def missing(self) -> bool:
+        """Whether it is not there, and nothing makes it; with `-n` what is in a made folder is to be made with it."""
+        return bool(super().missing()) and (SCons.Action.execute_actions or above(self) is None)
 
     def _elsewhere(self) -> str:
         """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies."""
@@ -292,11 +307,11 @@ def state_of(node: Any) -> State | None:
 
 def track(env: Any, nodes: Nodes) -> Nodes:
     """Turn File nodes into tracked ones; harmless when they are already."""
-    run = env["MULTIARCH_RUN"] if nodes else None
+    run: Any = env["MULTIARCH_RUN"] if nodes else None
     for node in nodes:
         if type(node) is SCons.Node.FS.Entry:  # what Command makes; tracked too late, it had a signature of SCons first
-            as_file(node) if node.has_builder() and node.isdir() else node.disambiguate()
-        if type(node) in (SCons.Node.FS.File, Kept):
+            as_file(node, Tracked, run) if node.has_builder() else node.disambiguate()
+        if type(node) in (SCons.Node.FS.File, Plain, Kept):
             node.__class__ = Tracked
         node.attributes.run = run
     return nodes
@@ -309,11 +324,7 @@ def _guard_cache(run: Any) -> None:
             continue
         if node.env is not None and not node.env.get_CacheDir().is_enabled():
             continue
-        if type(node) is SCons.Node.FS.Entry:
-            node.disambiguate()
-        if type(node) is SCons.Node.FS.File:
-            node.__class__ = Kept
-            node.attributes.run = run
+        as_file(node, Kept, run)
 
 
 def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
@@ -364,7 +375,7 @@ def _is_changed(child: Any, target: Any, previous: Any) -> bool:
 
     What of a folder counts is among the facts.
     """
-    if isinstance(child, SCons.Node.FS.Dir):
+    if is_folder(child):
         return False
     if isinstance(child, Tracked):
         return bool(child.get_csig() != getattr(previous, "csig", None))
