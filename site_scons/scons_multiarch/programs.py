@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.golang.modfile import is_local
+from multiarch_oci.golang.modules import is_local
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.why import Facts
 from scons_multiarch import paths

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import subprocess
@@ -15,11 +14,10 @@ from pathlib import Path
 import msgspec
 
 from multiarch_oci.document import remembered_as
-from multiarch_oci.golang.heads import Heads
-from multiarch_oci.golang.listing import Listing, Run
+from multiarch_oci.golang.inputs import Listing, Run, digest_of
 from multiarch_oci.golang.recipe import flag_value, goflags
 from multiarch_oci.golang.toolchain import Toolchain
-from multiarch_oci.golang.tree import Tree, walk
+from multiarch_oci.golang.tree import Heads, Tree, walk
 from multiarch_oci.statcache import StatCache, replace_text
 
 _FORMAT = "go list 1"
@@ -46,7 +44,7 @@ class Question(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def name(self) -> str:
         """Where the answer is kept."""
-        return _sum([str(self.directory), self.flags, self.settings])[:24]
+        return digest_of([str(self.directory), self.flags, self.settings])[:24]
 
     def key(self, tree: Tree) -> str:
         """What the answer holds for: it may be used as long as this is equal."""
@@ -59,7 +57,7 @@ class Question(msgspec.Struct, frozen=True, dict=True):
 
     def _with(self, *seen: str) -> str:
         toolchain = [str(self.toolchain.go), self.toolchain.version]
-        return _sum([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
+        return digest_of([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
 
 
 class _Kept(msgspec.Struct):
@@ -226,7 +224,3 @@ def _apart(listing: Listing, tree: Tree) -> tuple[str, ...]:
     """The folders of packages that the walk does not reach: behind a link, in a skipped folder, in GOPATH."""
     folders = {package.folder for package in listing.packages if package.folder and not package.fixed}
     return tuple(sorted(folders - tree.folders))
-
-
-def _sum(document: object) -> str:
-    return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode("ascii")).hexdigest()

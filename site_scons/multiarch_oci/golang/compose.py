@@ -13,11 +13,9 @@ from pathlib import Path
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang import recipe
-from multiarch_oci.golang.contents import ABSENT, Contents
-from multiarch_oci.golang.includes import libraries, outside_headers
-from multiarch_oci.golang.inputs import Part
-from multiarch_oci.golang.listing import Package
-from multiarch_oci.golang.project import Project, overlaid
+from multiarch_oci.golang.contents import ABSENT, Contents, libraries, outside_headers
+from multiarch_oci.golang.inputs import Package, Part
+from multiarch_oci.golang.modules import Project, overlaid
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.words import fields

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from multiarch_oci.golang.listing import Listing, Package, Run, without_index
+from multiarch_oci.golang.inputs import Listing, Package, Run, without_index
 from multiarch_oci.golang.toolchain import Toolchain
 
 _Texts = tuple[str, ...] | None

@@ -12,10 +12,8 @@ import msgspec
 from multiarch_oci.golang import compose, recipe
 from multiarch_oci.golang.answers import Answers, Question, run_process
 from multiarch_oci.golang.contents import Contents
-from multiarch_oci.golang.inputs import Hints, Inputs, Part
-from multiarch_oci.golang.listing import Listing, Package, Run
-from multiarch_oci.golang.modfile import is_local
-from multiarch_oci.golang.project import Project, locate
+from multiarch_oci.golang.inputs import Hints, Inputs, Listing, Package, Part, Run
+from multiarch_oci.golang.modules import Project, is_local, locate
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, look, walk

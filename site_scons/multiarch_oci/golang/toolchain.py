@@ -15,7 +15,7 @@ import msgspec
 
 from multiarch_oci.document import remembered_as
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.golang.modfile import go_version
+from multiarch_oci.golang.modules import go_version
 from multiarch_oci.statcache import replace_text
 
 _RELEASE = re.compile(r"go(\d+(?:\.\d+)*(?:(?:rc|beta)\d+)?)")

@@ -1,21 +1,33 @@
-"""What a walk of the source folders saw: the one question of a no-op, asked once for all programs.
+"""What a walk of the source folders saw, and what `go list` reads of the files in them: asked once for all programs.
 
 Two walks with the same digest saw the same names, kinds and link targets, and of the files that Go reads the same
 sizes, times of change and inodes, so `go list` would answer the same. Of all other files the answer knows names only
 (embed patterns): an edited Dockerfile beside the sources asks nothing. Two cases are not settled by that, and named:
 files that were written a moment before the walk (an edit in the same tick of the clock leaves no trace), and files
 whose mtime was set back (Go itself is fooled: its package index is keyed by name, size and mtime).
+
+An edit below the head of a source file starts no `go list`. The head of a Go file is everything before the first
+declaration (cmd/go, internal/modindex, `readGoInfo`): the package clause, imports, cgo's preambles, build constraints
+and directives. Where `embed` is imported, Go reads on; where a block comment or a raw string stands before what looks
+like the first declaration, that may lie within it. Then the whole file counts, as with all that is not Go.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import stat
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
+
+from multiarch_oci.document import remembered_as
+from multiarch_oci.statcache import replace_text
 
 _STILL_NS = 2_000_000_000
 _BACK_DATED_NS = 2_000_000_000  # Go indexes no file that is younger than this (cmd/go modindex, modTimeCutoff)
@@ -161,3 +173,86 @@ def _outlined(line: str) -> str:
 def _line(name: str, status: os.stat_result) -> str:
     kind = stat.S_IFMT(status.st_mode)
     return f"{name}\0{kind} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+_HEADS_FORMAT = "go heads 1"
+_AT_ONCE = 4000
+"""Files that are read at most for one question: a tree with more that are new is not worth it."""
+_DECLARATION = rb"(?m)^(?:const|func|type|var)[ \t(]"
+_UNSURE = (b"/*", b"`", b"embed", b"\0")
+
+
+def head(name: str, content: bytes) -> bytes:
+    """The part of a file that can change the answer of `go list`; equal parts, equal answers."""
+    match = re.search(_DECLARATION, content) if name.endswith(".go") else None
+    if match is None:
+        return content
+    before = content[: match.start()]
+    return content if any(sign in before for sign in _UNSURE) else before
+
+
+class _KeptHeads(msgspec.Struct):
+    """What is kept: of each file its state (a line of the walk) and the digest of its head."""
+
+    format: str
+    heads: dict[str, tuple[str, str]]
+
+
+class Heads:
+    """The heads of files, each read again when its state is another; `cache` is the folder of what is kept.
+
+    A file that was written a moment before the walk is read at every question: its state may not tell the next edit.
+    """
+
+    def __init__(self, cache: Path | None) -> None:
+        self._path = None if cache is None else cache / "heads.json"
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[str, str]] | None = None
+        self._used: dict[str, tuple[str, str]] = {}
+        self._dirty = False
+
+    def digest(self, tree: Tree) -> str:
+        """One digest over the heads of all files of a walk, as they are now; empty when too many are not known."""
+        with self._lock:
+            known = self._load()
+            unsure = set(tree.moving)
+            new = [path for path, line in tree.files.items() if path in unsure or known.get(path, _NOTHING)[0] != line]
+            if len(new) > _AT_ONCE:
+                return ""
+            fresh = {path: ("" if path in unsure else tree.files[path], _digest_of_head(path)) for path in new}
+            self._dirty = self._dirty or any(known.get(path) != entry for path, entry in fresh.items())
+            known.update(fresh)
+            self._used |= {path: known[path] for path in tree.files}
+            running = hashlib.sha256()
+            for path in sorted(tree.files):
+                running.update(f"{path}\0{known[path][1]}\0".encode("utf-8", "surrogateescape"))
+            return running.hexdigest()
+
+    def save(self) -> None:
+        """Write what was learnt; files that were not asked about go."""
+        with self._lock:
+            if self._path is not None and self._dirty:
+                document = {"format": _HEADS_FORMAT, "heads": self._used}
+                replace_text(self._path, json.dumps(document, separators=(",", ":")))
+                self._dirty = False
+
+    def _load(self) -> dict[str, tuple[str, str]]:
+        if self._known is None:
+            self._known = {} if self._path is None else _kept_heads(self._path)
+        return self._known
+
+
+_NOTHING = ("", "")
+
+
+def _digest_of_head(path: str) -> str:
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return ""
+    return hashlib.sha256(head(path, content)).hexdigest()[:32]
+
+
+def _kept_heads(path: Path) -> dict[str, tuple[str, str]]:
+    kept = remembered_as(path, _KeptHeads)
+    return kept.heads if kept is not None and kept.format == _HEADS_FORMAT else {}

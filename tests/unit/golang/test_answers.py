@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from multiarch_oci.golang import heads
+from multiarch_oci.golang import tree
 from multiarch_oci.golang.answers import Answers, Question, run_process
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, walk
@@ -218,14 +218,14 @@ def test_an_edit_while_the_heads_are_read_asks_go_list(tmp_path: Path, source: P
     answers = Answers(tmp_path / "kept", StatCache(None), GoList())
     answers.ask(question(), ["."], lambda: walked(tmp_path))
     source.write_text(PROGRAM.replace("{}", "{ fmt.Println() }"), encoding="utf-8")
-    real = heads._digest
+    real = tree._digest_of_head
 
     def meanwhile(path: str) -> str:
         found = real(path)
         source.write_text(PROGRAM.replace('"fmt"', '"os"'), encoding="utf-8")
         return found
 
-    monkeypatch.setattr(heads, "_digest", meanwhile)
+    monkeypatch.setattr(tree, "_digest_of_head", meanwhile)
     assert answers.find(question(), ["."], walk([str(tmp_path / "src")])) is None
 
 
@@ -234,13 +234,13 @@ def test_an_edit_right_after_go_list_is_not_taken_for_what_was_listed(
 ):
     go = GoList()
     answers = Answers(tmp_path / "kept", StatCache(None), go)
-    real = heads._digest
+    real = tree._digest_of_head
 
     def meanwhile(path: str) -> str:
         if len(go.asked) == 1:
             source.write_text(PROGRAM.replace('"fmt"', '"os"'), encoding="utf-8")
         return real(path)
 
-    monkeypatch.setattr(heads, "_digest", meanwhile)
+    monkeypatch.setattr(tree, "_digest_of_head", meanwhile)
     answers.ask(question(), ["."], lambda: walk([str(tmp_path / "src")]))
     assert len(go.asked) == 2

@@ -6,8 +6,8 @@ import pytest
 
 from multiarch_oci.golang.compose import compiler_facts, package_facts
 from multiarch_oci.golang.contents import Contents
-from multiarch_oci.golang.listing import Package
-from multiarch_oci.golang.project import Project
+from multiarch_oci.golang.inputs import Package
+from multiarch_oci.golang.modules import Project
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.platform import Platform
 from multiarch_oci.statcache import StatCache

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from multiarch_oci.golang.golist import list_packages
-from multiarch_oci.golang.listing import Listing
+from multiarch_oci.golang.inputs import Listing
 from multiarch_oci.golang.toolchain import Toolchain
 
 MODULE = {"Path": "ex.org/r", "Main": True, "Dir": "/src", "GoVersion": "1.24"}

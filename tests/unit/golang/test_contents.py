@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from multiarch_oci.golang.includes import Includes, includes, libraries, outside_headers
-from multiarch_oci.golang.listing import Package
+from multiarch_oci.golang.contents import Includes, includes, libraries, outside_headers
+from multiarch_oci.golang.inputs import Package
 
 
 def package(folder: Path, *files: str, imports: tuple[str, ...] = ()) -> Package:
