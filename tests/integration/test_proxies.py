@@ -22,8 +22,8 @@ from msgspec.structs import replace
 from certificates import Certificate, certify
 from faults import Head, read_head
 from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.http.client import Client
 from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.wire import Wire
 
 SETTINGS = Settings(connect_timeout=3, read_timeout=5, insecure=())
 LOGIN = "Basic " + base64.b64encode(b"someone:hunter 2").decode()
@@ -123,12 +123,12 @@ def registry(certificate: Certificate) -> Iterator[Peer]:
         yield peer
 
 
-def wire(settings: Settings, proxy: Peer, scheme: str = "http") -> Wire:
+def wire(settings: Settings, proxy: Peer, scheme: str = "http") -> Client:
     url = f"{scheme}://someone:hunter%202@{proxy.host}/"
-    return Wire(replace(settings, environment={"HTTP_PROXY": url, "https_proxy": url}), threading.Event())
+    return Client(replace(settings, environment={"HTTP_PROXY": url, "https_proxy": url}), threading.Event())
 
 
-def told(used: Wire, url: str = "https://registry.invalid:5000/v2/") -> str:
+def told(used: Client, url: str = "https://registry.invalid:5000/v2/") -> str:
     with pytest.raises(MultiarchError) as raised:
         used.send("GET", url, ())
     return str(raised.value)
@@ -202,7 +202,7 @@ def test_a_proxy_that_lets_nothing_through_is_an_error_without_its_password(refu
 
 @pytest.mark.parametrize("url", ["http://", "http://a b:1", "http://proxy.invalid:99999", "http://proxy.invalid"])
 def test_a_proxy_that_is_no_host_or_not_there_is_an_error_that_names_the_variables(url: str) -> None:
-    used = Wire(replace(SETTINGS, environment={"ALL_PROXY": url}), threading.Event())
+    used = Client(replace(SETTINGS, environment={"ALL_PROXY": url}), threading.Event())
     assert told(used) == NO_PROXY
 
 
@@ -220,8 +220,8 @@ def test_tls_loads_nothing_to_find_out_how_a_host_is_written(registry: Peer) -> 
 import sys, threading
 sys.path.insert(0, sys.argv[1])
 from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.wire import Wire
-print(Wire(Settings(), threading.Event()).send("GET", sys.argv[2], ()).content)
+from multiarch_oci.store.http.client import Client
+print(Client(Settings(), threading.Event()).send("GET", sys.argv[2], ()).content)
 print([name for name in ("urllib3", "idna", "encodings.idna") if name in sys.modules])
 """
     root = Path(__file__).resolve().parents[2] / "site_scons"
@@ -246,5 +246,5 @@ def test_who_waits_for_a_server_behind_two_layers_of_tls_is_free_when_the_run_is
             )
             threading.Timer(0.5, cancelled.set).start()
             with pytest.raises(MultiarchError) as raised:
-                Wire(settings, cancelled).send("GET", "https://registry.invalid/", ())
+                Client(settings, cancelled).send("GET", "https://registry.invalid/", ())
             assert str(raised.value) == "stopped"

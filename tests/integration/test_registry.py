@@ -34,9 +34,8 @@ from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, copy
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.errors import RegistryFailed, Unauthorized
-from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.exchange import Settings, UnreadableContent
 from multiarch_oci.store.http.transport import Transport
-from multiarch_oci.store.http.wire import UnreadableContent
 from multiarch_oci.store.memory import Memory
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.tags import resolve_all

@@ -22,10 +22,10 @@ from machines.registry import Registry as Machine
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.client import Client
 from multiarch_oci.store.http.errors import Unreachable, UntrustedHost
 from multiarch_oci.store.http.exchange import Request, Settings
 from multiarch_oci.store.http.transport import Transport
-from multiarch_oci.store.http.wire import Wire
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.tags import resolve_all
 
@@ -210,7 +210,7 @@ def resolve_directly(settings: Settings) -> str:
 
 
 def test_a_connection_with_the_tickets_of_tls_1_3_in_it_is_used_again(secure: FaultProxy) -> None:
-    wire = Wire(QUICK, threading.Event())
+    wire = Client(QUICK, threading.Event())
     for _ in range(2):
         assert wire.send("HEAD", f"https://{secure.host}/v2/", ()).status == 200
         time.sleep(0.3)  # until they are there

@@ -21,10 +21,10 @@ import pytest
 
 from faults import Head, read_head
 from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.http.client import Client
 from multiarch_oci.store.http.errors import AnswerTooLarge, Cancelled, Interrupted, Unreachable
-from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.exchange import Outgoing, Settings, UnreadableContent
 from multiarch_oci.store.http.hosts import UnusableUrl
-from multiarch_oci.store.http.wire import Outgoing, UnreadableContent, Wire
 
 SETTINGS = Settings(connect_timeout=3, read_timeout=5)
 CUT = "HOST: the connection was cut"
@@ -102,8 +102,8 @@ class Scripted:
             pass
 
 
-def wire(settings: Settings = SETTINGS, cancelled: threading.Event | None = None) -> Wire:
-    return Wire(settings, threading.Event() if cancelled is None else cancelled)
+def wire(settings: Settings = SETTINGS, cancelled: threading.Event | None = None) -> Client:
+    return Client(settings, threading.Event() if cancelled is None else cancelled)
 
 
 def failure(ask: Callable[[], object], server: Scripted) -> MultiarchError:
@@ -334,7 +334,7 @@ def test_each_request_says_once_what_it_is(method: str, body: bytes | None, leng
 def test_a_url_is_sent_as_one_line_whatever_it_holds() -> None:
     with Scripted([NOTHING]) as server:
         wire().send("GET", f"http://{server.host}/a b/ü\r\nX: y/%2f?q=%zz\n#f", ())
-        assert server.asked[0].head.first == "GET /a%20b/%C3%BC%0D%0AX:%20y/%2F?q=%25zz%0A HTTP/1.1"
+        assert server.asked[0].head.first == "GET /a%20b/%C3%BC%0D%0AX:%20y/%2f?q=%zz%0A HTTP/1.1"
 
 
 @pytest.mark.parametrize("header", [("X", "a\r\nY: b"), ("X", "a\nY: b"), ("X: a\r\nY", "b")])
@@ -451,8 +451,8 @@ def test_an_exchange_warns_of_nothing_and_loads_nothing_that_it_does_not_need() 
     program = """\
 import sys, threading
 from multiarch_oci.store.http.exchange import Settings
-from multiarch_oci.store.http.wire import Wire
-print(Wire(Settings(), threading.Event()).send("GET", sys.argv[1], ()).content)
+from multiarch_oci.store.http.client import Client
+print(Client(Settings(), threading.Event()).send("GET", sys.argv[1], ()).content)
 print([name for name in ("urllib3", "idna", "encodings.idna", "requests") if name in sys.modules])
 """
     root = Path(__file__).resolve().parents[2] / "site_scons"

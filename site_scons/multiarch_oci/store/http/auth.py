@@ -18,7 +18,7 @@ import msgspec
 from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.auth import Credential, Credentials
-from multiarch_oci.store.http.complaint import as_text, complaint
+from multiarch_oci.store.http.errors import as_text, complaint
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # RFC 9110 §5.6.2 calls a word a token
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|\s*(?=,|\Z))")

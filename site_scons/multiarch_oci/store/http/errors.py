@@ -1,20 +1,36 @@
 """What can go wrong between us and a registry, in words for whoever waits for the build.
 
-What sockets and TLS say is explained without loading either: most runs meet no failure.
+What a server says in the body of a refusal (distribution spec 1.1, "Error Codes", and the other forms that registries,
+token services, storages and proxies use) becomes one line. What sockets and TLS say is explained without loading
+either: most runs meet no failure.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import json
+import re
 from typing import TYPE_CHECKING
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.store.http.complaint import hint_for
 
 if TYPE_CHECKING:
     import ssl
 
-_DATE = 64
+_FEW = 4
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SHOWN = 200
+"""How many characters of a line are shown at most."""
+_LOOKED_AT = 64 << 10
+# Texts, which `re` makes into patterns when a page is met: most runs meet none.
+_HIDDEN = r"(?is)<!--.*?(?:-->|\Z)|<(script|style|template|svg)\b.*?(?:</\1\s*>|\Z)"
+_TITLE = r"(?is)<title\b[^>]*>(.*?)(?:</title|\Z)"
+_CODE, _MESSAGE = "<Code>([^<]*)</Code>", "<Message>([^<]*)</Message>"
+_INLINE = r"(?i)</?(?:a|abbr|b|bdi|code|em|font|i|kbd|mark|s|small|span|strong|sub|sup|tt|u|wbr)\b[^<>]*>"
+_TAG = r"<[^<>]*>?"
+_NO_WORDS = (
+    r"(?i)(?:[\W\d_]*|error(?: page)?|(?:nginx|openresty|apache|caddy|cloudflare|iis|haproxy|envoy)[\w./ ()-]*)\Z"
+)
+"""A number alone, and who the server is: these say nothing of the refusal."""
 _REFUSED_TRIES = 4
 """How often at most a host is tried where nobody listens: one that starts anew is there within seconds, or not."""
 _SILENT_TRIES = 2
@@ -65,8 +81,8 @@ class Transient(MultiarchError):
         self.tries = tries
 
     def tried(self, count: int) -> Transient:
-        """The same failure, saying how often it was met."""
-        if count == 1:
+        """The same failure, saying how often it was met; what is tried but once says it already, or need not."""
+        if count == 1 or self.tries == 1:
             return self
         what = f"{self.what} (tried {count} times)"
         return type(self)(what, where=self.where, hint=self.hint, pause=self.pause)
@@ -74,14 +90,6 @@ class Transient(MultiarchError):
 
 class Unreachable(Transient):
     """No connection."""
-
-
-class GivenUp(Unreachable):
-    """A host that was tried often enough a moment ago: the same error at once, and not from the first try again."""
-
-    def tried(self, count: int) -> GivenUp:  # noqa: ARG002  # how often it was tried stands in it already
-        """The same failure."""
-        return self
 
 
 class Interrupted(Unreachable):
@@ -114,61 +122,6 @@ class RegistryRefused(MultiarchError):
 
 class AnswerTooLarge(MultiarchError):
     """An answer above the bound for its kind; it was not read to its end."""
-
-
-def unauthorized(
-    name: str,
-    registry: str,
-    action: str,
-    complaint: str,
-    *,
-    realm: str | None,
-    source: str | None,
-    trouble: str | None,
-    area: str = "",
-    forbidden: bool = False,
-) -> Unauthorized:
-    """The error for a 401 or, when `forbidden`, a 403 in words: who may not do what, who said so, as whom we asked.
-
-    `realm` is where a registry's tokens come from; `area` is the name that one with Basic gives itself.
-    """
-    kind = Forbidden if forbidden else Unauthorized
-    asked = f"; its tokens come from {realm}" if realm else f"; its realm is '{area}'" if area else ""
-    if source is not None:
-        who = f"the credentials are those of {source}"
-        if forbidden and action == "push":
-            absent = ", or the repository (or its project) has to be made there first"
-        else:
-            absent = ""
-        hint = (
-            f"they may be wrong, expired or not allowed to {action}{absent}; log in anew with: docker login {registry}"
-        )
-    elif trouble is not None:
-        who = f"no credentials, as {trouble}"
-        hint = f"mend or remove that helper, or log in with: docker login {registry}"
-    else:
-        who = f"no credentials for {registry} were found"
-        hint = f"log in with: docker login {registry}"
-    hint = hint_for(0, complaint, "") or hint
-    return kind(f"not allowed to {action} ({complaint}{asked}); {who}", where=name, hint=hint)
-
-
-def retry_after(header: str | None) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110 §10.2.3): a number or a date; None when it says neither."""
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    import email.utils
-
-    try:
-        when = email.utils.parsedate_to_datetime(text[:_DATE])
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=dt.timezone.utc)
-        return max(0.0, (when - dt.datetime.now(dt.timezone.utc)).total_seconds())
-    except (ArithmeticError, LookupError, TypeError, ValueError):  # by what is in it, and by Python's version
-        return None
 
 
 def no_connection(error: OSError, netloc: str, seconds: float) -> Unreachable:
@@ -228,3 +181,105 @@ def _untrusted(error: ssl.SSLError, netloc: str) -> MultiarchError:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return Interrupted("the connection was cut while TLS began", where=netloc)
     return UntrustedHost(f"TLS failed: {reason or 'no common way to speak'}", where=netloc)
+
+
+def complaint(status: int, content: bytes) -> str:
+    """Status, code, message and detail; of what is no JSON, plain text or a page, its first readable line."""
+    message = _message(content).removeprefix(str(status)).strip()
+    return f"{status} {message}" if message else str(status)
+
+
+def as_text(content: bytes) -> str:
+    """Bytes as the text that they most likely are; what is none becomes U+FFFD."""
+    return content.decode("utf-16" if content[:2] in _UTF_16 else "utf-8", "replace")
+
+
+def _message(content: bytes) -> str:
+    try:
+        value: object = json.loads(content)
+    except (ValueError, RecursionError):
+        return _plain(content)
+    if isinstance(value, dict):
+        inner = value.get("errors") or value.get("error")  # the latter: Google, Azure
+        value = inner if isinstance(inner, (dict, list)) else value
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return _of(value)
+
+
+def _of(error: object) -> str:
+    """One error: an object, or the text itself."""
+    if isinstance(error, str):
+        return error
+    if not isinstance(error, dict):
+        return ""
+    code = _text(error, "code", "error")
+    message = _text(error, "message", "error_description", "details")
+    text = ": ".join(part for part in (code, message) if part)
+    detail = error.get("detail")
+    more = _text(detail, "message", "reason", "error") if isinstance(detail, dict) else detail
+    return f"{text} ({more})" if isinstance(more, str) and more and more not in text else text
+
+
+def _text(error: dict[str, object], *keys: str) -> str:
+    return next((value for key in keys if isinstance(value := error.get(key), str) and value), "")
+
+
+def _plain(content: bytes) -> str:
+    """The first readable line; none of bytes that are no text: a few characters may be of another encoding."""
+    line = first_line(as_text(content))
+    strange = line.count("\ufffd")
+    return "" if strange * _FEW > len(line) else line.replace("\ufffd", "?")
+
+
+def is_page(text: str) -> bool:
+    """Whether a text is markup: HTML or XML."""
+    start = text[:1024].lstrip("\ufeff \t\r\n").lower()
+    return start.startswith("<") or "<html" in start or "<!doctype" in start
+
+
+def first_line(text: str) -> str:
+    """The first line that says something: of markup its title, else its first text; of others as it stands.
+
+    Tags are left out, control characters become blanks, at most _SHOWN characters are shown; empty when there is none.
+    """
+    text = text[:_LOOKED_AT]
+    if not is_page(text):
+        return _bounded(next((line for line in map(_cleaned, text.splitlines()) if line), ""))
+    code, message = (
+        _cleaned_of(re.search(pattern, text)) for pattern in (_CODE, _MESSAGE)
+    )  # S3, Azure, Google storage
+    if code or message:
+        return _bounded(": ".join(part for part in (code, message) if part))
+    text = re.sub(_HIDDEN, " ", text)
+    body = re.sub(_TAG, "\n", re.sub(_INLINE, "", re.sub(_TITLE, "\n", text)))
+    lines = [_cleaned_of(re.search(_TITLE, text)), *map(_cleaned, body.splitlines())]
+    lines = [line for line in lines if line and not re.match(_NO_WORDS, line)]
+    return _bounded(next((line for line in lines if not _is_status(line)), lines[0] if lines else ""))
+
+
+def _is_status(line: str) -> bool:
+    """Whether a line is a status and its usual name (`403 Forbidden`), which says nothing that is not known."""
+    from http import HTTPStatus
+
+    number, _, name = line.partition(" ")
+    return any(number == str(status.value) and name.lower() == status.phrase.lower() for status in HTTPStatus)
+
+
+def _cleaned_of(match: re.Match[str] | None) -> str:
+    return "" if match is None else _cleaned(match[1])
+
+
+def _cleaned(text: str) -> str:
+    """Text without tags, entities resolved, every run of blanks and of what cannot be printed as one blank."""
+    if "<" in text:
+        text = re.sub(_TAG, "", text)
+    if "&" in text:
+        import html
+
+        text = html.unescape(text)
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def _bounded(line: str) -> str:
+    return line[:_SHOWN].rstrip()

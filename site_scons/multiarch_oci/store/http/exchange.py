@@ -10,6 +10,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import replace
 
+from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.auth import TokenRequest, join_scopes, repository_scope
 from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
 
@@ -91,6 +92,55 @@ class Request(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """`registry/repository`, as errors call it."""
         return f"{self.registry}/{self.repository}"
+
+
+class UnreadableContent(MultiarchError):
+    """Local content that could not be read while it was sent, or that is shorter than it was said to be."""
+
+
+class Outgoing:
+    """A request's body of exactly `length` bytes, stopped between blocks by `check`."""
+
+    def __init__(self, content: Callable[[], BinaryIO], length: int, check: Callable[[], None]) -> None:
+        self._content = content
+        self._check = check
+        self._remaining = length
+        self._stream: BinaryIO | None = None
+
+    def open(self) -> None:
+        """Open the content before the request begins; UnreadableContent.
+
+        It may come from the very registry it goes to; some are locked from the first byte of an upload to the last.
+        """
+        try:
+            if self._stream is None:
+                self._stream = self._content()
+        except OSError as error:
+            raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
+
+    def read(self, size: int = -1) -> bytes:
+        """The next block; UnreadableContent when the content fails or ends too early."""
+        self._check()
+        size = self._remaining if size < 0 else min(size, self._remaining)
+        if not size:
+            return b""
+        try:
+            if self._stream is None:
+                self._stream = self._content()
+            block = self._stream.read(size)
+        except OSError as error:
+            # Not handed on as it is: it would be taken for a failure of the connection.
+            raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
+        if not block:
+            raise UnreadableContent(f"the content ended {self._remaining} bytes too early")
+        self._remaining -= len(block)
+        return block
+
+    def close(self) -> None:
+        """Close the content, if it was opened."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
 
 class Headers(Mapping[str, str]):

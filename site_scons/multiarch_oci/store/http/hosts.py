@@ -1,14 +1,19 @@
-"""Hosts and URLs: where a request goes (RFC 3986, RFC 6874, RFC 9110 §4), and what the settings say of that host.
+"""Hosts and URLs: where a request goes (RFC 3986, RFC 6874, RFC 9110 §4), and what is known of that host.
 
-Who may be insecure, who is behind a proxy, whose certificates count.
+What the settings say: who may be insecure, who is behind a proxy, whose certificates count. What a run has learnt of a
+registry: its scheme, which URLs are its own, how many requests are under way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import math
 import re
+import threading
+import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +29,10 @@ _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _NETLOC = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(?::([0-9]{0,9}))?")
 _NAME = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+")
 _ZONE = re.compile(r"[A-Za-z0-9._~-]+")
-_SETTLED = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*")
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-_PATH, _QUERY = "!$&'()*+,;=:@/", "!$&'()*+,;=:@/?"
+_ESCAPED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/?%-]+")
+_POLL_S = 0.2
+_LONGEST_S = 10.0
+"""How long a request that is to go alone waits for the others; an upload may take longer, and goes on beside it."""
 
 LOOPBACK = ("127.0.0.0/8", "::1", "localhost")
 """Hosts that may speak plain HTTP or show an unknown certificate when nothing else is said, as with Docker."""
@@ -72,16 +78,16 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 def split_url(url: str) -> tuple[str, str, str]:
-    """Scheme, `host[:port]` as it is written, and the target: path and query with all escaped that has to be.
+    """Scheme, `host[:port]` as it is written, and the target: path and query, with all escaped that has to be.
 
-    Dots are resolved (RFC 3986 §5.2.4), escapes stay and are upper case, a stray `%` makes every one of them a
-    character. The fragment is left out. UnusableUrl for what is neither http nor https.
+    The fragment is left out. UnusableUrl for what is neither http nor https.
     """
     match = _URL.match(url)
     if match is None:
         raise UnusableUrl("no request can be sent to what is no URL of http or https")
     scheme, netloc, rest = match.groups()
-    return scheme.lower(), netloc, rest if _SETTLED.fullmatch(rest) and "/." not in rest else _settled(rest)
+    target = _ESCAPED.sub(lambda text: urllib.parse.quote(text[0], errors="surrogatepass"), rest)
+    return scheme.lower(), netloc, target if target.startswith("/") else f"/{target}"
 
 
 def origin_of(scheme: str, netloc: str) -> Origin:
@@ -127,30 +133,6 @@ def _in_ascii(name: str) -> str:
     return ".".join(labels)
 
 
-def _settled(rest: str) -> str:
-    path, mark, query = rest.partition("?")
-    path = _escaped(_without_dots(path), _PATH)
-    return ("" if path.startswith("/") else "/") + path + mark + _escaped(query, _QUERY)
-
-
-def _escaped(text: str, allowed: str) -> str:
-    text, escapes = _ESCAPE.subn(lambda match: match[0].upper(), text)
-    kept = allowed + "%" if escapes == text.count("%") else allowed
-    return urllib.parse.quote(text, safe=kept, errors="surrogatepass")
-
-
-def _without_dots(path: str) -> str:
-    kept: list[str] = []
-    for segment in path.split("/"):
-        if segment == "..":
-            del kept[-1:]
-        elif segment != ".":
-            kept.append(segment)
-    if path.startswith("/") and (not kept or kept[0]):
-        kept.insert(0, "")
-    return "/".join([*kept, ""] if path.endswith(("/.", "/..")) else kept)
-
-
 def split_host(netloc: str) -> tuple[str, int | None]:
     """Host (IPv6 without brackets, lower case) and port of `host[:port]`; None when no port is given."""
     if netloc.startswith("["):
@@ -167,14 +149,11 @@ def is_listed(netloc: str, entries: tuple[str, ...]) -> bool:
 
 
 def _names(entry: str, netloc: str) -> bool:
-    host, _ = split_host(netloc)
-    if "/" in entry:
-        address, network = _address(host), _network(entry)
-        return address is not None and network is not None and address in network
-    if _address(entry) is not None:  # an IPv6 address is full of colons that are no port
-        return _address(entry) == _address(host)
-    wanted, wanted_port = split_host(entry)
-    return wanted == host and (wanted_port is None or wanted_port == split_host(netloc)[1])
+    host, port = split_host(netloc)
+    with contextlib.suppress(ValueError):  # of an entry or a host that is no address
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    entry_host, entry_port = split_host(entry)
+    return entry_host == host and entry_port in (None, port)
 
 
 def proxy_for(scheme: str, netloc: str, environment: Mapping[str, str]) -> str | None:
@@ -219,53 +198,128 @@ def tls_context(netloc: str, *, insecure: bool, ca_file: Path | None, certs_dirs
     else:
         context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None and not insecure:
-        _load(context, ca_file)
     # Docker on Windows leaves the colon out, which no folder there can hold.
     folders = [parent / name for parent in certs_dirs for name in dict.fromkeys((netloc, netloc.replace(":", "")))]
-    for folder in folders:
-        for file in () if insecure else sorted(folder.glob("*.crt")):
-            _load(context, file)
-        for file in sorted(folder.glob("*.cert")):
-            _load_client(context, file)
+    if not insecure:
+        authorities = [] if ca_file is None else [ca_file]
+        for file in (*authorities, *(file for folder in folders for file in sorted(folder.glob("*.crt")))):
+            with _usable(file, "certificate authorities"):
+                context.load_verify_locations(cafile=str(file))
+    for file in (file for folder in folders for file in sorted(folder.glob("*.cert"))):
+        key = file.with_suffix(".key")
+        with _usable(file, f"client certificate with {key.name}"):
+            context.load_cert_chain(str(file), str(key))
     return context
 
 
-def _load(context: ssl.SSLContext, file: Path) -> None:
+@contextlib.contextmanager
+def _usable(file: Path, use: str) -> Iterator[None]:
     try:
-        context.load_verify_locations(cafile=str(file))
+        yield
     except OSError as error:  # ssl.SSLError is one
-        raise InvalidCertificates(
-            f"cannot be used as certificate authorities: {_text(error)}", where=str(file)
-        ) from None
-
-
-def _load_client(context: ssl.SSLContext, file: Path) -> None:
-    key = file.with_suffix(".key")
-    try:
-        context.load_cert_chain(str(file), str(key))
-    except OSError as error:
-        what = f"cannot be used as client certificate with {key.name}: {_text(error)}"
-        raise InvalidCertificates(what, where=str(file)) from None
-
-
-def _text(error: OSError) -> str:
-    return getattr(error, "reason", None) or error.strerror or "unreadable"
+        reason = getattr(error, "reason", None) or error.strerror or "unreadable"
+        raise InvalidCertificates(f"cannot be used as {use}: {reason}", where=str(file)) from None
 
 
 def _variable(name: str, environment: Mapping[str, str]) -> str:
     return environment.get(name) or environment.get(name.upper()) or ""
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return None
+class Crowd:
+    """The requests to one host; any number of threads. `check` raises when the run is to end.
+
+    Some hosts (their firewalls, mostly) refuse by 403 what comes with several others at once, and take it alone.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._begun = 0
+        self._one_alone = False
+        self._in_vain: set[Hashable] = set()
+
+    @contextlib.contextmanager
+    def among(self, check: Callable[[], object]) -> Iterator[Callable[[], bool]]:
+        """Count one request; yields whether others have been under way since it began."""
+        with self._changed:
+            self._wait(lambda: not self._one_alone, check)
+            accompanied = self._under_way > 0
+            self._under_way += 1
+            self._begun += 1
+            number = self._begun
+        try:
+            yield lambda: accompanied or self._begun > number
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self, kind: Hashable, check: Callable[[], object]) -> Iterator[bool]:
+        """Wait for a turn alone; yields False where a request of this `kind` was refused alone, too: it is in vain."""
+        with self._changed:
+            self._wait(lambda: not self._one_alone, check)
+            self._one_alone = True
+        try:
+            with self._changed:
+                self._wait(lambda: not self._under_way or kind in self._in_vain, check, _LONGEST_S)
+            yield kind not in self._in_vain
+        finally:
+            with self._changed:
+                self._one_alone = False
+                self._changed.notify_all()
+
+    def refused(self, kind: Hashable) -> None:
+        """Remember that a request of this kind was refused alone, too."""
+        self._in_vain.add(kind)
+
+    def _wait(self, until: Callable[[], bool], check: Callable[[], object], seconds: float = math.inf) -> None:
+        end = time.monotonic() + seconds
+        while not until() and time.monotonic() < end:
+            self._changed.wait(_POLL_S)
+            check()
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+class Endpoint(msgspec.Struct):
+    """A registry at `host[:port]`; `scheme` is None until it is known whether an insecure one speaks TLS.
+
+    The first request has been `asked`; `known` is set once its answer showed how the others have to ask.
+    """
+
+    netloc: str
+    insecure: bool
+    uploads: threading.BoundedSemaphore
+    scheme: str | None
+    asked: bool = False
+    known: threading.Event = msgspec.field(default_factory=threading.Event)
+    crowd: Crowd = msgspec.field(default_factory=Crowd)
+
+    @property
+    def root(self) -> str:
+        """The URL of the host, with a slash at its end."""
+        return f"{self.scheme or 'https'}://{self.netloc}/"
+
+    def absolute(self, url: str) -> str:
+        """What a path, or a URL from an answer, means here."""
+        if url.startswith("/") and not url.startswith("//"):
+            return self.root + url[1:]
+        # A registry behind a proxy that ends TLS often calls its own uploads by http.
+        own = f"http://{self.netloc}/"
+        return self.root + url.removeprefix(own) if url.startswith(own) else urllib.parse.urljoin(self.root, url)
+
+    def owns(self, url: str) -> bool:
+        """Whether a URL has the registry's own origin (RFC 6454 §4); most have, and are seen to at a glance."""
+        return url.startswith(self.root) or same_origin(url, self.root)
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two URLs have the same origin; one that no request can be sent to has none."""
     try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
+        return _origin(one) == _origin(other)
+    except UnusableUrl:
+        return False
+
+
+def _origin(url: str) -> Origin:
+    scheme, netloc, _ = split_url(url)
+    return origin_of(scheme, netloc)

@@ -7,9 +7,8 @@ import itertools
 import random
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,31 +16,26 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.once import Once
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.auth import Authorizations, parse_challenges, public_url
-from multiarch_oci.store.http.complaint import hint_for
-from multiarch_oci.store.http.endpoint import Endpoint, same_origin
 from multiarch_oci.store.http.errors import (
     Cancelled,
     Forbidden,
-    GivenUp,
     RegistryFailed,
     RegistryRefused,
-    TooManyRequests,
     Transient,
     Unreachable,
-    retry_after,
-    unauthorized,
 )
-from multiarch_oci.store.http.exchange import Answer, Request, Settings
-from multiarch_oci.store.http.hosts import UnusableUrl, origin_of, split_host, split_url
-from multiarch_oci.store.http.wire import Outgoing, Wire
+from multiarch_oci.store.http.exchange import Answer, Outgoing, Request, Settings
+from multiarch_oci.store.http.hosts import Endpoint, UnusableUrl, origin_of, same_origin, split_host, split_url
+from multiarch_oci.store.http.refusals import FAILED, Refusals
+
+if TYPE_CHECKING:
+    from multiarch_oci.store.http.client import Client
 
 _T = TypeVar("_T")
 _REDIRECTS = 5
 _POLL_S = 0.2
 _GIVEN_UP_S = 60.0
-_PROOF = 8  # characters
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TIMEOUT, _TOO_MANY = 401, 403, 404, 408, 429
-_FAILED = (_TIMEOUT, _TOO_MANY, 500, 502, 503, 504)
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _READS = ("GET", "HEAD")
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 
@@ -60,9 +54,10 @@ class Transport:
         self._held: dict[tuple[str, str], threading.Semaphore] = {}
         self._hosts: dict[str, Endpoint] = {}
         self._schemes: Once[str] = Once()  # of hosts in INSECURE, by host:port
-        self._given_up: dict[str, tuple[GivenUp, float]] = {}  # by host:port; until when
-        self._wire = Wire(settings, self._cancelled)
+        self._given_up: dict[str, tuple[Unreachable, float]] = {}  # by host:port; until when
+        self._made_client: Client | None = None
         self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
+        self._refusals = Refusals(self._authorizations)
 
     def ask(self, request: Request) -> Answer:
         """One try of one request, with login and redirects where they are wanted.
@@ -81,7 +76,7 @@ class Transport:
                 host.known.set()
         if answer.status == _FORBIDDEN and accompanied() and host.owns(answer.url):
             return self._alone(host, request, answer)
-        self._refuse(request, answer)
+        self._refusals.check(request, answer, own=host.owns(answer.url))
         return answer
 
     def _alone(self, host: Endpoint, request: Request, answer: Answer) -> Answer:
@@ -93,7 +88,7 @@ class Transport:
                 if answer.status == _FORBIDDEN:
                     host.crowd.refused(kind)
         try:
-            self._refuse(request, answer)
+            self._refusals.check(request, answer, own=host.owns(answer.url))
         except Forbidden as error:
             if not worth:
                 raise
@@ -155,13 +150,8 @@ class Transport:
 
     def refused(self, request: Request, answer: Answer) -> MultiarchError:
         """The error for an answer that is no success, in the registry's own words, or in those of its storage."""
-        if not same_origin(answer.url, self._host(request.registry).absolute(request.url)):
-            what = f"{_sent_to(answer)} answered {self._complaint(answer)}"
-            hint = "if the registry itself has moved there, name that host" if answer.status == _UNAUTHORIZED else None
-            return RegistryRefused(what, where=request.name, hint=hint)
-        message = self._complaint(answer)
-        hint = hint_for(answer.status, message, request.action)
-        return RegistryRefused(f"the registry refused to {request.action}: {message}", where=request.name, hint=hint)
+        own = same_origin(answer.url, self._host(request.registry).absolute(request.url))
+        return self._refusals.refused(request, answer, own=own)
 
     @contextlib.contextmanager
     def uploading(self, registry: str) -> Iterator[None]:
@@ -199,8 +189,10 @@ class Transport:
         """Remember a host that was tried often enough: other requests, and the next step, need not do it again."""
         if type(error) is Unreachable and error.where is not None:
             with self._lock:
-                given_up = GivenUp(error.what, where=error.where, hint=error.hint, tries=1)
-                self._given_up[error.where] = (given_up, time.monotonic() + _GIVEN_UP_S)
+                known, _ = self._given_up.get(error.where, (None, 0.0))
+                if error is not known:
+                    again = Unreachable(error.what, where=error.where, hint=error.hint, tries=1)
+                    self._given_up[error.where] = (again, time.monotonic() + _GIVEN_UP_S)
         return error
 
     def _check_given_up(self, url: str) -> None:
@@ -249,42 +241,10 @@ class Transport:
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
         self._check_given_up(url)
-        answer = self._wire.send(method, url, headers, body or None)
-        if answer.status in _FAILED:
-            raise self._transient(answer, f"the token service {public_url(url)}", _netloc(url))
+        answer = self._client().send(method, url, headers, body or None)
+        if answer.status in FAILED:
+            raise self._refusals.transient(answer, f"the token service {public_url(url)}", _netloc(url))
         return answer.status, answer.content
-
-    def _refuse(self, request: Request, answer: Answer) -> None:
-        if answer.status in _FAILED:
-            own = self._host(request.registry).owns(answer.url)
-            raise self._transient(answer, "the registry" if own else _sent_to(answer), request.name)
-        if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and self._host(request.registry).owns(answer.url):
-            realm, source, trouble = self._authorizations.origin(request.token_request())
-            raise unauthorized(
-                request.name,
-                request.registry,
-                request.action,
-                self._complaint(answer),
-                realm=realm,
-                source=source,
-                trouble=trouble,
-                area=_area(answer),
-                forbidden=answer.status == _FORBIDDEN,
-            )
-
-    def _transient(self, answer: Answer, who: str, where: str) -> Transient:
-        pause = retry_after(answer.headers.get("Retry-After"))
-        if answer.status == _TOO_MANY:
-            wait = f" and to wait {pause:.0f} s" if pause else ""
-            hint = f"wait, or log in: docker login {where.partition('/')[0]}"
-            message = self._complaint(answer).removeprefix(str(_TOO_MANY)).strip()
-            what = f"{who} says there are too many requests (429){wait}{message and f': {message}'}"
-            return TooManyRequests(what, where=where, hint=hint, pause=pause)
-        return RegistryFailed(f"{who} failed: {self._complaint(answer)}", where=where, pause=pause)
-
-    def _complaint(self, answer: Answer) -> str:
-        """What an error answer says, made fit to be shown: without secrets, and what the query of a URL proves."""
-        return self._authorizations.complaint(answer.status, answer.content, _signed(answer.url))
 
     def _pause(self, count: int, error: Transient) -> float | None:
         longest = self.settings.longest_pause
@@ -294,6 +254,15 @@ class Transport:
         # Jitter, so that many builds that failed together do not come back together.
         jittered = own * random.uniform(0.5, 1.0)  # noqa: S311  # no secret depends on it
         return max(jittered, error.pause or 0.0)
+
+    def _client(self) -> Client:
+        """What is sent and received by, made at the first request: with it come `http.client` and `ssl`."""
+        with self._lock:
+            if self._made_client is None:
+                from multiarch_oci.store.http.client import Client
+
+                self._made_client = Client(self.settings, self._cancelled)
+            return self._made_client
 
     # -- the way to a host -----------------------------------------------------------------------------------------
 
@@ -327,7 +296,7 @@ class Transport:
     def _find_scheme(self, host: Endpoint) -> str:
         """How a host in INSECURE is asked in this run: over TLS when it takes that, else over plain HTTP."""
         self._check_given_up(host.root)
-        return "https" if self._wire.speaks_tls(host.netloc) else "http"
+        return "https" if self._client().speaks_tls(host.netloc) else "http"
 
     def _checked(self, host: Endpoint, request: Request, url: str | None, *, shown: str) -> str:
         """Where a registry sends us; RegistryRefused for what is no URL or plain HTTP."""
@@ -356,7 +325,7 @@ class Transport:
         try:
             if body is not None:
                 body.open()
-            return self._wire.send(
+            return self._client().send(
                 request.method, url, headers, body, stream=request.stream, read_timeout=request.read_timeout
             )
         finally:
@@ -371,21 +340,3 @@ def _redirected(request: Request, answer: Answer) -> bool:
 
 def _netloc(url: str) -> str:
     return split_url(url)[1]
-
-
-def _sent_to(answer: Answer) -> str:
-    """The host of an answer to a request that was redirected, as errors call it."""
-    return f"{_netloc(answer.url)}, where the registry sent us,"
-
-
-def _signed(url: str) -> list[str]:
-    """The values in a URL's query that may prove something, as signatures do: its long ones, but for digests."""
-    pairs = (pair.partition("=") for pair in url.partition("?")[2].split("&"))
-    values = {value for _, _, raw in pairs for value in (raw, urllib.parse.unquote_plus(raw))}
-    return [value for value in values if len(value) >= _PROOF and not value.startswith("sha")]
-
-
-def _area(answer: Answer) -> str:
-    """The realm of a Basic challenge (RFC 7617 §2), which is a name and no address; empty without one."""
-    basic = (challenge for challenge in parse_challenges(answer.challenges) if challenge.scheme == "basic")
-    return next((challenge.parameter("realm") for challenge in basic), "")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiarch_oci.store.http.complaint import complaint, hint_for
+from multiarch_oci.store.http.errors import complaint
+from multiarch_oci.store.http.refusals import hint_for
 
 ABSENT = "make the repository (or its project) there first: this registry does not do it at a push"
 

@@ -24,9 +24,8 @@ from multiarch_oci.store.http.errors import (
     interrupted,
     no_connection,
     no_proxy,
-    retry_after,
-    unauthorized,
 )
+from multiarch_oci.store.http.refusals import retry_after, unauthorized
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,275 @@
+"""One exchange with one host, over kept connections: bodies in blocks, stoppable, errors in our words.
+
+Loaded at the first request of a run, as `http.client` and `ssl` are.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import io
+import ssl
+import threading
+import time
+import weakref
+from collections import deque
+from typing import BinaryIO, cast
+
+from multiarch_oci.document import LIMIT
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.store.http.connection import Channel, Way, dial, proxy_at
+from multiarch_oci.store.http.errors import (
+    AnswerTooLarge,
+    BrokenAnswer,
+    CutShort,
+    Interrupted,
+    Unreachable,
+    UntrustedHost,
+    interrupted,
+)
+from multiarch_oci.store.http.exchange import Answer, Headers, Outgoing, Settings, decoded
+from multiarch_oci.store.http.hosts import origin_of, proxy_for, split_url, tls_context
+from multiarch_oci.store.http.reading import Body, Head, read_head
+from multiarch_oci.store.http.watchdog import Watchdog
+
+_BLOCK = 1 << 18
+_BUFFER = 16 << 10
+_ERROR_BYTES = 1 << 16
+_FINE = range(200, 300)  # RFC 9110 §15.3
+_WITH_BODY = ("PATCH", "POST", "PUT")
+_FAILURES = (OSError, http.client.HTTPException, CutShort, BrokenAnswer)
+_HUNG_UP = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError)
+
+
+class Client:
+    """The connections of a run, a pool for each host and scheme; thread-safe. `cancelled` ends what is under way."""
+
+    def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
+        self._settings = settings
+        self._watchdog = Watchdog(cancelled)
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[str, str], Pool] = {}
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: tuple[tuple[str, str], ...],
+        body: Outgoing | bytes | None = None,
+        *,
+        stream: bool = False,
+        read_timeout: float | None = None,
+    ) -> Answer:
+        """One request, one answer of any status; nothing is followed, repeated or decoded.
+
+        A successful answer is read whole up to the size of a manifest (AnswerTooLarge), or handed on as `stream`; of
+        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl.
+        """
+        self._watchdog.check()
+        scheme, netloc, target = split_url(url)
+        fields = dict(headers)
+        if not isinstance(body, Outgoing) and (body is not None or method in _WITH_BODY):
+            fields["Content-Length"] = str(len(body or b""))
+        content = body if isinstance(body, Outgoing) else io.BytesIO(body or b"")
+        patience = read_timeout or self._settings.read_timeout
+        answer = self._pool(scheme, netloc).ask(method, target, fields, content, patience)
+        if stream and answer.status in _FINE:
+            opened = cast("BinaryIO", answer)
+            return Answer(answer.status, Headers(answer.headers), b"", url, answer.challenges, opened)
+        return _whole(answer, url, netloc, patience)
+
+    def speaks_tls(self, netloc: str) -> bool:
+        """Whether TLS is spoken at `host[:port]`, as far as a proxy lets us see; the connection is kept.
+
+        Unreachable when nobody is there.
+        """
+        self._watchdog.check()
+        pool = self._pool("https", netloc)
+        try:
+            pool.keep(pool.dial())
+        except (UntrustedHost, Interrupted):
+            return False
+        except Unreachable:
+            if pool.way.proxy is None:
+                raise
+            return False  # many proxies make no tunnels, or to port 443 only
+        return True
+
+    def _pool(self, scheme: str, netloc: str) -> Pool:
+        with self._lock:
+            pool = self._pools.get((scheme, netloc))
+            if pool is None:
+                proxy_url = proxy_for(scheme, netloc, self._settings.environment)
+                context = self._context(netloc) if scheme == "https" else None
+                proxy = None if proxy_url is None else proxy_at(proxy_url, netloc, self._context)
+                way = Way(netloc, origin_of(scheme, netloc), context, proxy)
+                pool = self._pools[scheme, netloc] = Pool(way, self._settings, self._watchdog)
+            return pool
+
+    def _context(self, netloc: str) -> ssl.SSLContext:
+        settings = self._settings
+        insecure = settings.may_be_plain(netloc)
+        return tls_context(netloc, insecure=insecure, ca_file=settings.authorities(), certs_dirs=settings.certs_dirs)
+
+
+class Pool:
+    """The connections to one origin, kept while they are good; thread-safe. There may be more at a time than are kept.
+
+    A connection is the stream that reads, with a buffer, from the Channel to which a request is sent.
+    """
+
+    def __init__(self, way: Way, settings: Settings, watchdog: Watchdog) -> None:
+        self.way = way
+        self._prefix, self._fields = way.prefix, way.fields
+        self._connect_timeout = settings.connect_timeout
+        self._low_speed = (settings.low_speed_limit, settings.low_speed_time)
+        self._size = 4 * (settings.heads + settings.uploads)  # beyond, connections are made and thrown away
+        self._watchdog = watchdog
+        self._idle: deque[io.BufferedReader[Channel]] = deque()
+        weakref.finalize(self, _close_all, self._idle)
+
+    def ask(
+        self, method: str, target: str, headers: dict[str, str], body: Outgoing | io.BytesIO, patience: float
+    ) -> Exchange:
+        """Send a request and read the head of its answer, which may take `patience` seconds after the body was sent.
+
+        An answer that comes before the body was sent whole is an answer. Raises Unreachable, Interrupted and
+        UntrustedHost, Cancelled, and what reading the body raises.
+        """
+        connection = self._take()
+        channel = connection.raw
+        try:
+            channel.begin(patience)
+            self._send(channel, method, self._prefix + target, self._fields | headers, body)
+            end = time.monotonic() + patience
+            head = read_head(method, connection, lambda: channel.begin(patience, end=end, paced=False))
+        except _FAILURES as error:
+            channel.sock.close()
+            raise self.explained(error, patience) from None
+        except BaseException:
+            channel.sock.close()
+            raise
+        channel.begin(patience)
+        return Exchange(self, connection, head, patience)
+
+    def dial(self) -> io.BufferedReader[Channel]:
+        """A new connection; Unreachable, Interrupted, UntrustedHost, Cancelled."""
+        sock = dial(self.way, self._connect_timeout, self._watchdog)
+        return io.BufferedReader(Channel(sock, self._low_speed), _BUFFER)
+
+    def keep(self, connection: io.BufferedReader[Channel]) -> None:
+        """Take back a connection whose last answer was read to its end."""
+        if len(self._idle) < self._size:
+            self._idle.append(connection)
+        else:
+            connection.raw.sock.close()
+
+    def explained(self, error: Exception, patience: float) -> MultiarchError:
+        """The error for a connection that broke; Cancelled when it was we who ended it."""
+        self._watchdog.check()
+        return interrupted(error, self.way.netloc, patience)
+
+    def check(self) -> None:
+        """Raise Cancelled once the run was cancelled."""
+        self._watchdog.check()
+
+    def _take(self) -> io.BufferedReader[Channel]:
+        """The connection used last that is still good, else a new one."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread took the last one
+                break
+            if connection.raw.is_quiet(connection):
+                return connection
+            connection.raw.sock.close()
+        return self.dial()
+
+    def _send(
+        self, channel: Channel, method: str, target: str, headers: dict[str, str], body: Outgoing | io.BytesIO
+    ) -> None:
+        """Send a request, or as much of it as the server takes: its answer may explain why that was not all."""
+        request = http.client.HTTPConnection(self.way.origin.host, self.way.origin.port)
+        request.auto_open = 0  # nothing goes out but over what `dial` made
+        request.sock = channel  # all that is asked of it here is `sendall`
+        request.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers.items():
+            request.putheader(name, value)
+        try:
+            request.endheaders()
+            while block := body.read(_BLOCK):
+                request.send(block)
+        except _HUNG_UP:
+            return
+        except OSError as error:
+            if error.errno != errno.EPROTOTYPE:  # macOS, of a connection that is being closed
+                raise
+
+
+class Exchange(io.RawIOBase):
+    """The answer to one request, and its body; closing it frees the connection, to be used again or for good."""
+
+    def __init__(self, pool: Pool, connection: io.BufferedReader[Channel], head: Head, patience: float) -> None:
+        super().__init__()
+        self._pool = pool
+        self._connection = connection
+        self._body = Body(connection, head)
+        self._kept = head.kept
+        self._patience = patience
+        self.status = head.status
+        self.headers = head.headers
+
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """The values of WWW-Authenticate, which cannot be told apart once they are joined."""
+        return tuple(value for name, value in self.headers if name.lower() == "www-authenticate")
+
+    def within(self, seconds: float) -> None:
+        """Give the rest of the body so many seconds in all."""
+        self._patience = seconds
+        self._connection.raw.begin(seconds, end=time.monotonic() + seconds)
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes, fewer only at the end; all of them for -1 or None. Interrupted when it is cut short."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(_BLOCK), b""))
+        self._pool.check()
+        try:
+            return self._body.read(size)
+        except _FAILURES as error:
+            raise self._pool.explained(error, self._patience) from None
+
+    def close(self) -> None:
+        """Give the connection back when the body was read to its end, else end it."""
+        if not self.closed:
+            if self._kept and self._body.ended:
+                self._pool.keep(self._connection)
+            else:
+                self._connection.raw.sock.close()
+        super().close()
+
+
+def _whole(answer: Exchange, url: str, netloc: str, seconds: float) -> Answer:
+    """The answer with its body, which may take so many seconds in all."""
+    fine = answer.status in _FINE
+    bound = LIMIT if fine else _ERROR_BYTES
+    content = b""
+    answer.within(seconds)
+    with answer:
+        # Until nothing comes: only then is a body that was cut told from one that ended.
+        while len(content) <= bound and (block := answer.read(bound + 1 - len(content))):
+            content += block
+    headers = Headers(answer.headers)
+    content = decoded(headers, content, bound)
+    if fine and len(content) > bound:
+        raise AnswerTooLarge(f"answered with more than {bound} bytes where a manifest was asked for", where=netloc)
+    return Answer(answer.status, headers, content[:bound], url, answer.challenges)
+
+
+def _close_all(connections: deque[io.BufferedReader[Channel]]) -> None:
+    while connections:
+        connections.pop().raw.sock.close()
