@@ -66,8 +66,8 @@ def check(node: Any, run: Run) -> None:
     """Raise IncompleteIndex or TagImmutable where the run that `node` is about to write a tag in could not end."""
     if node.check_attributes("beside"):
         _check_versions(run, *node.attributes.beside)
-    if run.policy.immutable:
-        run.once("immutable", lambda: _refuse_early(run))
+    if run.settings.policy.immutable:
+        run.build.once("immutable", lambda: _refuse_early(run))
 
 
 def _check_versions(run: Run, members: Sequence[Any], index: Any) -> None:
@@ -98,7 +98,7 @@ def _looked_at(run: Run, pin: Any) -> Receipt | None:
         except MultiarchError:
             return None  # its own step meets the same trouble
 
-    return run.once(("looked at", pin), look) if pin in reachable() else None
+    return run.build.once(("looked at", pin), look) if pin in reachable() else None
 
 
 def outside(run: Run, record: PinTarget) -> Source:
@@ -106,12 +106,12 @@ def outside(run: Run, record: PinTarget) -> Source:
     from multiarch_oci.store.sources import Attributed, Subject
 
     subject = Subject(f"external {record.reference}", None, "see EXTERNAL, and the network")
-    return Attributed(run.registries.store(record.reference, record.folder), subject)
+    return Attributed(run.build.registries.store(record.reference, record.folder), subject)
 
 
 def copied_receipt(run: Run, copy_to: Reference) -> Path:
     """Where the receipt of a copy lies: that of a push of its tag; the platform may have been ours, or become so."""
-    return run.root / receipt_path(copy_to)
+    return run.tree.root / receipt_path(copy_to)
 
 
 def _refuse_early(run: Run) -> None:
@@ -130,7 +130,8 @@ def _refuse_early(run: Run) -> None:
         reference, folder, also, previous = _written(run, node)
         try:
             observed = {
-                tag: run.registries.observed(reference.with_tag(tag), folder) for tag in (reference.tag or "", *also)
+                tag: run.build.registries.observed(reference.with_tag(tag), folder)
+                for tag in (reference.tag or "", *also)
             }
         except MultiarchError:
             continue  # its own step meets the same trouble
@@ -139,7 +140,7 @@ def _refuse_early(run: Run) -> None:
             digest,
             observed.__getitem__,
             previous=previous,
-            policy=run.policy,
+            policy=run.settings.policy,
             also=also,
             unfinished=Intention(run, reference).digests(),
         )

@@ -18,6 +18,7 @@ from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.commands import COMMANDS
 from scons_multiarch.installation import command
+from scons_multiarch.report import check_sources
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.targets import is_image, platform_of
 from scons_multiarch.tracking.phases import default_lists
@@ -75,16 +76,17 @@ def help_text(values: dict[str, str]) -> str:
 def finish_reading(env: Any, here: Any, *, own: bool) -> None:
     """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
     env.Alias("clean", [], SCons.Action.Action(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
-    declare_run(env, env["MULTIARCH_RUN"].once("programs to run", list))
+    run = env["MULTIARCH_RUN"]
+    declare_run(env, run.declarations.to_start)
     env.AlwaysBuild(env.Alias(["clean", "run"]))
     set_default(env, own=own)
     if SCons.Script.GetOption("help"):
         from scons_multiarch.engines import help_text as engines_text
 
-        env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, env["MULTIARCH_RUN"].declared)), append=True)
+        env.Help(engines_text(run, filter(is_image, run.declarations.targets)), append=True)
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     question = COMMANDS.get(words[0]) if words else None
-    env["MULTIARCH_RUN"].check_outputs(env)
+    check_sources(env, run.settings.outputs, run.declarations.targets)
     arguments = words[1:] if question else words
     check_words(here, arguments)
     if "clean" in words and len(words) > 1:  # targets are made side by side
@@ -110,7 +112,7 @@ def set_default(env: Any, *, own: bool) -> None:
         targets[:] = [named_by(node) for node in targets]
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
         env.Default("clean")
-        env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output"))])
+        env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].tree.root, "_output"))])
 
 
 def named_by(node: Any) -> Any:
@@ -163,7 +165,7 @@ def leavings(output: Path) -> list[Path]:
 
 def wipe(env: Any) -> None:
     """Remove what was built."""
-    for path in leavings(Path(env["MULTIARCH_RUN"].root, "_output")):
+    for path in leavings(Path(env["MULTIARCH_RUN"].tree.root, "_output")):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -24,7 +24,7 @@ def reader(run: Run) -> Reader:
     """What reads the Dockerfiles of this run."""
     from multiarch_oci.engine.frontend.reader import Reader
 
-    return run.once("reader", Reader)
+    return run.build.once("reader", Reader)
 
 
 def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Engine]]:
@@ -33,7 +33,7 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
     def embedded() -> Engine:
         from multiarch_oci.engine.embedded.engine import EmbeddedEngine
 
-        return EmbeddedEngine(run.registries.source, warn, reader=reader(run))
+        return EmbeddedEngine(run.build.registries.source, warn, reader=reader(run))
 
     def buildx() -> Engine:
         from multiarch_oci.engine.buildx import BuildxEngine
@@ -58,8 +58,9 @@ def _surroundings(run: Run) -> Surroundings:
     from multiarch_oci.engine.external.surroundings import Surroundings
     from multiarch_oci.store.http.hosts import LOOPBACK
 
-    programs = Programs(run.environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
-    return Surroundings(run.registries.source, warn, programs, reader(run), (*LOOPBACK, *run.registries.insecure))
+    environment = run.settings.environment
+    programs = Programs(environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
+    return Surroundings(run.build.registries.source, warn, programs, reader(run), (*LOOPBACK, *run.settings.insecure))
 
 
 def warn(line: str) -> None:
@@ -107,7 +108,7 @@ def _seen(run: Run, record: ImageTarget) -> str:
     because: list[str] = []
     for name in NAMES:
         reason = _embedded_refusal(run, record.plan) if name == NAMES[0] else None
-        reason = reason or absent(name, run.environment, record.endpoint)
+        reason = reason or absent(name, run.settings.environment, record.endpoint)
         if reason is None:
             return f"{name} ({'; '.join(because)})" if because else name
         because.append(f"{name}: {reason}")

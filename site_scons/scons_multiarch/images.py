@@ -36,7 +36,7 @@ def inputs_of(run: Run, plan: BuildPlan, before: ContextInputs | None = None) ->
     def ask(full: BuildPlan) -> ContextInputs:  # the reader is loaded only when it is asked
         return reader(run).inputs(full)
 
-    return run.input_cache().inputs(plan, ask, before=before)
+    return run.build.input_cache().inputs(plan, ask, before=before)
 
 
 def with_bases(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
@@ -44,10 +44,10 @@ def with_bases(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
 
     What a base says (its ENV, its ONBUILD) may let the Dockerfile take more, and need further bases.
     """
-    plan = replace(plan, hidden=run.hidden)
+    plan = replace(plan, hidden=run.declarations.hidden)
     inputs = inputs_of(run, plan)
     while True:
-        bases = tuple(run.bases().resolve(plan, base) for base in inputs.bases)
+        bases = tuple(run.build.bases().resolve(plan, base) for base in inputs.bases)
         if bases == plan.bases:
             return plan, inputs
         plan = replace(plan, bases=bases)
@@ -64,7 +64,7 @@ def facts(run: Run, image: Any) -> Facts:
 
 def unkept(run: Run, image: Any) -> str | None:
     """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
-    bases = run.bases()
+    bases = run.build.bases()
     if not bases.has_new() or not bases.are_new(inputs_of(run, image.attributes.target.plan).bases):
         return None
     return "its base is not in images.lock"
@@ -110,7 +110,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
 def keep(run: Run, plan: BuildPlan) -> None:
     """Write the bases of an image that is made now into images.lock, where they are not there yet, and say so."""
-    for line in run.bases().keep(plan.bases) if plan.bases else ():
+    for line in run.build.bases().keep(plan.bases) if plan.bases else ():
         print(f"  {line}", flush=True)  # noqa: T201  # a line the user must see
 
 
@@ -124,7 +124,7 @@ def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor |
     remark, rebased = "", None
     try:
         rebased = rebase(
-            plan, output, reader=reader(run), open_source=run.registries.source, warn=warn, engine=record.engine
+            plan, output, reader=reader(run), open_source=run.build.registries.source, warn=warn, engine=record.engine
         )
     except MultiarchError as error:
         remark = f"not rebased ({str(error).partition(chr(10))[0]})"

@@ -7,10 +7,11 @@ library, none of which knows of signals. So the thread that hears of the signal 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _GRACE_S = 0.4
@@ -20,18 +21,45 @@ _AGAIN_S = 0.5
 _LIMIT_S = 1.7
 _POLL_S = 0.05
 
+_ENDING = frozenset(
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if (number := getattr(signal, name, None)) is not None
+)
+
 
 class Interrupted(KeyboardInterrupt):
     """Raised in a thread that works, by a signal. No `except Exception` keeps it; `finally` and `with` clean up."""
 
 
 class Interrupts:
-    """The steps that are performed, and the targets that are decided, each in a thread."""
+    """The steps that are performed, and the targets that are decided, each in a thread.
+
+    `cancelled` is set by a signal; transfers and waits poll it.
+    """
 
     def __init__(self) -> None:
+        self.cancelled = threading.Event()
         self._lock = threading.Lock()
         self._threads: dict[int, int] = {}
         self._ended = False
+
+    def watch(self) -> None:
+        """Set `cancelled` at Ctrl-C and its like, and end the running steps; SCons itself would wait for them.
+
+        SCons installs its own signal handlers later; the interpreter's wake-up pipe is told of a signal whoever
+        handles it. Call in the main thread.
+        """
+        receive, wakeup = _wakeup()
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+
+        def listen() -> None:
+            while received := receive():
+                self.cancelled.set()
+                if received[0] in _ENDING:
+                    self.end()
+
+        threading.Thread(target=listen, daemon=True, name="interrupts").start()
 
     @contextmanager
     def performing(self) -> Iterator[None]:
@@ -80,3 +108,19 @@ class Interrupts:
         with self._lock:
             for thread in self._threads:
                 raised(ctypes.c_ulong(thread), ctypes.py_object(Interrupted))
+
+
+def _wakeup() -> tuple[Callable[[], bytes], int]:
+    """How to wait for a byte, and the descriptor to write it to, both open as long as the process.
+
+    A pipe where that will do: sockets cost 2 ms to load.
+    """
+    if os.name != "nt":
+        receiving, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        return lambda: os.read(receiving, 1), wakeup
+    import socket  # Windows wakes up by sockets alone
+
+    receiver, sender = socket.socketpair()
+    sender.settimeout(0)
+    return lambda: receiver.recv(1), sender.detach()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scons_multiarch.images import host_of_engines
 from scons_multiarch.receipts import content_of, keep_receipt, receipt_at
-from scons_multiarch.session import PRIVATE, Run
+from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
@@ -21,14 +22,14 @@ def engine(run: Run, into: str) -> Any:
     def docker() -> Any:
         from multiarch_oci.store.daemon.daemon import Daemon
 
-        return Daemon(run.environment)
+        return Daemon(run.settings.environment)
 
     def containerd() -> Any:
         from multiarch_oci.store.daemon.containerd import Containerd
 
-        return Containerd(run.environment, host_of_engines())
+        return Containerd(run.settings.environment, host_of_engines())
 
-    return run.once(f"load into {into}", containerd if into == "containerd" else docker)
+    return run.build.once(f"load into {into}", containerd if into == "containerd" else docker)
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -42,13 +43,13 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     name, main = record.name, record.main
     content, root, _, platform = content_of(run, source[0], name)
     local_engine = engine(run, record.into)
-    with run.loading:
+    with run.build.once("loading", threading.Lock):  # an engine unpacks archives one after the other anyway
         host = local_engine.platform()
         if platform is None or not runnable(host, [platform]):
             print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
             keep_receipt(node, Receipt(name, root))
             return
-        with tempfile.TemporaryDirectory(dir=run.root / PRIVATE) as folder:
+        with tempfile.TemporaryDirectory(dir=run.tree.private) as folder:
             archive = Path(folder) / "image.tar"
             write_release(archive, content, root, name)
             identity = local_engine.load(archive, name)

@@ -31,15 +31,15 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     previous = None if copied is None else receipt_at(copied)
     unfinished_digests = frozenset() if intention is None else intention.digests()
     if copy_to is not None and record.copy_folder is None:
-        run.registries.knew(copy_to, own_digests(previous, unfinished_digests))
+        run.build.registries.knew(copy_to, own_digests(previous, unfinished_digests))
     receipt = pin(
         outside(run, record),
         reference,
         record.platform,
-        into=None if copy_to is None else run.registries.store(copy_to, record.copy_folder, action="push"),
+        into=None if copy_to is None else run.build.registries.store(copy_to, record.copy_folder, action="push"),
         into_reference=copy_to,
         previous=previous,
-        policy=run.policy,
+        policy=run.settings.policy,
         say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
         deep=state.mend is not None,
         again=state.mend or frozenset(),
@@ -58,12 +58,12 @@ def drifted(node: Any) -> str | None:
     run, record = node.attributes.run, node.attributes.target
     ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
-    observed = run.registries.observed(record.reference, record.folder)
+    observed = run.build.registries.observed(record.reference, record.folder)
     if receipt is None or observed is None:
         return "it is not in the registry"
     if observed != receipt.reference.digest:
         return f"it moved: {receipt.reference.digest} → {observed}"
     copied = record.copy_to
-    if copied is not None and run.registries.observed(copied, record.copy_folder) != receipt.descriptor.digest:
+    if copied is not None and run.build.registries.observed(copied, record.copy_folder) != receipt.descriptor.digest:
         return f"{copied} does not hold it"
     return None

@@ -25,14 +25,14 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
     run: Run = env["MULTIARCH_RUN"]
     record = target[0].attributes.target.build
-    lister = run.lister()
+    lister = run.build.lister()
     output = Path(target[0].get_abspath())
     if not os.access(output.parent, os.W_OK):  # before a minute of compiling, and in words
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
     build(
         record,
         output,
-        run.toolchain(),
+        run.build.toolchain(),
         lister.environment(record),
         hints=lister.inputs(record).hints,
         again=is_known(run, target[0]),
@@ -41,14 +41,14 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
 def is_known(run: Run, target: Any) -> bool:
     """Whether the program was built before by the same Go with the same flags: its packages are in Go's cache then."""
-    before, now = run.records.recall(str(target)), target.attributes.state.facts
+    before, now = run.tree.records.recall(str(target)), target.attributes.state.facts
     return before is not None and all(before.values.get(name) == now.values.get(name) for name in ("go", "flags"))
 
 
 def facts(run: Run, env: Any, record: GoBuild) -> Facts:
     """Everything that can change the program: files by name, flags and versions by value."""
-    run.leave_out_cache(env)
-    inputs = run.lister().inputs(record)
+    run.declarations.hide_cache(env)
+    inputs = run.build.lister().inputs(record)
     return Facts(dict(inputs.facts), dict(inputs.files), inputs.digest)
 
 
@@ -82,7 +82,7 @@ def package_in(env: Any, directory: Path, package: Any) -> str:
     if len(given) == 1 and isinstance(given[0], str) and given[0] and not given[0].startswith("#"):
         name = str(env.subst(given[0]))
         lost = is_local(name) and not env.get("GODIR") and not os.path.lexists(directory / name)
-        if lost and Path(env["MULTIARCH_RUN"].root, name).is_dir():
+        if lost and Path(env["MULTIARCH_RUN"].tree.root, name).is_dir():
             here = paths.shown(env.fs.getcwd())
             raise NoPackage(f"there is no package {name} in {here}", hint='from the top it is GODIR="#"')
         return name

@@ -36,16 +36,16 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     mend = state.mend
     intention = Intention(run, reference)
     previous, unfinished_digests = last_receipt(node), intention.digests()
-    run.registries.forget(reference)
+    run.build.registries.forget(reference)
     if record.folder is None:
-        run.registries.knew(reference, own_digests(previous, unfinished_digests))
+        run.build.registries.knew(reference, own_digests(previous, unfinished_digests))
     done = publish(
         content,
-        run.registries.store(reference, record.folder, action="push"),
+        run.build.registries.store(reference, record.folder, action="push"),
         root,
         reference,
         previous=previous,
-        policy=run.policy,
+        policy=run.settings.policy,
         also=record.also,
         mountable=mountable,
         deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
@@ -70,14 +70,14 @@ def is_new(node: Any) -> bool:
 
 def drifted(node: Any) -> str | None:
     """Why the registry is not as this push left it; None when it is."""
-    if not node.attributes.run.asks:
+    if not node.attributes.run.settings.asks:
         say_not_moved(node)
     if reasons(node):
         return None  # it is pushed in any case, and asks then
     run, record = node.attributes.run, node.attributes.target
     ask_all(run)
     receipt = receipt_at(Path(node.get_abspath()))
-    observed = run.registries.observed(record.reference, record.folder)
+    observed = run.build.registries.observed(record.reference, record.folder)
     if receipt is None or observed is None:
         return "it is not in the registry"
     if observed != receipt.descriptor.digest:
@@ -86,7 +86,7 @@ def drifted(node: Any) -> str | None:
     if unfinished(run) and Intention(run, record.reference).digests():
         return "its last push did not end"
     for tag in record.also:
-        if run.registries.observed(record.reference.with_tag(tag), record.folder) is None:
+        if run.build.registries.observed(record.reference.with_tag(tag), record.folder) is None:
             return f"the tag {tag} is not in the registry"
     return None
 
@@ -94,6 +94,6 @@ def drifted(node: Any) -> str | None:
 def say_not_moved(node: Any) -> None:
     """Say, once a run, which of TAGS stay where they are as the version is a pre-release."""
     for tag in not_moved(node):
-        words = spelled(f"{tag} is not moved: {node.attributes.run.not_moved_because}", [node])
-        if node.attributes.run.is_new(words):
+        words = spelled(f"{tag} is not moved: {node.attributes.run.settings.not_moved_because}", [node])
+        if node.attributes.run.build.is_new(words):
             print(f"  {words}", flush=True)  # noqa: T201  # a line the user must see

@@ -15,7 +15,7 @@ from multiarch_oci.reference import Reference
 from scons_multiarch.graph import reachable
 from scons_multiarch.paths import shown
 from scons_multiarch.registries import location
-from scons_multiarch.session import PRIVATE, Run
+from scons_multiarch.session import Run
 from scons_multiarch.step import write
 from scons_multiarch.targets import PinTarget, PushTarget, is_index, is_pin, target_of
 
@@ -51,9 +51,9 @@ class Intention:
 
     def __init__(self, run: Run, reference: Reference) -> None:
         self._reference = reference
-        self._repairs = run.policy.repair
+        self._repairs = run.settings.policy.repair
         name = hashlib.sha256(str(reference).encode()).hexdigest()
-        self._path = run.root / PRIVATE / "pushes" / f"{name}.json"
+        self._path = run.tree.private / "pushes" / f"{name}.json"
 
     def digests(self) -> frozenset[Digest]:
         """What the tag may hold by such a push; empty when the last one ended."""
@@ -90,13 +90,13 @@ def unfinished(run: Run) -> bool:
     """Whether any push of an earlier run of this tree did not end; asked once a run, as the runs before are over."""
 
     def look() -> bool:
-        folder = run.root / PRIVATE / "pushes"
+        folder = run.tree.private / "pushes"
         try:
             return folder.is_dir() and any(folder.iterdir())
         except OSError:
             return True  # each is looked for by itself, then
 
-    return bool(run.once("unfinished", look))
+    return bool(run.build.once("unfinished", look))
 
 
 def receipt_path(reference: Reference, kind: str = "receipts") -> str:
@@ -176,7 +176,7 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
     mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
     source: Source = archive
     if image.base is not None:
-        base = Attributed(run.registries.source(image.base), Subject.base(str(image.base), None))
+        base = Attributed(run.build.registries.source(image.base), Subject.base(str(image.base), None))
         source = Chain((archive, base), base=str(image.base))
     return Content(source, image.descriptor.bare(), mountable, image.platform)
 
@@ -234,7 +234,11 @@ def assembled(node: Any) -> Index:
 def ask_all(run: Run) -> None:
     """Begin to ask for every tag that the targets of this run lead to; only the first call of a run does."""
     # What is declared first is decided first, so it is asked for first.
-    run.once("asked", lambda: run.registries.prefetch(pair for node in reversed(reachable()) for pair in tags_of(node)))
+
+    def prefetch() -> None:
+        run.build.registries.prefetch(pair for node in reversed(reachable()) for pair in tags_of(node))
+
+    run.build.once("tags", prefetch)
 
 
 def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
@@ -251,7 +255,7 @@ def not_moved(node: Any) -> list[Reference]:
     record = target_of(node)
     if not isinstance(record, PushTarget) or not node.sources or not is_index(node.sources[0]):
         return []
-    return [record.reference.with_tag(tag) for tag in node.attributes.run.not_moved]
+    return [record.reference.with_tag(tag) for tag in node.attributes.run.settings.not_moved]
 
 
 def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:

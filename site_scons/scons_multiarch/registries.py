@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multiarch_oci.store.cache import Cache
     from multiarch_oci.store.http.transport import Transport
     from multiarch_oci.store.visible import Written
+    from scons_multiarch.session import Settings
 
 CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
@@ -26,10 +27,9 @@ CACHE_BYTES = 20 << 30
 class Registries:
     """Opens registries and folders, and keeps for the run what their tags were found to hold; any number of threads."""
 
-    def __init__(self, root: Path, environment: Mapping[str, str], cancelled: threading.Event) -> None:
-        self.insecure: tuple[str, ...] = ()
+    def __init__(self, root: Path, settings: Settings, cancelled: threading.Event) -> None:
         self._root = root
-        self._environment = environment
+        self._settings = settings
         self._cancelled = cancelled
         self._guard = threading.RLock()
         self._transport: Transport | None = None
@@ -48,21 +48,25 @@ class Registries:
 
     def _connected(self) -> Transport:
         from multiarch_oci.store.auth import Credentials
-        from multiarch_oci.store.http.exchange import Settings
+        from multiarch_oci.store.http import exchange
         from multiarch_oci.store.http.hosts import LOOPBACK
         from multiarch_oci.store.http.transport import Transport
 
-        settings = Settings(
-            insecure=(*LOOPBACK, *self.insecure),
-            environment=self._environment,
+        settings = exchange.Settings(
+            insecure=(*LOOPBACK, *self._settings.insecure),
+            environment=self._settings.environment,
             sessions=self._root / ".multiarch" / "uploads",
         )
-        credentials = Credentials(self._environment, self._home(), self._cancelled)
+        credentials = Credentials(self._settings.environment, self._home(), self._cancelled)
         return Transport(settings, credentials, self._cancelled)
 
     def _home(self) -> Path:
         """The user's folder; a user of a container may have none."""
-        return Path(self._environment.get("HOME") or self._environment.get("USERPROFILE") or self._root / ".multiarch")
+        return Path(
+            self._settings.environment.get("HOME")
+            or self._settings.environment.get("USERPROFILE")
+            or self._root / ".multiarch"
+        )
 
     def store(self, reference: Reference, folder: str | None = None, *, action: str = "pull") -> Store:
         """The place that a reference names, for `pull` or `push`: a repository, or the OCI layout in `folder`."""
@@ -91,7 +95,7 @@ class Registries:
         """A registry's repository to read from, blobs kept in the cache that all trees of this user share."""
         from multiarch_oci.store.cache import Cache, Cached
 
-        home = self._environment.get("XDG_CACHE_HOME") or self._home() / ".cache"
+        home = self._settings.environment.get("XDG_CACHE_HOME") or self._home() / ".cache"
         with self._guard:
             self._cache = self._cache or Cache(Path(home) / "multiarch" / "blobs", CACHE_BYTES)
             return Cached(self.store(reference), self._cache)

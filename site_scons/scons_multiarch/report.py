@@ -47,7 +47,7 @@ class Report:
 def _not_moved(target: Any) -> list[dict[str, str]]:
     from scons_multiarch.receipts import not_moved, spelled
 
-    because = target.attributes.run.not_moved_because
+    because = target.attributes.run.settings.not_moved_because
     return [{"reference": spelled(str(tag), [target]), "because": because} for tag in not_moved(target)]
 
 
@@ -78,13 +78,13 @@ def output_of(run: Any, name: str, text: str) -> Output:
     """Where REPORT or PLAN wants something written. Raises Refused before anything is built."""
     from multiarch_oci.output import Output, Refused
 
-    output = Output.of(name, text, run.root)
+    output = Output.of(name, text, run.tree.root)
     output.check(_tracked)
     folder = output.path.parent
     if name == "REPORT" and output.descriptor is None and not folder.is_dir():  # a plan is short, and makes its folder
         raise Refused(f"there is no folder {folder}", where=name, hint="make it first")
     if output.below is not None:  # an image that copied it would be new with each run
-        run.hidden = tuple(dict.fromkeys((*run.hidden, output.below)))
+        run.declarations.hide(output.below)
     return output
 
 
@@ -96,6 +96,8 @@ def check_sources(env: Any, outputs: dict[str, Output], targets: Iterable[Any]) 
     from multiarch_oci.output import Refused
     from scons_multiarch.step import fail
 
+    if not outputs:
+        return
     plans = [record.plan for record in map(target_of, targets) if isinstance(record, ImageTarget)]
     for output in outputs.values():
         below = output.below

@@ -12,7 +12,7 @@ from typing import Any
 import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
-from scons_multiarch.session import PRIVATE, Run
+from scons_multiarch.session import Run
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.tracking.phases import Signatures, check_signatures
 from scons_multiarch.variables import WITHOUT_LOCK, read, version_of
@@ -42,7 +42,7 @@ def _join(env: Any, *, versioned: bool) -> None:
         top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ))
     run: Run = top.attributes.run
     env["MULTIARCH_RUN"] = run
-    run.interactive = bool(SCons.Script.GetOption("interactive"))
+    run.settings.interactive = bool(SCons.Script.GetOption("interactive"))
     for stream in (sys.stdout, sys.stderr):
         # A log on Windows knows no arrow, and a file's name may be no text: what is said must not end the build.
         if hasattr(stream, "reconfigure"):
@@ -51,30 +51,32 @@ def _join(env: Any, *, versioned: bool) -> None:
     env.SetOption("num_jobs", os.cpu_count() or 1)
     env.SetOption("diskcheck", "none")  # a folder in a file's place is the step's to tell, in words
     env.Decider("content")
-    private = run.root / PRIVATE
+    private = run.tree.private
     private.mkdir(exist_ok=True)
     check_signatures(private / "sconsign")
     env.SConsignFile(str(private / "sconsign"), Signatures)
     read(env, versioned=versioned)
-    _begin(run, env, private)
+    _begin(run, env, first=first)
     if first:
-        run.watch_interrupts()
-        atexit.register(run.finish, report=not run.interactive)  # each build of a session has a report
+        run.interrupts.watch()
+        atexit.register(run.finish, report=not run.settings.interactive)  # each build of a session has a report
 
 
-def _begin(run: Run, env: Any, private: Path) -> None:
+def _begin(run: Run, env: Any, *, first: bool) -> None:
     """Take the tree's lock, or know why none is needed."""
+    settings, private = run.settings, run.tree.private
     # A question is answered in a tree that cannot be written, too; what it found is not kept there then.
-    run.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"] and os.access(private, os.W_OK)
+    settings.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"] and os.access(private, os.W_OK)
     asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
-    run.asks = asking or bool(set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK))
-    if run.interactive:
-        from scons_multiarch.tracking.interactive import begin_session
+    settings.asks = asking or bool(set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK))
+    if settings.interactive:
+        if first:
+            from scons_multiarch.tracking.interactive import begin_session
 
-        begin_session(env)  # each of its builds takes the lock
-    elif run.asks:
-        run.outputs.pop("REPORT", None)  # nothing is done that could be reported
+            begin_session(env)  # each of its builds takes the lock
+    elif settings.asks:
+        settings.outputs.pop("REPORT", None)  # nothing is done that could be reported
     else:
         if not os.access(private, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))
-        run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
+        run.tree.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal

@@ -29,9 +29,10 @@ class NoDockerfile(MultiarchError, ValueError):
 def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
     run = env["MULTIARCH_RUN"]
-    nodes = _taken(run.once("generated", lambda: _all(env.Dir("#"), run.hidden)), reached, target)
+    nodes = _taken(run.build.once("generated", lambda: _all(env.Dir("#"), run.declarations.hidden)), reached, target)
     for named in reached.named:
-        there = run.once(("generated", named.folder), partial(_named, env, named.folder, target.attributes.target.plan))
+        plan = target.attributes.target.plan
+        there = run.build.once(("generated", named.folder), partial(_named, env, named.folder, plan))
         nodes += [node for node in _taken(there, named.inputs, target) if node not in nodes]
     return nodes
 
@@ -54,7 +55,7 @@ def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
     if node.has_builder() and not isinstance(node, SCons.Node.FS.Dir):
         return There([], {"": node}, [""])  # a folder, though its declaration does not say so
     node = env.fs.Dir(node)
-    there = _all(node, hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].hidden)))
+    there = _all(node, hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].declarations.hidden)))
     return there if not is_made(node) else There(there.paths, {**there.nodes, "": node}, [*there.folders, ""])
 
 
@@ -149,7 +150,7 @@ def scan(node: Any, env: Any) -> list[Any]:
     if not plan.dockerfile.exists():
         return []
     run = env["MULTIARCH_RUN"]
-    run.leave_out_cache(env)
+    run.declarations.hide_cache(env)
     try:
         # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
         node.attributes.state.seen = _, inputs = with_bases(run, plan)

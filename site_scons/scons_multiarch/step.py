@@ -52,7 +52,7 @@ class Step:
     def __call__(self, target: list[Any], source: list[Any], env: Any) -> None:
         """Perform the step, which ends at Ctrl-C; keep the facts it was made from."""
         try:
-            with target[0].attributes.run.steps.performing():
+            with target[0].attributes.run.interrupts.performing():
                 self._perform(target, source, env)
         except Interrupted:
             words = "was interrupted"
@@ -71,11 +71,11 @@ class Step:
             if state.because is None:  # under -s nothing is announced
                 state.because = why(target[0])
             self.perform(target, source, env)
-            run.records.remember(str(target[0]), state.facts, state.because)
-            run.report.add(self.verb, target[0])
+            run.tree.records.remember(str(target[0]), state.facts, state.because)
+            run.build.report.add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             words = state.spell(message_of(error))
-            if not run.is_new(words):
+            if not run.build.is_new(words):
                 words = "failed for the same reason"  # many pushes at once, and one registry that is down
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
 
@@ -91,7 +91,7 @@ def why(target: Any) -> str | None:
     if not known:
         return "no record of the last build"
     facts = target.attributes.state.facts
-    before = target.attributes.run.records.recall(str(target))
+    before = target.attributes.run.tree.records.recall(str(target))
     differences = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
     words = brief(

@@ -226,7 +226,7 @@ def version_of(run: Run, given: str) -> Version:
         return Version.parse(given)
     hint = "write the version into it, as v1.0, or give VERSION=v1.0 on the command line"
     try:
-        content = content_of(Path(run.root, "VERSION"), _LONGEST_VERSION, where="VERSION")
+        content = content_of(Path(run.tree.root, "VERSION"), _LONGEST_VERSION, where="VERSION")
     except MultiarchError as error:
         raise UnknownWord(f"the file {error.what}", where="VERSION", hint=hint) from None
     if content is None:
@@ -239,19 +239,19 @@ def version_of(run: Run, given: str) -> Version:
 
 def destination_of(run: Run, text: str, image: str) -> Destination:
     """Where REGISTRY says that tags go; a folder in the tree is kept out of images."""
-    environment = run.environment
+    environment = run.settings.environment
 
     def is_layout(folder: str) -> bool:
         """Whether an OCI layout lies in a folder of the tree, as those before pushed to by a word alone."""
-        layout = run.root / folder
+        layout = run.tree.root / folder
         return layout.is_dir() and ((layout / image / "oci-layout").is_file() or any(layout.glob("*/oci-layout")))
 
     home = environment.get("HOME") or environment.get("USERPROFILE")
     destination = Destination.chosen(text, home=home, is_layout=is_layout)
     if destination.registry is None:  # an image that copied it would be new with each run
-        path = Path(os.path.abspath(run.root / destination.path))  # noqa: PTH100  # links are no matter here
-        if path.is_relative_to(run.root):
-            run.hidden = tuple(dict.fromkeys((*run.hidden, path.relative_to(run.root).as_posix())))
+        path = Path(os.path.abspath(run.tree.root / destination.path))  # noqa: PTH100  # links are no matter here
+        if path.is_relative_to(run.tree.root):
+            run.declarations.hide(path.relative_to(run.tree.root).as_posix())
     return destination
 
 
@@ -269,29 +269,29 @@ def read(env: Any, *, versioned: bool) -> None:
     given = {name: text_of(name, value) for name, value in settings.items()}
     check_text(given)
     run: Run = env["MULTIARCH_RUN"]
-    run.note_read(run.root / "custom.py")
+    run.note_read(run.tree.root / "custom.py")
     if not given["VERSION"]:
-        run.note_read(run.root / "VERSION")
-    named = versioned or given["VERSION"] or given["TAGS"] or os.path.lexists(run.root / "VERSION")
+        run.note_read(run.tree.root / "VERSION")
+    named = versioned or given["VERSION"] or given["TAGS"] or os.path.lexists(run.tree.root / "VERSION")
     version = version_of(run, given["VERSION"]) if named else None
     given["VERSION"] = str(version or "")
     destination = destination_of(run, given["REGISTRY"], given["IMAGE"])
     destination.reference(given["IMAGE"], version.tag() if version else None)
     outside = external(given["EXTERNAL"], destination, given["IMAGE"])
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
-    run.not_moved = unmoved(given["TAGS"], version) if version else ()
-    run.not_moved_because = f"{version} is a pre-release"
-    run.policy = Policy(
+    run.settings.not_moved = unmoved(given["TAGS"], version) if version else ()
+    run.settings.not_moved_because = f"{version} is a pre-release"
+    run.settings.policy = Policy(
         repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
         immutable=one_of("IMMUTABLE", given["IMMUTABLE"], ("no", "yes")) == "yes",
     )
-    run.registries.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
-    run.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
+    run.settings.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
+    run.settings.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
     one_of("VERIFY", given["VERIFY"], ("", "content"))
-    run.epoch = epoch(run.environment.get("SOURCE_DATE_EPOCH", ""))
+    run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
         if given[name]:
-            run.outputs[name] = output_of(run, name, given[name])
+            run.settings.outputs[name] = output_of(run, name, given[name])
     unset = ("PLATFORM",) if version else ("PLATFORM", "VERSION")  # PLATFORM is SCons' own
     env.Replace(
         **{name: value for name, value in given.items() if name not in unset}

@@ -17,14 +17,14 @@ from machines.registry import Registry as Machine
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
 from scons_multiarch.registries import Registries, location
-from scons_multiarch.session import Run
+from scons_multiarch.session import Run, Settings
 
 STALL = 3.0  # seconds: longer than whatever shall not wait for it
 
 
 def test_while_one_place_is_silent_the_others_answer(registry: Machine, tmp_path: Path) -> None:
     # distribution spec 1.1, "Checking if content exists in the registry"
-    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, Settings({"HOME": str(tmp_path)}), threading.Event())
     folder, layout = location("here/demo:v1")
     with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(2) as pool:
         silent = Reference(proxy.host, "demo", "v1")
@@ -46,7 +46,7 @@ def test_while_one_place_is_silent_the_others_answer(registry: Machine, tmp_path
 def test_of_tags_that_are_asked_for_together_each_is_known_as_soon_as_it_is_told(
     registry: Machine, tmp_path: Path
 ) -> None:
-    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, Settings({"HOME": str(tmp_path)}), threading.Event())
     with FaultProxy(registry.host) as proxy, ThreadPoolExecutor(1) as pool:
         proxy.order("HEAD manifest", path="/slow", stall=STALL)
         slow, *others = (Reference(proxy.host, "demo", name) for name in ("slow", "one", "two"))
@@ -60,7 +60,7 @@ def test_of_tags_that_are_asked_for_together_each_is_known_as_soon_as_it_is_told
 
 
 def test_a_tag_is_asked_for_again_once_it_was_forgotten(registry: Machine, tmp_path: Path) -> None:
-    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, Settings({"HOME": str(tmp_path)}), threading.Event())
     tag = Reference(registry.host, "demo", "v1")
     for _ in range(2):
         assert registries.observed(tag, None) is None
@@ -72,14 +72,14 @@ def test_a_tag_is_asked_for_again_once_it_was_forgotten(registry: Machine, tmp_p
 def test_what_a_place_could_not_tell_is_told_to_all_who_ask(registry: Machine, tmp_path: Path) -> None:
     with FaultProxy(registry.host) as gone:
         pass
-    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, Settings({"HOME": str(tmp_path)}), threading.Event())
     for _ in range(2):
         with pytest.raises(MultiarchError, match="no connection"):
             registries.observed(Reference(gone.host, "demo", "v1"), None)
 
 
 def test_where_a_folder_cannot_be_read_nobody_waits_for_the_other_tags(registry: Machine, tmp_path: Path) -> None:
-    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, Settings({"HOME": str(tmp_path)}), threading.Event())
     folder, layout = location("here/demo:v1")
     (tmp_path / "here/demo").mkdir(parents=True)
     (tmp_path / "here/demo/oci-layout").symlink_to("oci-layout")  # a link to itself
@@ -95,7 +95,7 @@ def test_where_nothing_can_be_asked_nobody_waits(tmp_path: Path, monkeypatch: py
     def broken(*_arguments: object, **_settings: object) -> None:
         raise RuntimeError("broken")
 
-    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, Settings({"HOME": str(tmp_path)}), threading.Event())
     tag = Reference("127.0.0.1:5000", "demo", "v1")
     monkeypatch.setattr("multiarch_oci.store.tags.resolve_all", broken)
     with pytest.raises(RuntimeError, match="broken"):
@@ -117,7 +117,7 @@ def test_who_asks_learns_of_a_failure_that_was_quicker_than_he(tmp_path: Path, m
         raise RuntimeError("broken")
 
     tried: list[int] = []
-    registries = Registries(tmp_path, {"HOME": str(tmp_path)}, threading.Event())
+    registries = Registries(tmp_path, Settings({"HOME": str(tmp_path)}), threading.Event())
     monkeypatch.setattr("multiarch_oci.store.tags.resolve_all", broken)
     monkeypatch.setattr("scons_multiarch.registries.threading.Thread", AtOnce)
     with pytest.raises(RuntimeError, match="broken"):
@@ -129,9 +129,9 @@ def test_a_run_ends_when_nobody_asks_any_more(registry: Machine, tmp_path: Path)
     run = Run(tmp_path, {"HOME": str(tmp_path)})
     with FaultProxy(registry.host) as proxy:
         proxy.order("HEAD manifest", stall=30.0, times=100)
-        run.registries.prefetch([(Reference(proxy.host, "demo", "v1"), None)])
+        run.build.registries.prefetch([(Reference(proxy.host, "demo", "v1"), None)])
         while not proxy.seen:
             time.sleep(0.01)
-        assert [thread.name for thread in run.registries.asking()] == ["tags"]
+        assert [thread.name for thread in run.build.registries.asking()] == ["tags"]
         run.finish()
-        assert run.registries.asking() == []
+        assert run.build.registries.asking() == []

@@ -37,16 +37,16 @@ def run(env: Any, targets: list[Any]) -> int:
     SCons.Script.BUILD_TARGETS[:] = roots
     steps = {step.node: step for step in step_states(roots)}
     remote = [node for node in steps if is_remote(node)]
-    run.registries.prefetch(pair for node in remote for pair in tags_of(node))
+    run.build.registries.prefetch(pair for node in remote for pair in tags_of(node))
     pins = [node for node in remote if is_pin(node)]
     states = [_tag(steps, node) for node in remote if node not in pins]
     outcome = forecast(
         [_image(step) for step in steps.values() if is_image(step.node)],
         [_pin(node) for node in pins],
         [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_with_contents(run, states)],
-        run.policy,
+        run.settings.policy,
     )
-    output = run.outputs.get("PLAN")
+    output = run.settings.outputs.get("PLAN")
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
     stream = sys.stderr if output is not None and output.is_stdout else sys.stdout
     for line in outcome.lines():
@@ -138,7 +138,7 @@ def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
         needs=tuple(pin.attributes.target.reference for pin in pins),
         refused=refused,
         left=tuple(not_moved(node)),
-        left_because=node.attributes.run.not_moved_because,
+        left_because=node.attributes.run.settings.not_moved_because,
     )
     return TagContents(state, folder, contents, fresh)
 
@@ -180,12 +180,12 @@ def _with_contents(run: Run, tags: list[TagContents]) -> list[TagState]:
         state = tag.state
         if tag.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
             continue
-        store = run.registries.store(state.reference, tag.folder)
+        store = run.build.registries.store(state.reference, tag.folder)
         for content, origin in tag.contents:
             if content.digest not in tag.fresh:
                 questions.append((number, content, store))
                 if origin is not None and origin.registry == state.reference.registry:
-                    questions.append((number, content, run.registries.store(origin)))
+                    questions.append((number, content, run.build.registries.store(origin)))
     answers = holds([(store, content) for _, content, store in questions])
     present: dict[tuple[int, Digest], bool | None] = {}
     for (number, content, _), answer in zip(questions, answers, strict=True):
@@ -203,7 +203,7 @@ def _with_contents(run: Run, tags: list[TagContents]) -> list[TagState]:
 def _observed(node: Any, reference: Reference, folder: str | None) -> Observed:
     run: Run = node.attributes.run
     try:
-        return run.registries.observed(reference, folder)
+        return run.build.registries.observed(reference, folder)
     except MultiarchError as error:
         return error
 

@@ -97,7 +97,7 @@ def expected(node: Any) -> Iterator[Expected]:
     run: Run = node.attributes.run
     record = node.attributes.target
     receipt = last_receipt(node)
-    store = run.registries.store(record.reference, record.folder)
+    store = run.build.registries.store(record.reference, record.folder)
     root = None if receipt is None else receipt.descriptor.bare()
     if isinstance(record, PushTarget):
         children = [child for child in node.depends if is_remote(child)]
@@ -110,7 +110,7 @@ def expected(node: Any) -> Iterator[Expected]:
     held = None if receipt is None else receipt.reference.digest
     yield Expected(record.reference, store, root, held=held, foreign=copied is not None)
     if copied is not None:
-        yield Expected(copied, run.registries.store(copied, record.copy_folder), root)
+        yield Expected(copied, run.build.registries.store(copied, record.copy_folder), root)
 
 
 def _counted(number: int, thing: str) -> str:

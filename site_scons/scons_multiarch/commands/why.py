@@ -25,7 +25,7 @@ class StepState(NamedTuple):
 
 def run(env: Any, targets: list[Any]) -> int:
     """`why T`: for each target that would be made again its reason; for the others, why they were made last."""
-    records = env["MULTIARCH_RUN"].records
+    records = env["MULTIARCH_RUN"].tree.records
     for node, reason, waits_for in step_states(targets or [env.Alias("manifest")[0]]):
         verb = node.get_executor().get_action_list()[0].execfunction.verb
         line = f"{verb} {node.attributes.state.subject}: "

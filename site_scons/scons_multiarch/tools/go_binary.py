@@ -89,7 +89,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
         return [node]
     nodes = own.OciGo([node], generated)
     run: Run = env["MULTIARCH_RUN"]
-    run.programs.append(build_record)  # one `go list` will serve all programs of a platform
+    run.declarations.programs.append(build_record)  # one `go list` will serve all programs of a platform
     state = State(
         paths.shown(node),
         lambda: facts(run, own, build_record),

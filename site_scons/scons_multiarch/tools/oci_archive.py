@@ -35,7 +35,7 @@ def archive(env: Any, target: Any, image: Any, *, reference: str) -> Any:
     if declared_before([node], record, [source]):
         return [node]
     nodes = env.OciArchive([node], source)
-    env["MULTIARCH_RUN"].hide(nodes)
+    env["MULTIARCH_RUN"].declarations.hide_targets(nodes)
     declare(env, nodes, record, State(paths.shown(node), lambda: Facts({"reference": text}, {}), undrifted))
     return nodes
 

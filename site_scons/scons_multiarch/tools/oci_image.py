@@ -64,14 +64,14 @@ def image(
     plan = BuildPlan(
         platform=target_platform,
         dockerfile=recipe_path(recipe),
-        context=run.root,
-        file_digest=run.stat.digest,
+        context=run.tree.root,
+        file_digest=run.tree.stat.digest,
         build_args=(*env.get("BUILD_ARGS", ()), *paths.named(env, "Image: build_args", build_args).items()),
         labels=(*env.get("LABELS", ()), *paths.named(env, "Image: labels", labels).items()),
         target=paths.text(env, "Image: stage", stage),
-        epoch=run.epoch,
+        epoch=run.settings.epoch,
         foreign=paths.texts(env, "Image: foreign", foreign),
-        build_platform=run.once("host of engines", host_of_engines) if target_platform.os == "linux" else None,
+        build_platform=run.build.once("host of engines", host_of_engines) if target_platform.os == "linux" else None,
         secrets=paths.texts(env, "Image: secrets", secrets),
         ssh=paths.texts(env, "Image: ssh", ssh),
         network=paths.text(env, "Image: network", network),
@@ -84,7 +84,7 @@ def image(
     if declared_before([node], record, [recipe, *given]):
         return [node]
     nodes = env.OciImage([node], [recipe, *given])
-    run.hide(nodes)
+    run.declarations.hide_targets(nodes)
     state = State(
         paths.shown(node),
         lambda: facts(run, node),
@@ -111,7 +111,7 @@ def _contexts(env: Any, run: Run, given: Any) -> tuple[NamedContext, ...]:
 
     here = Path(env.fs.getcwd().srcnode().get_abspath())
     texts = paths.named(env, "Image: contexts", given)
-    top = str(run.root) + os.sep
+    top = str(run.tree.root) + os.sep
     return named_contexts({name: re.sub(r"^#/?", lambda _: top, text) for name, text in texts.items()}, here)
 
 

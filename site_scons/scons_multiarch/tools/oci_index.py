@@ -47,7 +47,7 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
     values = {"platforms": ", ".join(map(str, declared_platforms))} | {
         f"annotation {key}": value for key, value in noted
     }
-    env["MULTIARCH_RUN"].hide(nodes)
+    env["MULTIARCH_RUN"].declarations.hide_targets(nodes)
     declare(env, nodes, record, State(paths.shown(node), lambda: Facts(values, {}), undrifted))
     return nodes[:1]
 

@@ -45,7 +45,7 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
     if declared_before([node], record, []):
         return [node]
     run: Run = env["MULTIARCH_RUN"]
-    if elsewhere and run.claim(own) is not None:
+    if elsewhere and run.declarations.claim(own) is not None:
         raise TwoPushes(
             f"would be copied to {copy}, which this build pushes itself",
             where=text,

@@ -36,7 +36,7 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     if is_alike(node, record, content, before):
         return [node]
     run: Run = env["MULTIARCH_RUN"]
-    taken = run.claim(where, *map(where.with_tag, further))
+    taken = run.declarations.claim(where, *map(where.with_tag, further))
     if taken is not None:
         name = f"{text.rpartition(':')[0]}:{taken.tag}"
         raise TwoPushes("is pushed twice in this build", where=name, hint="give each image a tag of its own")
@@ -46,7 +46,7 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     if before:
         env.Depends(receipt, before)
-    hold_back(env, content, before, immutable=run.policy.immutable)
+    hold_back(env, content, before, immutable=run.settings.policy.immutable)
     receipt[0].set_nocache()
     return receipt
 

@@ -25,9 +25,9 @@ def targets(env: Any, **nodes: Any) -> None:
             if members or not is_alias(alias):
                 env.Alias(alias, members)
         if name == "bin":
-            env["MULTIARCH_RUN"].once("programs to run", list).extend(members)
+            env["MULTIARCH_RUN"].declarations.to_start.extend(members)
     own = has_default()
-    env["MULTIARCH_RUN"].once("after reading", lambda: after_reading(lambda here: finish_reading(env, here, own=own)))
+    after_reading(lambda here: finish_reading(env, here, own=own), name="targets")
 
 
 def generate(env: Any) -> None:

@@ -64,8 +64,8 @@ def note(node: Any) -> None:
     state.retrieved = True
     state.because = f"{state.because}; {_WHY}" if state.because else _WHY
     run = node.attributes.run
-    run.records.remember(str(node), state.facts, state.because)
-    run.report.add("Retrieve", node)
+    run.tree.records.remember(str(node), state.facts, state.because)
+    run.build.report.add("Retrieve", node)
 
 
 def may_keep(node: Any) -> bool:
@@ -74,11 +74,11 @@ def may_keep(node: Any) -> bool:
     if state is None:
         return True
     run = node.attributes.run
-    run.look_again()
+    run.build.look_again()
     try:
         children = [child for child in node.children() if isinstance(child, Tracked) and not is_folder(child)]
         return state.still_holds() and all(
-            run.stat.digest(child.get_abspath()) == child.get_csig() for child in children
+            run.tree.stat.digest(child.get_abspath()) == child.get_csig() for child in children
         )
     except (MultiarchError, OSError):
         return False
@@ -90,10 +90,10 @@ def mark(node: Any) -> None:
     if cached is None or SCons.CacheDir.cache_readonly:
         return
     try:
-        _mark(cached, node.attributes.run.stat.digest(node.get_abspath())).touch()
+        _mark(cached, node.attributes.run.tree.stat.digest(node.get_abspath())).touch()
     except FileNotFoundError:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        _mark(cached, node.attributes.run.stat.digest(node.get_abspath())).touch()
+        _mark(cached, node.attributes.run.tree.stat.digest(node.get_abspath())).touch()
 
 
 def keep(node: Any, push: Any) -> None:
@@ -104,7 +104,7 @@ def keep(node: Any, push: Any) -> None:
         mark(node)
         push()
     except (OSError, SCons.Errors.SConsEnvironmentError) as error:
-        if node.attributes.run.is_new("the cache cannot be written to"):
+        if node.attributes.run.build.is_new("the cache cannot be written to"):
             print(f"  warning: not kept in SCons' cache: {error}", flush=True)  # noqa: T201  # for the user
 
 
@@ -116,7 +116,7 @@ def cached_file(node: Any) -> Path | None:
 
 def _is_sound(node: Any) -> bool:
     """Whether the cache holds a file, and as it was put in."""
-    cached, stats = cached_file(node), node.attributes.run.stat
+    cached, stats = cached_file(node), node.attributes.run.tree.stat
     if cached is None or not cached.exists():
         return False
     try:

@@ -46,7 +46,7 @@ class Made(SCons.Node.FS.Dir):
     def get_stored_info(self) -> Any:
         """What was recorded of its last making, as of a file's."""
         # What SCons memoizes of a folder goes when it is scanned as a source.
-        return self.attributes.run.once(("stored", self), self._stored_info)
+        return self.attributes.run.build.once(("stored", self), self._stored_info)
 
     def _stored_info(self) -> Any:
         try:
@@ -68,7 +68,7 @@ class Made(SCons.Node.FS.Dir):
     def prepare(self) -> None:
         """Before it is made: what is recorded of it counts no more, should its making fail half-way."""
         if self.get_state() == SCons.Node.executing and SCons.Node.do_store_info:
-            self.attributes.run.records.forget(shown(self))
+            self.attributes.run.tree.records.forget(shown(self))
             # As of a file. SCons would run the builder of a folder that this one lies in.
             Path(self.dir.get_abspath()).mkdir(parents=True, exist_ok=True)
 
@@ -103,7 +103,7 @@ class Plain(SCons.Node.FS.File):
         if is_folder(self):
             self.set_precious()  # SCons would unlink it
             if self.get_state() == SCons.Node.executing and SCons.Node.do_store_info:
-                self.attributes.run.records.forget(shown(self))
+                self.attributes.run.tree.records.forget(shown(self))
         super().prepare()
 
     def remove(self) -> bool:
@@ -136,14 +136,14 @@ def _signed(node: Any, find: Callable[[], str]) -> str:
 
 def _signature(folder: Any) -> str:
     """The sha256 of what was made in a folder; of what is in it, while that is not recorded."""
-    known = folder.attributes.run.records.recall(shown(folder))
+    known = folder.attributes.run.tree.records.recall(shown(folder))
     recorded = None if known is None else known.values.get(_AS_MADE)
     return recorded or _contents(folder, _names(folder))
 
 
 def _is_whole(folder: Any) -> bool:
     """Whether all that was made in a folder is there, and as it was made."""
-    known = folder.attributes.run.records.recall(shown(folder))
+    known = folder.attributes.run.tree.records.recall(shown(folder))
     if known is None:  # its last making did not end
         return False
     path = folder.get_abspath()
@@ -158,7 +158,7 @@ def _remember(folder: Any) -> None:
     if SCons.Node.do_store_info and os.path.isdir(folder.get_abspath()):  # noqa: PTH112  # not what SCons saw before
         names = _names(folder)
         values = {_IN_IT: "\0".join(names), _AS_MADE: _contents(folder, names)}
-        folder.attributes.run.records.remember(shown(folder), Facts(values, {}), None)
+        folder.attributes.run.tree.records.remember(shown(folder), Facts(values, {}), None)
 
 
 def _names(folder: Any) -> list[str]:
@@ -241,7 +241,7 @@ def as_file(node: Any, kind: type[Plain], run: Run) -> None:
 
 def follow_folders(run: Run) -> None:
     """See to it that `find_folders` is called once the SConscripts are read; only the first call of a run does."""
-    run.once("folders", lambda: after_reading(lambda _: find_folders(run)))
+    after_reading(lambda _: find_folders(run), name="folders")
 
 
 def _change(node: Any, run: Run) -> None:
@@ -303,7 +303,7 @@ def digest(folder: Path, run: Run) -> str:
 
     What the build remembers and makes of images is left out, and what version control keeps: it changes all the time.
     """
-    hidden = frozenset(str(run.root / path) for path in run.hidden)
+    hidden = frozenset(str(run.tree.root / path) for path in run.declarations.hidden)
     running = hashlib.sha256()
     for name, path in sorted(_entries(folder, hidden)):
         what = _state(path, run)
@@ -317,7 +317,7 @@ def _state(path: str, run: Run) -> str:
             return f"-> {os.readlink(path)}"  # noqa: PTH115
         if os.path.isdir(path):  # noqa: PTH112
             return "/"
-        return f"{'x' if os.access(path, os.X_OK) else '-'} {run.stat.digest(Path(path))}"
+        return f"{'x' if os.access(path, os.X_OK) else '-'} {run.tree.stat.digest(Path(path))}"
     return "?"
 
 

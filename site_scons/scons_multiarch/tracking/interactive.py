@@ -41,7 +41,7 @@ def hold_builds_apart(run: Run, env: Any) -> None:
         try:
             check_declarations(run)
             if not asking:
-                run.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
+                run.tree.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
         except (MultiarchError, OSError) as error:
             print(f"scons: *** {error}", flush=True)  # noqa: T201  # and the session goes on
             return None
@@ -59,7 +59,7 @@ def hold_builds_apart(run: Run, env: Any) -> None:
 def forget(run: Run, fs: Any) -> None:
     """Let the next build find out everything anew: the state of targets, SCons' records, what it knows of files."""
     run.renew()
-    for target in run.declared:
+    for target in run.declarations.targets:
         target.attributes.state.renew()
     SCons.SConsign.Reset()
     SCons.SConsign.DataBase.clear()
@@ -90,12 +90,12 @@ def all_nodes(fs: Any) -> Iterator[Any]:
 
 def check_declarations(run: Run) -> None:
     """Raise Outdated when a file that decided what is declared is not as it was read."""
-    changed = [path for path, content in run.read_from.items() if content_of(path) != content]
-    changed += [path for path, there in run.looked_for.items() if path.exists() != there]
+    changed = [path for path, content in run.declarations.contents_read.items() if content_of(path) != content]
+    changed += [path for path, there in run.declarations.presence_seen.items() if path.exists() != there]
     for path in changed:
         raise Outdated(
             "changed since this session read what there is to build",
-            where=path.relative_to(run.root).as_posix() if path.is_relative_to(run.root) else str(path),
+            where=path.relative_to(run.tree.root).as_posix() if path.is_relative_to(run.tree.root) else str(path),
             hint=f"leave by exit, and start {command()} --interactive again",
         )
 
@@ -104,20 +104,17 @@ def _whole_clean(run: Run, env: Any) -> list[str]:
     """The target of `clean` without a word: what was built, as `scons -c` does."""
     from scons_multiarch.cli import leavings
 
-    env.Clean("clean", [str(path) for path in leavings(Path(run.root, "_output"))])
+    env.Clean("clean", [str(path) for path in leavings(Path(run.tree.root, "_output"))])
     return ["clean"]
 
 
 def begin_session(env: Any) -> None:
-    """Hold the builds of this process apart; harmless when that was begun already."""
+    """Hold the builds of this process apart; to be called once."""
     run: Run = env["MULTIARCH_RUN"]
 
     def note_scripts() -> None:
         for script in SCons.Node.SConscriptNodes:
             run.note_read(Path(script.srcnode().get_abspath()))
 
-    def begin() -> None:
-        after_reading(lambda _: note_scripts())
-        hold_builds_apart(run, env)
-
-    run.once("session", begin)
+    after_reading(lambda _: note_scripts())
+    hold_builds_apart(run, env)

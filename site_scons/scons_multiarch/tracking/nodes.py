@@ -91,7 +91,7 @@ class State:
         if self.facts is not None or self.failure is not None:
             return
         try:
-            with self.targets[0].attributes.run.steps.performing():
+            with self.targets[0].attributes.run.interrupts.performing():
                 self.facts = self.find()
             self._facts_digest = self.facts.digest()
         except Exception as error:  # noqa: BLE001  # kept for the step, see the class
@@ -161,11 +161,11 @@ class Tracked(Kept):
             pass
         if is_folder(self) and not is_ours(self):
             return super().get_csig()
-        cache = self.attributes.run.stat
+        cache = self.attributes.run.tree.stat
         try:
             # What has just been made nobody writes any more; images and the next run need not read it again.
             known = cache.finished if self.get_state() == SCons.Node.executed else cache.digest
-            with self.attributes.run.steps.performing():
+            with self.attributes.run.interrupts.performing():
                 info.csig = known(self.get_abspath())
         except OSError:
             info.csig = self._elsewhere()
@@ -189,7 +189,7 @@ class Tracked(Kept):
     def _elsewhere(self) -> str:
         """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies."""
         try:
-            return str(self.attributes.run.stat.digest(self.rfile().get_abspath()))
+            return str(self.attributes.run.tree.stat.digest(self.rfile().get_abspath()))
         except OSError:
             return _MISSING
 
@@ -224,7 +224,7 @@ class Tracked(Kept):
             return bool(super().changed(node, allowcache))
         if "changed" not in self._memo:
             try:
-                with self.attributes.run.steps.performing():
+                with self.attributes.run.interrupts.performing():
                     self._memo["changed"] = _decided(self)
             except Interrupted:
                 self._memo["changed"] = True
@@ -263,8 +263,8 @@ class Tracked(Kept):
             return self.get_csig()
         from scons_multiarch.tracking.cache import cached_file
 
-        cached = cached_file(self)
-        return self.attributes.run.stat.digest(cached) if cached is not None and cached.exists() else self.get_csig()
+        cached, stats = cached_file(self), self.attributes.run.tree.stat
+        return stats.digest(cached) if cached is not None and cached.exists() else self.get_csig()
 
     def built(self) -> None:
         """Record what was made; of what came out of SCons' cache the facts, too, though no step ran."""
@@ -335,12 +335,12 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     state.find = with_folders(state.find, targets[0])
     run = env["MULTIARCH_RUN"]
     follow_folders(run)
-    run.once("cache", lambda: after_reading(lambda _: _guard_cache(run)))
+    after_reading(lambda _: _guard_cache(run), name="cache")
     for target in targets:
         target.set_precious()
         target.attributes.state = state
     targets[0].attributes.target = record
-    env["MULTIARCH_RUN"].declare(targets[0])
+    env["MULTIARCH_RUN"].declarations.targets.append(targets[0])
 
 
 def undrifted() -> str | None:

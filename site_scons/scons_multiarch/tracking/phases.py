@@ -31,7 +31,7 @@ class _AfterReading:
     """In the place of `progress_display` until all SConscripts have been read; then that is itself again."""
 
     def __init__(self) -> None:
-        self.acts: list[Callable[[Any], None]] = []
+        self.acts: dict[object, Callable[[Any], None]] = {}
         self._display = SCons.Script.Main.progress_display
 
     def __call__(self, text: str, append_newline: int = 1) -> None:
@@ -41,7 +41,7 @@ class _AfterReading:
             started_in = sys._getframe(1).f_locals["target_top"]  # noqa: SLF001  # see above
             fs = SCons.Node.FS.get_default_fs()
             fs.chdir(fs.Top, change_os_dir=True)  # SCons does so a moment later
-            for act in self.acts:
+            for act in self.acts.values():
                 act(fs.Dir(started_in) if started_in else fs.Top)
         self._display(text, append_newline)
 
@@ -50,15 +50,15 @@ class _AfterReading:
         self._display.set_mode(mode)
 
 
-def after_reading(act: Callable[[Any], None]) -> None:
+def after_reading(act: Callable[[Any], None], *, name: str | None = None) -> None:
     """Have `act` called once, before anything is built or helped with, with the folder that words are seen from.
 
     That is the top, or with `-u`, `-U` and `-D` the folder that SCons was started in. What is given first is called
-    first; what it raises ends the run.
+    first; what it raises ends the run. Of those with the same `name` only the first one is called.
     """
     if not isinstance(SCons.Script.Main.progress_display, _AfterReading):
         SCons.Script.Main.progress_display = _AfterReading()
-    SCons.Script.Main.progress_display.acts.append(act)
+    SCons.Script.Main.progress_display.acts.setdefault(name or act, act)
 
 
 def has_default() -> bool:

