@@ -229,6 +229,7 @@ def test_tags_that_somebody_moves_are_seen(open_session: Callable[..., Session],
     outside = plant(tmp_path / "outside")
     outside.replace("SConstruct", 'program = env.GoBinary("_output/bin/demo", platform="linux/amd64")', "program = []")
     outside.replace("SConstruct", 'platform="linux/amd64"\n)', 'platform="linux/arm64"\n)')
+    outside.replace("SConstruct", 'platforms=["linux/amd64",', 'platforms=["linux/arm64",')
     outside.edit("Dockerfile", "FROM scratch\nCOPY plain.txt /\n")
     there = f"REGISTRY={registry.host}"
     outside.scons("push", there, "VERSION=ext")
