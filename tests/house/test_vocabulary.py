@@ -31,7 +31,7 @@ PRIVATE = {
 # Names that do not say what they hold, and private words: how often they still stand in site_scons. It only goes down.
 CEILINGS = {
     "found": 262,
-    "wanted": 110,
+    "wanted": 105,
     "each": 113,
     "place": 37,
     "left": 37,

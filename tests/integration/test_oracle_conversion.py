@@ -26,7 +26,7 @@ from multiarch_oci.engine import Base, BuildPlan
 from multiarch_oci.engine.embedded import building
 from multiarch_oci.engine.embedded.building import Builder, Stage, destination_of, line_of
 from multiarch_oci.engine.embedded.configuring import recorded
-from multiarch_oci.engine.embedded.modes import Chmod
+from multiarch_oci.engine.embedded.ownership import Chmod
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.engine.frontend.sources import is_remote
 from multiarch_oci.errors import MultiarchError

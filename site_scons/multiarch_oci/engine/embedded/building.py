@@ -13,11 +13,11 @@ from multiarch_oci import windows
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Add, Cmd, Command, Copy, Run, Workdir
 from multiarch_oci.engine import NamedContext, UnsupportedInstruction
-from multiarch_oci.engine.embedded import names
+from multiarch_oci.engine.embedded import ownership
 from multiarch_oci.engine.embedded.configuring import begun, executed, is_root, recorded
 from multiarch_oci.engine.embedded.copying import CopyOptions, InlineTree, copy
 from multiarch_oci.engine.embedded.layertree import BaseTree
-from multiarch_oci.engine.embedded.modes import Chmod
+from multiarch_oci.engine.embedded.ownership import Chmod
 from multiarch_oci.engine.embedded.unpacking import unpack
 from multiarch_oci.engine.frontend import sources
 from multiarch_oci.engine.frontend.bases import BaseImage, check_platform
@@ -182,7 +182,7 @@ class Builder:
         if not stage.config.user or _on_windows(stage.config):
             return 0, 0
         try:
-            return names.owner(stage.config.user, stage.tree)
+            return ownership.owner(stage.config.user, stage.tree)
         except CannotCopy:  # as BuildKit: the folder is root's when nobody knows the user
             return 0, 0
 
@@ -277,10 +277,10 @@ class Builder:
 
     def _options(self, stage: Stage, command: Copy | Add) -> CopyOptions:
         owner = None
-        if command.link and names.by_name(command.chown):
+        if command.link and ownership.by_name(command.chown):
             raise CannotCopy(f"--chown={command.chown} with --link needs numbers", hint="write uid:gid")
         if command.chown and not _on_windows(stage.config):
-            owner = names.owner(command.chown, stage.tree)
+            owner = ownership.owner(command.chown, stage.tree)
         chmod = Chmod.parse(command.chmod) if command.chmod else None
         exclude = IgnoreFile.of(command.exclude, name="--exclude") if command.exclude else None
         return CopyOptions(owner, chmod, None, exclude)

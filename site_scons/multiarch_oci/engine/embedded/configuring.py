@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
+import re
+from collections.abc import Iterable
 from functools import singledispatch
 
 from msgspec.structs import replace
@@ -26,7 +29,6 @@ from multiarch_oci.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from multiarch_oci.engine.embedded import ports, wording
 from multiarch_oci.engine.frontend.recipe import PATH
 from multiarch_oci.engine.frontend.sources import windows_below
 
@@ -43,7 +45,7 @@ _SIGNALS = frozenset(
 
 def recorded(config: ImageConfig, created_by: str, epoch: int, *, layer: bool = False) -> ImageConfig:
     """The config with one more line of history."""
-    line = History(instant(epoch), created_by, wording.COMMENT, empty_layer=not layer)
+    line = History(instant(epoch), created_by, COMMENT, empty_layer=not layer)
     return replace(config, history=(*config.history, line))
 
 
@@ -125,13 +127,13 @@ def _arg(command: Arg, config: ImageConfig) -> tuple[ImageConfig, str | None]:
 @configured.register
 def _cmd(command: Cmd, config: ImageConfig) -> tuple[ImageConfig, str | None]:
     words = with_shell(config, command.arguments) if command.shell_form else command.arguments
-    return replace(config, cmd=words or None, args_escaped=True), f"CMD {wording.quoted(words)}"
+    return replace(config, cmd=words or None, args_escaped=True), f"CMD {quoted(words)}"
 
 
 @configured.register
 def _entrypoint(command: Entrypoint, config: ImageConfig) -> tuple[ImageConfig, str | None]:
     words = with_shell(config, command.arguments) if command.shell_form else command.arguments
-    return replace(config, entrypoint=words or None), f"ENTRYPOINT {wording.quoted(words)}"
+    return replace(config, entrypoint=words or None), f"ENTRYPOINT {quoted(words)}"
 
 
 @configured.register
@@ -144,14 +146,14 @@ def _healthcheck(command: Healthcheck, config: ImageConfig) -> tuple[ImageConfig
         command.start_interval,
         command.retries,
     )
-    return replace(config, healthcheck=check), f"HEALTHCHECK {wording.healthcheck(check)}"
+    return replace(config, healthcheck=check), f"HEALTHCHECK {healthcheck(check)}"
 
 
 @configured.register
 def _expose(command: Expose, config: ImageConfig) -> tuple[ImageConfig, str | None]:
-    exposed = [port for text in command.ports for port in ports.exposed(text)]
+    exposed = [port for text in command.ports for port in exposed_ports(text)]
     both = dict.fromkeys((*config.exposed_ports, *exposed))
-    return replace(config, exposed_ports=tuple(both)), f"EXPOSE {wording.listed(exposed)}"
+    return replace(config, exposed_ports=tuple(both)), f"EXPOSE {listed(exposed)}"
 
 
 @configured.register
@@ -164,7 +166,7 @@ def _volume(command: Volume, config: ImageConfig) -> tuple[ImageConfig, str | No
     if "" in command.volumes:
         raise InvalidDockerfile("VOLUME names an empty path")
     both = dict.fromkeys((*config.volumes, *command.volumes))
-    return replace(config, volumes=tuple(both)), f"VOLUME {wording.listed(command.volumes)}"
+    return replace(config, volumes=tuple(both)), f"VOLUME {listed(command.volumes)}"
 
 
 @configured.register
@@ -175,7 +177,7 @@ def _stop_signal(command: StopSignal, config: ImageConfig) -> tuple[ImageConfig,
 
 @configured.register
 def _shell(command: Shell, config: ImageConfig) -> tuple[ImageConfig, str | None]:
-    return replace(config, shell=command.arguments), f"SHELL {wording.listed(command.arguments)}"
+    return replace(config, shell=command.arguments), f"SHELL {listed(command.arguments)}"
 
 
 @configured.register
@@ -200,3 +202,114 @@ def check_signal(signal: str) -> None:
     is_number = signal.isascii() and signal.isdigit()
     if int(signal) == 0 if is_number else signal.upper().removeprefix("SIG") not in _SIGNALS:
         raise InvalidDockerfile(f"STOPSIGNAL {signal}: there is no such signal", hint="e.g. SIGTERM, SIGQUIT or 15")
+
+
+_PROTOCOLS = ("tcp", "udp", "sctp")
+_PORT_NUMBER = re.compile(r"[+]?[0-9]{1,18}\Z")
+_LARGEST_PORT = 65535
+
+
+def exposed_ports(text: str) -> tuple[str, ...]:
+    """The `port/protocol` of one word of EXPOSE; raises InvalidDockerfile."""
+    address, host, container = _parts(text)
+    container, _, protocol = container.partition("/")
+    if not container:
+        raise InvalidDockerfile(f"EXPOSE {text}: no port specified")
+    if protocol.lower() not in ("", *_PROTOCOLS):
+        raise InvalidDockerfile(f"EXPOSE {text}: '{protocol}' is none of {', '.join(_PROTOCOLS)}")
+    if address:
+        _check_address(address, text)
+    start, end = _ports(container, text)
+    if host:
+        first, last = _ports(host, text)
+        if end - start not in (last - first, 0):
+            raise InvalidDockerfile(f"EXPOSE {text}: the two ranges are not of one length")
+    return tuple(f"{port}/{protocol.lower() or 'tcp'}" for port in range(start, end + 1))
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    parts = text.split(":")
+    if len(parts) == 1:
+        return "", "", parts[0]
+    return ":".join(parts[:-2]), parts[-2], parts[-1]
+
+
+def _check_address(address: str, text: str) -> None:
+    try:
+        ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise InvalidDockerfile(f"EXPOSE {text}: '{address}' is no IP address") from None
+
+
+def _ports(text: str, whole: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    start = _port_number(first, whole)
+    end = _port_number(last, whole) if dash and first != last else start
+    if end < start:
+        raise InvalidDockerfile(f"EXPOSE {whole}: {text} is an empty range")
+    return start, end
+
+
+def _port_number(text: str, whole: str) -> int:
+    if _PORT_NUMBER.match(text) is None or int(text) > _LARGEST_PORT:
+        raise InvalidDockerfile(f"EXPOSE {whole}: '{text}' is no port from 0 to {_LARGEST_PORT}")
+    return int(text)
+
+
+COMMENT = "buildkit.dockerfile.v0"
+"""The comment of every history line: what tools know a Dockerfile's history by."""
+_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+_ESCAPES |= {"\\": "\\\\", '"': '\\"'}
+_UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))
+_SECOND = 1_000_000_000
+
+
+def quoted(words: Iterable[str]) -> str:
+    """`%q` of a list of strings."""
+    return "[" + " ".join(f'"{"".join(map(_character, word))}"' for word in words) + "]"
+
+
+def listed(words: Iterable[str]) -> str:
+    """`%v` of a list of strings."""
+    return "[" + " ".join(words) + "]"
+
+
+def healthcheck(check: HealthCheck) -> str:
+    """`%+v` of Docker's HealthcheckConfig."""
+    return (
+        f"{{Test:{listed(check.test)} Interval:{duration(check.interval)} Timeout:{duration(check.timeout)} "
+        f"StartPeriod:{duration(check.start_period)} StartInterval:{duration(check.start_interval)} "
+        f"Retries:{check.retries}}}"
+    )
+
+
+def duration(nanoseconds: int) -> str:
+    """A Go `time.Duration` as text."""
+    if 0 < nanoseconds < _SECOND:
+        for size, unit in ((1_000_000, "ms"), (1_000, "µs"), (1, "ns")):
+            if nanoseconds >= size:
+                return _decimal(nanoseconds, size) + unit
+    text = ""
+    for size, unit in _UNITS:
+        if nanoseconds >= size or text:
+            text += f"{nanoseconds // size}{unit}"
+            nanoseconds %= size
+    return f"{text}{_decimal(nanoseconds, _SECOND)}s"
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, rest = divmod(value, unit)
+    digits = str(rest).zfill(len(str(unit)) - 1).rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def _character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8 (surrogateescape)
+        return f"\\x{ord(character) & 0xFF:02x}"
+    if character.isascii():
+        return f"\\x{ord(character):02x}"
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.engine.embedded.modes import Chmod
+from multiarch_oci.engine.embedded.ownership import Chmod
 from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Content, Node, Overlay, Tree, joined, parent, resolve
 from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind

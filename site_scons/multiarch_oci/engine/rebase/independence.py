@@ -14,7 +14,7 @@ import msgspec
 
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Add, Copy, Workdir
-from multiarch_oci.engine.embedded import names
+from multiarch_oci.engine.embedded import ownership
 from multiarch_oci.engine.embedded.archives import TarContents
 from multiarch_oci.engine.embedded.building import destination_of
 from multiarch_oci.engine.frontend import sources
@@ -94,10 +94,10 @@ class Comparison:
         command = write.command
         if isinstance(command, Workdir):
             self._resolved(write.config.working_dir.strip("/"))
-            if names.by_name(write.config.user):
+            if ownership.by_name(write.config.user):
                 self._accounts()
         else:
-            if names.by_name(command.chown):
+            if ownership.by_name(command.chown):
                 self._accounts()
             text = destination_of(write.config, command.destination)
             for target in self._resolved(text):

@@ -1,10 +1,13 @@
+"""None"""
+
 from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.config import HealthCheck
+from multiarch_oci.config import HealthCheck, instant
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
-from multiarch_oci.engine.embedded.configuring import check_signal
+from multiarch_oci.engine.embedded import configuring
+from multiarch_oci.engine.embedded.configuring import check_signal, exposed_ports
 from workshop import Workshop
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -111,3 +114,64 @@ def test_a_signal_is_a_name_or_a_number(signal):
 def test_anything_else_is_an_error(signal):
     with pytest.raises(InvalidDockerfile, match="there is no such signal"):
         check_signal(signal)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("80", ("80/tcp",)),
+        ("80/UDP", ("80/udp",)),
+        ("80/", ("80/tcp",)),
+        ("80-82/sctp", ("80/sctp", "81/sctp", "82/sctp")),
+        ("80-80", ("80/tcp",)),
+        ("8080:80", ("80/tcp",)),
+        ("8000-8010:80", ("80/tcp",)),
+        ("127.0.0.1:8080:80", ("80/tcp",)),
+        ("[::1]:8080:80", ("80/tcp",)),
+        ("0", ("0/tcp",)),
+    ],
+)
+def test_a_port_is_read_as_buildkit_does(text, wanted):
+    assert exposed_ports(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/tcp", "x", "65536", "80/http", "82-80", "-1", "1.1.1:1:80", "1-2:80-90", "80:", "8 0"]
+)
+def test_what_is_no_port_is_an_error_that_quotes_it(text):
+    with pytest.raises(InvalidDockerfile, match="EXPOSE"):
+        exposed_ports(text)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "wanted"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1500, "1.5µs"),
+        (2_000_000, "2ms"),
+        (1_500_000_000, "1.5s"),
+        (90_000_000_000, "1m30s"),
+        (3_600_000_000_000, "1h0m0s"),
+        (3_661_000_000_001, "1h1m1.000000001s"),
+    ],
+)
+def test_a_duration_is_written_as_go_does(nanoseconds, wanted):
+    assert configuring.duration(nanoseconds) == wanted
+
+
+def test_words_are_quoted_as_go_does():
+    assert configuring.quoted(["/a b", 'x"y\\', "\n\t\x01\x7f", "ä\u200b", "\U000e0001", "\udcff"]) == (
+        '["/a b" "x\\"y\\\\" "\\n\\t\\x01\\x7f" "ä\\u200b" "\\U000e0001" "\\xff"]'
+    )
+
+
+def test_a_time_is_written_as_rfc_3339():
+    assert instant(0) == "1970-01-01T00:00:00Z"
+    assert instant(1_700_000_000) == "2023-11-14T22:13:20Z"
+
+
+def test_a_healthcheck_is_written_as_go_prints_the_struct():
+    assert configuring.healthcheck(HealthCheck(("CMD", "a"), 5_000_000_000, retries=3)) == (
+        "{Test:[CMD a] Interval:5s Timeout:0s StartPeriod:0s StartInterval:0s Retries:3}"
+    )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.engine.embedded.modes import Chmod
+from multiarch_oci.engine.embedded.ownership import Chmod
 from multiarch_oci.engine.frontend.tree import CannotCopy
 
 
