@@ -6,7 +6,9 @@ Loaded at the first request of a run, as `http.client` and `ssl` are.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
+import math
 import socket
 import ssl
 import time
@@ -22,7 +24,6 @@ from multiarch_oci.store.http.errors import (
     LowSpeed,
     interrupted,
     no_connection,
-    no_name,
     no_proxy,
 )
 from multiarch_oci.store.http.hosts import Origin, UnusableUrl, origin_of
@@ -53,10 +54,10 @@ class Channel(io.RawIOBase):
         self._peeking = False
         self.begin(0.0)
 
-    def begin(self, silence: float, *, end: float | None = None, paced: bool = True) -> None:
+    def begin(self, silence: float, *, end: float = math.inf, paced: bool = True) -> None:
         """Open the next phase."""
         self._silence, self._end, self._paced = silence, end, paced
-        self._waited, self._moved, self._quiet = 0.0, 0, 0.0
+        self._waited, self._moved = 0.0, 0
 
     def readable(self) -> bool:
         """Always."""
@@ -76,10 +77,10 @@ class Channel(io.RawIOBase):
 
     def sendall(self, data: bytes) -> None:
         """Send all of it. Raises TimeoutError, LowSpeed and OSError."""
-        left = memoryview(data).cast("B")
-        while left:
-            piece = left[: self._piece]
-            left = left[self._wait(lambda: self.sock.send(piece)) :]  # noqa: B023  # called at once
+        rest = memoryview(data).cast("B")
+        while rest:
+            piece = rest[: self._piece]
+            rest = rest[self._wait(lambda: self.sock.send(piece)) :]  # noqa: B023  # called at once
 
     def is_quiet(self, stream: io.BufferedReader[Channel]) -> bool:
         """Whether an idle connection is still there, and nothing waits that nobody asked for; `stream` reads from this.
@@ -97,37 +98,30 @@ class Channel(io.RawIOBase):
 
     def _wait(self, move: Callable[[], int]) -> int:
         """How many bytes moved, once some did or the connection ended."""
+        now = time.monotonic()
+        end = min(now + self._silence, self._end)
         while True:
-            begun = time.monotonic()
-            self.sock.settimeout(self._allowed(begun))
-            count = 0
-            late = False
-            try:
+            self._check_speed()
+            if now >= end:
+                raise TimeoutError
+            self.sock.settimeout(min(end - now, self._window - self._waited) if self._paced else end - now)
+            count, begun = None, now
+            with contextlib.suppress(TimeoutError):
                 count = move()
-            except TimeoutError:
-                late = True
-            waited = time.monotonic() - begun
-            self._waited += waited
-            self._quiet = self._quiet + waited if late else 0.0
-            if late:
+            now = time.monotonic()
+            self._waited += now - begun
+            if count is None:
                 continue
             if not self._paced:  # the first byte starts the clock
                 self._paced, self._waited = True, 0.0
             self._moved += count
             return count
 
-    def _allowed(self, now: float) -> float:
-        """How many seconds the next wait may take."""
+    def _check_speed(self) -> None:
         if self._paced and self._waited >= self._window:
             if self._moved < self._limit * self._window:
                 raise LowSpeed(f"less than {self._limit / 1024:g} KiB/s for {self._window:g} s")
             self._waited, self._moved = 0.0, 0
-        seconds = self._silence - self._quiet
-        if self._end is not None:
-            seconds = min(seconds, self._end - now)
-        if seconds <= 0:
-            raise TimeoutError
-        return min(seconds, self._window - self._waited) if self._paced else seconds
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -183,30 +177,27 @@ def dial(way: Way, seconds: float, watchdog: Watchdog) -> socket.socket:
     Looking up the name, connecting, a proxy's answer and TLS may take so many seconds each. Raises Unreachable,
     Interrupted and UntrustedHost, or Cancelled.
     """
-    first = way.origin if way.proxy is None else way.proxy.origin
+    proxy = way.proxy
+    first = way.origin if proxy is None else proxy.origin
+    reached = proxy is None or proxy.context is None  # the origin, or a proxy that speaks as we wish
     try:
-        addresses = watchdog.addresses(first.host, first.port, seconds)
+        sock = _connected(watchdog.addresses(first.host, first.port, seconds), seconds, watchdog)
     except OSError as error:  # socket.gaierror is one
-        silent = isinstance(error, TimeoutError)
-        known = no_name(way.netloc, seconds) if silent else no_connection(error, way.netloc, seconds)
-        raise (known if way.proxy is None else no_proxy(way.netloc)) from None
-    try:
-        sock = _connected(addresses, seconds, watchdog)
-    except OSError as error:
         watchdog.check()
-        raise (no_connection(error, way.netloc, seconds) if way.proxy is None else no_proxy(way.netloc)) from None
+        raise (no_connection(error, way.netloc, seconds) if proxy is None else no_proxy(way.netloc)) from None
     try:
-        if way.proxy is not None and way.proxy.context is not None:
-            sock = _to_proxy(sock, way.proxy.context, way, way.proxy, watchdog)
+        if proxy is not None and proxy.context is not None:
+            sock = _secured(sock, proxy.context, proxy.origin, watchdog)
+            reached = True
         if way.context is not None:
-            if way.proxy is not None:
-                _tunnel(sock, way, way.proxy, seconds)
+            if proxy is not None:
+                _tunnel(sock, way, proxy, seconds)
             sock.settimeout(seconds)  # the tunnel may have shortened it
             sock = _secured(sock, way.context, way.origin, watchdog)
     except (OSError, CutShort) as error:
         sock.close()
         watchdog.check()
-        raise interrupted(error, way.netloc, seconds) from None
+        raise (interrupted(error, way.netloc, seconds) if reached else no_proxy(way.netloc)) from None
     except BaseException:
         sock.close()
         raise
@@ -218,41 +209,28 @@ def _connected(addresses: list[Any], seconds: float, watchdog: Watchdog) -> sock
     failures: list[OSError] = []
     end = time.monotonic() + seconds
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        left = end - time.monotonic()
-        if left <= 0:
+        remaining = end - time.monotonic()
+        if remaining <= 0:
             break
+        sock = None
         try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:  # IPv6, where the system has none
-            failures.append(error)
-            continue
-        try:
-            # What is left is shared by the addresses that are left, as Go's net does it.
-            sock.settimeout(min(left, max(_LEAST_S, left / (len(addresses) - number))))
+            sock = socket.socket(family, kind, protocol)  # OSError: of IPv6, where the system has none
+            # What remains is shared by the addresses that remain, as Go's net does it.
+            sock.settimeout(min(remaining, max(_LEAST_S, remaining / (len(addresses) - number))))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             watchdog.add(sock)
             sock.connect(address)
-        except OSError as error:
-            sock.close()
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
             watchdog.check()
+            if not isinstance(error, OSError):
+                raise
             failures.append(error)
-        except BaseException:
-            sock.close()
-            raise
         else:
             sock.settimeout(seconds)
             return sock
     raise failures[0] if failures else TimeoutError
-
-
-def _to_proxy(
-    sock: socket.socket, context: ssl.SSLContext, way: Way, proxy: Proxy, watchdog: Watchdog
-) -> socket.socket:
-    try:
-        return _secured(sock, context, proxy.origin, watchdog)
-    except OSError:
-        watchdog.check()
-        raise no_proxy(way.netloc) from None
 
 
 def _tunnel(sock: socket.socket, way: Way, proxy: Proxy, seconds: float) -> None:

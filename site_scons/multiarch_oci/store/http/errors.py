@@ -49,6 +49,10 @@ class BrokenAnswer(Exception):
     """What came is no answer by RFC 9112; the text says in what. Never leaves `store.http`."""
 
 
+class NoName(TimeoutError):
+    """A name server that said nothing in its time."""
+
+
 class LowSpeed(OSError):
     """A transfer below the lowest speed, at which it would take for ever; the text says which."""
 
@@ -128,6 +132,9 @@ def no_connection(error: OSError, netloc: str, seconds: float) -> Unreachable:
     """What it means that no connection to `netloc` came about within so many seconds."""
     import socket
 
+    if isinstance(error, NoName):
+        what = f"no name server said within {seconds:g} s which address this name has"
+        return Unreachable(what, where=netloc, hint="see the network", tries=_SILENT_TRIES)
     if isinstance(error, socket.gaierror):
         # Once, for a name that does not exist; some times, when the name server did not say.
         unknown = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
@@ -138,12 +145,6 @@ def no_connection(error: OSError, netloc: str, seconds: float) -> Unreachable:
         return Unreachable(f"no connection within {seconds:g} s", where=netloc, tries=_SILENT_TRIES)
     why = error.strerror or "not possible"
     return Unreachable(f"no connection: {why}", where=netloc, hint="does the registry run there?", tries=_REFUSED_TRIES)
-
-
-def no_name(netloc: str, seconds: float) -> Unreachable:
-    """What it means that nobody said within so many seconds which addresses a name has."""
-    what = f"no name server said within {seconds:g} s which address this name has"
-    return Unreachable(what, where=netloc, hint="see the network", tries=_SILENT_TRIES)
 
 
 def no_proxy(netloc: str) -> Unreachable:

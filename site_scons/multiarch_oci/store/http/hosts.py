@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 _PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_NETLOC = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(?::([0-9]{0,9}))?")
-_NAME = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+")
-_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
+_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._~-]+)?\]|[^\[\]:@]*)(?::([0-9]{0,9}))?")
+_NAME = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=-]+")
 _ESCAPED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/?%-]+")
 _POLL_S = 0.2
 _LONGEST_S = 10.0
@@ -102,35 +101,14 @@ def origin_of(scheme: str, netloc: str) -> Origin:
 
 
 def _host(text: str) -> str | None:
-    if text.startswith("["):
-        address, percent, zone = text[1:-1].partition("%")
-        zone = zone.removeprefix("25")  # RFC 6874 escapes the percent sign itself
-        try:
-            ipaddress.IPv6Address(address)
-        except ValueError:
-            return None
-        if percent:
-            return f"{address.lower()}%{zone}" if _ZONE.fullmatch(zone) else None
-        return address.lower()
-    name = urllib.parse.unquote(text)
-    if not name.isascii():
-        name = _in_ascii(name)
-    name = name.lower()
-    return name if _NAME.fullmatch(name) else None
-
-
-def _in_ascii(name: str) -> str:
-    """An international name as it is looked up (RFC 5891); empty when it is none."""
-    import idna  # comes with requests, which comes with docker
-
+    if not text.startswith("["):
+        return text.lower() if _NAME.fullmatch(text) else None
+    address, percent, zone = text[1:-1].partition("%")
     try:
-        labels = [
-            idna.encode(label.lower(), strict=True, std3_rules=True).decode() if label else ""
-            for label in name.split(".")
-        ]
-    except idna.IDNAError:
-        return ""
-    return ".".join(labels)
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return None
+    return f"{address.lower()}{percent}{zone.removeprefix('25')}"  # RFC 6874 escapes the percent sign itself
 
 
 def split_host(netloc: str) -> tuple[str, int | None]:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDone
 from typing import Any
 
-from multiarch_oci.store.http.errors import Cancelled
+from multiarch_oci.store.http.errors import Cancelled, NoName
 
 _POLL_S = 0.25
 
@@ -53,7 +53,7 @@ class Watchdog:
         """The addresses of a host, as socket.getaddrinfo gives them; of a name within so many seconds.
 
         Nothing ends a look-up that hangs: it has a thread of its own, and who asks again meanwhile waits for the same.
-        Raises socket.gaierror, TimeoutError and Cancelled.
+        Raises socket.gaierror, NoName and Cancelled.
         """
         # Bytes: of a str, Python would find out first how it is written in ASCII, and load a codec for it.
         with contextlib.suppress(socket.gaierror):
@@ -66,26 +66,25 @@ class Watchdog:
         end = time.monotonic() + seconds
         while True:
             self.check()
-            left = end - time.monotonic()
+            remaining = end - time.monotonic()
             try:
-                return lookup.result(max(0.0, min(left, _POLL_S)))
+                return lookup.result(max(0.0, min(remaining, _POLL_S)))
             except NotDone:  # before Python 3.11 no TimeoutError
-                if left <= _POLL_S:
-                    raise TimeoutError from None
+                if remaining <= _POLL_S:
+                    raise NoName from None
 
     def _look_up(self, host: str, port: int, lookup: Future[list[Any]]) -> None:
+        outcome: list[Any] | Exception
         try:
-            addresses = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
+            outcome = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
         except Exception as error:  # noqa: BLE001  # raised by whoever waits
-            self._forget(host, port)
-            lookup.set_exception(error)
-        else:
-            self._forget(host, port)
-            lookup.set_result(addresses)
-
-    def _forget(self, host: str, port: int) -> None:
+            outcome = error
         with self._lock:
             del self._lookups[host, port]
+        if isinstance(outcome, Exception):
+            lookup.set_exception(outcome)
+        else:
+            lookup.set_result(outcome)
 
 
 def _watch(watchdog: weakref.ref[Watchdog], cancelled: threading.Event) -> None:

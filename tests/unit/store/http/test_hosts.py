@@ -2,7 +2,7 @@
 
 RFC 4632 (CIDR ranges); Docker's certs.d.
 URLs as what requests are made from.
-RFC 3986 §2.1 (escapes), §3.2.2 (hosts); RFC 5891 (names beyond ASCII), RFC 6874 (zones).
+RFC 3986 §2.1 (escapes), §3.2.2 (hosts); RFC 6874 (zones).
 Which URLs are a registry's own, and what its paths and addresses mean.
 RFC 6454 §4 (origins), RFC 3986 §5.2 (references).
 """
@@ -179,9 +179,7 @@ ORIGINS = {
     "[2001:DB8::1]:5000": ("2001:db8::1", 5000, "[2001:db8::1]:5000", "2001:db8::1"),
     "[FE80::1%25eth0]:5000": ("fe80::1%eth0", 5000, "[fe80::1]:5000", "fe80::1"),
     "[fe80::1%eth0]": ("fe80::1%eth0", 443, "[fe80::1]", "fe80::1"),
-    "bücher.example": ("xn--bcher-kva.example", 443, "xn--bcher-kva.example", "xn--bcher-kva.example"),
-    "Straße.example": ("xn--strae-oqa.example", 443, "xn--strae-oqa.example", "xn--strae-oqa.example"),
-    "r%2Dx.example": ("r-x.example", 443, "r-x.example", "r-x.example"),
+    "xn--bcher-kva.example": ("xn--bcher-kva.example", 443, "xn--bcher-kva.example", "xn--bcher-kva.example"),
 }
 
 
@@ -213,6 +211,7 @@ def test_the_port_of_plain_http_is_80() -> None:
         ("r.example\r\nX", "r.example??X"),
         ("r\\.example", "r\\.example"),
         ("r.example%0a", "r.example%0a"),
+        ("bücher.example", "bücher.example"),
         ("::1", "::1"),
         ("[::g]", "[::g]"),
         ("[::1", "[::1"),
