@@ -64,15 +64,45 @@ def text(env: Any, parameter: str, given: Any) -> str:
     raise _no(parameter, given, "a text")
 
 
+TRUTHS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+"""What can be written for a yes or no, in any case of letters."""
+
+
+def truth(env: Any, parameter: str, given: Any) -> bool:
+    """A yes or no: a bool, 1 or 0, or a text of `TRUTHS`. Raises NotAPath."""
+    word = str(given) if isinstance(given, int) else text(env, parameter, given) if isinstance(given, str) else ""
+    answer = TRUTHS.get(word.lower())
+    if answer is None:
+        raise _no(parameter, given, "yes or no")
+    return answer
+
+
+def places(env: Any, parameter: str, given: Any) -> dict[str, str]:
+    """`{name: folder or reference}` as texts; a list of one thing is that one. Raises NotAPath."""
+
+    def folder_or_image(name: object, value: Any) -> str:
+        where, things = f"{parameter}[{name!r}]", list(flat(value))
+        if len(things) != 1 or not isinstance(things[0], (str, os.PathLike, SCons.Node.FS.Base)) or not things[0]:
+            raise _no(where, value, "a folder or an image (docker-image://…)")
+        return text(env, where, things[0])
+
+    return {text(env, parameter, name): folder_or_image(name, value) for name, value in _pairs(parameter, given)}
+
+
 def named(env: Any, parameter: str, given: Any) -> dict[str, str]:
     """`{name: value}` or pairs, as texts; numbers are written out. Raises NotAPath."""
+    pairs = _pairs(parameter, given)
+    return {text(env, parameter, name): _value(env, f"{parameter}[{name!r}]", value) for name, value in pairs}
+
+
+def _pairs(parameter: str, given: Any) -> list[tuple[Any, Any]]:
     if given is None:
-        return {}
+        return []
     try:
         pairs = list(given.items() if isinstance(given, Mapping) else given)
         if not all(isinstance(pair, (tuple, list)) for pair in pairs):
             raise _no(parameter, given, 'a dictionary: {"name": "value"}')
-        return {text(env, parameter, name): _value(env, f"{parameter}[{name!r}]", value) for name, value in pairs}
+        return [(name, value) for name, value in pairs]
     except (TypeError, ValueError) as error:
         if isinstance(error, MultiarchError):
             raise

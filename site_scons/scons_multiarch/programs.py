@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
 from scons_multiarch.session import Run
+from scons_multiarch.step import WrongCall
+
+KEYWORDS = ("GOFLAGS", "GOLDFLAGS", "GOTAGS", "GOENV", "CC", "CXX", "GODIR", "cgo", "race", "debug")
+"""What of the environment `env.GoBinary` reads, and takes as keywords."""
+_MEANT = {"GOOS": "platform", "GOARCH": "platform", "GOARM": "platform", "CGO_ENABLED": "cgo", "ENV": "GOENV"}
 
 
 class NoPackage(MultiarchError, ValueError):
@@ -89,3 +96,22 @@ def package_in(env: Any, directory: Path, package: Any) -> str:
     node = paths.source(env, "GoBinary: package", given).srcnode()
     path = os.path.relpath(node.get_abspath(), directory).replace(os.sep, "/")
     return path if path.startswith((".", "/")) else f"./{path}"
+
+
+def check_keywords(env: Any, overrides: Mapping[str, Any]) -> None:
+    """Raise WrongCall for a keyword that nothing reads; a variable of the environment's, or of its own, is one.
+
+    Names in small letters are ours, and so are those of Go: `ldflags` or `GOOS` would be passed over without a word.
+    """
+    for name in overrides:
+        ours = name == name.lower() or name.startswith(("GO", "CGO"))
+        if name in KEYWORDS or name in env or not ours or _is_read(name, [env.get(key) for key in KEYWORDS], overrides):
+            continue
+        known = ["target", "package", "platform", "sources", *KEYWORDS]
+        near = _MEANT.get(name.upper()) or next((word for word in known if word.upper().endswith(name.upper())), "")
+        raise WrongCall.unknown("GoBinary", name, known, near)
+
+
+def _is_read(name: str, *given: object) -> bool:
+    """Whether the texts in these name a variable."""
+    return re.search(rf"\$\{{?{re.escape(name)}\b", repr(given)) is not None

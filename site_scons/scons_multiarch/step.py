@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,20 @@ from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, reasons
 
 Perform = Callable[[list[Any], list[Any], Any], None]
 """What a step does, given the nodes of its targets and sources, and the environment."""
+
+
+class WrongCall(MultiarchError, TypeError):
+    """A call of a builder that does not fit its parameters."""
+
+    @classmethod
+    def unknown(cls, builder: str, keyword: str, known: Sequence[str], near: str = "") -> WrongCall:
+        """A keyword that the builder does not know; `near` is the one that is meant, where that is clear."""
+        import difflib  # start-up
+
+        named = {name.lower(): name for name in known}
+        near = near or next(map(named.__getitem__, difflib.get_close_matches(keyword.lower(), named, 1, 0.6)), "")
+        hint = f"did you mean {near}?" if near else f"there is: {', '.join(known)}"
+        return cls(f"there is no parameter '{keyword}'", where=builder, hint=hint)
 
 
 class Step:
@@ -159,11 +174,29 @@ def add_method(env: Any, builder: Callable[..., Any], name: str) -> None:
     @functools.wraps(builder)
     def checked(*arguments: Any, **keywords: Any) -> Any:
         try:
-            return builder(*arguments, **keywords)
+            try:
+                return builder(*arguments, **keywords)
+            except TypeError as error:
+                raise _misfit(builder, name, arguments, keywords) or error from None
         except MultiarchError as error:
             return fail(f"{_line(Path(arguments[0].Dir('#').get_abspath()))}{error}")
 
     env.AddMethod(checked, name)
+
+
+def _misfit(
+    builder: Callable[..., Any], name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> WrongCall | None:
+    """Why a call does not fit the builder's parameters; None when it does, and something else is wrong."""
+    signature = inspect.signature(builder)
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        known = list(signature.parameters)[1:]
+        for unknown in [keyword for keyword in keywords if keyword not in known]:
+            return WrongCall.unknown(name, unknown, known)
+        return WrongCall(str(error), where=name, hint=f"see env.{name} in docs/reference.md")
+    return None
 
 
 def _line(root: Path) -> str:

@@ -18,6 +18,7 @@ from multiarch_oci.plan.policy import Policy
 from multiarch_oci.platform import InvalidPlatform, Platform, declared
 from multiarch_oci.reference import Destination, login_hint
 from multiarch_oci.version import Version, expand, unmoved
+from scons_multiarch.paths import TRUTHS
 from scons_multiarch.report import output_of
 from scons_multiarch.session import Run
 
@@ -129,11 +130,16 @@ def _kept(text: str) -> str:
     return re.sub(r"(\\*)(,|\Z)", lambda match: match[1] * 2 + ("\\," if match[2] else ""), text)
 
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
-    """A value out of a fixed set."""
+def one_of(name: str, value: str, known: tuple[str, ...], *, shown: str = "") -> str:
+    """A value out of a fixed set; an error shows it as it was written, `shown`."""
     if value not in known:
-        raise UnknownWord(f"{quoted(value)} is not a value of {name}", hint=nearest(value, list(known)))
+        raise UnknownWord(f"{quoted(shown or value)} is not a value of {name}", hint=nearest(value, list(known)))
     return value
+
+
+def truth_of(name: str, value: str) -> bool:
+    """A yes or no."""
+    return TRUTHS[one_of(name, value.lower(), tuple(TRUTHS), shown=value)]
 
 
 def external(text: str, destination: Destination, image: str) -> tuple[tuple[Platform, str], ...]:
@@ -283,10 +289,10 @@ def read(env: Any, *, versioned: bool) -> None:
     run.settings.not_moved_because = f"{version} is a pre-release"
     run.settings.policy = Policy(
         repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
-        immutable=one_of("IMMUTABLE", given["IMMUTABLE"], ("no", "yes")) == "yes",
+        immutable=truth_of("IMMUTABLE", given["IMMUTABLE"]),
     )
     run.settings.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
-    run.settings.locked = one_of("LOCKED", given["LOCKED"], ("no", "yes")) == "yes"
+    run.settings.locked = truth_of("LOCKED", given["LOCKED"])
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
@@ -307,7 +313,7 @@ def read(env: Any, *, versioned: bool) -> None:
                 (name, _literal(text)) for name, text in pairs("ANNOTATIONS", settings["ANNOTATIONS"])
             ),
             "BUILD_ARGS": pairs("BUILD_ARGS", settings["BUILD_ARGS"]),
-            "REBASE": one_of("REBASE", given["REBASE"], ("yes", "no")) == "yes",
+            "REBASE": truth_of("REBASE", given["REBASE"]),
             "VARIABLE_TEXTS": given,
         }
     )

@@ -117,6 +117,26 @@ def test_no_parameter_of_any_builder_ends_in_an_error_from_inside(tree: Project)
         ('env.GoBinary("a", package="main.go/x", platform="linux/amd64", GODIR="main.go")', "GoBinary: GODIR: takes a folder"),
         ('env.GoBinary("a", package=[".", "./b"], platform="linux/amd64")', "GoBinary: package: takes one path"),
         ('env.Push([], "a.test/b:c")', "env.Push takes one source, and has 0"),
+        ('env.Image("a.tar", dockerfile="Dockerfile", contexts={"x": 3})', "Image: contexts['x']: takes a folder or an image"),
+        ('env.Image("a.tar", dockerfile="Dockerfile", contexts={"x": ["a", "b"]})', "Image: contexts['x']: takes a folder or"),
+        ('env.Image("a.tar", dockerfile="Dockerfile", rebase="maybe")', "Image: rebase: takes yes or no, and 'maybe' is a text"),
+        ('env.GoBinary("a", platform="linux/amd64", cgo="on?")', "GoBinary: cgo: takes yes or no, and 'on?' is a text"),
+        ('env.GoBinary("a", platform="linux/amd64", race=[])', "GoBinary: race: takes yes or no, and [] is a list"),
+        ('env.GoBinary("a", platform="linux/amd64", debug=2)', "GoBinary: debug: takes yes or no, and 2 is an int"),
+        ('env.GoBinary("a", platform="linux/amd64", cgo=True, CC=3)', "GoBinary: CC: takes a text, and 3 is an int"),
+        ('env.GoBinary("a", platform="linux/amd64", ldflags="-s")',
+         "GoBinary: there is no parameter 'ldflags'\n  hint: did you mean GOLDFLAGS?"),
+        ('env.GoBinary("a", platform="linux/amd64", tags="x")',
+         "GoBinary: there is no parameter 'tags'\n  hint: did you mean GOTAGS?"),
+        ('env.GoBinary("a", platform="linux/amd64", GOLDFLAG="-s")',
+         "GoBinary: there is no parameter 'GOLDFLAG'\n  hint: did you mean GOLDFLAGS?"),
+        ('env.GoBinary("a", platform="linux/amd64", GOARCH="arm64")',
+         "GoBinary: there is no parameter 'GOARCH'\n  hint: did you mean platform?"),
+        ('env.GoBinary("a")', "GoBinary: missing a required argument: 'platform'"),
+        ('env.Image("a.tar", dockerfil="Dockerfile")',
+         "Image: there is no parameter 'dockerfil'\n  hint: did you mean dockerfile?"),
+        ('env.Index("i.json", [], platform="linux/amd64")', "Index: there is no parameter 'platform'"),
+        ('env.Push("a.tar", "h.test/x:1", [], [])', "Push: too many positional arguments"),
         ("env.Targets(imagess=[])", "Targets: there is no target imagess"),
     ],
 )  # fmt: skip
@@ -126,6 +146,37 @@ def test_what_a_parameter_does_not_take_is_said_with_its_name_and_line(call: str
     assert ran.status == 2
     assert f"scons: *** SConstruct:8: {words}" in ran.text
     assert "Traceback" not in ran.text
+
+
+def test_a_yes_or_no_is_one_in_every_spelling(tree: Project) -> None:
+    tree.edit(
+        "SConstruct",
+        HEAD
+        + """\
+def switches(**keywords):
+    build = env.GoBinary(f"p{len(seen)}", platform="linux/amd64", **keywords)[0].attributes.target.build
+    seen.append((build.cgo, build.race, build.debug))
+seen = []
+for no in ("no", "No", "0", "false", False, 0, None):
+    switches(cgo=no, race=no, debug=no)
+for yes in ("yes", "YES", "1", "True", True, 1):
+    switches(cgo=yes, race=yes, debug=yes, CC=["zig", "cc"])
+print(seen)
+flavoured = env.GoBinary("f", platform="linux/amd64", flavour="x", TEAM="y", GOLDFLAGS="-X main.f=$flavour$TEAM")
+print(flavoured[0].attributes.target.build.ldflags)
+moves = [env.Image(f"{no}.tar", dockerfile="Dockerfile", rebase=no)[0].attributes.target.rebase for no in ("no", 0, "TRUE")]
+print(moves, env["REBASE"], env["MULTIARCH_RUN"].settings.locked, env["MULTIARCH_RUN"].settings.policy.immutable)
+Exit(0)
+""",
+    )
+    ran = tree.scons("-Q", "REBASE=False", "LOCKED=1", "IMMUTABLE=True")
+    assert f"{[(False,) * 3] * 7 + [(True,) * 3] * 6}" in ran.text
+    assert "-X main.f=xy" in ran.text
+    assert "[False, False, True] False True True" in ran.text
+    tree.edit("custom.py", "IMMUTABLE = True\nLOCKED = False\n")
+    assert "[False, False, True] True False True" in tree.scons("-Q").text
+    ran = tree.scons("-Q", "LOCKED=perhaps", check=False)
+    assert (ran.status, "'perhaps' is not a value of LOCKED" in ran.text) == (2, True)
 
 
 def test_nodes_and_lists_are_taken_where_texts_are(tree: Project) -> None:

@@ -12,7 +12,7 @@ from multiarch_oci.golang.recipe import GoBuild, check_flags
 from multiarch_oci.golang.words import quoted, split
 from multiarch_oci.platform import Platform
 from scons_multiarch import paths
-from scons_multiarch.programs import facts, godir, make_executable, not_executable, package_in, perform
+from scons_multiarch.programs import check_keywords, facts, godir, make_executable, not_executable, package_in, perform
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
@@ -42,6 +42,10 @@ def declared(env: Any, package: Any, platform: Platform, sources: Any) -> GoBuil
         except ValueError as error:
             raise OpenQuote(f"Go has no way to quote {error}, with both kinds of quotes", where=name) from None
 
+    def command(name: str) -> str | None:
+        return " ".join(paths.texts(env, f"GoBinary: {name}", env.get(name))) or None
+
+    cgo = switch(env, "cgo")
     build = GoBuild(
         platform=Platform(platform.os, platform.architecture, platform.variant),
         package=package_in(env, directory, package),
@@ -50,11 +54,11 @@ def declared(env: Any, package: Any, platform: Platform, sources: Any) -> GoBuil
         ldflags=handed_on("GOLDFLAGS"),
         tags=words("GOTAGS"),
         env=tuple(sorted(paths.named(env, "GoBinary: GOENV", env.get("GOENV", {})).items())),
-        cgo=bool(env.get("cgo", False)),
-        cc=str(env.subst("$CC")) or None if env.get("cgo") else None,
-        cxx=str(env.subst("$CXX")) or None if env.get("cgo") else None,
-        race=bool(env.get("race", False)),
-        debug=bool(env.get("debug", False)),
+        cgo=cgo,
+        cc=command("CC") if cgo else None,
+        cxx=command("CXX") if cgo else None,
+        race=switch(env, "race"),
+        debug=switch(env, "debug"),
         sources=tuple(Path(node.get_abspath()) for node in sources if isinstance(node, SCons.Node.FS.Base)),
     )
     check_flags(build)
@@ -65,6 +69,12 @@ def flags_of(env: Any, name: str) -> str | tuple[str, ...]:
     """Flags as they are given: one text to be split, or words in lists of any depth; a node is its path."""
     value = env.get(name, ())
     return value if isinstance(value, str) else paths.texts(env, f"GoBinary: {name}", value)
+
+
+def switch(env: Any, name: str) -> bool:
+    """Whether a switch is on; it is off where it is not set."""
+    value = env.get(name)
+    return value is not None and paths.truth(env, f"GoBinary: {name}", value)
 
 
 STEP = Step("Compile", perform)
@@ -78,6 +88,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     """
     target_platform = paths.platform_of("GoBinary: platform", platform)
     target_platform.check_known(str(platform))
+    check_keywords(env, overrides)
     own = env.Override(overrides) if overrides else env
     generated = track(env, paths.nodes(own, "GoBinary: sources", sources))
     node = paths.file(own, "GoBinary: target", target)

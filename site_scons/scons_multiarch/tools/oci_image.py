@@ -37,7 +37,7 @@ def image(
     secrets: Any = (),
     ssh: Any = (),
     network: str = "",
-    rebase: bool | None = None,
+    rebase: Any = None,
     contexts: Any = (),
 ) -> Any:
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
@@ -77,7 +77,7 @@ def image(
         network=paths.text(env, "Image: network", network),
         contexts=_contexts(env, run, contexts),
     )
-    moves = env.get("REBASE", True) if rebase is None else rebase
+    moves = env.get("REBASE", True) if rebase is None else paths.truth(env, "Image: rebase", rebase)
     engine_options = paths.text(env, "Image: endpoint", endpoint), paths.text(env, "Image: builder", builder)
     record = ImageTarget(plan, _engine(env, engine), *engine_options, moves)
     node = paths.file(env, "Image: target", target)
@@ -105,12 +105,12 @@ def _engine(env: Any, given: Any) -> str:
 
 def _contexts(env: Any, run: Run, given: Any) -> tuple[NamedContext, ...]:
     """The named contexts, as they are given: texts with variables, or nodes of folders. Raises InvalidContext."""
-    if not given:
+    texts = paths.places(env, "Image: contexts", given)
+    if not texts:
         return ()
     from multiarch_oci.engine.frontend.named import named_contexts
 
     here = Path(env.fs.getcwd().srcnode().get_abspath())
-    texts = paths.named(env, "Image: contexts", given)
     top = str(run.tree.root) + os.sep
     return named_contexts({name: re.sub(r"^#/?", lambda _: top, text) for name, text in texts.items()}, here)
 
