@@ -9,11 +9,14 @@ import hashlib
 import io
 import re
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from multiarch_oci.errors import MultiarchError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+\Z")
@@ -68,7 +71,26 @@ class Digest(msgspec.Struct, frozen=True, order=True):
         return f"{self.algorithm}:{self.hex}"
 
 
-class VerifyingReader(io.RawIOBase):
+class Readable(io.RawIOBase):
+    """A stream that is read by `take`: up to `size` bytes, b"" at the end."""
+
+    def take(self, size: int) -> bytes:
+        """The next bytes, at most `size` of them."""
+        raise NotImplementedError
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """As io.RawIOBase says, over `take`."""
+        view = memoryview(buffer).cast("B")
+        block = self.take(len(view))
+        view[: len(block)] = block
+        return len(block)
+
+
+class VerifyingReader(Readable):
     """A stream that hands on exactly `size` bytes with the digest `expected`, or raises DigestMismatch.
 
     The check happens at the read that reaches the end, *before* the last bytes are handed on; whoever stores what
@@ -84,10 +106,6 @@ class VerifyingReader(io.RawIOBase):
         self._where = where
         self._running = hashlib.new(expected.algorithm)
         self._checked = False
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
 
     def read(self, size: int | None = -1) -> bytes:
         """Up to `size` bytes (all for -1 or None); b"" only after the digest was found right."""
@@ -109,11 +127,9 @@ class VerifyingReader(io.RawIOBase):
             self._check()
         return block
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
-        """As io.RawIOBase says, over `read`."""
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
+    def take(self, size: int) -> bytes:
+        """As Readable says."""
+        return self.read(size)
 
     def _check(self) -> None:
         if self._below.read(1):

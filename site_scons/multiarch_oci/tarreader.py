@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 
-from multiarch_oci.digest import BLOCK
+from multiarch_oci.digest import BLOCK, Readable
 from multiarch_oci.tarfields import (
     GLOBAL,
     LONG_LINK,
@@ -21,17 +21,17 @@ from multiarch_oci.tarfields import (
     Fields,
     InvalidArchive,
     Member,
+    Regions,
+    expanded,
     header,
     named,
+    old_regions,
     pax_records,
+    pax_regions,
     text,
     whole_blocks,
 )
 from multiarch_oci.tarheader import FILE, RECORD
-from multiarch_oci.tarsparse import Regions, expanded, old_regions, pax_regions
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 LONGEST_HEADER = 1 << 20
 """Bytes of an extended header that are read (archive/tar, `maxSpecialFileSize`)."""
@@ -214,21 +214,15 @@ class TarReader:
         return self._take(size)
 
 
-class _Stored(io.RawIOBase):
+class _Stored(Readable):
     """What is stored of a reader's present member."""
 
     def __init__(self, reader: TarReader) -> None:
         super().__init__()
         self._reader = reader
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        part = self._reader.some(len(view))
-        view[: len(part)] = part
-        return len(part)
+    def take(self, size: int) -> bytes:
+        return self._reader.some(size)
 
 
 def content(stored: BinaryIO, member: Member) -> BinaryIO:

@@ -14,8 +14,7 @@ BEGIN, END = "<!-- drawn by tests/house/picture.py -->\n", "<!-- end of the pict
 GROUPS = {
     "words": "errors digest document mediatype platform misspelled reference version statcache treelock once pathtable",
     "records": "descriptor config manifest index receipt",
-    "making": "goregexp wildcard ignorefile executable gzipstream tarheader tarfields tarsparse tarreader layer windows "
-    "image",
+    "making": "goregexp wildcard ignorefile executable gzipstream tarheader tarfields tarreader layer windows image",
     "answers": "output plan forecast verify why",
     "verbs": "publish",
 }

@@ -28,7 +28,7 @@ FLOORS = (
     ("descriptor", "config", "manifest", "index", "receipt"),
     (
         "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "tarfields",
-        "tarsparse", "tarreader", "layer", "windows", "image",
+        "tarreader", "layer", "windows", "image",
     ),
     ("store",),
     ("engine", "bases"),

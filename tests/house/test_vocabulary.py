@@ -30,16 +30,16 @@ PRIVATE = {
 }
 # Names that do not say what they hold, and private words: how often they still stand in site_scons. It only goes down.
 CEILINGS = {
-    "found": 262,
+    "found": 260,
     "wanted": 105,
     "each": 113,
     "place": 37,
-    "left": 37,
+    "left": 25,
     "told": 26,
-    "asked": 11,
+    "asked": 8,
     "said": 0,
     "one": 2,
-    "ahead": 5,
+    "ahead": 0,
 }
 
 

@@ -14,15 +14,13 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from multiarch_oci.digest import BLOCK as PART
-from multiarch_oci.digest import Digest
-from multiarch_oci.engine.frontend.layers import unpacked
-from multiarch_oci.engine.frontend.packing import decompressed
+from multiarch_oci.digest import Digest, Readable
+from multiarch_oci.engine.frontend.packing import decompressed, unpacked
 from multiarch_oci.engine.frontend.tree import CannotCopy, Node, StoredContent
 from multiarch_oci.layer import Kind
-from multiarch_oci.tarfields import Damaged, InvalidArchive, Member, header
+from multiarch_oci.tarfields import Damaged, InvalidArchive, Member, expanded, header
 from multiarch_oci.tarheader import BLOCK, CHARACTER, DIRECTORY, FIFO, RECORD, SYMLINK
 from multiarch_oci.tarreader import TarReader, inner_path
-from multiarch_oci.tarsparse import expanded
 
 _XATTR = "SCHILY.xattr."
 _SPECIAL = {CHARACTER: Kind.CHARACTER, BLOCK: Kind.BLOCK, FIFO: Kind.FIFO}
@@ -147,7 +145,7 @@ def attributes(member: Member) -> tuple[tuple[str, bytes], ...]:
     return tuple((name, value) for name, value in sorted(member.records.items()) if name.startswith(_XATTR))
 
 
-class _Window(io.RawIOBase):
+class _Window(Readable):
     """Some bytes of an open file that others read too, one after the other."""
 
     def __init__(self, stream: BinaryIO, offset: int, size: int) -> None:
@@ -156,12 +154,8 @@ class _Window(io.RawIOBase):
         self._at = offset
         self._end = offset + size
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
+    def take(self, size: int) -> bytes:
         self._stream.seek(self._at)
-        block = self._stream.read(min(len(buffer), self._end - self._at))
-        buffer[: len(block)] = block
+        block = self._stream.read(min(size, self._end - self._at))
         self._at += len(block)
-        return len(block)
+        return block

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine.export.made import InvalidOutput
-from multiarch_oci.engine.frontend.layers import unpacked
+from multiarch_oci.engine.frontend.packing import unpacked
 from multiarch_oci.engine.frontend.tree import Head, Node, Overlay
 from multiarch_oci.executable import HEAD, essential
 from multiarch_oci.gzipstream import BlockWriter, member

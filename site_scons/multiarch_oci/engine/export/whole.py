@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from multiarch_oci.digest import DigestMismatch
 from multiarch_oci.engine.export.repacking import apply
 from multiarch_oci.engine.frontend.bases import BaseImage
-from multiarch_oci.engine.frontend.layers import unpacked
+from multiarch_oci.engine.frontend.packing import unpacked
 from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Overlay
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import HEAD

@@ -1,23 +1,26 @@
-"""Packed streams: what ADD unpacks, and the layers of bases and of engines. Damage is an error that says so."""
+"""Packed streams: what ADD unpacks, and the layers of bases and of engines, checked against the diff_id of the config.
+
+Damage is an error that says so.
+"""
 
 from __future__ import annotations
 
 import bz2
+import hashlib
 import importlib
 import io
 import lzma
 import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Protocol, cast
 
 import msgspec
 
-from multiarch_oci.digest import BLOCK
+from multiarch_oci.digest import BLOCK, Digest, DigestMismatch, Readable
 from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.tarfields import InvalidArchive
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from multiarch_oci.tarreader import TarReader
 
 MEMORY = 128 << 20
 """Bytes that a packed stream may want for what went by: enough for `xz -9` and for what `zstd -19` makes."""
@@ -94,7 +97,7 @@ _BZIP2 = _Packing((b"BZh",), bz2.BZ2Decompressor, (OSError, ValueError))
 _XZ = _Packing((b"\xfd7zXZ\x00",), _unxz, (lzma.LZMAError, MemoryError))
 
 
-class _Unpacked(io.RawIOBase):
+class _Unpacked(Readable):
     """The contents of packed streams that follow each other; never more of them in memory than was asked for."""
 
     def __init__(self, below: BinaryIO, packing: _Packing, where: str, *, trailing: bool) -> None:
@@ -103,36 +106,31 @@ class _Unpacked(io.RawIOBase):
         self._packing = packing
         self._where = where
         self._trailing = trailing
-        self._ahead = b""
+        self._unread = b""
         self._machine: _Machine | None = packing.new()
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
+    def take(self, size: int) -> bytes:
         while self._machine is not None:
-            part = self._part(self._machine, len(view))
+            part = self._part(self._machine, size)
             if self._machine.eof:
-                self._ahead = self._machine.unused_data
+                self._unread = self._machine.unused_data
                 self._machine = self._following()
             if part:
-                view[: len(part)] = part
-                return len(part)
-        return 0
+                return part
+        return b""
 
     def _input(self) -> bytes:
-        data, self._ahead = self._ahead or self._below.read(_INPUT), b""
+        data, self._unread = self._unread or self._below.read(_INPUT), b""
         return data
 
     def _part(self, machine: _Machine, size: int) -> bytes:
-        asked = machine.needs_input
-        data = self._input() if asked else b""
+        hungry = machine.needs_input
+        data = self._input() if hungry else b""
         try:
             part = machine.decompress(data, size)
         except self._packing.errors as error:
             raise InvalidArchive(f"cannot be read: the packed data is damaged: {error}", where=self._where) from None
-        if asked and not data and not part and not machine.eof:
+        if hungry and not data and not part and not machine.eof:
             raise InvalidArchive("cannot be read: the packed data ends too early", where=self._where)
         return part
 
@@ -147,7 +145,7 @@ class _Unpacked(io.RawIOBase):
             return None
         if not head.startswith(self._packing.magic):
             raise InvalidArchive("cannot be read: something else follows the packed data", where=self._where)
-        self._ahead = head
+        self._unread = head
         return self._packing.new()
 
     def close(self) -> None:
@@ -156,7 +154,7 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-class _Checked(io.RawIOBase):
+class _Checked(Readable):
     """What the package zstandard unpacks, its errors made ours."""
 
     def __init__(self, below: BinaryIO, error: type[Exception], where: str) -> None:
@@ -165,17 +163,11 @@ class _Checked(io.RawIOBase):
         self._error = error
         self._where = where
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
+    def take(self, size: int) -> bytes:
         try:
-            part = self._below.read(len(view))
+            return self._below.read(size)
         except self._error as error:
             raise InvalidArchive(f"cannot be read: the packed data is damaged: {error}", where=self._where) from None
-        view[: len(part)] = part
-        return len(part)
 
 
 def _unzstd(stream: BinaryIO, where: str, *, trailing: bool) -> io.RawIOBase:
@@ -197,3 +189,35 @@ def _unzstd(stream: BinaryIO, where: str, *, trailing: bool) -> io.RawIOBase:
         ) from None
     reader = zstandard.ZstdDecompressor(max_window_size=MEMORY).stream_reader(stream, read_across_frames=True)
     return _Checked(reader, zstandard.ZstdError, where)
+
+
+@contextmanager
+def unpacked(opener: Callable[[], BinaryIO], diff_id: Digest, where: str) -> Iterator[TarReader]:
+    """The members of a layer, packed or not; `where` names it in errors.
+
+    When the block ends, the rest is read, too. DigestMismatch when the bytes are not those of `diff_id`,
+    InvalidArchive for a damaged archive, and what the opener's stream raises.
+    """
+    with opener() as packed, decompressed(packed, where) as plain:
+        hashing = _Hashing(plain, diff_id.algorithm)
+        stream = cast("BinaryIO", io.BufferedReader(hashing, BLOCK))
+        yield TarReader(stream, where)
+        while stream.read(BLOCK):
+            pass
+        actual = Digest(diff_id.algorithm, hashing.sum.hexdigest())
+        if actual != diff_id:
+            raise DigestMismatch(f"unpacked it is {actual}, but the image's config says {diff_id}", where=where)
+
+
+class _Hashing(Readable):
+    """What is read, hashed on the way."""
+
+    def __init__(self, below: BinaryIO, algorithm: str) -> None:
+        super().__init__()
+        self._below = below
+        self.sum = hashlib.new(algorithm)
+
+    def take(self, size: int) -> bytes:
+        part = self._below.read(size)
+        self.sum.update(part)
+        return part

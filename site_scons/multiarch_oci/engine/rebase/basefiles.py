@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine.export.repacking import apply
 from multiarch_oci.engine.frontend.bases import BaseImage
-from multiarch_oci.engine.frontend.layers import unpacked
+from multiarch_oci.engine.frontend.packing import unpacked
 from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Overlay, node_table, parent
 from multiarch_oci.executable import HEAD
 from multiarch_oci.layer import OPAQUE, Kind
