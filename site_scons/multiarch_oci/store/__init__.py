@@ -130,10 +130,10 @@ class _Copy(msgspec.Struct, frozen=True):
     def _write(self, root: Descriptor, content: bytes, tag: str | None) -> Copied:
         """Put a manifest whose parts were seen to; those that the place has lost meanwhile are sent again."""
         again = Copied()
-        left = _SENDINGS
+        sendings = _SENDINGS
         while (lacking := self._lacking(root, content, tag)) is not None:
-            left -= 1
-            if not left or not lacking.missing:
+            sendings -= 1
+            if not sendings or not lacking.missing:
                 raise lacking
             again += self._send(lacking)
         return again + Copied(sent=(root,))
@@ -188,7 +188,7 @@ class _Copy(msgspec.Struct, frozen=True):
         return Copied(sent=(descriptor,))
 
 
-def holds(asked: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tuple[bool | MultiarchError, ...]:
+def holds(questions: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tuple[bool | MultiarchError, ...]:
     """Whether each blob is in its place, `workers` questions at once; in the order given, an error where none knows."""
 
     def ask(question: tuple[Store, Descriptor]) -> bool | MultiarchError:
@@ -201,7 +201,7 @@ def holds(asked: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tup
     from concurrent.futures import ThreadPoolExecutor  # start-up
 
     with ThreadPoolExecutor(workers) as pool:
-        return tuple(pool.map(ask, asked))
+        return tuple(pool.map(ask, questions))
 
 
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})

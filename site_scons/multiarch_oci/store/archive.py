@@ -55,11 +55,11 @@ class Archive:
 
     @cached_property
     def _members(self) -> dict[str, Member]:
-        found = members(self.path)
+        present = members(self.path)
         for name in (MARKER, INDEX_FILE):
-            if name not in found:
+            if name not in present:
                 raise InvalidLayout(f"is no OCI image layout: it has no '{name}'", where=str(self.path))
-        return found
+        return present
 
     @cached_property
     def _entries(self) -> Entries:

@@ -83,9 +83,8 @@ class Credentials:
         self._home = home
         self._lock = threading.Lock()
         self._files: tuple[_File, ...] | None = None
-        self._asked: Once[tuple[str, str] | None] = (
-            Once()
-        )  # a helper may take its time; who is asked for another registry does not wait
+        # A helper may take its time; who needs another registry does not wait.
+        self._helper_answers: Once[tuple[str, str] | None] = Once()
         self._troubles: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -177,7 +176,7 @@ class Credentials:
                 self._troubles[registry] = f"docker-credential-{helper}, named in {file.name}, {error}"
                 return None
 
-        return self._asked.get((helper, server), ask)
+        return self._helper_answers.get((helper, server), ask)
 
 
 class _HelperFailed(Exception):

@@ -137,7 +137,7 @@ class _Keeping(io.RawIOBase):
         super().__init__()
         self._below = below
         self._cache = cache
-        self._left = descriptor.size
+        self._remaining = descriptor.size
         self._writing = ExitStack()
         self._sink: BinaryIO | None = None
         with suppress(OSError):
@@ -154,7 +154,7 @@ class _Keeping(io.RawIOBase):
             self._drop(error)
             raise
         view[: len(block)] = block
-        self._left -= len(block)
+        self._remaining -= len(block)
         self._keep(block)
         return len(block)
 
@@ -169,7 +169,7 @@ class _Keeping(io.RawIOBase):
             return
         try:
             self._sink.write(block)
-            if not self._left:
+            if not self._remaining:
                 self._sink = None
                 self._writing.close()
                 self._cache.trim()

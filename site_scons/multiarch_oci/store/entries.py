@@ -116,11 +116,11 @@ class Entries(msgspec.Struct, frozen=True):
         kept = tuple((key, value) for key, value in descriptor.annotations if key != REF_NAME)
         new = replace(descriptor, annotations=(*kept, (REF_NAME, name))).to_json()
         raw = [dict(item.members) for item in self._documents()]
-        places = [place for place, item in enumerate(self._documents()) if _name(item) == name]
-        for place in reversed(places[1:]):
-            del raw[place]
-        if places:
-            raw[places[0]] = new
+        positions = [position for position, item in enumerate(self._documents()) if _name(item) == name]
+        for position in reversed(positions[1:]):
+            del raw[position]
+        if positions:
+            raw[positions[0]] = new
         else:
             raw.append(new)
         raw.sort(key=lambda members: _name(Document(members, self.where)) or "")

@@ -59,9 +59,9 @@ def insist(
             why = f"{refusal.what}; it lacks {', '.join(str(part.digest) for part in lost)}"
             raise PartsMissing(why, where=name, hint=_HINT, missing=lost)
         waited = time.monotonic() - began
-        left = written.patience.limit - waited
-        if left <= 0:
+        remaining = written.patience.limit - waited
+        if remaining <= 0:
             raise refusal
         written.report_refused(name, refusal.what, waited)
-        written.pause(min(pause, left), check)
+        written.pause(min(pause, remaining), check)
         pause = min(2 * pause, written.patience.longest)

@@ -189,7 +189,7 @@ class Repository:
         self._manifests[descriptor.digest] = content
         return content
 
-    def _get(self, name: str, wanted: Digest | None, limit: float | None) -> Descriptor | None:
+    def _get(self, name: str, expected: Digest | None, limit: float | None) -> Descriptor | None:
         """A descriptor made from the bytes themselves."""
         request = self._request("GET", f"manifests/{name}", headers=_ACCEPT, read_timeout=limit)
         answer = self._transport.request(request, limit=limit)
@@ -198,7 +198,7 @@ class Repository:
         if not answer.fine:
             raise self._transport.refused(request, answer)
         where = f"{self._name.name}:{name}"
-        digest = wanted or Digest.of(answer.content)
+        digest = expected or Digest.of(answer.content)
         with verifying(io.BytesIO(answer.content), digest, len(answer.content), where=where) as stream:
             stream.read()
         check_digest(answer, digest, where=where)

@@ -39,32 +39,32 @@ class Selected(msgspec.Struct, frozen=True):
         return f"Windows {self.platform.os_version}, the newest there (beside {others})"
 
 
-def select(source: Source, index: Index, wanted: Platform, *, serves: Serves, where: str) -> Selected | None:
-    """The entry that serves `wanted` best (see `nearest`); None when none does.
+def select(source: Source, index: Index, target: Platform, *, serves: Serves, where: str) -> Selected | None:
+    """The entry that serves `target` best (see `nearest`); None when none does.
 
     Configs are read of entries that name no platform, when no other is of the very architecture, and of Windows entries
     without os.version, when there is a choice. Raises what the source raises.
     """
     named = [(entry, entry.platform) for entry in _images(source, index, where) if entry.platform is not None]
-    fitting = [pair for pair in named if serves(pair[1], wanted)]
-    if not any((corrected(platform, like=wanted).rank(wanted) or 0) <= 1 for _, platform in fitting):
+    fitting = [pair for pair in named if serves(pair[1], target)]
+    if not any((corrected(platform, like=target).rank(target) or 0) <= 1 for _, platform in fitting):
         unnamed = [entry for entry in _images(source, index, where) if entry.platform is None]
         fitting += [
-            (entry, platform) for entry, platform in _configured(source, unnamed, where) if serves(platform, wanted)
+            (entry, platform) for entry, platform in _configured(source, unnamed, where) if serves(platform, target)
         ]
-    if wanted.os == "windows" and len(fitting) > 1:
+    if target.os == "windows" and len(fitting) > 1:
         silent = [entry for entry, platform in fitting if not platform.os_version]
         configured = dict(_configured(source, silent, where))
         fitting = [
             (entry, configured.get(entry, platform))
             for entry, platform in fitting
-            if serves(configured.get(entry, platform), wanted)
+            if serves(configured.get(entry, platform), target)
         ]
-    best = nearest(fitting, wanted)
+    best = nearest(fitting, target)
     if best is None:
         return None
     return Selected(
-        best, dict(fitting)[best], () if wanted.os_version else _versions(platform for _, platform in fitting)
+        best, dict(fitting)[best], () if target.os_version else _versions(platform for _, platform in fitting)
     )
 
 

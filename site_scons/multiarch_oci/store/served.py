@@ -43,11 +43,11 @@ def media_type_of(answer: Answer) -> str:
     return answer.headers.get("Content-Type", "").partition(";")[0].strip()
 
 
-def check_digest(answer: Answer, wanted: Digest, *, where: str) -> None:
+def check_digest(answer: Answer, expected: Digest, *, where: str) -> None:
     """Raise DigestMismatch when the registry calls content by another digest of the same algorithm."""
     digest = digest_of(answer)
-    if digest is not None and digest.algorithm == wanted.algorithm and digest != wanted:
-        raise DigestMismatch(f"the registry calls it {digest}, but it is {wanted}", where=where)
+    if digest is not None and digest.algorithm == expected.algorithm and digest != expected:
+        raise DigestMismatch(f"the registry calls it {digest}, but it is {expected}", where=where)
 
 
 class Download(io.RawIOBase):

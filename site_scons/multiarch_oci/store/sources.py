@@ -119,12 +119,12 @@ class Chain:
         failed: MultiarchError | None = None
         for source in self._sources:
             try:
-                found = source.resolve(name)
+                descriptor = source.resolve(name)
             except MultiarchError as error:
                 failed = failed or error
                 continue
-            if found is not None:
-                return found
+            if descriptor is not None:
+                return descriptor
         if failed is not None:
             raise failed
         return None

@@ -38,16 +38,16 @@ def resolve_all(
     the call returns by then. Nothing is raised for a single reference; references in the order given, which is that in
     which they are asked. `tell` is called for each in this thread, as soon as its answer is there.
     """
-    wanted = list(dict.fromkeys(references))
+    distinct = list(dict.fromkeys(references))
     done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]] = queue.SimpleQueue()
     by_host: defaultdict[str, list[Reference]] = defaultdict(list)
-    for reference in wanted:
+    for reference in distinct:
         by_host[reference.registry].append(reference)
     for group in by_host.values():
         _ask_host(transport, group, limit, done, written)
     end = time.monotonic() + limit
     answers: dict[Reference, Observed] = {}
-    while len(answers) < len(wanted):
+    while len(answers) < len(distinct):
         try:
             reference, answer = done.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
@@ -56,11 +56,11 @@ def resolve_all(
             raise answer
         answers[reference] = answer
         tell(reference, answer)
-    for reference in wanted:
+    for reference in distinct:
         if reference not in answers:
             answers[reference] = _late(reference, limit)
             tell(reference, answers[reference])
-    return {reference: answers[reference] for reference in wanted}
+    return {reference: answers[reference] for reference in distinct}
 
 
 def _ask_host(
@@ -73,14 +73,14 @@ def _ask_host(
     """Start the threads that ask one host."""
     # One token for all repositories, where the service grants that; not too many, as some limit a request's length.
     optional = tuple(dict.fromkeys(repository_scope(reference.repository, "pull") for reference in group))[:_TOGETHER]
-    left: queue.SimpleQueue[Reference] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[Reference] = queue.SimpleQueue()
     for reference in group:
-        left.put(reference)
+        waiting.put(reference)
 
     def work() -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                reference = left.get_nowait()
+                reference = waiting.get_nowait()
                 done.put(
                     (reference, _observe(Repository(transport, reference, written=written), reference, limit, optional))
                 )

@@ -92,16 +92,16 @@ class _Window(io.RawIOBase):
         super().__init__()
         self._stream = stream
         self._stream.seek(member.offset)
-        self._left = member.size
+        self._remaining = member.size
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        block = self._stream.read(min(len(view), self._left))
+        block = self._stream.read(min(len(view), self._remaining))
         view[: len(block)] = block
-        self._left -= len(block)
+        self._remaining -= len(block)
         return len(block)
 
     def close(self) -> None:

@@ -158,7 +158,7 @@ class Written:
         end = time.monotonic() + seconds
         while True:
             check()
-            left = end - time.monotonic()
-            if left <= 0:
+            remaining = end - time.monotonic()
+            if remaining <= 0:
                 return
-            time.sleep(min(left, _POLL_S))
+            time.sleep(min(remaining, _POLL_S))

@@ -87,15 +87,15 @@ def join_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     """The scopes with the actions of equal resources united, each once, in a fixed order: fit to be a key."""
     actions: dict[str, set[str]] = {}
     for scope in scopes:
-        resource, colon, wanted = scope.rpartition(":")
+        resource, colon, listed = scope.rpartition(":")
         if colon:
-            actions.setdefault(resource, set()).update(action for action in wanted.split(",") if action)
+            actions.setdefault(resource, set()).update(action for action in listed.split(",") if action)
     return tuple(f"{resource}:{','.join(sorted(actions[resource]))}" for resource in sorted(actions))
 
 
-def covers(held: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    """Whether the scopes of a token allow everything wanted."""
-    return join_scopes((*held, *wanted)) == join_scopes(held)
+def covers(held: tuple[str, ...], required: tuple[str, ...]) -> bool:
+    """Whether the scopes of a token allow everything required."""
+    return join_scopes((*held, *required)) == join_scopes(held)
 
 
 class UnusableRealm(MultiarchError):

@@ -213,14 +213,14 @@ class Crowd:
         self._changed = threading.Condition()
         self._under_way = 0
         self._begun = 0
-        self._one_alone = False
+        self._exclusive = False
         self._in_vain: set[Hashable] = set()
 
     @contextlib.contextmanager
     def among(self, check: Callable[[], object]) -> Iterator[Callable[[], bool]]:
         """Count one request; yields whether others have been under way since it began."""
         with self._changed:
-            self._wait(lambda: not self._one_alone, check)
+            self._wait(lambda: not self._exclusive, check)
             accompanied = self._under_way > 0
             self._under_way += 1
             self._begun += 1
@@ -236,15 +236,15 @@ class Crowd:
     def alone(self, kind: Hashable, check: Callable[[], object]) -> Iterator[bool]:
         """Wait for a turn alone; yields False where a request of this `kind` was refused alone, too: it is in vain."""
         with self._changed:
-            self._wait(lambda: not self._one_alone, check)
-            self._one_alone = True
+            self._wait(lambda: not self._exclusive, check)
+            self._exclusive = True
         try:
             with self._changed:
                 self._wait(lambda: not self._under_way or kind in self._in_vain, check, _LONGEST_S)
             yield kind not in self._in_vain
         finally:
             with self._changed:
-                self._one_alone = False
+                self._exclusive = False
                 self._changed.notify_all()
 
     def refused(self, kind: Hashable) -> None:
@@ -261,14 +261,14 @@ class Crowd:
 class Endpoint(msgspec.Struct):
     """A registry at `host[:port]`; `scheme` is None until it is known whether an insecure one speaks TLS.
 
-    The first request has been `asked`; `known` is set once its answer showed how the others have to ask.
+    The first request has `probed` it; `known` is set once its answer showed how the others have to ask.
     """
 
     netloc: str
     insecure: bool
     uploads: threading.BoundedSemaphore
     scheme: str | None
-    asked: bool = False
+    probed: bool = False
     known: threading.Event = msgspec.field(default_factory=threading.Event)
     crowd: Crowd = msgspec.field(default_factory=Crowd)
 
@@ -290,10 +290,10 @@ class Endpoint(msgspec.Struct):
         return url.startswith(self.root) or same_origin(url, self.root)
 
 
-def same_origin(one: str, other: str) -> bool:
+def same_origin(url: str, base: str) -> bool:
     """Whether two URLs have the same origin; one that no request can be sent to has none."""
     try:
-        return _origin(one) == _origin(other)
+        return _origin(url) == _origin(base)
     except UnusableUrl:
         return False
 

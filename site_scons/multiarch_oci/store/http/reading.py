@@ -50,16 +50,16 @@ class _Lines:
 
     def __init__(self, stream: BinaryIO, bound: int) -> None:
         self._stream = stream
-        self._left = bound
+        self._remaining = bound
 
     def next(self, bound: int = _LINE_BYTES) -> bytes:
-        bound = min(bound, self._left)
+        bound = min(bound, self._remaining)
         line = self._stream.readline(bound + 1)
         if len(line) > bound:
             raise BrokenAnswer("a line or a head that is too long")
         if not line.endswith(b"\n"):
             raise CutShort
-        self._left -= len(line)
+        self._remaining -= len(line)
         return line
 
     def fields(self) -> list[tuple[str, str]]:
@@ -138,7 +138,7 @@ class Body:
     def __init__(self, stream: BinaryIO, head: Head) -> None:
         self._stream = stream
         self._chunked = head.chunked
-        self._left = 0 if head.chunked else head.length
+        self._remaining = 0 if head.chunked else head.length
         self._first = True
         self._cut = False
         self._excess = 0
@@ -150,25 +150,25 @@ class Body:
         while size and not self.ended:
             if self._cut:
                 raise CutShort
-            if self._chunked and not self._left:
+            if self._chunked and not self._remaining:
                 self._begin_chunk()
                 continue
-            wanted = size if self._left is None else min(size, self._left)
-            block = self._stream.read(wanted)
-            self._count(len(block), wanted)
+            most = size if self._remaining is None else min(size, self._remaining)
+            block = self._stream.read(most)
+            self._count(len(block), most)
             parts.append(block)
             size -= len(block)
-            if len(block) < wanted:
+            if len(block) < most:
                 break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _count(self, came: int, wanted: int) -> None:
-        if self._left is None:
-            self.ended = came < wanted
+    def _count(self, came: int, most: int) -> None:
+        if self._remaining is None:
+            self.ended = came < most
             return
-        self._left -= came
-        self._cut = came < wanted
-        self.ended = not self._chunked and not self._left
+        self._remaining -= came
+        self._cut = came < most
+        self.ended = not self._chunked and not self._remaining
 
     def _begin_chunk(self) -> None:
         """Read to the first byte of the next chunk's content, or to the end of the trailers (RFC 9112 §7.1)."""
@@ -180,12 +180,12 @@ class Body:
         match = _CHUNK.fullmatch(line)
         if match is None:
             raise BrokenAnswer("a chunk size that is no number")
-        self._left = int(match[1], 16)
+        self._remaining = int(match[1], 16)
         # Many small chunks with much said about each would be a body that hardly grows.
-        self._excess = max(0, self._excess + len(line) - 16 - 2 * self._left)
+        self._excess = max(0, self._excess + len(line) - 16 - 2 * self._remaining)
         if self._excess > _CHUNK_EXCESS:
             raise BrokenAnswer("more about its chunks than is in them")
-        if not self._left:
+        if not self._remaining:
             lines.fields()
             self.ended = True
 

@@ -112,7 +112,7 @@ def unauthorized(
     `realm` is where a registry's tokens come from; `area` is the name that one with Basic gives itself.
     """
     kind = Forbidden if forbidden else Unauthorized
-    asked = f"; its tokens come from {realm}" if realm else f"; its realm is '{area}'" if area else ""
+    service = f"; its tokens come from {realm}" if realm else f"; its realm is '{area}'" if area else ""
     if source is not None:
         who = f"the credentials are those of {source}"
         if forbidden and action == "push":
@@ -129,7 +129,7 @@ def unauthorized(
         who = f"no credentials for {registry} were found"
         hint = f"log in with: docker login {registry}"
     hint = hint_for(0, complaint, "") or hint
-    return kind(f"not allowed to {action} ({complaint}{asked}); {who}", where=name, hint=hint)
+    return kind(f"not allowed to {action} ({complaint}{service}); {who}", where=name, hint=hint)
 
 
 def retry_after(header: str | None) -> float | None:

@@ -214,7 +214,7 @@ class Transport:
         if host.known.is_set() or (host.insecure and not self._authorizations.expects_login(request.registry)):
             return False
         with self._lock:
-            first, host.asked = not host.asked, True
+            first, host.probed = not host.probed, True
         while not first and not host.known.wait(_POLL_S):
             self.check()
         return first
