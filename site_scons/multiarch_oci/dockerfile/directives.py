@@ -47,11 +47,11 @@ def directive(name: str, text: str) -> str | None:
     lines = text.split("\n")
     if lines[0].startswith("#!"):
         del lines[0]
-    found = _in_head(name, lines, "#")
-    if name != "syntax" or found is not None:
-        return found
-    found = _in_head(name, lines, "//")
-    return _in_json(name, "\n".join(lines)) if found is None else found
+    value = _in_head(name, lines, "#")
+    if name != "syntax" or value is not None:
+        return value
+    value = _in_head(name, lines, "//")
+    return _in_json(name, "\n".join(lines)) if value is None else value
 
 
 def _in_head(name: str, lines: list[str], comment: str) -> str | None:
@@ -68,8 +68,8 @@ def _in_head(name: str, lines: list[str], comment: str) -> str | None:
 
 def _in_json(name: str, text: str) -> str | None:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    value = found.get(name) if isinstance(found, dict) else None
+    value = document.get(name) if isinstance(document, dict) else None
     return runes(value) if isinstance(value, str) else None

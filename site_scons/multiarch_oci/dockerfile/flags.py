@@ -35,8 +35,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     import difflib  # only errors need it
 
     names = {lower(name): name for name in sorted(known)}
-    found = difflib.get_close_matches(lower(word), names, n=1)
-    return f"did you mean {names[found[0]]}?" if found else None
+    matches = difflib.get_close_matches(lower(word), names, n=1)
+    return f"did you mean {names[matches[0]]}?" if matches else None
 
 
 def flags(

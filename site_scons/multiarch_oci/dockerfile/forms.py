@@ -63,13 +63,13 @@ def _flag(line: bytes, position: int, escape: int) -> tuple[str, int, bool]:
 
 def words(rest: str, escape: str) -> tuple[str, ...]:
     """Split at blanks that are neither quoted nor escaped; quotes and escapes stay in the words."""
-    found: list[str] = []
+    split: list[str] = []
     word, quote = "", ""
     text = iter(runes(rest))
     for rune in text:
         if not quote and rune in SPACE:
             if word:
-                found.append(word)
+                split.append(word)
             word = ""
             continue
         if rune == escape and quote != "'":
@@ -82,25 +82,25 @@ def words(rest: str, escape: str) -> tuple[str, ...]:
             quote = rune
         word += rune
     if word:
-        found.append(word)
-    return tuple(found)
+        split.append(word)
+    return tuple(split)
 
 
 def name_values(rest: str, keyword: str, escape: str) -> tuple[str, ...]:
     """ENV and LABEL: name, value and delimiter of each pair in one flat list; the old form has an empty delimiter."""
-    found = words(rest, escape)
-    if not found:
+    pairs = words(rest, escape)
+    if not pairs:
         return ()
-    if "=" not in found[0]:
+    if "=" not in pairs[0]:
         parts = WHITESPACE.split(rest, maxsplit=1)
         if len(parts) < 2:  # noqa: PLR2004 - name and value
             raise InvalidDockerfile(f"{keyword} must have two arguments")
         return (*parts, "")
-    return tuple(_triples(found))
+    return tuple(_triples(pairs))
 
 
-def _triples(found: tuple[str, ...]) -> Iterator[str]:
-    for word in found:
+def _triples(pairs: tuple[str, ...]) -> Iterator[str]:
+    for word in pairs:
         name, equals, value = word.partition("=")
         if not equals:
             raise InvalidDockerfile(

@@ -63,11 +63,11 @@ def origin(text: str) -> str:
 
     The rest is not read: `type=$NAME` says what it is only when the stage's variables are known.
     """
-    found = ""
+    source = ""
     for entry in fields(text):
         key, _, value = entry.partition("=")
-        found = value if lower(key) == "from" else found
-    return found
+        source = value if lower(key) == "from" else source
+    return source
 
 
 def check_mount(text: str) -> None:
@@ -106,23 +106,23 @@ def check_device(text: str) -> None:
 
 def fields(line: str) -> list[str]:
     """Split one line of CSV. Raises InvalidDockerfile."""
-    found: list[str] = []
+    values: list[str] = []
     rest = line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line
     if not rest:
         raise InvalidDockerfile("an empty value where a list of key=value is wanted")
     while True:
         match = _QUOTED.match(rest)
         if match:
-            found.append(match[1].replace('""', '"'))
+            values.append(match[1].replace('""', '"'))
             rest = rest[match.end() :]
         else:
             plain = rest.partition(",")[0]
             if '"' in plain:
                 raise InvalidDockerfile(f"stray quote in {quoted(line)}")
-            found.append(plain)
+            values.append(plain)
             rest = rest[len(plain) :]
         if not rest:
-            return found
+            return values
         if not rest.startswith(","):
             raise InvalidDockerfile(f"stray quote in {quoted(line)}")
         rest = rest[1:]
@@ -172,10 +172,10 @@ class _Draft(msgspec.Struct):
         elif key == "required":
             self.required = self.switch(key, value)
         else:
-            found = size(value)
-            if found is None:
+            number = size(value)
+            if number is None:
                 raise InvalidDockerfile(f"invalid value for size: {value}")
-            self.size = found
+            self.size = number
 
     def switch(self, key: str, value: str) -> bool:
         on = boolean(value)

@@ -132,11 +132,11 @@ class _Reader:
                 line = self.logical_line()
                 if line is None:
                     continue
-                found = _instruction(line, self.escape)
-                heredocs = tuple(self.body(each) for each in _heredocs(found))
+                instruction = _instruction(line, self.escape)
+                heredocs = tuple(self.body(announced) for announced in _heredocs(instruction))
             except InvalidDockerfile as error:
                 raise error.at(self.where(start)) from None
-            yield _placed(replace(found, heredocs=heredocs), start, self.position)
+            yield _placed(replace(instruction, heredocs=heredocs), start, self.position)
 
     def physical_line(self, *, strip: bool) -> str:
         """Read one line without its end; a comment reads as empty, a directive takes effect."""
@@ -166,16 +166,16 @@ class _Reader:
         match = _CONTINUED[self.escape].search(line)
         return (line[: match.start()] + (match[1] or ""), True) if match else (line, False)
 
-    def body(self, found: Heredoc) -> Heredoc:
+    def body(self, announced: Heredoc) -> Heredoc:
         """Read the content of a here-document."""
         start = self.position
         for at in range(start, len(self.lines)):
             line = self.lines[at].rstrip("\r\n")
-            if (line.lstrip("\t") if found.chomp else line) == found.name:
+            if (line.lstrip("\t") if announced.chomp else line) == announced.name:
                 self.position = at + 1
-                return replace(found, content="".join(self.lines[start:at]))
+                return replace(announced, content="".join(self.lines[start:at]))
         raise InvalidDockerfile(
-            "unterminated heredoc", hint=f"a line that holds {runes(found.name)} and nothing else ends it"
+            "unterminated heredoc", hint=f"a line that holds {runes(announced.name)} and nothing else ends it"
         )
 
 
@@ -235,18 +235,18 @@ def _arguments(kind: str, rest: str, escape: str) -> tuple[tuple[str, ...], bool
     return (() if kind == "onbuild" else ("",)), False  # an unknown keyword has one empty argument
 
 
-def _heredocs(found: Instruction) -> tuple[Heredoc, ...]:
+def _heredocs(instruction: Instruction) -> tuple[Heredoc, ...]:
     """Give the here-documents that a line announces, without content."""
-    carrier = found.trigger or found
-    if lower(carrier.keyword) not in _WITH_HEREDOCS or carrier.json or "<<" not in found.original:
+    carrier = instruction.trigger or instruction
+    if lower(carrier.keyword) not in _WITH_HEREDOCS or carrier.json or "<<" not in instruction.original:
         return ()
     try:
-        words = lex(found.original, {}, Lexing(keep_quotes=True, keep_escapes=True, keep_unset=True)).words
+        words = lex(instruction.original, {}, Lexing(keep_quotes=True, keep_escapes=True, keep_unset=True)).words
     except InvalidDockerfile:
         return ()
-    return tuple(each for each in map(heredoc, words) if each)
+    return tuple(announced for announced in map(heredoc, words) if announced)
 
 
-def _placed(found: Instruction, line: int, end_line: int) -> Instruction:
-    trigger = found.trigger and _placed(found.trigger, line, end_line)
-    return replace(found, line=line, end_line=end_line, trigger=trigger)
+def _placed(instruction: Instruction, line: int, end_line: int) -> Instruction:
+    trigger = instruction.trigger and _placed(instruction.trigger, line, end_line)
+    return replace(instruction, line=line, end_line=end_line, trigger=trigger)

@@ -53,7 +53,7 @@ def stages(dockerfile: Dockerfile) -> tuple[tuple[Arg, ...], tuple[Stage, ...]]:
     Raises InvalidDockerfile: unknown instruction or flag, wrong arguments, an instruction before FROM, no FROM.
     """
     before: list[Arg] = []
-    found: list[tuple[Stage, list[Command]]] = []
+    begun: list[tuple[Stage, list[Command]]] = []
     for instruction in dockerfile.instructions:
         where = f"{dockerfile.name}:{instruction.line}"
         try:
@@ -61,26 +61,26 @@ def stages(dockerfile: Dockerfile) -> tuple[tuple[Arg, ...], tuple[Stage, ...]]:
         except InvalidDockerfile as error:
             raise error.at(where) from None
         if isinstance(typed, Stage):
-            found.append((typed, []))
-        elif found:
-            found[-1][1].append(typed)
+            begun.append((typed, []))
+        elif begun:
+            begun[-1][1].append(typed)
         elif isinstance(typed, Arg):
             before.append(typed)
         else:
             raise InvalidDockerfile("no build stage in current context", where=where, hint="begin with FROM")
-    if not found:
+    if not begun:
         raise InvalidDockerfile("dockerfile contains no stages to build", where=dockerfile.name, hint="begin with FROM")
-    return tuple(before), tuple(replace(stage, instructions=tuple(commands)) for stage, commands in found)
+    return tuple(before), tuple(replace(stage, instructions=tuple(commands)) for stage, commands in begun)
 
 
-class _Place(TypedDict):
+class _Position(TypedDict):
     original: str
     line: int
     end_line: int
 
 
-def _place(given: Instruction) -> _Place:
-    return _Place(original=given.original.strip(SPACE), line=given.line, end_line=given.end_line)
+def _position(given: Instruction) -> _Position:
+    return _Position(original=given.original.strip(SPACE), line=given.line, end_line=given.end_line)
 
 
 def _typed(given: Instruction) -> Command | Stage:
@@ -96,7 +96,7 @@ def _some(given: Instruction, keyword: str) -> None:
         raise InvalidDockerfile(f"{keyword} requires at least one argument")
 
 
-def _one(given: Instruction, keyword: str) -> str:
+def _single_argument(given: Instruction, keyword: str) -> str:
     if len(given.arguments) != 1:
         raise InvalidDockerfile(f"{keyword} requires exactly one argument")
     return given.arguments[0]
@@ -114,11 +114,11 @@ def _pairs(given: Instruction, keyword: str) -> tuple[Pair, ...]:
 
 
 def _env(given: Instruction) -> Env:
-    return Env(pairs=_pairs(given, "ENV"), **_place(given))
+    return Env(pairs=_pairs(given, "ENV"), **_position(given))
 
 
 def _label(given: Instruction) -> Label:
-    return Label(pairs=_pairs(given, "LABEL"), **_place(given))
+    return Label(pairs=_pairs(given, "LABEL"), **_position(given))
 
 
 def _copied(given: Instruction, keyword: str) -> tuple[tuple[str, ...], tuple[InlineFile, ...], str]:
@@ -126,16 +126,18 @@ def _copied(given: Instruction, keyword: str) -> tuple[tuple[str, ...], tuple[In
     *sources, destination = given.arguments
     if _heredoc(destination):
         raise InvalidDockerfile(f"{keyword} cannot accept a heredoc as a destination")
-    contents = {each.name: each.content for each in given.heredocs}
+    contents = {heredoc.name: heredoc.content for heredoc in given.heredocs}
     paths: list[str] = []
     files: list[InlineFile] = []
     for source in sources:
-        found = _heredoc(source)
-        if not found:
+        heredoc = _heredoc(source)
+        if not heredoc:
             paths.append(source)
             continue
-        content = contents.get(found.name, "")
-        files.append(InlineFile(found.name, _LEADING_TABS.sub("", content) if found.chomp else content, found.expand))
+        content = contents.get(heredoc.name, "")
+        files.append(
+            InlineFile(heredoc.name, _LEADING_TABS.sub("", content) if heredoc.chomp else content, heredoc.expand)
+        )
     return tuple(paths), tuple(files), destination
 
 
@@ -167,7 +169,7 @@ def _copy(given: Instruction) -> Copy:
         link=read.on("link"),
         parents=read.on("parents"),
         exclude=read.all("exclude"),
-        **_place(given),
+        **_position(given),
     )
 
 
@@ -191,7 +193,7 @@ def _add(given: Instruction) -> Add:
         keep_git_dir=read.switches.get("keep-git-dir"),
         checksum=read.text("checksum"),
         unpack=read.switches.get("unpack"),
-        **_place(given),
+        **_position(given),
     )
 
 
@@ -210,7 +212,7 @@ def _from(given: Instruction) -> Stage:
             "FROM requires either one or three arguments", hint="FROM [--platform=…] image [AS name]"
         )
     read = flags(given.flags, strings=("platform",))
-    return Stage(name=name, base=arguments[0], platform=read.text("platform"), **_place(given))
+    return Stage(name=name, base=arguments[0], platform=read.text("platform"), **_position(given))
 
 
 def _onbuild(given: Instruction) -> Onbuild:
@@ -223,7 +225,8 @@ def _onbuild(given: Instruction) -> Onbuild:
         raise InvalidDockerfile(f"{trigger} isn't allowed as an ONBUILD trigger")
     text = _ONBUILD.sub("", given.original)
     return Onbuild(
-        expression=text + "".join(f"\n{each.content}{each.name}" for each in given.heredocs), **_place(given)
+        expression=text + "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in given.heredocs),
+        **_position(given),
     )
 
 
@@ -250,18 +253,18 @@ def _run(given: Instruction) -> Run:
         devices=read.all("device"),
         network=network,
         security=security,
-        **_place(given),
+        **_position(given),
     )
 
 
 def _cmd(given: Instruction) -> Cmd:
     flags(given.flags)
-    return Cmd(arguments=_command_line(given), shell_form=not given.json, **_place(given))
+    return Cmd(arguments=_command_line(given), shell_form=not given.json, **_position(given))
 
 
 def _entrypoint(given: Instruction) -> Entrypoint:
     flags(given.flags)
-    return Entrypoint(arguments=_command_line(given), shell_form=not given.json, **_place(given))
+    return Entrypoint(arguments=_command_line(given), shell_form=not given.json, **_position(given))
 
 
 def _shell(given: Instruction) -> Shell:
@@ -271,7 +274,7 @@ def _shell(given: Instruction) -> Shell:
         raise InvalidDockerfile(
             "SHELL requires the arguments to be in JSON form", hint=r'SHELL ["program", "argument"], each \ doubled'
         )
-    return Shell(arguments=given.arguments, **_place(given))
+    return Shell(arguments=given.arguments, **_position(given))
 
 
 def _healthcheck(given: Instruction) -> Healthcheck:
@@ -280,7 +283,7 @@ def _healthcheck(given: Instruction) -> Healthcheck:
     if kind == "NONE":
         if command:
             raise InvalidDockerfile("HEALTHCHECK NONE takes no arguments")
-        return Healthcheck(test=("NONE",), **_place(given))
+        return Healthcheck(test=("NONE",), **_position(given))
     read = flags(given.flags, strings=("interval", "timeout", "start-period", "start-interval", "retries"))
     if kind != "CMD":
         raise InvalidDockerfile(f"Unknown type {quoted(kind)} in HEALTHCHECK (try CMD)")
@@ -293,7 +296,7 @@ def _healthcheck(given: Instruction) -> Healthcheck:
         start_period=_interval("start-period", read.text("start-period")),
         start_interval=_interval("start-interval", read.text("start-interval")),
         retries=_retries(read.text("retries")),
-        **_place(given),
+        **_position(given),
     )
 
 
@@ -317,7 +320,7 @@ def _retries(text: str) -> int:
 def _expose(given: Instruction) -> Expose:
     _some(given, "EXPOSE")
     flags(given.flags)
-    return Expose(ports=tuple(sorted(given.arguments, key=encode)), **_place(given))
+    return Expose(ports=tuple(sorted(given.arguments, key=encode)), **_position(given))
 
 
 def _volume(given: Instruction) -> Volume:
@@ -326,7 +329,7 @@ def _volume(given: Instruction) -> Volume:
     volumes = tuple(volume.strip(SPACE) for volume in given.arguments)
     if not all(volumes):
         raise InvalidDockerfile("VOLUME specified can not be an empty string")
-    return Volume(volumes=volumes, **_place(given))
+    return Volume(volumes=volumes, **_position(given))
 
 
 def _arg(given: Instruction) -> Arg:
@@ -335,29 +338,29 @@ def _arg(given: Instruction) -> Arg:
     arguments = tuple(Argument(*word.split("=", 1)) for word in given.arguments)
     if not all(argument.name for argument in arguments):
         raise InvalidDockerfile("ARG names can not be blank")
-    return Arg(arguments=arguments, **_place(given))
+    return Arg(arguments=arguments, **_position(given))
 
 
 def _stop_signal(given: Instruction) -> StopSignal:
-    return StopSignal(signal=_one(given, "STOPSIGNAL"), **_place(given))
+    return StopSignal(signal=_single_argument(given, "STOPSIGNAL"), **_position(given))
 
 
 def _workdir(given: Instruction) -> Workdir:
-    path = _one(given, "WORKDIR")
+    path = _single_argument(given, "WORKDIR")
     flags(given.flags)
-    return Workdir(path=path, **_place(given))
+    return Workdir(path=path, **_position(given))
 
 
 def _user(given: Instruction) -> User:
-    user = _one(given, "USER")
+    user = _single_argument(given, "USER")
     flags(given.flags)
-    return User(user=user, **_place(given))
+    return User(user=user, **_position(given))
 
 
 def _maintainer(given: Instruction) -> Maintainer:
-    maintainer = _one(given, "MAINTAINER")
+    maintainer = _single_argument(given, "MAINTAINER")
     flags(given.flags)
-    return Maintainer(maintainer=maintainer, **_place(given))
+    return Maintainer(maintainer=maintainer, **_position(given))
 
 
 _READERS: Mapping[str, Callable[[Instruction], Command | Stage]] = MappingProxyType(

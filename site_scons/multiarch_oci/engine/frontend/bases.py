@@ -83,27 +83,27 @@ def _load(base: Base, open_source: OpenSource, subject: Subject, *, where: str) 
     return BaseImage(reference.with_digest(descriptor.digest), config, layers, source, where)
 
 
-def resolved(wanted: BaseWanted, plan: BuildPlan, recipe: Recipe) -> Base:
+def resolved(needed: BaseWanted, plan: BuildPlan, recipe: Recipe) -> Base:
     """The plan's entry for a base; raises InvalidDockerfile when there is none."""
     for base in plan.bases:
-        if base.name == wanted.name and base.platform == wanted.platform:
+        if base.name == needed.name and base.platform == needed.platform:
             return base
     raise InvalidDockerfile(
-        f"base {wanted.name} for {wanted.platform} is not resolved to a digest",
-        where=recipe.where(wanted.line),
+        f"base {needed.name} for {needed.platform} is not resolved to a digest",
+        where=recipe.where(needed.line),
         hint="is it the name of a stage, misspelt? else pass it in BuildPlan.bases",
     )
 
 
-def check_platform(name: str, found: Platform, wanted: Platform, *, where: str) -> None:
+def check_platform(name: str, actual: Platform, target: Platform, *, where: str) -> None:
     """Raise WrongMachine when a base's config says another platform than the one that is built for."""
-    if serves(found, wanted):
+    if serves(actual, target):
         return
-    if found.os == wanted.os == "windows" and found.architecture == wanted.architecture:
-        what = f"base {name} is Windows {found.os_version}, but the image is for {wanted.os_version}"
+    if actual.os == target.os == "windows" and actual.architecture == target.architecture:
+        what = f"base {name} is Windows {actual.os_version}, but the image is for {target.os_version}"
         raise WrongMachine(what, where=where, hint="name the base of that version, or drop the version from PLATFORMS")
     raise WrongMachine(
-        f"base {name} is {found}, but the image is {wanted}",
+        f"base {name} is {actual}, but the image is {target}",
         where=where,
         hint="use a base that has this platform; its tag may name a single-platform image",
     )

@@ -71,8 +71,8 @@ class Context:
             missing = [path]
             while (path := parent(path)) not in self._nodes:
                 missing.append(path)
-            for each in reversed(missing):
-                self._nodes[each] = self._found(each)
+            for name in reversed(missing):
+                self._nodes[name] = self._read(name)
             return self._nodes[missing[0]]
 
     def names(self, path: str) -> tuple[str, ...]:
@@ -84,26 +84,26 @@ class Context:
 
     def hides(self, path: str) -> bool:
         """Whether .dockerignore is why there is nothing at this path."""
-        return self.lookup(path) is None and os.path.lexists(self._place(path))
+        return self.lookup(path) is None and os.path.lexists(self._real_path(path))
 
-    def _place(self, path: str) -> str:
+    def _real_path(self, path: str) -> str:
         return os.path.join(self._text, *path.split("/")) if path else self._text  # noqa: PTH118  # the hot path
 
     def _listed(self, path: str) -> list[str]:
         try:
-            names = os.listdir(self._place(path))  # noqa: PTH208  # the hot path
+            names = os.listdir(self._real_path(path))  # noqa: PTH208  # the hot path
             # What another step is writing at this moment is in no context: it will be there under its name, or gone.
             return sorted(name for name in names if not is_unfinished(name))
         except OSError as error:
             raise _unreadable(path or ".", error) from None
 
-    def _found(self, path: str) -> Node | None:
+    def _read(self, path: str) -> Node | None:
         above = self.lookup(parent(path))
         if above is None or not above.is_directory:
             return None
-        place = self._place(path)
+        real_path = self._real_path(path)
         try:
-            status = os.lstat(place)
+            status = os.lstat(real_path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -112,23 +112,23 @@ class Context:
             return None
         if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode)):
             return None
-        return self._node(path, place, status)
+        return self._node(path, real_path, status)
 
-    def _node(self, path: str, place: str, status: os.stat_result) -> Node:
+    def _node(self, path: str, real_path: str, status: os.stat_result) -> Node:
         if stat.S_ISDIR(status.st_mode):
             return _FOLDER
         if stat.S_ISLNK(status.st_mode):
-            return Node(Kind.SYMLINK, 0o777, target=os.readlink(place).replace(os.sep, "/"))  # noqa: PTH115  # the hot path
+            return Node(Kind.SYMLINK, 0o777, target=os.readlink(real_path).replace(os.sep, "/"))  # noqa: PTH115  # the hot path
         if not stat.S_ISREG(status.st_mode):
             what = _SPECIAL.get(stat.S_IFMT(status.st_mode), "special")
             raise CannotCopy(
                 f"'{path}' is {what}; only files, folders and links can be copied", hint="leave it out in .dockerignore"
             )
-        mode = 0o755 if self._is_executable(path, place, status) else 0o644
+        mode = 0o755 if self._is_executable(path, real_path, status) else 0o644
         file = self._folder / path
         return Node(Kind.FILE, mode, content=_content(file, status.st_size, self._digest))
 
-    def _is_executable(self, path: str, place: str, status: os.stat_result) -> bool:
+    def _is_executable(self, path: str, real_path: str, status: os.stat_result) -> bool:
         if self._has_modes:
             return bool(status.st_mode & stat.S_IXUSR)
         if self._tracked is None:
@@ -136,7 +136,7 @@ class Context:
         if path in self._tracked:
             return True
         try:
-            with open(place, "rb") as stream:  # noqa: PTH123  # as in _place
+            with open(real_path, "rb") as stream:  # noqa: PTH123  # as in _real_path
                 return is_executable_head(stream.read(HEAD))
         except OSError:
             return False  # who reads the content says so
@@ -180,20 +180,20 @@ class Context:
         if not excluded:
             return True
         if directory is None:
-            directory = stat.S_ISDIR(os.lstat(self._place(path)).st_mode)
+            directory = stat.S_ISDIR(os.lstat(self._real_path(path)).st_mode)
         return None if directory and not self._ignore.prunable(path) else False
 
     def _judged(self, path: str) -> tuple[bool, State]:
-        found = self._states.get(path)
-        if found is None:
+        judgement = self._states.get(path)
+        if judgement is None:
             assert self._ignore is not None  # noqa: S101  # only _is_seen_itself calls this
             missing = [path]
             while (path := parent(path)) not in self._states:
                 missing.append(path)
-            for each in reversed(missing):
-                found = self._states[each] = self._ignore.excludes(each, self._states[parent(each)][1])
-        assert found is not None  # noqa: S101  # one of them is missing at least
-        return found
+            for name in reversed(missing):
+                judgement = self._states[name] = self._ignore.excludes(name, self._states[parent(name)][1])
+        assert judgement is not None  # noqa: S101  # one of them is missing at least
+        return judgement
 
 
 def _parents(path: str) -> tuple[str, ...]:

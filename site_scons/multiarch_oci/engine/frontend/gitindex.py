@@ -18,8 +18,8 @@ def executables(folder: Path) -> frozenset[str]:
         if (top / ".git").is_dir():
             inside = "/".join(folder.relative_to(top).parts)
             prefix = f"{inside}/" if inside else ""
-            found = _read(top / ".git" / "index")
-            return frozenset(path[len(prefix) :] for path in found if path.startswith(prefix))
+            paths = _read(top / ".git" / "index")
+            return frozenset(path[len(prefix) :] for path in paths if path.startswith(prefix))
     return frozenset()
 
 
@@ -34,7 +34,7 @@ def _executables(content: bytes) -> list[str]:
     signature, version, count = _HEADER.unpack_from(content)
     if signature != b"DIRC" or version not in _VERSIONS:
         return []
-    found = []
+    names = []
     at = _HEADER.size
     name = b""
     for _ in range(count):
@@ -51,8 +51,8 @@ def _executables(content: bytes) -> list[str]:
         name += content[at:end]
         at = end + 1 if version == 4 else start + (end - start + 8) // 8 * 8  # noqa: PLR2004  # padded but in version 4
         if mode == _EXECUTABLE:
-            found.append(name.decode("utf-8", "surrogateescape"))
-    return found
+            names.append(name.decode("utf-8", "surrogateescape"))
+    return names
 
 
 def _offset(content: bytes, at: int) -> tuple[int, int]:

@@ -26,7 +26,7 @@ class InvalidContext(MultiarchError, ValueError):
 
 def named_contexts(given: Mapping[str, str], root: Path) -> tuple[NamedContext, ...]:
     """Read names and what they mean: a folder (from `root`), or `docker-image://ref`; sorted. Raises InvalidContext."""
-    found: dict[str, NamedContext] = {}
+    contexts: dict[str, NamedContext] = {}
     for name, text in given.items():
         try:
             key = canonical(name)
@@ -34,10 +34,10 @@ def named_contexts(given: Mapping[str, str], root: Path) -> tuple[NamedContext, 
             raise InvalidContext(f"'{name}' cannot name a context: {error.what}", hint=error.hint) from None
         if key in _RESERVED:
             raise InvalidContext(f"'{name}' cannot name a context: no Dockerfile takes it for one")
-        if key in found:
+        if key in contexts:
             raise InvalidContext(f"two contexts are called '{key}'")
-        found[key] = _meant(key, text, root)
-    return tuple(found[key] for key in sorted(found))
+        contexts[key] = _meant(key, text, root)
+    return tuple(contexts[key] for key in sorted(contexts))
 
 
 def _meant(name: str, text: str, root: Path) -> NamedContext:
@@ -81,8 +81,8 @@ def find(contexts: tuple[NamedContext, ...], name: str) -> NamedContext | None:
 
 def hidden_in(folder: Path, plan: BuildPlan) -> tuple[str, ...]:
     """The paths below a context's folder that no image holds; CannotCopy when that is the folder itself."""
-    places = [plan.context / path for path in plan.hidden]
-    for place in places:
-        if folder.is_relative_to(place):
+    paths = [plan.context / hidden for hidden in plan.hidden]
+    for path in paths:
+        if folder.is_relative_to(path):
             raise CannotCopy(f"'{folder}' holds what the build makes of images, and cannot be a context")
-    return tuple(place.relative_to(folder).as_posix() for place in places if place.is_relative_to(folder))
+    return tuple(path.relative_to(folder).as_posix() for path in paths if path.is_relative_to(folder))

@@ -91,13 +91,13 @@ class Recipe(msgspec.Struct, frozen=True):
     def origin(self, name: str, command: Command) -> Origin:
         """What a `from=` of an instruction names; a stage that a folder replaced is the folder. InvalidDockerfile."""
         flag = "COPY --from=" if isinstance(command, Copy) else "RUN --mount=from="
-        found = named_origin(name, flag, self.stages, self.where(command.line), self.contexts)
-        return self.folder(found) or found
+        origin = named_origin(name, flag, self.stages, self.where(command.line), self.contexts)
+        return self.folder(origin) or origin
 
     def origins(self, command: Command) -> tuple[tuple[str, Origin], ...]:
         """What an instruction reads from, beside the name that stands there: `COPY --from=`, `RUN --mount=from=`."""
-        found = origins(command, self.stages, self.where(command.line), self.contexts)
-        return tuple((name, self.folder(origin) or origin) for name, origin in found)
+        named = origins(command, self.stages, self.where(command.line), self.contexts)
+        return tuple((name, self.folder(origin) or origin) for name, origin in named)
 
     def folder(self, origin: Origin) -> NamedContext | None:
         """The folder that an origin is: a context, or a stage that was replaced by one."""
@@ -114,12 +114,12 @@ class Recipe(msgspec.Struct, frozen=True):
     @property
     def used(self) -> tuple[NamedContext, ...]:
         """The named contexts that the target needs, sorted."""
-        found = {each for number in self.needed if (each := self.stages[number].context) is not None}
+        contexts = {context for number in self.needed if (context := self.stages[number].context) is not None}
         for number in self.needed:
             for command in self.commands(number):
-                named = (name for name, each in self.origins(command) if not isinstance(each, int))
-                found |= {each for name in named if (each := find(self.contexts, name)) is not None}
-        return tuple(sorted(found, key=lambda each: each.name))
+                names = (name for name, origin in self.origins(command) if not isinstance(origin, int))
+                contexts |= {context for name in names if (context := find(self.contexts, name)) is not None}
+        return tuple(sorted(contexts, key=lambda context: context.name))
 
     @property
     def runs(self) -> bool:
@@ -136,19 +136,19 @@ class Recipe(msgspec.Struct, frozen=True):
 
     def bases(self) -> tuple[BaseWanted, ...]:
         """The images that the target needs, each once, in the order in which they stand there."""
-        found: dict[tuple[str, Platform], BaseWanted] = {}
+        images: dict[tuple[str, Platform], BaseWanted] = {}
         for number in self.needed:
             planned = self.stages[number]
             if planned.on_image:
-                found.setdefault(
+                images.setdefault(
                     (planned.base, planned.platform), BaseWanted(planned.base, planned.platform, planned.stage.line)
                 )
             for command in self.commands(number):
                 for _, origin in self.origins(command):
                     if isinstance(origin, str) and origin != SCRATCH:
-                        wanted = BaseWanted(origin, self.platform, command.line)
-                        found.setdefault((origin, self.platform), wanted)
-        return tuple(found.values())
+                        image = BaseWanted(origin, self.platform, command.line)
+                        images.setdefault((origin, self.platform), image)
+        return tuple(images.values())
 
 
 def recipe(parsed: Parsed, plan: BuildPlan) -> Recipe:
@@ -157,9 +157,9 @@ def recipe(parsed: Parsed, plan: BuildPlan) -> Recipe:
     BUILDPLATFORM is the plan's where something runs. What runs nothing is built alike everywhere: "on" the platform
     that it is built for.
     """
-    found = _recipe(parsed, plan, plan.platform)
-    if plan.build_platform is None or not found.runs:
-        return found
+    for_target = _recipe(parsed, plan, plan.platform)
+    if plan.build_platform is None or not for_target.runs:
+        return for_target
     return _recipe(parsed, plan, plan.build_platform)
 
 
@@ -199,7 +199,7 @@ class Scope:
         variables, escape = self.variables, self._recipe.escape
         if isinstance(command, Expose):
             words = (expand_words(port, variables, escape=escape, where=where) for port in command.ports)
-            return replace(command, ports=tuple(word for found in words for word in found))
+            return replace(command, ports=tuple(word for split in words for word in split))
         taken = expanded(command, lambda word: _expand(word, variables, escape, where))
         if isinstance(taken, Env):
             for pair in taken.pairs:
@@ -294,46 +294,46 @@ def _planned(parsed: Parsed, plan: BuildPlan, variables: Mapping[str, str]) -> t
             platform = done[below].platform
         elif base == SCRATCH:
             platform = plan.platform
-        left = stage if own is None else replace(stage, instructions=())
-        done.append(PlannedStage(left, base, platform, below, context, replaced=own is not None))
+        executed = stage if own is None else replace(stage, instructions=())
+        done.append(PlannedStage(executed, base, platform, below, context, replaced=own is not None))
         if stage.name:
             named[stage.name.lower()] = number
     return tuple(done)
 
 
-def _target(planned: tuple[PlannedStage, ...], wanted: str, name: str) -> int:
-    if not wanted:
+def _target(planned: tuple[PlannedStage, ...], stage_name: str, name: str) -> int:
+    if not stage_name:
         return len(planned) - 1
-    numbers = {each.stage.name: number for number, each in enumerate(planned) if each.stage.name}
-    if wanted.lower() not in numbers:
+    numbers = {stage.stage.name: number for number, stage in enumerate(planned) if stage.stage.name}
+    if stage_name.lower() not in numbers:
         there = ", ".join(numbers) or "none has a name"
-        raise InvalidDockerfile(f"there is no stage '{wanted}'", where=name, hint=f"the stages are: {there}")
-    return numbers[wanted.lower()]
+        raise InvalidDockerfile(f"there is no stage '{stage_name}'", where=name, hint=f"the stages are: {there}")
+    return numbers[stage_name.lower()]
 
 
 def _triggers(planned: tuple[PlannedStage, ...], bases: tuple[Base, ...], name: str) -> dict[int, tuple[Command, ...]]:
     """The ONBUILD instructions that each stage sets off: of the image it stands on, of the stage it stands on."""
     resolved = {(base.name, base.platform): base for base in bases}
-    found: dict[int, tuple[Command, ...]] = {}
-    for number, each in enumerate(planned):
+    triggers: dict[int, tuple[Command, ...]] = {}
+    for number, stage in enumerate(planned):
         texts: tuple[str, ...] = ()
-        if each.below is not None:
-            below = planned[each.below].stage.instructions
+        if stage.below is not None:
+            below = planned[stage.below].stage.instructions
             texts = tuple(command.expression for command in below if isinstance(command, Onbuild))
-        elif each.on_image and not each.replaced and (each.base, each.platform) in resolved:
-            texts = resolved[each.base, each.platform].on_build
+        elif stage.on_image and not stage.replaced and (stage.base, stage.platform) in resolved:
+            texts = resolved[stage.base, stage.platform].on_build
         if texts:
-            found[number] = tuple(trigger(text, f"{name}:{each.stage.line}", each.stage.line) for text in texts)
-    return found
+            triggers[number] = tuple(trigger(text, f"{name}:{stage.stage.line}", stage.stage.line) for text in texts)
+    return triggers
 
 
 def trigger(text: str, where: str, line: int) -> Command:
     """The instruction of an ONBUILD, placed where the FROM stands that sets it off; raises InvalidDockerfile."""
     try:
-        _, found = stages(parse(f"FROM {SCRATCH}\n{text}\n".encode("utf-8", "surrogateescape"), name=where))
+        _, parsed = stages(parse(f"FROM {SCRATCH}\n{text}\n".encode("utf-8", "surrogateescape"), name=where))
     except InvalidDockerfile as error:
         raise InvalidDockerfile(f"ONBUILD {text}: {error.what}", where=where) from None
-    if len(found) != 1 or len(found[0].instructions) != 1:
+    if len(parsed) != 1 or len(parsed[0].instructions) != 1:
         raise InvalidDockerfile(f"ONBUILD {text}: is not one instruction", where=where)
-    command: Command = replace(found[0].instructions[0], line=line, end_line=line)
+    command: Command = replace(parsed[0].instructions[0], line=line, end_line=line)
     return command

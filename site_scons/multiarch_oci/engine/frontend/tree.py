@@ -191,26 +191,26 @@ class _Codec:
 
     def encode(self, node: Node) -> bytes:
         content = node.content
-        told: Any = None
+        packed: Any = None
         if isinstance(content, StoredContent):
             number = self._keep(content.archive)
-            told = (number, content.offset, content.stored, content.size, content.regions, content.origin)
+            packed = (number, content.offset, content.stored, content.size, content.regions, content.origin)
         elif isinstance(content, Head):
-            told = (content.head, content.origin)
+            packed = (content.head, content.origin)
         elif content is not None:
-            told = self._keep(content)
+            packed = self._keep(content)
         kind = _NUMBERS[node.kind]
-        return marshal.dumps((kind, node.mode, node.uid, node.gid, node.target, told, node.records, node.device))
+        return marshal.dumps((kind, node.mode, node.uid, node.gid, node.target, packed, node.records, node.device))
 
     def decode(self, stored: bytes) -> Node:
-        kind, mode, uid, gid, target, told, *rest = marshal.loads(stored)  # noqa: S302  # written by this process
+        kind, mode, uid, gid, target, packed, *rest = marshal.loads(stored)  # noqa: S302  # written by this process
         content: Content | StoredContent | Head | None = None
-        if isinstance(told, int):
-            content = cast("Content", self._kept[told])
-        elif told is not None and isinstance(told[0], bytes):
-            content = Head(*told)
-        elif told is not None:
-            content = StoredContent(cast("Archive", self._kept[told[0]]), *told[1:])
+        if isinstance(packed, int):
+            content = cast("Content", self._kept[packed])
+        elif packed is not None and isinstance(packed[0], bytes):
+            content = Head(*packed)
+        elif packed is not None:
+            content = StoredContent(cast("Archive", self._kept[packed[0]]), *packed[1:])
         return Node(_KINDS[kind], mode, uid, gid, target, content, *rest)
 
     def _keep(self, kept: object) -> int:
