@@ -347,9 +347,7 @@ def _parsed(name: str) -> Reference:
 
 def _where(plan: BuildPlan, named: Named) -> str:
     """File and line in which a plan's Dockerfile names a base."""
-    file = plan.dockerfile
-    name = file.relative_to(plan.context).as_posix() if file.is_relative_to(plan.context) else str(file)
-    return f"{name}:{named.line}"
+    return f"{plan.name}:{named.line}"
 
 
 def _write(path: Path, content: bytes) -> None:

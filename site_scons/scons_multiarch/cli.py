@@ -40,6 +40,7 @@ TARGETS = (
 QUESTIONS = (
     ("plan [target …]", "what would become of every image and tag, and how much would be uploaded"),
     ("why target …", "why each step would run, or ran last"),
+    ("dockerfile [target …]", "the Dockerfile of the images, also of those that have none"),
     ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
     ("check-bases, update-bases", "bases that moved; renew images.lock"),
 )

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch_oci.engine import AUTO, NAMES, BuildPlan, Choice, Engine, choose
+from multiarch_oci.engine import AUTO, NAMES, BuildPlan, Choice, Engine, EngineUnavailable, choose
 from multiarch_oci.errors import MultiarchError
+from scons_multiarch import paths
 from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 _RUN = rb"(?im)^[ \t]*(?:ONBUILD[ \t]+)?RUN\b"
 """What a Dockerfile must hold for the embedded engine to refuse it; a look that spares most of them the reading."""
+
+
+def named_engine(env: Any, given: Any) -> str:
+    """The name of an engine that a builder is given, else ENGINE's. EngineUnavailable for one that does not exist."""
+    name = paths.text(env, "Image: engine", given or env.get("ENGINE", AUTO))
+    if name not in (AUTO, *NAMES):
+        raise EngineUnavailable(f"there is no engine '{name}'", hint=f"there is: {', '.join((AUTO, *NAMES))}")
+    return name
 
 
 def reader(run: Run) -> Reader:
@@ -117,7 +126,7 @@ def _seen(run: Run, record: ImageTarget) -> str:
 
 def _embedded_refusal(run: Run, plan: BuildPlan) -> str | None:
     try:
-        content = plan.dockerfile.read_bytes()
+        content = plan.read()
     except OSError:
         return None  # it is made by this build, or the step says what is wrong
     if not re.search(_RUN, content):

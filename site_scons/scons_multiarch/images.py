@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from multiarch_oci.engine import BuildPlan, Engine
+from multiarch_oci.engine import OURS, BuildPlan, Engine
 from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.fingerprint import describe
 from multiarch_oci.errors import MultiarchError
@@ -46,6 +46,11 @@ def with_bases(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
     """
     plan = replace(plan, hidden=run.declarations.hidden)
     inputs = inputs_of(run, plan)
+    if not plan.files and any(f"{path}/".startswith(f"{OURS}/") for path in inputs.wanted):
+        from scons_multiarch.recipes import with_ours
+
+        plan = with_ours(plan)  # a Dockerfile as `scons dockerfile` shows it
+        inputs = inputs_of(run, plan)
     while True:
         bases = tuple(run.build.bases().resolve(plan, base) for base in inputs.bases)
         if bases == plan.bases:
@@ -82,7 +87,7 @@ _OWN_LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-go.lo
 def own_files(plan: BuildPlan, inputs: ContextInputs) -> str:
     """The files of the build itself that a `COPY . .` takes, in words; empty where there are none, or all are named."""
     try:
-        text = plan.dockerfile.read_text("utf-8", "replace")
+        text = plan.read().decode("utf-8", "replace")
     except OSError:
         return ""
     # What is named up to a variable or wildcard is meant: `_output/bin/${TARGETARCH}/linux/demo`.
@@ -106,6 +111,10 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         made = _choice(run, record, plan, output).build(plan, output)
     state.digest = made.digest
     keep(run, plan)
+    if plan.files:
+        from scons_multiarch.recipes import lay_out
+
+        lay_out(run, plan)
 
 
 def keep(run: Run, plan: BuildPlan) -> None:

@@ -135,11 +135,11 @@ def _copied(path: str, plans: Iterable[Any]) -> str | None:
     word = re.compile(rf"(?<![^\s\"'\[,/])(?:\./)*{re.escape(path)}(?![^\s\"'\],])")
     for plan in plans:
         try:
-            text = plan.dockerfile.read_text("utf-8", "replace").replace("\\\n", " ")
+            text = plan.read().decode("utf-8", "replace").replace("\\\n", " ")
         except OSError:
             continue
         if any(_COPIES.match(line) and word.search(line) for line in text.splitlines()):
-            return f"is copied by {plan.dockerfile.name}"
+            return f"is copied by {plan.name}"
     return None
 
 
@@ -161,7 +161,10 @@ def _taken(path: Path, plans: Iterable[Any], run: Any) -> str | None:
             inputs = reader(run).inputs(plan)
         except MultiarchError:  # that image's own step says it
             continue
+        for named in inputs.named:
+            if any(file.origin is not None and real.is_relative_to(file.origin) for file in named.context.files or ()):
+                return f"is copied by {plan.name}"
         for folder, part in [(plan.context, inputs), *((named.folder, named.inputs) for named in inputs.named)]:
-            if real.is_relative_to(folder) and part.reaches(real.relative_to(folder).as_posix()):
-                return f"is copied by {plan.dockerfile.name}"
+            if folder and real.is_relative_to(folder) and part.reaches(real.relative_to(folder).as_posix()):
+                return f"is copied by {plan.name}"
     return None

@@ -30,7 +30,7 @@ def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
     run = env["MULTIARCH_RUN"]
     nodes = _taken(run.build.once("generated", lambda: _all(env.Dir("#"), run.declarations.hidden)), reached, target)
-    for named in reached.named:
+    for named in filter(lambda named: named.folder is not None, reached.named):
         plan = target.attributes.target.plan
         there = run.build.once(("generated", named.folder), partial(_named, env, named.folder, plan))
         nodes += [node for node in _taken(there, named.inputs, target) if node not in nodes]
@@ -127,7 +127,8 @@ def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
         if node.has_builder() or node.rexists() or node.srcnode().rexists():  # under -n no variant folder gets copies
             return node
     names = ", ".join(map(paths.shown, nodes))
-    hint = f"write one of: {names}" if names else 'dockerfile="Dockerfile"'
+    hint = f"write one of: {names}; or say dockerfile=None, for an image of the program alone"
+    hint = hint if names else 'dockerfile="Dockerfile"'
     raise NoDockerfile(f"there is no Dockerfile for {platform}", hint=hint)
 
 
@@ -147,7 +148,7 @@ def scan(node: Any, env: Any) -> list[Any]:
         if not source.has_builder():
             source.exists()  # a variant folder gets its copy by this question
     plan = node.attributes.target.plan
-    if not plan.dockerfile.exists():
+    if not plan.text and not plan.dockerfile.exists():
         return []
     run = env["MULTIARCH_RUN"]
     run.declarations.hide_cache(env)

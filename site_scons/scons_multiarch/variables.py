@@ -33,6 +33,7 @@ VARIABLES = (
     ("TAGS", "", "further main tags; {major}, {minor}, {patch} come from the version"),
     ("LABELS", "", "name=value, comma-separated (a comma in a value: \\,): labels of every image"),
     ("ANNOTATIONS", "", "name=value, comma-separated (a comma in a value: \\,): annotations of the index"),
+    ("BASE_IMAGE", "", "FROM of images without a Dockerfile; default: scratch with certificates; Windows: nanoserver"),
     ("BUILD_ARGS", "", "name=value, comma-separated (a comma in a value: \\,): arguments of the Dockerfiles"),
     ("DRIFT", "repair", "a tag that somebody moved: repair it, or fail"),
     ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
@@ -52,7 +53,7 @@ _LAST_SECOND = 253_402_300_799
 """The last second of the year 9999, after which the time stamps of images (RFC 3339) have no form."""
 
 
-WITHOUT_LOCK = ("plan", "why")
+WITHOUT_LOCK = ("plan", "why", "dockerfile")
 """Verbs that change nothing, and so wait for nobody."""
 
 

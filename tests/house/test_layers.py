@@ -31,7 +31,7 @@ FLOORS = (
         "tarreader", "layer", "windows", "image",
     ),
     ("store",),
-    ("engine", "bases"),
+    ("engine", "bases", "programimage"),
     ("golang", "git", "origin"),
     ("output", "plan", "verify", "why"),
     ("publish",),

@@ -5,6 +5,7 @@ The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerf
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
 
 AUTO = "auto"
+GENERATED = "generated Dockerfile"
+"""What a Dockerfile that is no file is called."""
 NAMES = ("embedded", "buildx", "podman", "docker")
 """Every name that ENGINE may have beside `auto`, in the order in which `auto` asks them."""
+
+OURS = "_output/scratch"
+"""Where in a context the files are that we give to Dockerfiles which name them (`programimage`)."""
 
 
 class EngineUnavailable(MultiarchError):
@@ -45,16 +51,34 @@ class Base(msgspec.Struct, frozen=True):
     on_build: tuple[str, ...] = ()
 
 
-class NamedContext(msgspec.Struct, frozen=True):
-    """What a name in a Dockerfile means: the files of a folder (absolute, there or not yet), or an image.
+class GivenFile(msgspec.Struct, frozen=True):
+    """A name of a context that lies elsewhere: a file or folder (absolute, there or not yet), or bytes of ours.
 
-    `name` is as `frontend.named` compares names; of `folder` and `image` one is given. An image is a reference, or
-    `scratch`.
+    `path` is that in the context, relative, with `/`. `content` counts where there is no `origin`.
+    """
+
+    path: str
+    origin: Path | None = None
+    content: bytes = b""
+
+
+class NamedContext(msgspec.Struct, frozen=True):
+    """What a name in a Dockerfile means: the files of a folder (absolute, there or not yet), given files, or an image.
+
+    `name` is as `frontend.named` compares names; of `folder`, `files` and `image` one is given. An image is a
+    reference, or `scratch`. `stage` is the number of the stage that it replaces, where it has no name for it.
     """
 
     name: str
     folder: Path | None = None
     image: str = ""
+    files: tuple[GivenFile, ...] | None = None
+    stage: int | None = None
+
+    @property
+    def has_files(self) -> bool:
+        """Whether it is files of this machine, and no image."""
+        return self.folder is not None or self.files is not None
 
 
 class BuildPlan(msgspec.Struct, frozen=True):
@@ -68,7 +92,9 @@ class BuildPlan(msgspec.Struct, frozen=True):
     and `ssh` are as the docker CLI writes them (`id=token,src=/run/token`, `id=token,env=TOKEN`; `default`): where
     they are, never what they are, and no part of any signature. `network` is what RUN may reach (`none`, `host`);
     empty: what the engine gives. `contexts` are what names mean that a FROM or `--from=` may have; one that the
-    Dockerfile does not name counts for nothing.
+    Dockerfile does not name counts for nothing. A Dockerfile that is no file is a `text`; `files` are what the context
+    holds beside its folder, taken by name alone (a COPY of a folder above does not); `remarks` are named values that
+    say what these are, and count.
     """
 
     platform: Platform
@@ -87,6 +113,30 @@ class BuildPlan(msgspec.Struct, frozen=True):
     ssh: tuple[str, ...] = ()
     network: str = ""
     contexts: tuple[NamedContext, ...] = ()
+    text: str = ""
+    files: tuple[GivenFile, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the Dockerfile is called in messages: its path from the context, its full path, or what it is."""
+        if self.text:
+            return GENERATED
+        file = self.dockerfile
+        return file.relative_to(self.context).as_posix() if file.is_relative_to(self.context) else str(file)
+
+    @property
+    def location(self) -> str:
+        """Where the Dockerfile is: its full path, or what it is called where it is no file."""
+        return self.name if self.text else str(self.dockerfile)
+
+    def read(self) -> bytes:
+        """The Dockerfile. OSError when it cannot be read."""
+        return self.text.encode() if self.text else self.dockerfile.read_bytes()
+
+    def digest(self) -> str:
+        """The sha256 of the Dockerfile, in hexadecimal. OSError when it cannot be read."""
+        return hashlib.sha256(self.text.encode()).hexdigest() if self.text else self.file_digest(self.dockerfile)
 
 
 class Engine(Protocol):
@@ -133,4 +183,4 @@ def choose(
         if reason is None:
             return Choice(engine, "; ".join(reasons))
         reasons.append(f"{each}: {reason}")
-    raise EngineUnavailable("no engine can build this image", where=str(plan.dockerfile), hint="; ".join(reasons))
+    raise EngineUnavailable("no engine can build this image", where=plan.location, hint="; ".join(reasons))

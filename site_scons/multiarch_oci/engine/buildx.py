@@ -102,7 +102,7 @@ class BuildxEngine:
         refusal = found if isinstance(found, str) else self._lacking(found, plan)
         if isinstance(found, str) or refusal is not None:
             hint = "ENGINE=podman and docker build as well"
-            raise EngineUnavailable(str(refusal), where=str(plan.dockerfile), hint=hint)
+            raise EngineUnavailable(str(refusal), where=plan.location, hint=hint)
         return found
 
     def _lacking(self, found: Builder, plan: BuildPlan) -> str | None:

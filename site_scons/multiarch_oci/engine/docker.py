@@ -25,7 +25,7 @@ from multiarch_oci.engine.external.calling import EngineFailed, Programs, hint_o
 from multiarch_oci.engine.external.marks import for_buildkit, for_legacy
 from multiarch_oci.engine.external.secrets import secret_flags
 from multiarch_oci.engine.external.staging import DOCKERFILE, Staged, context_flags, locked_flags, staged, write_context
-from multiarch_oci.engine.external.surroundings import Surroundings, build_args, flags, temporary_name
+from multiarch_oci.engine.external.surroundings import Surroundings, build_args, flags, platform_args, temporary_name
 from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.frontend.recipe import Recipe
 from multiarch_oci.errors import MultiarchError
@@ -90,7 +90,7 @@ class DockerEngine:
             needed = _needs_buildkit(recipe, plan)
         except MultiarchError:
             return None  # `build` says what is wrong with the Dockerfile
-        folder = next((each.name for each in recipe.used if each.folder), None)
+        folder = next((each.name for each in recipe.used if each.has_files), None)
         if folder is not None and not self._plugin():
             return f"docker without buildx takes no named context ('{folder}')"
         if needed is not None and not self._buildkit(system):
@@ -241,7 +241,7 @@ def _legacy_settings(settled: Settled, name: str, stream: BinaryIO, *, cached: b
         "dockerfile": DOCKERFILE,
         "tag": name,
         "platform": "/".join(filter(None, (platform.os, platform.architecture, platform.variant))),
-        "buildargs": dict(build_args(settled)),
+        "buildargs": dict((*platform_args(settled), *build_args(settled))),
         "target": settled.plan.target or None,
         "network_mode": settled.plan.network or None,
         "nocache": not cached,

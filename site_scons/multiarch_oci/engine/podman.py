@@ -53,7 +53,7 @@ class PodmanEngine:
             raise EngineUnavailable("there is neither podman nor buildah in PATH", hint="install one of them")
         refusal = self._lacking(plan)
         if refusal is not None:
-            raise EngineUnavailable(refusal, where=str(plan.dockerfile), hint="another ENGINE may do it")
+            raise EngineUnavailable(refusal, where=plan.location, hint="another ENGINE may do it")
         kind, program = found
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()

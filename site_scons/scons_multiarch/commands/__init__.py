@@ -7,6 +7,7 @@ or None when the build goes on with the targets that it left in BUILD_TARGETS.
 COMMANDS = {
     "why": "scons_multiarch.commands.why",
     "plan": "scons_multiarch.commands.plan",
+    "dockerfile": "scons_multiarch.commands.dockerfile",
     "verify": "scons_multiarch.commands.verify",
     "update-bases": "scons_multiarch.commands.update_bases",
     "check-bases": "scons_multiarch.commands.check_bases",

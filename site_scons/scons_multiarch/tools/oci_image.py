@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
 from typing import Any
 
-from multiarch_oci.engine import AUTO, NAMES, BuildPlan, EngineUnavailable, NamedContext
+from multiarch_oci.engine import GENERATED, BuildPlan
 from scons_multiarch import paths
+from scons_multiarch.engines import named_engine
 from scons_multiarch.images import facts, host_of_engines, keep, perform, unkept, with_bases
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
@@ -25,7 +23,7 @@ def image(
     target: Any,
     contents: Any = (),
     *,
-    dockerfile: Any,
+    dockerfile: Any = None,
     platform: Any = None,
     engine: str | None = None,
     build_args: Any = (),
@@ -39,8 +37,14 @@ def image(
     network: str = "",
     rebase: Any = None,
     contexts: Any = (),
+    base_image: Any = None,
+    assets: Any = None,
+    zoneinfo: Any = False,
 ) -> Any:
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
+
+    With `dockerfile=None` the contents are one program, and the image is that (`scons dockerfile` shows how): over
+    `base_image`, by default BASE_IMAGE, with a folder of `assets` as ko's `kodata`, and with `zoneinfo` the time zones.
 
     `platform` defaults to that of the contents; `foreign` are globs of files in the image that may be of another
     machine, also when they are started; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is
@@ -60,10 +64,16 @@ def image(
             node.attributes.platform = (
                 target_platform  # a program of Program or Command does not say; `run` looks for its own
             )
-    recipe = dockerfile_of(env, dockerfile, target_platform)
+    recipe = [] if dockerfile is None else [dockerfile_of(env, dockerfile, target_platform)]
+    parts: dict[str, Any] = {}
+    own = {"base_image": base_image, "assets": assets, "zoneinfo": paths.truth(env, "Image: zoneinfo", zoneinfo)}
+    if not recipe or contexts or any(own.values()):
+        from scons_multiarch.recipes import parts_of
+
+        parts = parts_of(env, given, target_platform, has_dockerfile=bool(recipe), own=own, contexts=contexts)
     plan = BuildPlan(
         platform=target_platform,
-        dockerfile=recipe_path(recipe),
+        dockerfile=recipe_path(recipe[0]) if recipe else run.tree.root / GENERATED,
         context=run.tree.root,
         file_digest=run.tree.stat.digest,
         build_args=(*env.get("BUILD_ARGS", ()), *paths.named(env, "Image: build_args", build_args).items()),
@@ -75,15 +85,15 @@ def image(
         secrets=paths.texts(env, "Image: secrets", secrets),
         ssh=paths.texts(env, "Image: ssh", ssh),
         network=paths.text(env, "Image: network", network),
-        contexts=_contexts(env, run, contexts),
+        **parts,
     )
     moves = env.get("REBASE", True) if rebase is None else paths.truth(env, "Image: rebase", rebase)
     engine_options = paths.text(env, "Image: endpoint", endpoint), paths.text(env, "Image: builder", builder)
-    record = ImageTarget(plan, _engine(env, engine), *engine_options, moves)
+    record = ImageTarget(plan, named_engine(env, engine), *engine_options, moves)
     node = paths.file(env, "Image: target", target)
-    if declared_before([node], record, [recipe, *given]):
+    if declared_before([node], record, [*recipe, *given]):
         return [node]
-    nodes = env.OciImage([node], [recipe, *given])
+    nodes = env.OciImage([node], [*recipe, *given])
     run.declarations.hide_targets(nodes)
     state = State(
         paths.shown(node),
@@ -94,25 +104,6 @@ def image(
     )
     declare(env, nodes, record, state)
     return nodes
-
-
-def _engine(env: Any, given: Any) -> str:
-    name = paths.text(env, "Image: engine", given or env.get("ENGINE", AUTO))
-    if name not in (AUTO, *NAMES):
-        raise EngineUnavailable(f"there is no engine '{name}'", hint=f"there is: {', '.join((AUTO, *NAMES))}")
-    return name
-
-
-def _contexts(env: Any, run: Run, given: Any) -> tuple[NamedContext, ...]:
-    """The named contexts, as they are given: texts with variables, or nodes of folders. Raises InvalidContext."""
-    texts = paths.places(env, "Image: contexts", given)
-    if not texts:
-        return ()
-    from multiarch_oci.engine.frontend.named import named_contexts
-
-    here = Path(env.fs.getcwd().srcnode().get_abspath())
-    top = str(run.tree.root) + os.sep
-    return named_contexts({name: re.sub(r"^#/?", lambda _: top, text) for name, text in texts.items()}, here)
 
 
 def generate(env: Any) -> None:

@@ -78,5 +78,13 @@ class EmbeddedEngine:
 
             return whole_windows(own, (), settled.base, self._warn)
 
-        check_programs(own, stage.config, plan.foreign, self._warn, whole=whole, declared_at=declared_at)
+        check_programs(
+            own,
+            stage.config,
+            plan.foreign,
+            self._warn,
+            whole=whole,
+            declared_at=declared_at,
+            alone=stage.base is None,
+        )
         return assemble(stage, output, epoch=plan.epoch)

@@ -92,6 +92,7 @@ def check_made(
         warn,
         whole=whole,
         declared_at=entrypoint_line(settled.recipe, config),
+        alone=base is None,
     )
 
 

@@ -6,15 +6,20 @@ from collections.abc import Callable, Mapping
 
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Cmd, Entrypoint
-from multiarch_oci.engine.export.started import started
+from multiarch_oci.engine.export.started import starts
 from multiarch_oci.engine.frontend.recipe import Recipe
 from multiarch_oci.engine.frontend.tree import Node, Tree
+from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import Machine, agrees, check, identify, read_head
 from multiarch_oci.layer import Kind
 from multiarch_oci.platform import Platform
 from multiarch_oci.wildcard import Wildcard
 
 _MENTIONED = 5
+
+
+class NoInterpreter(MultiarchError):
+    """A program that an image starts, and cannot: what would load or read it is not there."""
 
 
 def entrypoint_line(recipe: Recipe, config: ImageConfig) -> str:
@@ -37,6 +42,7 @@ def check_programs(
     *,
     whole: Callable[[], Tree],
     declared_at: str = "",
+    alone: bool = False,
 ) -> None:
     """Raise WrongMachine when the image starts a program of its own layers that is of another machine than its config.
 
@@ -45,16 +51,22 @@ def check_programs(
     a path that is started leads through something that is not the image's own. `declared_at` is where a Dockerfile says
     what is started. What a glob of `foreign` matches may be of another machine, also when it is started; every other
     such file that is not goes to `warn`, in words.
+
+    Over nothing (`alone`) an interpreter or loader that is in no layer is in no image either: a program of the image's
+    own that needs one cannot start, which raises NoInterpreter.
     """
     platform = config.platform
     let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
     wrong = {path: machine for path, node in own.items() if (machine := _wrong(node, platform)) is not None}
     wrong = {path: found for path, found in sorted(wrong.items()) if not any(glob.matches(path) for glob in let_in)}
-    if not wrong:
+    if not wrong and not alone:
         return
-    for path, named in started(config, own, whole):
-        if any(glob.matches(named) for glob in let_in):
-            wrong.pop(path, None)
+    for path, named, of in starts(config, own, whole):
+        if any(glob.matches(of or named) for glob in let_in):
+            wrong.pop(path or "", None)
+        elif path is None:
+            if alone and of in own and platform.os != "windows":
+                raise _without_interpreter(own[of], named, f"{declared_at}: /{of}" if declared_at else f"/{of}")
         elif path in wrong:
             hint = f'or let it in where it is meant to be there: foreign=["{path}"] of env.Image'
             check(wrong[path], platform, where=f"{declared_at}: /{path}" if declared_at else f"/{path}", also=hint)
@@ -63,6 +75,20 @@ def check_programs(
     mentioned = [f"/{path} ({machine})" for path, machine in wrong.items()]
     more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
     warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")
+
+
+def _without_interpreter(node: Node, interpreter: str, where: str) -> NoInterpreter:
+    head = b"" if node.content is None else read_head(node.content.open)
+    if head.startswith(b"#!"):
+        what, hint = f"is a script for {interpreter}", "take a base image that has it (FROM, or BASE_IMAGE)"
+    else:
+        what = f"is a dynamically linked program, whose interpreter is {interpreter}"
+        hint = (
+            "link it statically (Go: CGO_ENABLED=0; C: -static; Rust: a musl target), or take a base image that has it "
+            "(FROM, or BASE_IMAGE)"
+        )
+    also = f'; where something mounts it: foreign=["{where.rpartition(": /")[2].lstrip("/")}"] of env.Image'
+    return NoInterpreter(f"{what}, which is not in the image", where=where, hint=hint + also)
 
 
 def _wrong(node: Node, platform: Platform) -> Machine | None:

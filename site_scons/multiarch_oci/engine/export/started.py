@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -30,28 +31,48 @@ _STEPS = 32
 """As many commands are read, one handing on to the next; the kernel itself follows five scripts."""
 
 
+class Start(NamedTuple):
+    """A file that is started: its path, and the path by which it is named, links not followed.
+
+    One that is not there has no path; `of` is the file whose interpreter or loader it would be, "" for a command's.
+    """
+
+    path: str | None
+    named: str
+    of: str = ""
+
+
 def started(config: ImageConfig, own: Mapping[str, Node], whole: Callable[[], Tree]) -> Iterator[tuple[str, str]]:
-    """The path of each file that is started, and the path by which it is named, links not followed.
+    """The path of each file that is started, and the path by which it is named, links not followed; see `starts`."""
+    for start in starts(config, own, whole):
+        if start.path is not None:
+            yield start.path, start.named
+
+
+def starts(config: ImageConfig, own: Mapping[str, Node], whole: Callable[[], Tree]) -> Iterator[Start]:
+    """Each file that is started, as far as that can be known, and each interpreter that would be and is not there.
 
     `own` are the files of the image's own layers, `whole` gives all; it is called when `own` does not tell.
     """
     search = _Search(config, own, whole)
-    pending = search.first()
+    pending = [(command, "") for command in search.first()]
     for _ in range(_STEPS):
         if not pending:
             return
-        command = pending.pop()
-        found = search.file(command)
-        if found is not None:
-            path, named, node = found
-            yield path, named
+        command, of = pending.pop()
+        program = search.file(command)
+        if program is None and of:
+            yield Start(None, command.words[0], of)
+        if program is not None:
+            path, named, node = program
+            yield Start(path, named, of)
             head = b"" if node.content is None or search.windows else read_head(node.content.open)
             behind = interpreter(head)
             if behind:  # the loader of a dynamic program, or what reads a script, with the script's own arguments
                 arguments = (f"/{named}", *command.words[1:]) if head.startswith(b"#!") else ()
-                pending.append(replace(command, words=(*behind, *arguments), by_shell=False))
+                pending.append((replace(command, words=(*behind, *arguments), by_shell=False), path))
         inner = within(command, windows=search.windows) or of_shell(command, search.shell, windows=search.windows)
-        pending += [] if inner is None else [inner]
+        pending += [] if inner is None else [(inner, "")]
 
 
 class _Search:

@@ -13,14 +13,13 @@ ONBUILD come before anything that could stand there: for them the cache is not u
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import msgspec
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.instructions import Command, Run
 from multiarch_oci.document import keyed
-from multiarch_oci.engine import BuildPlan, NamedContext
+from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.frontend.fingerprint import MARK, file_state
 from multiarch_oci.engine.frontend.inputs import Taking
 from multiarch_oci.engine.frontend.reader import Reader, Settled
@@ -128,8 +127,8 @@ class _Keys:
         recipe, plan = self._settled.recipe, self._settled.plan
         found = list(self._contents(taking.command))
         for context, files in taking.files:
-            folder = _folder(context, plan)
-            found += [f"{folder[0]}//{file.path} {file_state(plan, folder[1], file)}" for file in files]
+            name = context.name if context is not None and context.has_files else ""
+            found += [f"{name}//{file.path} {file_state(plan, context, file)}" for file in files]
         for name, origin in recipe.origins(taking.command):
             if isinstance(origin, int):
                 found.append(f"{name} {self.stage(origin)}")
@@ -144,12 +143,6 @@ class _Keys:
     def _contents(command: Command) -> Iterator[str]:
         if isinstance(command, Run):
             yield from (file.content for file in command.files)
-
-
-def _folder(context: NamedContext | None, plan: BuildPlan) -> tuple[str, Path]:
-    if context is None or context.folder is None:
-        return "", plan.context
-    return context.name, context.folder
 
 
 def _digest(*parts: str) -> str:

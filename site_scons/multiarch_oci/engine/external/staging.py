@@ -87,7 +87,7 @@ def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iter
         folders = {name: Path(folder, f"context-{number}") for number, name in enumerate(named, 1)}
         there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from, folders)
         there.scratch.mkdir()
-        there.dockerfile.write_bytes(pinned(plan.dockerfile.read_bytes(), settled, marks))
+        there.dockerfile.write_bytes(pinned(plan.read(), settled, marks))
         there.ignore.write_text("# nothing: what is left out is not here\n", encoding="utf-8")
         _fill(there.context, found, plan)
         for name, place in folders.items():
@@ -133,7 +133,7 @@ def write_context(settled: Settled, reader: Reader, sink: BinaryIO, marks: Marks
 
     A .dockerignore beside it names both, so that a COPY of everything takes neither.
     """
-    content = pinned(settled.plan.dockerfile.read_bytes(), settled, marks)
+    content = pinned(settled.plan.read(), settled, marks)
     epoch = settled.plan.epoch
     found = nodes(settled, reader)
     for name, text in ((DOCKERFILE, content), (IGNORE, f"{DOCKERFILE}\n{IGNORE}\n".encode())):

@@ -14,6 +14,9 @@ from multiarch_oci.engine.frontend.bases import OpenSource
 from multiarch_oci.engine.frontend.reader import Reader, Settled
 
 _EPOCH = "SOURCE_DATE_EPOCH"
+_PLATFORMS = frozenset(
+    f"{side}{part}" for side in ("BUILD", "TARGET") for part in ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
+)
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -40,6 +43,16 @@ def build_args(settled: Settled) -> tuple[tuple[str, str], ...]:
     if _EPOCH in dict(given) or not _declares(settled, _EPOCH):
         return given
     return (*given, (_EPOCH, str(settled.plan.epoch)))
+
+
+def platform_args(settled: Settled) -> tuple[tuple[str, str], ...]:
+    """BuildKit's own arguments (`TARGETARCH`) that a Dockerfile declares: an older builder has to be given them."""
+    given = dict(settled.plan.build_args)
+    return tuple(
+        (name, value)
+        for name, value in settled.recipe.variables.items()
+        if name in _PLATFORMS and name not in given and _declares(settled, name)
+    )
 
 
 def flags(settled: Settled) -> list[str]:

@@ -2,19 +2,20 @@
 
 Here are the answers, light to load, as a run with nothing to do needs no more. Room by room: `recipe` (stages, what the
 target needs, variables; over `stages`), `context` (the folder as the Dockerfile sees it, over `tree`, `sources`,
-`gitindex`), `named` (other folders and images, by name), `inputs` (finds the answers; `cached_inputs`: those of earlier
-runs), `fingerprint` (what an image is made from, by name), `bases` (what a FROM takes over), `reader` (all of it for
-one plan).
+`gitindex`), `given` (names that lie elsewhere), `named` (other folders and images, by name), `inputs` (finds the
+answers; `cached_inputs`: those of earlier runs), `fingerprint` (what an image is made from, by name), `bases` (what a
+FROM takes over), `reader` (all of it for one plan).
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from multiarch_oci.engine import NamedContext
+from multiarch_oci.engine import BuildPlan, GivenFile, NamedContext
 from multiarch_oci.platform import Platform
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ContextInputs(msgspec.Struct, frozen=True):
 
     `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
     the whole context); `missing` are those without wildcard that are not there. `contexts` are the named contexts that
-    the target needs, and `named` what it takes of those that are folders.
+    the target needs, and `named` what it takes of those that are files.
     """
 
     files: tuple[ContextFile, ...]
@@ -85,11 +86,37 @@ class ContextInputs(msgspec.Struct, frozen=True):
 
 
 class NamedInputs(msgspec.Struct, frozen=True):
-    """What a Dockerfile takes of a named context, whose `folder` it is."""
+    """What a Dockerfile takes of a named context."""
 
-    name: str
-    folder: Path
+    context: NamedContext
     inputs: ContextInputs
+
+    @property
+    def name(self) -> str:
+        """The context's name."""
+        return self.context.name
+
+    @property
+    def folder(self) -> Path | None:
+        """The context's folder; None for one of given files."""
+        return self.context.folder
+
+
+def covering(files: tuple[GivenFile, ...], path: str) -> GivenFile | None:
+    """The given file or folder that a path of a context is, or lies in: the innermost; None where there is none."""
+    above = [file for file in files if path == file.path or not file.path or path.startswith(f"{file.path}/")]
+    return max(above, key=lambda file: len(file.path), default=None)
+
+
+def digest_in(plan: BuildPlan, context: NamedContext | None, path: str) -> str:
+    """The sha256, in hexadecimal, of a file of a context (None: the plan's own). OSError when it cannot be read."""
+    files, folder = (plan.files, plan.context) if context is None else (context.files or (), context.folder)
+    given = covering(files, path)
+    if given is None:
+        return plan.file_digest((folder or plan.context) / path)
+    if given.origin is None:
+        return hashlib.sha256(given.content).hexdigest()
+    return plan.file_digest(given.origin / path[len(given.path) :].strip("/") if path != given.path else given.origin)
 
 
 def _reaches(pattern: str, path: str) -> bool:

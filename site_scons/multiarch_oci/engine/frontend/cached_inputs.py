@@ -16,11 +16,11 @@ from pathlib import Path
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed, remembered
 from multiarch_oci.engine import BuildPlan
-from multiarch_oci.engine.frontend import FILE, BaseWanted, ContextFile, ContextInputs, may_be_pattern
+from multiarch_oci.engine.frontend import FILE, BaseWanted, ContextFile, ContextInputs, covering, may_be_pattern
 from multiarch_oci.errors import holds_login
 from multiarch_oci.platform import Platform
 
-_FORMAT = "inputs 1"
+_FORMAT = "inputs 2"
 _LIMIT = 4096
 
 
@@ -61,10 +61,15 @@ class InputCache:
         if cached is not None:
             return cached
         full = ask(plan)
-        if _is_plain(full) and _read(plan) == read:  # else it was edited since: that is not what this Dockerfile takes
+        if (
+            _is_plain(full, plan) and _read(plan) == read
+        ):  # else it was edited since: that is not what this Dockerfile takes
+            given = [file for file in full.files if covering(plan.files, file.path) is not None]
             self._load()[key] = [
-                [file.path for file in full.files],
+                [file.path for file in full.files if file not in given],
                 [[base.name, str(base.platform), base.line] for base in full.bases],
+                [[file.path, file.kind, file.executable] for file in given],
+                full.wanted,
             ]
             self._dirty = True
         return full
@@ -97,12 +102,13 @@ def _checked(
     if not isinstance(entry, list):
         return None
     try:
-        paths, bases = entry
+        paths, bases, given, patterns = entry
         root = os.fspath(plan.context)
-        if [file.path for file in files] != paths:
-            files = tuple(_plain_file(root, path) for path in paths)
-        wanted = tuple(BaseWanted(name, Platform.parse(text), line) for name, text, line in bases)
-        return CachedInputs(files, tuple(paths), (), wanted, read=read)
+        if [file.path for file in files] != sorted([*paths, *(path for path, _, _ in given)]):
+            known = [ContextFile(path, kind, executable) for path, kind, executable in given]
+            files = tuple(sorted([*known, *(_plain_file(root, path) for path in paths)], key=lambda file: file.path))
+        named = tuple(BaseWanted(name, Platform.parse(text), line) for name, text, line in bases)
+        return CachedInputs(files, tuple(patterns), (), named, read=read)
     except (TypeError, ValueError, OSError, AttributeError):
         return None
 
@@ -120,11 +126,18 @@ def _plain_file(root: str, path: str) -> ContextFile:
     return ContextFile(path, FILE, bool(status.st_mode & stat.S_IXUSR))
 
 
-def _is_plain(inputs: ContextInputs) -> bool:
-    """Whether a Dockerfile takes plain files by their names alone, and no base's name holds a password."""
-    if inputs.missing or [file.path for file in inputs.files] != sorted(inputs.wanted):
+def _is_plain(inputs: ContextInputs, plan: BuildPlan) -> bool:
+    """Whether a Dockerfile takes plain files by their names alone, and no base's name holds a password.
+
+    Files that are given lie where they lie as long as the plan is the same, and are not looked at; folders are.
+    """
+    if any(file.origin is not None and file.origin.is_dir() for file in plan.files):
         return False
-    plain = all(file.kind == FILE and not file.target and not may_be_pattern(file.path) for file in inputs.files)
+    files = [file for file in inputs.files if covering(plan.files, file.path) is None]
+    patterns = [path for path in inputs.wanted if covering(plan.files, path) is None]
+    if inputs.missing or [file.path for file in files] != sorted(patterns):
+        return False
+    plain = all(file.kind == FILE and not file.target and not may_be_pattern(file.path) for file in files)
     return plain and not any(holds_login(base.name) for base in inputs.bases)
 
 
@@ -135,9 +148,11 @@ def _read(plan: BuildPlan) -> tuple[str, ...] | None:
     """
     if plan.contexts:
         return None
+    if plan.text:
+        return (plan.digest(),)
     ignores = (f"{plan.dockerfile}.dockerignore", f"{plan.context}{os.sep}.dockerignore")
     try:
-        own = plan.file_digest(plan.dockerfile)
+        own = plan.digest()
         return (own, *(plan.file_digest(Path(path)) if os.path.lexists(path) else "" for path in ignores))
     except OSError:
         return None
@@ -153,6 +168,7 @@ def _key(plan: BuildPlan, read: tuple[str, ...]) -> str:
         plan.build_args,
         plan.hidden,
         str(plan.build_platform),
+        *([file.path, str(file.origin), file.content.hex()] for file in plan.files),
     ]
     based = [[base.name, str(base.platform), base.env, base.on_build] for base in plan.bases]
     return Digest.of(keyed([*read, *asked, based])).hex

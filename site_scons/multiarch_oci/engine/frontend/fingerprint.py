@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
-from multiarch_oci.engine import BuildPlan
-from multiarch_oci.engine.frontend import FILE, ContextFile, ContextInputs
+from multiarch_oci.engine import BuildPlan, NamedContext
+from multiarch_oci.engine.frontend import FILE, ContextFile, ContextInputs, digest_in
 from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.platform import Platform
 
@@ -24,7 +23,7 @@ def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], di
     A file stands for its kind, whether it is executable, where it links to, and its contents. A missing source is a
     value: the build says so, and its appearance is a change. OSError for the Dockerfile alone is the caller's.
     """
-    name = _shown(str(plan.dockerfile), str(plan.context))
+    name = plan.name if plan.text else _shown(str(plan.dockerfile), str(plan.context))
     values = {
         "platform": str(plan.platform),
         "stage": plan.target,
@@ -41,15 +40,14 @@ def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], di
         f"context {context.name}": f"docker-image://{context.image}" if context.image else "a folder"
         for context in inputs.contexts
     }
+    values |= dict(plan.remarks)
     values |= {f"build argument {name}": value for name, value in plan.build_args}
     values |= {f"label {name}": value for name, value in plan.labels}
     values |= {_base(plan, base.name, base.platform): str(base.digest) for base in plan.bases}
-    files = {file.path or ".": file_state(plan, plan.context, file) for file in inputs.files}
-    for context in inputs.named:  # no path of the context holds two slashes
-        files |= {
-            f"{context.name}//{file.path}": file_state(plan, context.folder, file) for file in context.inputs.files
-        }
-    recipe = plan.file_digest(plan.dockerfile)
+    files = {file.path or ".": file_state(plan, None, file) for file in inputs.files}
+    for named in inputs.named:  # no path of the context holds two slashes
+        files |= {f"{named.name}//{file.path}": file_state(plan, named.context, file) for file in named.inputs.files}
+    recipe = plan.digest()
     files[name] = f"{files[name]} {recipe}" if name in files else recipe  # where it is copied, too, its mode counts
     return values, files
 
@@ -76,12 +74,12 @@ def _shown(path: str, folder: str) -> str:
     return path[len(above) :].replace(os.sep, "/") if below else path
 
 
-def file_state(plan: BuildPlan, folder: Path, file: ContextFile) -> str:
-    """What a file of a context is, in a line: kind, mode, link, contents."""
+def file_state(plan: BuildPlan, context: NamedContext | None, file: ContextFile) -> str:
+    """What a file of a context (None: the plan's own) is, in a line: kind, mode, link, contents."""
     content = ""
     if file.kind == FILE:
         try:
-            content = plan.file_digest(folder / file.path)
+            content = digest_in(plan, context, file.path)
         except OSError:
             content = "unreadable"  # the build says so
     return " ".join((file.kind, "executable" if file.executable else "plain", file.target, content))

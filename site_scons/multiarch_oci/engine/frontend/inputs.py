@@ -78,9 +78,9 @@ def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedConte
     for context, pattern in _wanted(recipe, plan):
         wanted.setdefault(context, {})[pattern] = None
     named = tuple(
-        NamedInputs(each.name, each.folder, _inputs(wanted[each], *opened(each)))
+        NamedInputs(each, _inputs(wanted[each], *opened(each)))
         for each in recipe.used
-        if each.folder is not None and each in wanted
+        if each.has_files and each in wanted
     )
     found = _inputs(wanted[None], *opened(None))
     return replace(found, bases=recipe.bases(), contexts=recipe.used, named=named)

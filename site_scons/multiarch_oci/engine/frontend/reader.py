@@ -9,10 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
-from multiarch_oci.engine import Base, BuildPlan, NamedContext
+from multiarch_oci.engine import Base, BuildPlan, GivenFile, NamedContext
 from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, check_platform, load, resolved
 from multiarch_oci.engine.frontend.context import Context
+from multiarch_oci.engine.frontend.given import FilledContext, GivenContext, GivenTree
 from multiarch_oci.engine.frontend.inputs import Taking, context_inputs, instructions
 from multiarch_oci.engine.frontend.named import hidden_in
 from multiarch_oci.engine.frontend.recipe import Parsed, Recipe, recipe
@@ -61,7 +62,7 @@ class Reader:
 
     def recipe(self, plan: BuildPlan) -> Recipe:
         """The plan's Dockerfile, its FROMs expanded; InvalidDockerfile when it is absent or wrong."""
-        key = (_name(plan.dockerfile, plan), _read(plan.dockerfile, plan))
+        key = (plan.name, _read(plan))
         parsed = self._parsed.get(key)
         if parsed is None:
             parsed = self._parsed[key] = Parsed.of(key[1], name=key[0])
@@ -84,7 +85,7 @@ class Reader:
 
         Raises CannotCopy for a named one that is not there.
         """
-        if named is not None and not (named.folder and named.folder.is_dir()):
+        if named is not None and named.files is None and not (named.folder and named.folder.is_dir()):
             raise CannotCopy(f"context '{named.name}': there is no folder '{named.folder}'", hint="is it built?")
         return self._opened(plan, named)[0]
 
@@ -106,11 +107,19 @@ class Reader:
                 plan = replace(plan, bases=tuple(_completed(entry, base, image) for entry in plan.bases))
 
     def _opened(self, plan: BuildPlan, named: NamedContext | None) -> tuple[Context, IgnoreFile | None]:
-        """A context, and its ignore file that counts: the Dockerfile's own, else the context's; a named one has its."""
+        """A context, and its ignore file that counts: the Dockerfile's own, else the context's; a named one has its.
+
+        A generated Dockerfile names what it takes, and files that are given are meant: nothing leaves them out.
+        """
+        if named is not None and named.files is not None:
+            return GivenContext(_given(named.files, plan), plan.file_digest), None
         if named is None or named.folder is None:
             folder, hidden = plan.context, plan.hidden
             own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
-            ignore = self._ignore(plan, own, folder / IGNORE)
+            ignore = None if plan.text else self._ignore(plan, own, folder / IGNORE)
+            if plan.files:
+                given = _given(plan.files, plan)
+                return FilledContext(folder, plan.file_digest, ignore, hidden=hidden, given=given), ignore
         else:
             folder, hidden = named.folder, hidden_in(named.folder, plan)
             ignore = self._ignore(plan, folder / IGNORE)
@@ -133,6 +142,15 @@ class Reader:
         return None
 
 
+def _given(files: tuple[GivenFile, ...], plan: BuildPlan) -> GivenTree:
+    """Given files as a tree; what the build makes of images is in none of their folders."""
+
+    def opened(folder: Path) -> Context:
+        return Context(folder, plan.file_digest, None, hidden=hidden_in(folder, plan))
+
+    return GivenTree(files, opened)
+
+
 def _completed(entry: Base, base: Base, image: BaseImage) -> Base:
     """The plan's entry for a base, with what its config says."""
     return entry if entry != base else replace(entry, env=image.config.env, on_build=image.config.on_build)
@@ -143,8 +161,8 @@ def _name(path: Path, plan: BuildPlan) -> str:
     return path.relative_to(plan.context).as_posix() if path.is_relative_to(plan.context) else str(path)
 
 
-def _read(path: Path, plan: BuildPlan) -> bytes:
+def _read(plan: BuildPlan) -> bytes:
     try:
-        return path.read_bytes()
+        return plan.read()
     except OSError as error:
-        raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=_name(path, plan)) from None
+        raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=plan.name) from None

@@ -36,8 +36,8 @@ class PlannedStage(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> NamedContext | None:
-        """The named context that it stands on, where that is a folder."""
-        return self.context if self.context is not None and self.context.folder else None
+        """The named context that it stands on, where that is files."""
+        return self.context if self.context is not None and self.context.has_files else None
 
     @property
     def on_image(self) -> bool:
@@ -75,7 +75,7 @@ def named_origin(
     if found:
         return found[-1]
     context = find(contexts, text)
-    return text if context is None else context if context.folder else context.image
+    return text if context is None else context if context.has_files else context.image
 
 
 def check_order(planned: tuple[PlannedStage, ...], name: str) -> None:

@@ -1,0 +1,317 @@
+"""Images without a Dockerfile: what they hold, that the Dockerfile which is shown makes the same, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+import certifi
+import pytest
+
+import unpacked
+from machines.bases import push_image
+from machines.project import ROOT, Project
+from machines.registry import Registry
+from multiarch_oci.config import ImageConfig
+from multiarch_oci.store.archive import Archive
+
+SCONSTRUCT = """\
+DefaultEnvironment(tools=[])
+env = Environment(tools=["oci_settings", "go_binary", "oci_image", "oci_targets"], DEFAULTS={"VERSION": "v1"})
+images = []
+for platform in env["PLATFORMS"]:
+    ending = ".exe" if platform.os == "windows" else ""
+    program = env.GoBinary(f"_output/bin/{platform.directory}/whoami{ending}", platform=platform)
+    images += env.Image(f"_output/images/whoami-{platform.slug}.tar", program, platform=platform)
+env.Targets(images=images)
+"""
+LINUX = [f"_output/images/whoami-linux-{arch}.tar" for arch in ("amd64", "arm64")]
+GENERATED = """\
+FROM scratch
+COPY _output/scratch/etc /etc
+ADD _output/scratch/folders.tar /
+ARG TARGETOS TARGETARCH TARGETVARIANT
+COPY _output/bin/${TARGETARCH}${TARGETVARIANT:+-${TARGETVARIANT}}/${TARGETOS}/whoami /whoami
+USER 65532:65532
+WORKDIR /
+ENTRYPOINT ["/whoami"]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return a Go program with three lines about it, and no Dockerfile."""
+    made = Project(tmp_path / "project")
+    made.path.mkdir()
+    (made.path / "site_scons").symlink_to(ROOT / "site_scons")
+    made.edit("SConstruct", SCONSTRUCT)
+    made.edit("go.mod", "module example.com/whoami\n\ngo 1.21\n")
+    made.edit("main.go", 'package main\n\nfunc main() { println("whoami") }\n')
+    return made
+
+
+def files(project: Project, path: str) -> dict[str, unpacked.Found]:
+    return unpacked.of_archive(project.path / path)
+
+
+def config(project: Project, path: str) -> ImageConfig:
+    return Archive(project.path / path).image().config
+
+
+def digests(project: Project, paths: list[str] = LINUX) -> list[str]:
+    return [str(Archive(project.path / path).image().descriptor.digest) for path in paths]
+
+
+def test_a_program_becomes_the_image_that_ko_would_make_with_what_scratch_lacks(project: Project):
+    project.scons("images")
+    held = files(project, LINUX[1])
+    assert sorted(path for path, found in held.items() if found.kind == "f") == [
+        "etc/group",
+        "etc/passwd",
+        "etc/ssl/certs/ca-certificates.crt",
+        "whoami",
+    ]
+    assert (held["tmp"].kind, held["tmp"].mode, held["whoami"].mode) == ("d", "0o1777", "0o755")
+    assert {found.mode for path, found in held.items() if found.kind == "d" and path != "tmp"} == {"0o755"}
+    authorities = hashlib.sha256(Path(certifi.where()).read_bytes()).hexdigest()
+    assert held["etc/ssl/certs/ca-certificates.crt"].content == authorities
+    made = config(project, LINUX[1])
+    assert (made.user, made.working_dir, made.entrypoint, made.cmd) == ("65532:65532", "/", ("/whoami",), None)
+    assert str(made.platform) == "linux/arm64"
+    assert project.scons("images").up_to_date
+
+
+def test_the_dockerfile_that_is_shown_makes_the_same_images_from_the_same_folder(project: Project):
+    shown = project.scons("-Q", "dockerfile").text
+    assert shown == GENERATED
+    assert not (project.path / "_output").exists()
+    made = {}
+    for name in ("without", "fresh", "after"):
+        if name != "without":
+            project.edit("Dockerfile", shown)
+            project.edit(
+                "SConstruct", SCONSTRUCT.replace("program, platform", 'program, dockerfile="Dockerfile", platform')
+            )
+        if name == "fresh":
+            shutil.rmtree(project.path / "_output")
+        project.scons("images")
+        made[name] = digests(project)
+    assert made["fresh"] == made["without"] == made["after"]
+    assert project.scons("-Q", "dockerfile").text == shown
+    # `docker build` finds everything where the Dockerfile says, too.
+    assert (project.path / "_output/scratch/etc/ssl/certs/ca-certificates.crt").read_bytes()
+    assert (project.path / "_output/scratch/folders.tar").is_file()
+
+
+def test_an_ignore_file_leaves_nothing_out_of_an_image_without_dockerfile(project: Project):
+    project.edit(".dockerignore", "*\n")
+    project.scons("images")
+    assert "whoami" in files(project, LINUX[0])
+    project.edit(".dockerignore", "**\n")
+    assert project.scons("images").up_to_date
+
+
+def test_none_makes_it_though_a_dockerfile_is_there(project: Project):
+    project.edit("Dockerfile", "FROM scratch\nCOPY main.go /\n")
+    project.edit("SConstruct", SCONSTRUCT.replace("program, platform", "program, dockerfile=None, platform"))
+    project.scons("images")
+    assert "whoami" in files(project, LINUX[0])
+    project.edit("Dockerfile", "FROM scratch\nCOPY go.mod /\n")
+    assert project.scons("images").up_to_date
+
+
+def test_windows_has_nanoserver_of_the_version_that_is_asked_for(project: Project):
+    asked = "PLATFORMS=linux/arm/v7,windows/amd64,windows(10.0.26100)/amd64,windows(10.0.17763.1)/amd64"
+    shown = project.scons("-Q", "dockerfile", asked).text
+    assert (
+        "# linux/arm/v7: Dockerfile.linux-arm-v7\nFROM scratch\n" in shown
+        or "Dockerfile.linux\nFROM scratch\n" in shown
+    )
+    for tag in ("ltsc2022", "ltsc2025", "1809"):
+        assert f"FROM mcr.microsoft.com/windows/nanoserver:{tag}\n" in shown
+    windows = shown[shown.index("FROM mcr") :]
+    assert windows.startswith(
+        """\
+FROM mcr.microsoft.com/windows/nanoserver:ltsc2022
+ARG TARGETOS TARGETARCH TARGETVARIANT
+COPY _output/bin/${TARGETARCH}${TARGETVARIANT:+-${TARGETVARIANT}}/${TARGETOS}/whoami.exe /whoami.exe
+USER ContainerUser
+WORKDIR /
+ENTRYPOINT ["C:\\\\whoami.exe"]
+"""
+    )
+    ran = project.scons("-Q", "dockerfile", "PLATFORMS=windows(10.0.1)/amd64", check=False)
+    assert (ran.status, "BASE_IMAGE: nanoserver has no image of Windows 10.0.1\n  hint: " in ran.text) == (2, True)
+
+
+def test_base_image_is_any_from_also_by_the_architecture(project: Project, registry: Registry):
+    for arch in ("amd64", "arm64"):
+        push_image(f"{registry.host}/static:latest-{arch}", f"linux/{arch}", {"of-base": arch.encode()})
+    name = f"BASE_IMAGE={registry.host}/static:latest-$TARGETARCH"
+    ran = project.scons("images", name)
+    assert ran.text.count("images.lock: ") == 2
+    held = files(project, LINUX[1])
+    assert "whoami" in held
+    assert "etc/passwd" not in held
+    made = config(project, LINUX[1])
+    assert (len(made.diff_ids), made.user, made.entrypoint) == (2, "65532:65532", ("/whoami",))
+    assert project.scons("images", name).up_to_date
+    ran = project.scons("images")
+    assert "BASE_IMAGE: " in ran.text
+    assert len(ran.steps) == 2
+    ran = project.scons("images", f"BASE_IMAGE={registry.host}/nothing:v1", check=False)
+    assert ran.status == 2
+    assert "generated Dockerfile:1: " in ran.text
+    project.edit("SConstruct", SCONSTRUCT.replace("program, platform", 'program, base_image="scratch", platform'))
+    project.scons("images", name)
+    assert sorted(files(project, LINUX[0])) == ["whoami"]
+
+
+def test_assets_lie_where_ko_has_them_and_links_are_followed(project: Project):
+    project.edit("kodata/index.html", "hello")
+    project.edit("HEAD", "abc")
+    (project.path / "kodata/HEAD").symlink_to("../HEAD")
+    project.edit("SConstruct", SCONSTRUCT.replace("program, platform", 'program, assets="kodata", platform'))
+    project.scons("images")
+    held = files(project, LINUX[0])
+    assert held["var/run/ko/index.html"].content == hashlib.sha256(b"hello").hexdigest()
+    assert (held["var/run/ko/HEAD"].kind, held["var/run/ko/HEAD"].content) == ("f", hashlib.sha256(b"abc").hexdigest())
+    assert config(project, LINUX[0]).env[-1] == "KO_DATA_PATH=/var/run/ko"
+    assert project.scons("images").up_to_date
+    project.edit("HEAD", "def")
+    assert "kodata/HEAD changed" in project.scons("images").text
+    project.edit("kodata/more.txt", "more")
+    assert "kodata/more.txt added" in project.scons("images").text
+
+
+def test_assets_that_the_build_makes_are_made_first(project: Project):
+    text = SCONSTRUCT.replace("program, platform", 'program, assets="made", platform')
+    project.edit("SConstruct", text + 'env.Command("made/page.txt", "page.in", Copy("$TARGET", "$SOURCE"))\n')
+    project.edit("page.in", "page")
+    project.scons("images")
+    assert "var/run/ko/page.txt" in files(project, LINUX[0])
+    project.edit("page.in", "changed")
+    assert len(project.scons("images").steps) == 2
+
+
+def test_time_zones_come_when_they_are_asked_for(project: Project):
+    project.edit("SConstruct", SCONSTRUCT.replace("program, platform", "program, zoneinfo=True, platform"))
+    ran = project.scons("images", check=False)
+    if ran.status:  # the package is an extra
+        assert "the Python package tzdata is not installed, or not with its files\n  hint: pip install" in ran.text
+        return
+    held = files(project, LINUX[0])
+    assert "usr/share/zoneinfo/Europe/Berlin" in held
+    assert not [path for path in held if path.endswith(".py") or "__pycache__" in path]
+    assert project.scons("images").up_to_date
+
+
+def test_the_version_of_certifi_is_a_fact_and_a_reason(project: Project, tmp_path: Path):
+    project.scons("images")
+    newer = tmp_path / "newer/certifi"
+    shutil.copytree(Path(certifi.__file__).parent, newer)
+    init = newer / "__init__.py"
+    init.write_text(init.read_text().replace(certifi.__version__, "2099.01.01"))
+    ran = project.scons("images", env={"PYTHONPATH": str(newer.parent)})
+    assert len(ran.steps) == 2
+    assert f"certifi: '{certifi.__version__}' → '2099.01.01'" in ran.text
+
+
+INTERPRETER = b"/lib64/ld-linux-x86-64.so.2\0"
+
+
+def dynamic() -> bytes:
+    """Return the head of an amd64 program that wants a loader."""
+    head = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return head + struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(INTERPRETER), len(INTERPRETER), 1) + INTERPRETER
+
+
+OF_FILE = """\
+DefaultEnvironment(tools=[])
+env = Environment(tools=["oci_settings", "oci_image", "oci_targets"], DEFAULTS={"VERSION": "v1"})
+env.Targets(images=env.Image("_output/images/one.tar", CONTENTS, platform="linux/amd64", dockerfile=DOCKERFILE))
+"""
+
+
+def of_file(project: Project, contents: str, dockerfile: str = "None") -> None:
+    project.edit("SConstruct", OF_FILE.replace("CONTENTS", contents).replace("DOCKERFILE", dockerfile))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the file system has no executable bit")
+def test_what_cannot_start_over_nothing_is_an_error_that_names_its_interpreter(project: Project, registry: Registry):
+    (project.path / "app").write_bytes(dynamic())
+    project.edit("script", "#!/usr/bin/env python3\n")
+    for name in ("app", "script"):
+        (project.path / name).chmod(0o755)
+    of_file(project, '"app"')
+    ran = project.scons("images", check=False)
+    assert ran.status == 2
+    assert (
+        "generated Dockerfile:7: /app: is a dynamically linked program, whose interpreter is "
+        "/lib64/ld-linux-x86-64.so.2, which is not in the image\n  hint: link it statically (Go: CGO_ENABLED=0;"
+    ) in ran.text
+    assert not (project.path / "_output/images/one.tar").exists()
+    push_image(f"{registry.host}/libc:v1", "linux/amd64", {"lib64/ld-linux-x86-64.so.2": b"x"})
+    project.scons("images", f"BASE_IMAGE={registry.host}/libc:v1")
+    of_file(project, '"script"')
+    assert (
+        "/script: is a script for /usr/bin/env, which is not in the image" in project.scons("images", check=False).text
+    )
+    # So with any Dockerfile over nothing, unless it copies the loader or says that something mounts it.
+    of_file(project, '"app"', '"Dockerfile"')
+    project.edit("Dockerfile", 'FROM scratch\nCOPY app /app\nENTRYPOINT ["/app", "-v"]\n')
+    assert "Dockerfile:3: /app: is a dynamically linked program" in project.scons("images", check=False).text
+    of_file(project, '"app"', '"Dockerfile", foreign="app"')
+    project.scons("images")
+    of_file(project, '"app"', '"Dockerfile"')
+    project.edit(
+        "Dockerfile",
+        f"FROM {registry.host}/libc:v1 AS libc\nFROM scratch\nCOPY --from=libc --chmod=755 /lib64 /lib64\n"
+        'COPY app /app\nENTRYPOINT ["/app"]\n',
+    )
+    project.scons("images")
+
+
+@pytest.mark.parametrize(
+    ("contents", "text"),
+    [
+        ("[]", "Image: contents: an image without a Dockerfile holds one program, and was given nothing"),
+        ('["main.go", "go.mod"]', "an image without a Dockerfile holds one program, and was given main.go, go.mod"),
+        ('env.Dir("site_scons")', "an image without a Dockerfile holds one program, and site_scons is no file"),
+        ('"a*b"', "'a*b' cannot be copied by its name"),
+    ],
+)
+def test_what_is_not_one_program_is_an_error(project: Project, contents: str, text: str):
+    project.edit("a*b", "")
+    of_file(project, contents)
+    ran = project.scons("images", check=False)
+    assert (ran.status, text in ran.text, "Traceback" in ran.text) == (2, True, False), ran.text
+
+
+def test_a_dockerfile_takes_nothing_that_is_for_images_without_one(project: Project):
+    of_file(project, '"main.go"', '"Dockerfile", assets="x"')
+    project.edit("Dockerfile", "FROM scratch\nCOPY main.go /\n")
+    ran = project.scons("images", check=False)
+    assert (ran.status, "Image: assets= is for an image without a Dockerfile\n  hint: " in ran.text) == (2, True)
+
+
+def test_a_program_with_a_space_and_one_outside_of_the_project_are_copied(project: Project, tmp_path: Path):
+    program = tmp_path / "my $tool"
+    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHI", 2, 62, 1) + bytes(40))
+    program.chmod(0o755)
+    of_file(project, repr(str(program).replace("$", "$$")))
+    project.scons("images")
+    assert files(project, "_output/images/one.tar")["my $tool"].mode == "0o755"
+    assert config(project, "_output/images/one.tar").entrypoint == ("/my $tool",)
+    assert project.scons("images").up_to_date
+
+
+def test_the_question_shows_dockerfiles_that_are_there_too(project: Project):
+    of_file(project, '"main.go"', '"Dockerfile"')
+    project.edit("Dockerfile", "FROM scratch\nCOPY main.go /")
+    assert project.scons("-Q", "dockerfile").text == "FROM scratch\nCOPY main.go /\n"
+    ran = project.scons("-Q", "dockerfile", "main.go", check=False)
+    assert (ran.status, "dockerfile: main.go leads to no image" in ran.text) == (2, True)

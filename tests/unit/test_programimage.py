@@ -1,0 +1,104 @@
+"""The Dockerfile of an image of one program, word for word, and what it takes that is not the project's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from multiarch_oci.platform import Platform
+from multiarch_oci.programimage import NoProgramImage, ProgramImage, certificates, given, zone_files
+from multiarch_oci.programimage import Packaged as Files
+
+
+def image(platform: str = "linux/amd64", program: str = "out/app", **more) -> ProgramImage:
+    return ProgramImage(Platform.parse(platform), program, **more)
+
+
+@pytest.mark.parametrize(
+    ("platform", "program", "copied"),
+    [
+        ("linux/amd64", "_output/bin/amd64/linux/app", "COPY _output/bin/{} /app"),
+        ("linux/arm/v7", "_output/bin/arm-v7/linux/app", "COPY _output/bin/{} /app"),
+        ("linux/arm/v7", "_output/bin/arm/linux/app", "COPY _output/bin/arm/linux/app /app"),
+        ("linux/arm64", "amd64/linux/app", "COPY amd64/linux/app /app"),
+        ("linux/arm64", "arm64/linux/app", "COPY {} /app"),
+        ("linux/arm64", "a b/$x", 'COPY ["a b/\\\\$x", "/\\\\$x"]'),
+        ("linux/arm64", "--from=x", 'COPY ["--from=x", "/--from=x"]'),
+    ],
+)
+def test_the_program_is_copied_for_all_platforms_where_they_lie_side_by_side(platform: str, program: str, copied: str):
+    path = "${TARGETARCH}${TARGETVARIANT:+-${TARGETVARIANT}}/${TARGETOS}/app"
+    lines = image(platform, program).dockerfile().splitlines()
+    assert copied.format(path) in lines
+    assert ("ARG TARGETOS TARGETARCH TARGETVARIANT" in lines) == ("{}" in copied)
+
+
+@pytest.mark.parametrize("path", ["a*", "a?", "[a]", 'a"b', "a'b", "a\\b", "a\nb"])
+def test_names_that_no_dockerfile_can_say_are_refused(path: str):
+    with pytest.raises(NoProgramImage, match="cannot be copied by its name"):
+        image(program=f"out/{path}").dockerfile()
+    with pytest.raises(NoProgramImage):
+        image(assets=path).dockerfile()
+
+
+@pytest.mark.parametrize(
+    ("platform", "base", "expected"),
+    [
+        ("linux/riscv64", "", "scratch"),
+        ("linux/amd64", "alpine:3", "alpine:3"),
+        ("windows/amd64", "", "mcr.microsoft.com/windows/nanoserver:ltsc2022"),
+        ("windows(10.0.20348.9999)/amd64", "", "mcr.microsoft.com/windows/nanoserver:ltsc2022"),
+        ("windows(10.0.17763)/amd64", "", "mcr.microsoft.com/windows/nanoserver:1809"),
+        ("windows(10.0.1)/amd64", "own:1", "own:1"),
+    ],
+)
+def test_the_base_is_that_of_the_platform_unless_one_is_given(platform: str, base: str, expected: str):
+    assert image(platform, base=base).base_image() == expected
+    assert image(platform, base=base).dockerfile().startswith(f"FROM {expected}\n")
+
+
+def test_a_base_that_is_given_has_nothing_of_ours_added():
+    text = image(base="scratch", assets="data", zoneinfo=True).dockerfile()
+    assert text.splitlines() == [
+        "FROM scratch",
+        "COPY _output/scratch/usr/share/zoneinfo /usr/share/zoneinfo",
+        "COPY data /var/run/ko",
+        "ENV KO_DATA_PATH=/var/run/ko",
+        "COPY out/app /app",
+        "USER 65532:65532",
+        "WORKDIR /",
+        'ENTRYPOINT ["/app"]',
+    ]
+
+
+def test_on_windows_paths_are_those_of_windows():
+    lines = image("windows/amd64", "out/app.exe", assets="data").dockerfile().splitlines()
+    assert lines[1:] == [
+        "COPY data /var/run/ko",
+        "ENV KO_DATA_PATH=C:\\\\var\\\\run\\\\ko",
+        "COPY out/app.exe /app.exe",
+        "USER ContainerUser",
+        "WORKDIR /",
+        'ENTRYPOINT ["C:\\\\app.exe"]',
+    ]
+
+
+def test_what_bytes_come_from_is_said_where_they_count():
+    authorities, times = Files(certificates().path, "1"), Files(certificates().path.parent, "2")
+    assert image().remarks(authorities) == (("BASE_IMAGE", "scratch"), ("certifi", "1"))
+    assert image(base="x").remarks(authorities) == (("BASE_IMAGE", "x"),)
+    assert image(zoneinfo=True).remarks(authorities, times)[-1] == ("tzdata", "2")
+
+
+def test_the_certificates_are_found_without_importing_their_package():
+    found = certificates()
+    assert found.path.read_bytes().count(b"BEGIN CERTIFICATE") > 50
+    assert found.version
+    assert [file.path for file in given(found) if not (file.origin or file.content)] == []
+
+
+def test_of_the_time_zones_the_modules_of_their_package_are_left_out(tmp_path):
+    for path in ("Europe/Berlin", "Europe/__init__.py", "__pycache__/x.pyc", "zone.tab", "__init__.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(path)
+    files = zone_files(Files(tmp_path, "1"), "zones")
+    assert [file.path for file in files] == ["zones/Europe/Berlin", "zones/zone.tab"]
