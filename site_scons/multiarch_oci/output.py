@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import posixpath
 import re
 import stat
 import time
@@ -32,6 +33,9 @@ _LIMIT = 64 << 20
 _READER_S = 30.0
 _POLL_S = 0.05
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
+_FIRST_OWN, _LAST_OF_SHELLS = 3, 9  # the descriptors that every shell can redirect, but for the standard ones
+_SYSTEM = re.compile(r"/(?:dev(?!/shm/)|proc|sys)/")
+_FOLDER = re.compile(r"(?:^|[/\\])\.{0,2}\Z" if os.name == "nt" else r"(?:^|/)\.{0,2}\Z")
 _STREAMS = {STDOUT: 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _NAMED = re.compile(
     r"SConstruct|SConscript|custom\.py|VERSION|images\.lock|go\.(?:mod|sum|work|work\.sum)|.*\.go"
@@ -78,6 +82,15 @@ class Output(msgspec.Struct, frozen=True):
         path = Path(os.path.abspath(self.path))  # noqa: PTH100  # links are no matter here
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else None
 
+    def is_same(self, other: Output) -> bool:
+        """Whether both are one file; a device, pipe or descriptor takes one after the other."""
+        if any(output.descriptor is not None or output._is_stream() for output in (self, other)):  # noqa: SLF001  # its own kind
+            return False
+        try:
+            return self.path.samefile(other.path)
+        except OSError:
+            return os.path.abspath(self.path) == os.path.abspath(other.path)  # noqa: PTH100  # links are no matter here
+
     def check(self, is_taken: Callable[[Path], str | None] = lambda _: None) -> None:
         """Raise Refused where nothing may be written; nothing is written.
 
@@ -85,7 +98,9 @@ class Output(msgspec.Struct, frozen=True):
         """
         if self.descriptor is not None:
             self._check_descriptor(self.descriptor)
-        elif not self._is_stream():
+        elif self._is_stream():
+            self._check_stream()
+        else:
             self._check_file(is_taken)
 
     def write(self, content: bytes) -> None:
@@ -119,6 +134,15 @@ class Output(msgspec.Struct, frozen=True):
             return False
         return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
+    def _check_stream(self) -> None:
+        """Raise Refused for a device that cannot be written to; a pipe waits for its reader when it is written to."""
+        if self.path.is_fifo():
+            return
+        try:
+            os.close(_opened_at_once(self.path))
+        except OSError as error:
+            raise self._refused(f"cannot be written to: {error.strerror}", "name a file, or - for stdout") from None
+
     def _check_descriptor(self, number: int) -> None:
         try:
             inherited = number in (1, 2) or os.get_inheritable(number)  # others are this process's own
@@ -127,12 +151,18 @@ class Output(msgspec.Struct, frozen=True):
         except (OSError, OverflowError):
             inherited = False
         if not inherited:
-            raise self._refused("is not open for writing", f"open it in the shell: {number}>FILE, or name a file")
+            opening = f"open it in the shell: {number}>FILE, or " if _FIRST_OWN <= number <= _LAST_OF_SHELLS else ""
+            raise self._refused("is not open for writing", f"{opening}name a file, or - for stdout")
 
     def _check_file(self, is_taken: Callable[[Path], str | None]) -> None:
         another = "name another file"
         if "\0" in self.text:
             raise Refused(f"{self.text!r} is no file's name", where=self.name, hint=another)
+        if _FOLDER.search(self.text):
+            example = posixpath.join(self.text.replace("\\", "/"), f"{self.name.lower()}.json")
+            raise self._refused("is the name of a folder", f"name a file in it: {posixpath.normpath(example)}")
+        if _SYSTEM.match(os.path.abspath(self.path)):  # noqa: PTH100  # links are no matter here
+            raise self._refused("is no device, pipe or open file", "name a file, or - for stdout")
         below = self.below
         if below is not None and (_NAMED.fullmatch(self.path.name) or below.split("/")[0].lower() in _FOLDERS):
             raise self._refused("is a file of the build's own", another)
@@ -166,12 +196,16 @@ class Output(msgspec.Struct, frozen=True):
         return stream
 
 
+def _opened_at_once(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
 def _tried(path: Path) -> int | None:
     """A device or pipe, open for writing; None for a pipe that nobody reads."""
     try:
-        stream = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+        stream = _opened_at_once(path)
     except OSError as error:
-        if error.errno == errno.ENXIO:
+        if error.errno == errno.ENXIO and path.is_fifo():
             return None
         raise
     if os.name != "nt":

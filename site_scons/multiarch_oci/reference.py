@@ -27,6 +27,8 @@ _SHOWN = 200
 # Upstream's language, written so that no input makes the match slow.
 _LABEL = r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?")
+_LAST_PORT = 65535
+_PORT_DIGITS = 6
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -61,6 +63,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(self.registry):
             raise InvalidReference(f"{quoted(self.registry)} is not the name of a registry", hint="host or host:port")
+        _check_port(self.registry, None)
         if len(self.repository) > _LONGEST_REPOSITORY:
             what = f"repository '{self.repository[:40]}…' has {len(self.repository)} characters"
             raise InvalidReference(what, hint=f"{_LONGEST_REPOSITORY} are allowed")
@@ -191,6 +194,7 @@ class Destination(msgspec.Struct, frozen=True, order=True):
             raise InvalidReference(
                 f"{quoted(first)} in {quoted(text)} is not the name of a host", where=where, hint=hint
             )
+        _check_port(first, where)
         if path and not _REPOSITORY.fullmatch(path):
             what = f"{quoted(path)} in {quoted(text)} is not a path in a registry"
             raise InvalidReference(what, where=where, hint=_REPOSITORY_HINT)
@@ -253,6 +257,40 @@ class Destination(msgspec.Struct, frozen=True, order=True):
         if self.registry is not None:
             return str(self.reference(image, tag))
         return f"{self.layout(image)}:{tag}" if tag else self.layout(image)
+
+
+def insecure_hosts(text: str, *, where: str = "INSECURE") -> tuple[str, ...]:
+    """Read a comma-separated list of hosts, `host:port`, addresses and ranges. Raises InvalidReference."""
+    entries = tuple(filter(None, (entry.strip() for entry in text.split(","))))
+    for entry in entries:
+        hint = "a host, host:port, an address or a range: registry.lan:5000, 10.0.0.0/8"
+        if login_hint(entry):
+            raise InvalidReference(f"{quoted(entry)} holds a login", where=where, hint=hint)
+        if scheme := re.match(r"[A-Za-z][A-Za-z0-9+-]*://", entry):
+            raise InvalidReference(f"{quoted(entry)} is a URL", where=where, hint=f"leave '{scheme[0]}' away")
+        if _HOST.fullmatch(entry):
+            _check_port(entry, where)
+        elif not _is_network(entry):
+            raise InvalidReference(f"{quoted(entry)} is not the name of a host", where=where, hint=hint)
+    return entries
+
+
+def _is_network(text: str) -> bool:
+    import ipaddress  # start-up
+
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_port(host: str, where: str | None) -> None:
+    """Raise InvalidReference for a port that no host has."""
+    _, colon, port = host.rpartition(":")
+    if colon and not host.endswith("]") and not (len(port) < _PORT_DIGITS and 0 < int(port) <= _LAST_PORT):
+        what = f"{quoted(host)} has a port that is none"
+        raise InvalidReference(what, where=where, hint=f"ports are 1 to {_LAST_PORT}")
 
 
 def login_hint(text: str) -> str | None:

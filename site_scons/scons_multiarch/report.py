@@ -79,6 +79,9 @@ def output_of(run: Any, name: str, text: str) -> Output:
     from multiarch_oci.output import Output, Refused
 
     output = Output.of(name, text, run.tree.root)
+    for other in run.settings.outputs.values():
+        if output.is_same(other) and other.name != name:
+            raise Refused(f"{text} is the file of {other.name}, too", where=name, hint="name another file")
     output.check(_tracked)
     folder = output.path.parent
     if name == "REPORT" and output.descriptor is None and not folder.is_dir():  # a plan is short, and makes its folder

@@ -16,7 +16,7 @@ from multiarch_oci.engine import AUTO, NAMES
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.platform import InvalidPlatform, Platform, declared
-from multiarch_oci.reference import Destination, login_hint
+from multiarch_oci.reference import Destination, insecure_hosts, login_hint
 from multiarch_oci.version import Version, expand, unmoved
 from scons_multiarch.paths import TRUTHS
 from scons_multiarch.report import output_of
@@ -292,7 +292,7 @@ def read(env: Any, *, versioned: bool) -> None:
         repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
         immutable=truth_of("IMMUTABLE", given["IMMUTABLE"]),
     )
-    run.settings.insecure = tuple(filter(None, (host.strip() for host in given["INSECURE"].split(","))))
+    run.settings.insecure = insecure_hosts(given["INSECURE"])
     run.settings.locked = truth_of("LOCKED", given["LOCKED"])
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))

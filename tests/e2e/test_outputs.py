@@ -144,6 +144,39 @@ def test_a_link_is_refused_wherever_it_leads(tree: Project) -> None:
     assert elsewhere.read_text() == OLD_REPORT
 
 
+PLACES = [
+    ("sub/", "sub/ is the name of a folder\n  hint: name a file in it: sub/report.json"),
+    ("sub/.", "sub/. is the name of a folder\n  hint: name a file in it: sub/report.json"),
+    (".", ". is the name of a folder\n  hint: name a file in it: report.json"),
+    ("none/", "none/ is the name of a folder\n  hint: name a file in it: none/report.json"),
+    ("/dev/fd/999", "/dev/fd/999 is not open for writing\n  hint: name a file, or - for stdout"),
+    ("/dev/fd/x", "/dev/fd/x is no device, pipe or open file\n  hint: name a file, or - for stdout"),
+    ("/dev/fd/9999999999", "/dev/fd/9999999999 is no device, pipe or open file"),
+    ("/dev/nothing", "/dev/nothing is no device, pipe or open file"),
+    ("/proc/nothing", "/proc/nothing is no device, pipe or open file"),
+]
+
+
+@posix
+@pytest.mark.parametrize(("path", "words"), PLACES, ids=[path for path, _ in PLACES])
+def test_what_is_no_file_device_or_open_descriptor_is_refused(path: str, words: str, tree: Project) -> None:
+    (tree.path / "sub").mkdir()
+    assert f"REPORT: {words}" in fails(tree, "images", f"REPORT={path}")
+    assert not Path(tree.path, path).is_file()
+
+
+@posix
+def test_a_terminal_that_is_none_is_refused_at_once(tree: Project) -> None:
+    ran = tree.scons("images", "REPORT=/dev/tty", check=False, before=("setsid", "--wait"))
+    assert (ran.status, ran.steps) == (2, [])
+    assert "REPORT: /dev/tty cannot be written to: No such device or address\n  hint: name a file, or - " in ran.text
+
+
+def test_one_file_for_report_and_plan_is_refused(tree: Project) -> None:
+    words = fails(tree, "images", "REPORT=out.json", "PLAN=./out.json")
+    assert "PLAN: ./out.json is the file of REPORT, too\n  hint: name another file" in words
+
+
 @posix
 def test_devices_and_descriptors_are_written_to(tree: Project) -> None:
     device = tree.path / "null"

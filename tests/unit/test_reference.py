@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from multiarch_oci.digest import Digest
-from multiarch_oci.reference import Destination, InvalidReference, Reference, check_tag
+from multiarch_oci.reference import Destination, InvalidReference, Reference, check_tag, insecure_hosts
 
 SUM = Digest.of(b"x")
 
@@ -345,3 +345,37 @@ def test_no_word_of_the_command_line_is_a_folder_by_accident(text, message):
     with pytest.raises(InvalidReference) as error:
         Destination.chosen(text, home=None, is_layout=lambda _: False)
     assert str(error.value).replace("' '", "''") == f"REGISTRY: {message}"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "000080", "9" * 400])
+@pytest.mark.parametrize("host", ["h.test", "localhost", "[::1]"])
+def test_a_port_that_no_host_has_is_an_error_wherever_a_host_is_read(host, port):
+    for read in (Destination.parse, insecure_hosts, lambda text: Reference.parse(f"{text}/x:1")):
+        with pytest.raises(InvalidReference, match="a port that is none"):
+            read(f"{host}:{port}")
+    assert Destination.parse(f"{host}:65535/x").registry == f"{host}:65535"
+
+
+def test_insecure_hosts_are_hosts_addresses_and_ranges():
+    text = " registry.lan:5000,localhost,, 10.0.0.0/8,::1,[::1]:5000,fd00::/8,127.0.0.1 "
+    hosts = ("registry.lan:5000", "localhost", "10.0.0.0/8", "::1", "[::1]:5000", "fd00::/8", "127.0.0.1")
+    assert insecure_hosts(text) == hosts
+    assert insecure_hosts("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://u:PW@h", "'http://***@h' holds a login"),
+        ("h,u:PW@h:1", "'***@h:1' holds a login"),
+        ("http://h", "'http://h' is a URL\n  hint: leave 'http://' away"),
+        ("h.test/team", "'h.test/team' is not the name of a host"),
+        ("*.lan", "'*.lan' is not the name of a host"),
+        ("a b", "'a b' is not the name of a host"),
+    ],
+)
+def test_an_insecure_host_that_is_none_is_an_error_without_a_secret(text, words):
+    with pytest.raises(InvalidReference) as error:
+        insecure_hosts(text)
+    assert f"INSECURE: {words}" in str(error.value)
+    assert "PW" not in str(error.value)
