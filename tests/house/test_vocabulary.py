@@ -30,15 +30,15 @@ PRIVATE = {
 }
 # Names that do not say what they hold, and private words: how often they still stand in site_scons. It only goes down.
 CEILINGS = {
-    "found": 157,
-    "wanted": 91,
-    "each": 76,
-    "place": 24,
-    "left": 23,
+    "found": 148,
+    "wanted": 61,
+    "each": 75,
+    "place": 20,
+    "left": 11,
     "told": 12,
-    "asked": 8,
+    "asked": 2,
     "said": 0,
-    "one": 2,
+    "one": 0,
     "ahead": 0,
 }
 

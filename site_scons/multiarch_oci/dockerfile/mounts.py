@@ -8,9 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
-from multiarch_oci.dockerfile.flags import nearest
-from multiarch_oci.dockerfile.gotext import lower, quoted
-from multiarch_oci.dockerfile.numbers import boolean, size, unsigned
+from multiarch_oci.dockerfile.forms import nearest
+from multiarch_oci.dockerfile.gotext import boolean, lower, quoted, size, unsigned
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _TYPES = frozenset({"bind", "cache", "tmpfs", "secret", "ssh"})

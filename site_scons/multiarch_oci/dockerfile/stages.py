@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from multiarch_oci.dockerfile import mounts
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
-from multiarch_oci.dockerfile.flags import flags, nearest
-from multiarch_oci.dockerfile.gotext import SPACE, encode, lower, quoted
+from multiarch_oci.dockerfile.forms import flags, nearest
+from multiarch_oci.dockerfile.gotext import SPACE, duration, encode, lower, quoted
 from multiarch_oci.dockerfile.instructions import (
     Add,
     Arg,
@@ -37,7 +37,6 @@ from multiarch_oci.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from multiarch_oci.dockerfile.numbers import duration
 from multiarch_oci.dockerfile.parser import Dockerfile, Heredoc, Instruction, heredoc
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
