@@ -52,6 +52,8 @@ def _keep_bytecode() -> None:
 if __name__ == "__main__":
     if not getattr(sys.flags, "safe_path", False):  # new in Python 3.11
         del sys.path[0]  # this script's folder, or for `-m` the current one
-    if not __package__:
+    if __package__:
+        sys.argv[0] = "multiarch"
+    else:
         del sys.argv[0]  # sconsw gives its own name first
     main()

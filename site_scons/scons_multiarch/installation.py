@@ -35,10 +35,22 @@ def command() -> str:
 
 
 def check_scons() -> None:
-    """End the process with one message where another SCons runs than the one that this tool is made for."""
+    """End the process with one message where another SCons runs than the one that this tool is made for.
+
+    Or the right one in a Python that this tool was not installed for, and whose packages it cannot load.
+    """
     scons = sys.modules["SCons"]
     version = str(getattr(scons, "__version__", "?"))
     if version == SCONS:
+        try:
+            import msgspec  # noqa: F401  # compiled for one version of Python, and needed by every run
+        except ImportError as error:
+            python = ".".join(map(str, sys.version_info[:2]))
+            what = f"{sys.executable}, Python {python}, runs SCons and cannot import {error.name or 'msgspec'}"
+            own = any(str(_HOME).startswith(f"{folder}{os.sep}") for folder in (sys.prefix, sys.base_prefix))
+            again = f"install it anew: {shlex.quote(sys.executable)} -m pip install --force-reinstall scons-multiarch"
+            in_place = _HOME.name == _SITE
+            refuse(what, again if own and not in_place else f"{way_to_start()}: it has all that is needed")
         return
     folder = Path(scons.__file__ or "").resolve().parents[1]
     if folder == _HOME:

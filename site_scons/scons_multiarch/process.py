@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import SCons.Node.FS
 import SCons.Script
 import SCons.Tool
 
@@ -54,7 +55,8 @@ def set_up(root: Path) -> None:
 
 def make_environment(variables: dict[str, Any]) -> Any:
     """What `scons_multiarch.environment` promises."""
-    set_up(Path(SCons.Script.Dir("#").get_abspath()))
+    # Not the global Dir(): the first of those makes the default environment, with all compilers.
+    set_up(Path(SCons.Node.FS.get_default_fs().Top.get_abspath()))
     from scons_multiarch.variables import VARIABLES
 
     known = {name for name, _, _ in VARIABLES}

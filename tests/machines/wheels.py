@@ -13,6 +13,8 @@ from pathlib import Path
 from .project import ROOT, Run, steps_of
 from .required import missing, required
 
+# Before a test moves HOME.
+CACHE = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv")
 AUTHOR = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -30,6 +32,7 @@ def checkout(target: Path, *tags: str) -> Path:
     return target
 
 
+@functools.cache  # asked for first before a test moves HOME
 def pythons() -> list[str]:
     """Every Python of this machine that the tool may run on, oldest first, one a version."""
     found = {}
@@ -53,16 +56,11 @@ def uv(*arguments: str) -> str:
     return ran.stdout
 
 
-@functools.cache
-def _cache() -> str:
-    return str(Path.home() / ".cache" / "uv")
-
-
 def _as_pip(environment: dict[str, str]) -> dict[str, str]:
     """What pip was told of its index holds for uv, too; its cache stays where it is while HOME moves."""
     names = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_CERT": "SSL_CERT_FILE"}
     known = {name: environment[pip] for pip, name in names.items() if environment.get(pip)}
-    return {"UV_CACHE_DIR": _cache(), "UV_NO_CONFIG": "1"} | known | environment
+    return {"UV_CACHE_DIR": CACHE, "UV_NO_CONFIG": "1"} | known | environment
 
 
 class Installed:
