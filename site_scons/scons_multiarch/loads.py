@@ -35,8 +35,8 @@ def engine(run: Run, into: str) -> Any:
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Load the image when the engine runs its platform; on the engine's own platform it gets the main tag, too."""
     from multiarch_oci.receipt import Receipt
+    from multiarch_oci.store.archive import write_release
     from multiarch_oci.store.daemon.daemon import runnable
-    from multiarch_oci.store.release import write_release
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record = node.attributes.target

@@ -15,10 +15,10 @@ from machines.engine import Tool
 from machines.required import required
 from multiarch_oci.digest import Digest
 from multiarch_oci.reference import Reference
+from multiarch_oci.store.archive import write_release
 from multiarch_oci.store.daemon.client import EngineFailed
 from multiarch_oci.store.daemon.daemon import Daemon, runnable
 from multiarch_oci.store.memory import Memory
-from multiarch_oci.store.release import write_release
 from samples import Sample, sample
 
 NAME = Reference.parse("localhost:5000/tests/release:1.0")

@@ -16,14 +16,17 @@ from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
+from msgspec.structs import replace
+
+from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import BLOCK, Digest, DigestMismatch, verifying
-from multiarch_oci.document import LIMIT
-from multiarch_oci.image import Image
+from multiarch_oci.document import LIMIT, canonical
+from multiarch_oci.image import Image, check_layers
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_manifest
 from multiarch_oci.reference import Reference, check_tag
-from multiarch_oci.store import BlobMissing, read
+from multiarch_oci.store import BlobMissing, Source, read
 from multiarch_oci.store.atomic import replacing
 from multiarch_oci.store.entries import INDEX_FILE, MARKER, Entries, InvalidLayout, check_marker, marker, parse_digest
 from multiarch_oci.store.tarmembers import Member, members, window
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _BLOBS = "blobs/"
+_CONTAINERD_NAME = "io.containerd.image.name"
 _LARGEST = 8**11 - 1
 """Bytes of a blob whose size is not known beforehand: what the header's field holds (POSIX.1-2017, "ustar")."""
 
@@ -329,3 +333,35 @@ class _Hashing(io.RawIOBase):
 
 def _header(name: str, size: int) -> bytes:
     return Header(name, FILE, 0o644, 0, 0, size, 0).to_bytes()
+
+
+def write_release(path: Path, source: Source, root: Descriptor, reference: Reference) -> None:
+    """Write an archive that other tools load: an OCI layout and what `docker save` writes, in one tar file.
+
+    `docker load` of every age, `podman load` and `skopeo` (`oci-archive:`, `docker-archive:`) take it. The two formats
+    have their blobs in common: Docker's `manifest.json` names them by their paths in the layout, as `docker save` does.
+    It holds all layers, and the name `reference` (with a tag); equal images give equal bytes.
+    `root` is the manifest of one platform. `path` is replaced at once or not at all. Raises what the source raises:
+    BlobMissing when it lacks a layer, DigestMismatch for wrong bytes, InvalidDocument for a config that does not fit.
+    """
+    reference = replace(reference.with_default_tag(), digest=None)
+    content = read(source, root)
+    manifest = Manifest.from_json(content, where=str(root.digest), media_type=root.media_type)
+    config = ImageConfig.from_json(read(source, manifest.config), where=str(root.digest))
+    check_layers(manifest, config, where=str(root.digest))
+    named = replace(root, annotations=(*root.annotations, (_CONTAINERD_NAME, str(reference))))
+    with ArchiveWriter(path) as archive:
+        for blob in (*manifest.blobs(), root):
+            archive.put(blob, lambda blob=blob: source.open(blob))  # type: ignore[misc]  # the loop's own value
+        archive.tag(reference.tag or "latest", named)
+        archive.member("manifest.json", _docker(manifest, reference))
+
+
+def _docker(manifest: Manifest, reference: Reference) -> bytes:
+    """Docker's description of the same image (moby, image/tarexport, `manifestItem`)."""
+    item = {
+        "Config": blob_name(manifest.config.digest),
+        "RepoTags": [reference.familiar],
+        "Layers": [blob_name(layer.digest) for layer in manifest.layers],
+    }
+    return canonical([item])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 import urllib.parse
 from collections.abc import Callable
 from typing import BinaryIO
@@ -11,17 +13,25 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, verifying
 from multiarch_oci.document import LIMIT
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.mediatype import MANIFESTS
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import MANIFESTS, is_foreign, is_index
 from multiarch_oci.reference import Reference, check_tag
-from multiarch_oci.store import ManifestTooLarge
+from multiarch_oci.store import ManifestTooLarge, PartsMissing
 from multiarch_oci.store.entries import parse_digest
 from multiarch_oci.store.http.auth import repository_scope
 from multiarch_oci.store.http.errors import Forbidden, RegistryRefused, Unauthorized
 from multiarch_oci.store.http.exchange import Answer
 from multiarch_oci.store.repository import Repository
 from multiarch_oci.store.served import check_digest
+from multiarch_oci.store.visible import Written
 
 _CREATED = 201
+_CLIENT_ERRORS = range(400, 500)
+_UNKNOWN = re.compile(rb"(?:BLOB|MANIFEST)[_ ]UNKNOWN|UNKNOWN[_ ](?:BLOB|MANIFEST)", re.IGNORECASE)
+"""Distribution spec 1.1, "Error Codes": BLOB_UNKNOWN, MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN. Where all was sent, the
+registry shows late what it took, or lost it."""
+_LOST = "the registry lost what it took, or somebody deleted it; run the same command again: what is there stays"
 
 
 class Registry(Repository):
@@ -76,11 +86,9 @@ class Registry(Repository):
 
     def _put_manifest(self, name: str, descriptor: Descriptor, content: bytes) -> None:
         """PUT the exact bytes (spec: "Pushing Manifests"); what the registry then calls them is checked."""
-        from multiarch_oci.store.parts import insist  # start-up; who only asks for tags has no use for it
-
         own, digest = self._name.name, descriptor.digest
         by_digest = parse_digest(name) is not None
-        insist(
+        _insist(
             lambda: self._offer(name, descriptor, content),
             lambda: self._missing(descriptor, content),
             self._written,
@@ -95,8 +103,6 @@ class Registry(Repository):
 
     def _offer(self, name: str, descriptor: Descriptor, content: bytes) -> MultiarchError | None:
         """One PUT; the refusal of a registry that says that it lacks what the manifest names, None once it took it."""
-        from multiarch_oci.store.parts import lacks_parts
-
         request = self._request(
             "PUT",
             f"manifests/{name}",
@@ -116,7 +122,7 @@ class Registry(Repository):
             answer = self._transport.patiently(attempt)
             if not answer.fine:
                 refusal = self._transport.refused(request, answer)
-                if lacks_parts(answer):
+                if _lacks_parts(answer):
                     return refusal
                 raise refusal
         except (Forbidden, RegistryRefused):
@@ -132,11 +138,9 @@ class Registry(Repository):
 
         Manifests that this run wrote are put again.
         """
-        from multiarch_oci.store.parts import parts
-
         own, written = self._name.name, self._written
         lost = []
-        for part in parts(descriptor, content):
+        for part in _parts(descriptor, content):
             age = written.age(own, part.digest)
             if self._has(part) is True or (age is not None and age < written.patience.lost):
                 continue
@@ -163,6 +167,49 @@ class Registry(Repository):
         except MultiarchError:
             return False
         return held is not None and held.digest == digest
+
+
+def _lacks_parts(answer: Answer) -> bool:
+    """Whether a manifest was refused because something that it names is not known there."""
+    return answer.status in _CLIENT_ERRORS and _UNKNOWN.search(answer.content) is not None
+
+
+def _parts(descriptor: Descriptor, content: bytes) -> tuple[Descriptor, ...]:
+    """What a manifest or index names and a registry has to hold before it, each once; InvalidDocument."""
+    where = str(descriptor.digest)
+    if is_index(descriptor.media_type):
+        entries = Index.from_json(content, where=where, media_type=descriptor.media_type).manifests
+        return tuple(dict.fromkeys(entry.bare() for entry in entries))
+    manifest = Manifest.from_json(content, where=where, media_type=descriptor.media_type)
+    return tuple(dict.fromkeys(blob.bare() for blob in manifest.blobs() if not is_foreign(blob.media_type)))
+
+
+def _insist(
+    offer: Callable[[], MultiarchError | None],
+    missing: Callable[[], tuple[Descriptor, ...]],
+    written: Written,
+    name: str,
+    check: Callable[[], object],
+) -> None:
+    """Offer a manifest called `name` until it is taken; `offer` returns the refusal for want of its parts, else None.
+
+    After each refusal the parts are asked for: PartsMissing at once with those that are `missing` for good, or the
+    refusal itself when none is, and the time of the patience is over.
+    """
+    began, pause = None, written.patience.first
+    while (refusal := offer()) is not None:
+        began = time.monotonic() if began is None else began
+        lost = missing()
+        if lost:
+            why = f"{refusal.what}; it lacks {', '.join(str(part.digest) for part in lost)}"
+            raise PartsMissing(why, where=name, hint=_LOST, missing=lost)
+        waited = time.monotonic() - began
+        remaining = written.patience.limit - waited
+        if remaining <= 0:
+            raise refusal
+        written.report_refused(name, refusal.what, waited)
+        written.pause(min(pause, remaining), check)
+        pause = min(2 * pause, written.patience.longest)
 
 
 def _bytes(descriptor: Descriptor, content: Callable[[], BinaryIO]) -> bytes:

@@ -16,7 +16,7 @@ from scons_multiarch.tracking.nodes import State, declare, undrifted
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Write the archive; base layers come from the cache or the base's registry."""
-    from multiarch_oci.store.release import write_release
+    from multiarch_oci.store.archive import write_release
 
     name = target[0].attributes.target.name
     content, root, _, _ = content_of(env["MULTIARCH_RUN"], source[0], name)

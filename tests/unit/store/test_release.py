@@ -13,9 +13,8 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing
-from multiarch_oci.store.archive import Archive, read_image
+from multiarch_oci.store.archive import Archive, read_image, write_release
 from multiarch_oci.store.memory import Memory
-from multiarch_oci.store.release import write_release
 from samples import sample
 
 NAME = Reference.parse("localhost:5000/team/demo:1.0-amd64")
