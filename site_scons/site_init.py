@@ -1,6 +1,11 @@
 """Run by SCons before the SConstruct, with this folder on the module path: the tree's own copy of the tool is used."""
 
+import sys
 from pathlib import Path
+
+if sys.dont_write_bytecode and sys.pycache_prefix is None:  # as process.set_up explains; its own module is kept, too
+    sys.pycache_prefix = str(Path.cwd() / ".multiarch" / "pycache")
+    sys.dont_write_bytecode = False
 
 from scons_multiarch.process import set_up
 

@@ -34,7 +34,7 @@ _LONGEST = 16 << 20
 """The most bytes that are read of it."""
 
 _WITH_VERSION = 4
-_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+){0,3}")
+_VERSION = r"[0-9]+(?:\.[0-9]+){0,3}"
 _HEADER = """\
 # The bases of this build: reference, platform, digest of that platform's manifest. Commit this file.
 # A missing line is written when its base is first used; remove a line to take the base's newest image.
@@ -113,7 +113,7 @@ class BaseLock(msgspec.Struct, frozen=True):
 
 def _entry(words: list[str], where: str) -> Locked:
     hint = "a line is `<reference> <platform> <digest>`; remove it, and the next build writes it anew"
-    version = words.pop() if len(words) == _WITH_VERSION and _VERSION.fullmatch(words[-1]) else ""
+    version = words.pop() if len(words) == _WITH_VERSION and re.fullmatch(_VERSION, words[-1]) else ""
     if len(words) != len(("reference", "platform", "digest")):
         raise InvalidLock(f"holds {len(words)} words, not 3", where=where, hint=hint)
     try:
@@ -144,7 +144,7 @@ def choose(source: Source, name: Reference, platform: Platform) -> Chosen:
         platforms = there(source, index, where=str(name)) or "none at all"
         raise BaseNotFound(f"has no image for {platform}", where=str(name), hint=f"it has {platforms}")
     by_choice = platform.os == "windows" and not platform.os_version
-    version = chosen.platform.os_version if by_choice and _VERSION.fullmatch(chosen.platform.os_version) else ""
+    version = chosen.platform.os_version if by_choice and re.fullmatch(_VERSION, chosen.platform.os_version) else ""
     return Chosen(chosen.descriptor.digest, version, chosen.version if version else "")
 
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import re
 
-_USERINFO = re.compile(  # one slash is left of two where it was taken for a path
+_USERINFO = (  # one slash is left of two where it was taken for a path
     r"([A-Za-z][A-Za-z0-9+.-]*://?)"
     r"(?:[^\s/@'\"]*:[^\s/'\"]*|(?<=https://)[^\s/@'\"]+|(?<=http://)[^\s/@'\"]+|(?<=https:/)[^\s/@'\"]+|(?<=http:/)[^\s/@'\"]+)@"
 )
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_DIGEST = re.compile(r"[A-Za-z0-9_+.-]*sha[0-9]+:[^/@]*")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_DIGEST = r"[A-Za-z0-9_+.-]*sha[0-9]+:[^/@]*"
 _LONG = 300
 
 
 def public(text: str) -> str:
     """A text without the passwords of URLs in it (`https://user:password@host`): they are shown as `***`."""
-    return _USERINFO.sub(r"\1***@", text) if "@" in text else text
+    return re.sub(_USERINFO, r"\1***@", text) if "@" in text else text
 
 
 def quoted(text: str, longest: int = _LONG) -> str:
@@ -43,9 +43,9 @@ def without_login(text: str) -> str:
         return text
     at = "@" if text[last] == "@" else text[last : last + 3]
     before, after = text[:last], text[last + len(at) :]
-    if _DIGEST.fullmatch(after):
+    if re.fullmatch(_DIGEST, after):
         return f"{without_login(before)}{at}{after}"
-    scheme = _SCHEME.match(before)
+    scheme = re.match(_SCHEME, before)
     if scheme is not None and scheme[0].lower() == "ssh://" and ":" not in before[scheme.end() :]:
         return text  # a user's name; ssh takes no password there
     return f"{scheme[0] if scheme else ''}***{at}{after}"

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from multiarch_oci.platform import MEANT, Platform
 
 _NOTHING = frozenset(["unknown", "none", "null", "any", "generic", "default", "<no value>"])
-_ARM_VARIANT = re.compile(r"(?:arm(?:32|64)?)?[-_]?v?([5-9](?:\.[0-9])?)(?:-?[alh]|hf)?")
-_AMD64_VARIANT = re.compile(r"(?:x86[-_]64)?[-_]?v?([1-4])")
+_ARM_VARIANT = r"(?:arm(?:32|64)?)?[-_]?v?([5-9](?:\.[0-9])?)(?:-?[alh]|hf)?"
+_AMD64_VARIANT = r"(?:x86[-_]64)?[-_]?v?([1-4])"
 _VARIANTS = {"arm": _ARM_VARIANT, "arm64": _ARM_VARIANT, "amd64": _AMD64_VARIANT}
 _NO_VARIANT = "386"
 
@@ -30,7 +30,7 @@ def corrected(platform: Platform, *, like: Platform | None = None) -> Platform:
     variant = named or ("" if lowered in _NOTHING else lowered)
     known = replace(platform, os=MEANT.get(system, system), architecture=architecture, variant="").normalized()
     pattern = _VARIANTS.get(known.architecture)
-    match = pattern.fullmatch(variant) if pattern is not None else None
+    match = re.fullmatch(pattern, variant) if pattern is not None else None
     if match is not None:
         variant = f"v{match[1]}"
     elif known.architecture == _NO_VARIANT:

@@ -19,7 +19,7 @@ from multiarch_oci.errors import MultiarchError, quoted
 
 _SYSTEM = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BAD_ESCAPE = r"%(?![0-9A-Fa-f]{2})"
 _ESCAPES = str.maketrans({"%": "%25", "+": "%2B", "(": "%28", ")": "%29", "/": "%2F"})
 _NAMEABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _WINDOWS_VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(?:\.[0-9]+)?"
@@ -356,7 +356,7 @@ def _completed(half: Platform, host: Platform, text: str) -> Platform:
 
 def _unescaped(option: str, text: str) -> str:
     """An os.version or feature with its %XX resolved, as Go's url.PathUnescape does."""
-    if _BAD_ESCAPE.search(option):
+    if re.search(_BAD_ESCAPE, option):
         raise _invalid(text, f"'%' in {quoted(option)} is not followed by two hexadecimal digits")
     try:
         return unquote_to_bytes(option).decode()

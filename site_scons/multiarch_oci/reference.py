@@ -32,8 +32,8 @@ _PORT_DIGITS = 6
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
-_DRIVE = re.compile(r"[A-Za-z]:(?:[\\/]|\Z)")
+_IDENTIFIER = r"[a-f0-9]{64}"
+_DRIVE = r"[A-Za-z]:(?:[\\/]|\Z)"
 _TAG_HINT = "letters, digits, '_', '.' and '-', not '.' or '-' first, at most 128"
 _REPOSITORY_HINT = "lower-case letters and digits, joined by '/', '.', '-', '_' or '__'"
 
@@ -80,7 +80,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         beside a digest is kept. Raises InvalidReference; also for what upstream takes and nobody can reach or verify:
         sha384, and a first component such as `my_host.example` that is neither a host nor a repository of docker.io.
         """
-        if _IDENTIFIER.fullmatch(text):
+        if re.fullmatch(_IDENTIFIER, text):
             raise InvalidReference(
                 f"{quoted(text)} is an image's id, not its name", hint=f"for a digest: NAME@sha256:{text}"
             )
@@ -180,7 +180,7 @@ class Destination(msgspec.Struct, frozen=True, order=True):
         if not text.strip() or "\0" in text:
             what = f"{quoted(text)} is neither a registry nor a folder"
             raise InvalidReference(what, where=where, hint="e.g. localhost:5000/team or ./out")
-        if text.startswith((".", "/")) or "\\" in text or _DRIVE.match(text):
+        if text.startswith((".", "/")) or "\\" in text or re.match(_DRIVE, text):
             return cls(None, _without_last_slash(text))
         first, _, path = text.rstrip("/").partition("/")
         if not ("." in first or ":" in first or first == "localhost"):
@@ -213,7 +213,7 @@ class Destination(msgspec.Struct, frozen=True, order=True):
             if home is None:
                 raise InvalidReference(f"{quoted(text)} needs HOME", where="REGISTRY", hint="write the folder in full")
             return cls(None, _without_last_slash(f"{home.rstrip('/')}/{path}"))
-        if first in (".", "..", "") or text.startswith("_") or "\\" in text or _DRIVE.match(text) or "\0" in text:
+        if first in (".", "..", "") or text.startswith("_") or "\\" in text or re.match(_DRIVE, text) or "\0" in text:
             return cls.parse(text)
         folder = text.rstrip("/")
         if not folder.strip():
@@ -300,7 +300,7 @@ def login_hint(text: str) -> str | None:
 
 def _without_last_slash(folder: str) -> str:
     plain = folder.rstrip("/")
-    return f"{plain}/" if plain != folder and (not plain or _DRIVE.fullmatch(plain)) else plain
+    return f"{plain}/" if plain != folder and (not plain or re.fullmatch(_DRIVE, plain)) else plain
 
 
 def _folder_host(folder: str) -> str:

@@ -13,11 +13,11 @@ import msgspec
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.reference import InvalidReference, check_tag
 
-_SEMVER = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?")
+_SEMVER = r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 # Two numbers at least: an abbreviated commit such as 12a3 is a valid PEP 440 pre-release, but nobody means it.
-_PLAIN = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
-_NUMBERS = re.compile(r"v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PLAIN = r"v?[0-9]+(?:\.[0-9]+)*"
+_NUMBERS = r"v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?"
+_PLACEHOLDER = r"\{([^{}]*)\}"
 _NAMES = ("major", "minor", "patch")
 
 
@@ -42,12 +42,12 @@ class Version(msgspec.Struct, frozen=True):
             check_tag(text)
         except InvalidReference as error:
             raise InvalidVersion(error.what, where=where, hint=error.hint) from None
-        if semver := _SEMVER.fullmatch(text):
+        if semver := re.fullmatch(_SEMVER, text):
             return cls(text, semver.group(1, 2, 3), semver[4] is not None)
-        numbers = _NUMBERS.match(text)
+        numbers = re.match(_NUMBERS, text)
         if numbers is None:
             return cls(text, (), is_prerelease=False)
-        if _PLAIN.fullmatch(text):
+        if re.fullmatch(_PLAIN, text):
             return cls(text, tuple(number for number in numbers.groups() if number), is_prerelease=False)
         # Imported here, as most versions are plain numbers and packaging takes longer than this whole module.
         from packaging import version as pep440
@@ -98,6 +98,6 @@ def _expand(template: str, version: Version) -> str:
         return version.numbers[position]
 
     try:
-        return check_tag(_PLACEHOLDER.sub(number, template))
+        return check_tag(re.sub(_PLACEHOLDER, number, template))
     except InvalidReference as error:
         raise InvalidVersion(error.what, where="TAGS", hint=error.hint) from None

@@ -19,7 +19,7 @@ _MISSING = "missing"
 """The value that names the sources of an image that are not there."""
 _ERROR = "error"
 """The value that holds what `go list` found wrong."""
-_RECIPE = re.compile(r"(?:[^ ]*/)?(?:[^ /]*\.)?Dockerfile(?:\.[^ /]*)?(?: |\Z)")
+_RECIPE = r"(?:[^ ]*/)?(?:[^ /]*\.)?Dockerfile(?:\.[^ /]*)?(?: |\Z)"
 
 
 class Facts(msgspec.Struct, frozen=True, eq=False):
@@ -72,7 +72,7 @@ def changes(before: Facts, after: Facts) -> tuple[str, ...]:
     sentences += _many([name for name in before.files if name not in {*after.files, *missing}], "removed")
     names = [name for name in _differing(before.values, after.values) if name != _MISSING]
     sentences += [words for name in names if (words := _value(name, before.values, after.values))]
-    return tuple(sorted(sentences, key=lambda words: not _RECIPE.match(words)))
+    return tuple(sorted(sentences, key=lambda words: not re.match(_RECIPE, words)))
 
 
 def brief(sentences: Iterable[str]) -> str | None:
@@ -94,7 +94,7 @@ def _many(names: list[str], verb: str) -> list[str]:
     """`name verb` for a few files; of more, Dockerfiles by name, the others by number and topmost folders."""
     if len(names) <= FEW:
         return [f"{name} {verb}" for name in sorted(names)]
-    recipes = sorted(name for name in names if _RECIPE.match(name))
+    recipes = sorted(name for name in names if re.match(_RECIPE, name))
     others = [name for name in names if name not in recipes and name != "."]
     tops = sorted({name.partition("/")[0] for name in others})
     shown = ", ".join(tops[:FEW]) + (", …" if len(tops) > FEW else "")

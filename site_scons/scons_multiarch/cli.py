@@ -175,11 +175,15 @@ def wipe(env: Any) -> None:
 
 def declare_run(env: Any, programs: list[Any]) -> None:
     """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
-    host = env["PLATFORM_TO_RUN"]
-    chosen = [node for node in programs if starts_on(node, host)]
-    hint = "add it to PLATFORMS" if programs else f"this build makes no programs; run its image: {command()} load"
-    action = SCons.Action.Action(lambda target, source, env: start(source, host, hint), cmdstr=None)  # noqa: ARG005
-    env.Alias("run", chosen[:1], action)
+    chosen = [node for node in programs if starts_on(node, env["PLATFORM_TO_RUN"])]
+    # The action holds no values of its own: SCons would look through all of them for its signature, in every run.
+    env.Alias("run", chosen[:1], SCons.Action.Action(_run_program, cmdstr=None))
+
+
+def _run_program(target: list[Any], source: list[Any], env: Any) -> int:  # noqa: ARG001  # as SCons calls it
+    made = env["MULTIARCH_RUN"].declarations.to_start
+    hint = "add it to PLATFORMS" if made else f"this build makes no programs; run its image: {command()} load"
+    return start(source, env["PLATFORM_TO_RUN"], hint)
 
 
 def starts_on(program: Any, host: Platform) -> bool:

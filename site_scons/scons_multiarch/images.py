@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from multiarch_oci.engine import OURS, BuildPlan, Engine
 from multiarch_oci.engine.frontend import ContextInputs
-from multiarch_oci.engine.frontend.fingerprint import describe
+from multiarch_oci.engine.frontend.fingerprint import describe, has_bases
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
 from multiarch_oci.why import Facts
@@ -69,6 +69,9 @@ def facts(run: Run, image: Any) -> Facts:
 
 def unkept(run: Run, image: Any) -> str | None:
     """Why an image is made again though its inputs stand: it gets its base's line in images.lock back."""
+    known = image.attributes.state.facts
+    if known is None or not has_bases(known.values):
+        return None
     bases = run.build.bases()
     if not bases.has_new() or not bases.are_new(inputs_of(run, image.attributes.target.plan).bases):
         return None

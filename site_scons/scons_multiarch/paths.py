@@ -33,12 +33,15 @@ def shown(node: Any) -> str:
     return str(node)
 
 
+_SINGLE = (str, SCons.Node.Node, Platform, bytes, os.PathLike, Mapping)
+"""What is one thing, most frequent first: to ask an abstract class costs more than all the others."""
+
+
 def flat(given: Any) -> Iterator[Any]:
     """What is in lists of any depth, or the one thing that is in none; nothing for None."""
     if given is None:
         return
-    single = isinstance(given, (str, bytes, os.PathLike, Mapping, Platform, SCons.Node.Node))
-    if single or not isinstance(given, Iterable):
+    if isinstance(given, _SINGLE) or not isinstance(given, Iterable):
         yield given
         return
     for item in given:

@@ -18,7 +18,7 @@ from scons_multiarch.targets import ImageTarget, IndexTarget, LoadTarget, PinTar
 if TYPE_CHECKING:
     from multiarch_oci.output import Output
 
-_COPIES = re.compile(r"\s*(?:COPY|ADD|ONBUILD)\s", re.IGNORECASE)
+_COPIES = r"\s*(?:COPY|ADD|ONBUILD)\s"
 
 
 class Report:
@@ -96,11 +96,11 @@ def check_sources(env: Any, outputs: dict[str, Output], targets: Iterable[Any]) 
 
     Called when the SConstruct has declared everything, and before the build asks for any other file.
     """
+    if not outputs:
+        return
     from multiarch_oci.output import Refused
     from scons_multiarch.step import fail
 
-    if not outputs:
-        return
     plans = [record.plan for record in map(target_of, targets) if isinstance(record, ImageTarget)]
     for output in outputs.values():
         below = output.below
@@ -141,7 +141,7 @@ def _copied(path: str, plans: Iterable[Any]) -> str | None:
             text = plan.read().decode("utf-8", "replace").replace("\\\n", " ")
         except OSError:
             continue
-        if any(_COPIES.match(line) and word.search(line) for line in text.splitlines()):
+        if any(re.match(_COPIES, line, re.IGNORECASE) and word.search(line) for line in text.splitlines()):
             return f"is copied by {plan.name}"
     return None
 

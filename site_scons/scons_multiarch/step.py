@@ -65,6 +65,10 @@ class Step:
         return f"{self.verb} {state.subject}" + (f": {state.because}" if state.because else "")
 
     def __call__(self, target: list[Any], source: list[Any], env: Any) -> None:
+        """Perform the step. One line: SCons looks through its code for a signature that `StepAction` has no use of."""
+        self._run(target, source, env)
+
+    def _run(self, target: list[Any], source: list[Any], env: Any) -> None:
         """Perform the step, which ends at Ctrl-C; keep the facts it was made from."""
         try:
             with target[0].attributes.run.interrupts.performing():

@@ -17,7 +17,7 @@ import msgspec
 
 Directive = tuple[str, ...]
 
-_TOKEN = re.compile(r'//.*|"(?:[^"\\]|\\.)*"|`[^`]*`|[()]|=>|,|[^\s"`(),]+?(?=//|=>|[\s"`(),]|$)')
+_LEXEME = r'//.*|"(?:[^"\\]|\\.)*"|`[^`]*`|[()]|=>|,|[^\s"`(),]+?(?=//|=>|[\s"`(),]|$)'
 _ESCAPE = r"\\(.)"
 
 
@@ -95,7 +95,7 @@ def is_local(path: str) -> bool:
 
 
 def _words(line: str) -> Iterator[str]:
-    for token in _TOKEN.findall(line):
+    for token in re.findall(_LEXEME, line):
         if token.startswith("//"):
             return
         if token.startswith('"'):

@@ -21,7 +21,6 @@ import SCons.SConsign
 
 from multiarch_oci.why import Facts
 from scons_multiarch.paths import shown
-from scons_multiarch.tracking.phases import after_reading
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run
@@ -82,7 +81,7 @@ class Made(SCons.Node.FS.Dir):
 
 
 class Plain(SCons.Node.FS.File):
-    """What another builder makes: a file, or a folder that was not declared as one. File nodes change to this class.
+    """What another builder makes: a file, or a folder that was not declared as one.
 
     Only what is on the disk says which of them it is.
     """
@@ -201,15 +200,6 @@ def is_made(node: Any) -> bool:
     return isinstance(node, SCons.Node.FS.Dir) and bool(node.has_explicit_builder())
 
 
-def find_folders(run: Run) -> None:
-    """Have every folder that a builder makes decided as files are; to be called when all SConscripts were read."""
-    for node in all_nodes():
-        if isinstance(node, SCons.Node.FS.Dir):
-            _change(node, run)
-        elif node.has_builder():
-            as_file(node, Plain, run)
-
-
 def all_nodes() -> Iterator[Any]:
     """Every file and folder that SCons knows of."""
     for root in SCons.Node.FS.get_default_fs().Root.values():
@@ -234,17 +224,13 @@ def as_file(node: Any, kind: type[Plain], run: Run) -> None:
         node.clear()
         if folder:
             node.Decider(_is_changed)
-    if type(node) in (SCons.Node.FS.File, Plain):
+    if type(node) is SCons.Node.FS.File:
         node.__class__ = kind
     node.attributes.run = run
 
 
-def follow_folders(run: Run) -> None:
-    """See to it that `find_folders` is called once the SConscripts are read; only the first call of a run does."""
-    after_reading(lambda _: find_folders(run), name="folders")
-
-
-def _change(node: Any, run: Run) -> None:
+def as_made(node: Any, run: Run) -> None:
+    """Decide a folder as files are, when a builder makes it."""
     if type(node) is SCons.Node.FS.Dir and is_made(node):
         node.__class__ = Made
         node.Decider(_is_changed)
@@ -277,9 +263,11 @@ def above(node: Any) -> Any:
 
 
 def is_folder(node: Any) -> bool:
-    """Whether a node is a folder, also when its declaration does not say so."""
+    """Whether a node is a folder, also when its declaration does not say so; targets of ours are files."""
     if isinstance(node, SCons.Node.FS.File):
-        return bool(node.has_builder() and os.path.isdir(node.get_abspath()))  # noqa: PTH112  # asked of every file
+        if "state" in node.attributes.__dict__ or not node.has_builder():
+            return False
+        return os.path.isdir(node.get_abspath())  # noqa: PTH112  # asked of every file
     return isinstance(node, SCons.Node.FS.Dir)
 
 

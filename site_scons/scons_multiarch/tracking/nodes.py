@@ -26,7 +26,7 @@ from scons_multiarch.tracking.folders import (
     above,
     all_nodes,
     as_file,
-    follow_folders,
+    as_made,
     is_folder,
     with_folders,
 )
@@ -159,7 +159,7 @@ class Tracked(Kept):
             return str(info.csig)
         except AttributeError:
             pass
-        if is_folder(self) and not is_ours(self):
+        if is_folder(self):
             return super().get_csig()
         cache = self.attributes.run.tree.stat
         try:
@@ -311,20 +311,22 @@ def track(env: Any, nodes: Nodes) -> Nodes:
     for node in nodes:
         if type(node) is SCons.Node.FS.Entry:  # what Command makes; tracked too late, it had a signature of SCons first
             as_file(node, Tracked, run) if node.has_builder() else node.disambiguate()
-        if type(node) in (SCons.Node.FS.File, Plain, Kept):
+        if type(node) in (SCons.Node.FS.File, Kept):
             node.__class__ = Tracked
         node.attributes.run = run
     return nodes
 
 
-def _guard_cache(run: Any) -> None:
-    """Have every file that SCons' cache may hold looked at there, whoever makes it and whatever is made of it."""
+def _take_over(run: Any) -> None:
+    """Have what other builders make, folders among it, decided as made, and looked at when it is in SCons' cache.
+
+    To be called when all SConscripts were read: what is made of it, and whether something makes it, is known then.
+    """
     for node in all_nodes():
-        if not isinstance(node, SCons.Node.FS.File | SCons.Node.FS.Entry) or not node.has_builder():
-            continue
-        if node.env is not None and not node.env.get_CacheDir().is_enabled():
-            continue
-        as_file(node, Kept, run)
+        if isinstance(node, SCons.Node.FS.Dir):
+            as_made(node, run)
+        elif not is_ours(node) and node.has_builder():
+            as_file(node, Kept, run)
 
 
 def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
@@ -334,8 +336,7 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     state.targets = targets
     state.find = with_folders(state.find, targets[0])
     run = env["MULTIARCH_RUN"]
-    follow_folders(run)
-    after_reading(lambda _: _guard_cache(run), name="cache")
+    after_reading(lambda _: _take_over(run), name="nodes")
     for target in targets:
         target.set_precious()
         target.attributes.state = state

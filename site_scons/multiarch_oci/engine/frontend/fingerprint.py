@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
@@ -13,6 +14,7 @@ from multiarch_oci.platform import Platform
 
 MARK = "multiarch.inputs"
 """The label in the Dockerfile that an engine gets, for its cache's sake, and in no image (`external.marks`)."""
+_BASE = "base "
 FORMAT = "layers 1"
 """Part of every layer's key: to be raised when equal entries are to give other bytes."""
 
@@ -62,9 +64,14 @@ def apart_from(plan: BuildPlan, inputs: ContextInputs, name: str, platform: Plat
     return Digest.of(keyed([sorted(values.items()), sorted(files.items())])).hex
 
 
+def has_bases(values: Mapping[str, str]) -> bool:
+    """Whether what `describe` gave names a base."""
+    return any(name.startswith(_BASE) for name in values)
+
+
 def _base(plan: BuildPlan, name: str, platform: Platform) -> str:
     """What a base is called: a Dockerfile that builds on one platform for another has the same base for both."""
-    return f"base {name}" + (f" for {platform}" if platform != plan.platform else "")
+    return f"{_BASE}{name}" + (f" for {platform}" if platform != plan.platform else "")
 
 
 def _shown(path: str, folder: str) -> str:
