@@ -102,7 +102,7 @@ def publish(
 
 def decide(
     reference: Reference,
-    wanted: Digest,
+    digest: Digest,
     observe: Callable[[str], Digest | None],
     *,
     previous: Receipt | None,
@@ -116,10 +116,10 @@ def decide(
     """
     observed = observe(reference.tag or "")
     kept = None if previous is None else previous.descriptor.digest
-    left = observed is not None and observed in unfinished
-    receipted = observed if left else kept
-    main = plan_tag(reference, wanted=wanted, observed=observed, receipted=receipted, policy=policy)
-    new = main.move is not Move.KEEP and (left or kept != wanted)
+    interrupted = observed is not None and observed in unfinished
+    receipted = observed if interrupted else kept
+    main = plan_tag(reference, digest=digest, observed=observed, receipted=receipted, policy=policy)
+    new = main.move is not Move.KEEP and (interrupted or kept != digest)
     others = []
     for name in also:
         held = observe(name)
@@ -127,7 +127,7 @@ def decide(
             continue
         # What a further tag held before is what this tree or another put there on purpose: it moves with each release.
         tag = reference.with_tag(name)
-        plan = plan_tag(tag, wanted=wanted, observed=held, receipted=held, policy=policy, further=True)
+        plan = plan_tag(tag, digest=digest, observed=held, receipted=held, policy=policy, further=True)
         if plan.move is not Move.KEEP:
             others.append(plan)
     return main, others
@@ -155,18 +155,18 @@ def _settle(
             raise _not_visible(tag, root, held)
         if held.digest != root.digest:
             remarks.append(f"{tag} holds {held.digest} right after {root.digest} was pushed: somebody else moved it")
-    for left in reversed(range(ATTEMPTS)):
-        found = store.resolve(reference.tag or "")
-        if found is not None and found.digest == root.digest:
+    for tries_left in reversed(range(ATTEMPTS)):
+        there = store.resolve(reference.tag or "")
+        if there is not None and there.digest == root.digest:
             if is_index(root.media_type):
-                read(store, found)  # verified while it is read: the bytes there are the bytes of the index
+                read(store, there)  # verified while it is read: the bytes there are the bytes of the index
             return remarks
-        if found is None or found.digest in before[reference]:
-            raise _not_visible(reference, root, found)
+        if there is None or there.digest in before[reference]:
+            raise _not_visible(reference, root, there)
         story = (
-            f"holds {found.digest} right after {root.digest} was pushed: somebody else pushes this tag at the same time"
+            f"holds {there.digest} right after {root.digest} was pushed: somebody else pushes this tag at the same time"
         )
-        if not policy.repair or policy.immutable or not left:
+        if not policy.repair or policy.immutable or not tries_left:
             hint = "run the same command again when the other push has ended"
             raise TagMoved(story, where=str(reference), hint=hint)
         remarks.append(f"{reference} {story}; it is written again")
@@ -240,7 +240,7 @@ def pin(
             hint=_instead(config.platform, platform),
         )
     # The config was asked, not the entry of an index, which is what somebody wrote beside it.
-    found = replace(chosen.bare(), platform=as_declared(config.platform, platform))
+    image = replace(chosen.bare(), platform=as_declared(config.platform, platform))
     if into is not None and into_reference is not None:
         mountable = (
             {b.digest: reference for b in manifest.blobs()} if into_reference.registry == reference.registry else {}
@@ -260,7 +260,7 @@ def pin(
         )
         for remark in done.remarks:
             say(remark)
-    return Receipt(reference.with_digest(held.digest), found)
+    return Receipt(reference.with_digest(held.digest), image)
 
 
 def _choose(
@@ -278,13 +278,15 @@ def _choose(
     return chosen.descriptor
 
 
-def _instead(found: Platform, wanted: Platform) -> str:
+def _instead(image: Platform, declared: Platform) -> str:
     """What to write for an image of another platform than the declared: only what can be declared, and pulled."""
-    meant = corrected(found, like=wanted)
+    meant = corrected(image, like=declared)
     try:
         meant.check_known()
     except InvalidPlatform:
-        return f"push an image of {wanted}: its config names a platform that no runtime asks for; nothing was published"
+        return (
+            f"push an image of {declared}: its config names a platform that no runtime asks for; nothing was published"
+        )
     item = f"EXTERNAL={meant}=…"
     item = f"'{item}'" if "(" in item else item  # which a shell would take apart
     return f"write {item}, or push the right image; nothing was published"

@@ -46,7 +46,7 @@ def with_bases(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
     """
     plan = replace(plan, hidden=run.declarations.hidden)
     inputs = inputs_of(run, plan)
-    if not plan.files and any(f"{path}/".startswith(f"{OURS}/") for path in inputs.wanted):
+    if not plan.files and any(f"{path}/".startswith(f"{OURS}/") for path in inputs.patterns):
         from scons_multiarch.recipes import with_ours
 
         plan = with_ours(plan)  # a Dockerfile as `scons dockerfile` shows it

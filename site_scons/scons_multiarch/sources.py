@@ -62,7 +62,7 @@ def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
 def _taken(there: There, reached: Any, target: Any) -> list[Any]:
     paths, nodes, folders = there
     taken = {}
-    for pattern in reached.wanted:
+    for pattern in reached.patterns:
         prefix = _fixed(pattern)
         at = bisect.bisect_left(paths, prefix)
         while at < len(paths) and paths[at].startswith(prefix):

@@ -30,13 +30,13 @@ PRIVATE = {
 }
 # Names that do not say what they hold, and private words: how often they still stand in site_scons. It only goes down.
 CEILINGS = {
-    "found": 148,
-    "wanted": 61,
-    "each": 75,
-    "place": 20,
-    "left": 11,
-    "told": 12,
-    "asked": 2,
+    "found": 0,
+    "wanted": 0,
+    "each": 0,
+    "place": 0,
+    "left": 0,
+    "told": 0,
+    "asked": 0,
     "said": 0,
     "one": 0,
     "ahead": 0,

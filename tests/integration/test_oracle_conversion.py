@@ -149,7 +149,7 @@ class Ours:
             stage = Configs(settled, partial(reader.context, plan), lambda _line: None).target()
             platform = settled.platform()
             document = json.loads(stage.config.to_json()) | platform.to_json()
-            taken = {f"/{path}" for path in reader.inputs(settled.plan).wanted}
+            taken = {f"/{path}" for path in reader.inputs(settled.plan).patterns}
         except MultiarchError as error:
             return str(error)
         images = [f"{Reference.parse(each.name).with_default_tag()} {each.platform}" for each in settled.recipe.bases()]

@@ -177,10 +177,10 @@ def choose(
             raise EngineUnavailable(f"there is no engine '{name}'", hint=f"there is: {', '.join((AUTO, *engines))}")
         return Choice(engines[name]())
     reasons: list[str] = []
-    for each in sorted(engines, key=lambda known: (known != NAMES[0], known != before)):
-        engine = engines[each]()
+    for candidate in sorted(engines, key=lambda known: (known != NAMES[0], known != before)):
+        engine = engines[candidate]()
         reason = engine.refusal(plan)
         if reason is None:
             return Choice(engine, "; ".join(reasons))
-        reasons.append(f"{each}: {reason}")
+        reasons.append(f"{candidate}: {reason}")
     raise EngineUnavailable("no engine can build this image", where=plan.location, hint="; ".join(reasons))

@@ -61,34 +61,34 @@ class BuildxEngine:
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
         """As Engine says."""
-        found = self._ready(plan)
+        builder = self._ready(plan)
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
         secrets = secret_flags(plan, self._given.programs.environment, where=settled.recipe.name)
         with staged(settled, self._given.reader) as there:
-            command = [*found.command, "build", *self._named(), "--progress", "plain"]
+            command = [*builder.command, "build", *self._named(), "--progress", "plain"]
             command += ["--provenance=false", "--sbom=false", "--file", str(there.dockerfile)]
             command += [*flags(settled), *context_flags(settled, there), *secrets, *for_buildkit(plan)]
-            take = self._loaded if found.driver == _ITSELF else self._exported
-            made = take(found, command, there, settled)
+            take = self._loaded if builder.driver == _ITSELF else self._exported
+            made = take(builder, command, there, settled)
             return normalise(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
 
-    def _exported(self, found: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
-        del found
+    def _exported(self, builder: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
+        del builder
         archive = there.scratch / "image.tar"
         self._run(
             [*command, "--output", f"type=oci,dest={archive}", str(there.context)], settled, "docker buildx build"
         )
         return of_layout(archive, settled.plan.platform)
 
-    def _loaded(self, found: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
+    def _loaded(self, builder: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
         """The image has a name of its own in the engine until it is saved, and none afterwards."""
         archive, name = there.scratch / "image.tar", temporary_name()
         try:
             self._run([*command, "--load", "--tag", name, str(there.context)], settled, "docker buildx build")
-            self._run([*found.docker, "save", "--output", str(archive), name], settled, "docker save")
+            self._run([*builder.docker, "save", "--output", str(archive), name], settled, "docker save")
         finally:
-            self._given.programs.ask([*found.docker, "rmi", "--no-prune", name])
+            self._given.programs.ask([*builder.docker, "rmi", "--no-prune", name])
         return of_save(archive)
 
     def _run(self, command: list[str], settled: Settled, doing: str) -> None:
@@ -98,19 +98,19 @@ class BuildxEngine:
         return ["--builder", self._builder] if self._builder else []
 
     def _ready(self, plan: BuildPlan) -> Builder:
-        found = self._found()
-        refusal = found if isinstance(found, str) else self._lacking(found, plan)
-        if isinstance(found, str) or refusal is not None:
+        builder = self._inspect()
+        refusal = builder if isinstance(builder, str) else self._lacking(builder, plan)
+        if isinstance(builder, str) or refusal is not None:
             hint = "ENGINE=podman and docker build as well"
             raise EngineUnavailable(str(refusal), where=plan.location, hint=hint)
-        return found
+        return builder
 
-    def _lacking(self, found: Builder, plan: BuildPlan) -> str | None:
+    def _lacking(self, builder: Builder, plan: BuildPlan) -> str | None:
         """What of a plan the builder cannot do."""
         system = plan.platform.os
-        if not found.platforms or any(each.startswith(f"{system}/") for each in found.platforms):
+        if not builder.platforms or any(platform.startswith(f"{system}/") for platform in builder.platforms):
             return None
-        if found.driver == _ITSELF:
+        if builder.driver == _ITSELF:
             return f"buildx's builder is a Docker engine that makes no {system} images"
         return f"buildx's builder runs no {system} programs" if self._runs(plan) else None
 
@@ -120,7 +120,7 @@ class BuildxEngine:
         except MultiarchError:
             return False  # `build` says what is wrong with the Dockerfile
 
-    def _found(self) -> Builder | str:
+    def _inspect(self) -> Builder | str:
         """The builder, or why there is none."""
         programs = self._given.programs
         docker = programs.find("docker")

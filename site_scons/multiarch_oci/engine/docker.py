@@ -65,12 +65,12 @@ class DockerEngine:
         }
         if endpoint:
             environment["DOCKER_HOST" if "://" in endpoint else "DOCKER_CONTEXT"] = endpoint
-        self._asked = environment
+        self._environment = environment
         self._connection: Client | None = None
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        return endpoint_of(self._asked)
+        return endpoint_of(self._environment)
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says; asks the engine what it is."""
@@ -90,7 +90,7 @@ class DockerEngine:
             needed = _needs_buildkit(recipe, plan)
         except MultiarchError:
             return None  # `build` says what is wrong with the Dockerfile
-        folder = next((each.name for each in recipe.used if each.has_files), None)
+        folder = next((context.name for context in recipe.used if context.has_files), None)
         if folder is not None and not self._plugin():
             return f"docker without buildx takes no named context ('{folder}')"
         if needed is not None and not self._buildkit(system):
@@ -115,7 +115,7 @@ class DockerEngine:
             name = locked_flags(settled)[1].partition("=")[0]
             what = f"ONBUILD of the base names {name}, whose tag is followed where there is no buildx"
             raise EngineUnavailable(what, where=settled.recipe.name, hint="install buildx, or use ENGINE=podman")
-        secrets = secret_flags(plan, self._asked, where=settled.recipe.name)
+        secrets = secret_flags(plan, self._environment, where=settled.recipe.name)
         with self._named() as name, staged(settled, self._given.reader) as there:
             saved = there.scratch / "image.tar"
             if self._buildkit(plan.platform.os):
@@ -146,7 +146,7 @@ class DockerEngine:
         return docker is not None and self._given.programs.ask([docker, "buildx", "version"])[0]
 
     def _by_command(self, settled: Settled, name: str, there: Staged, secrets: list[str]) -> None:
-        programs = Programs(self._asked, self._given.programs.tell)
+        programs = Programs(self._environment, self._given.programs.tell)
         docker = programs.find("docker") or "docker"
         command = [
             docker,
@@ -171,8 +171,8 @@ class DockerEngine:
 
     def _by_api(self, settled: Settled, name: str, saved: Path) -> Made:
         made = self._legacy(settled, name, saved, cached=True)
-        found = ImageConfig.from_json(made.config, where=self._endpoint.where).platform
-        if found.architecture != settled.plan.platform.architecture:
+        actual = ImageConfig.from_json(made.config, where=self._endpoint.where).platform
+        if actual.architecture != settled.plan.platform.architecture:
             made = self._legacy(settled, name, saved, cached=False)
         return made
 
@@ -220,7 +220,7 @@ class DockerEngine:
     def _asking(self) -> Iterator[_Api]:
         """The engine's API; one connection for a build, as one by ssh takes its time."""
         if self._connection is None:
-            self._connection = Client(self._endpoint, self._asked, seconds=_SECONDS)
+            self._connection = Client(self._endpoint, self._environment, seconds=_SECONDS)
         try:
             with self._connection.asking() as api:
                 yield cast("_Api", api)

@@ -40,21 +40,21 @@ class PodmanEngine:
         refusal = self._lacking(plan)
         if refusal is not None:
             return refusal
-        found = self._program()
-        if found is None:
+        program = self._program()
+        if program is None:
             return "there is neither podman nor buildah in PATH"
-        works, output = self._programs.ask([found[1], "info"])
-        return None if works else f"{found[0]} does not work here: {output}"
+        works, output = self._programs.ask([program[1], "info"])
+        return None if works else f"{program[0]} does not work here: {output}"
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
         """As Engine says; the image has a name of its own in the engine while it is built, and none afterwards."""
-        found = self._program()
-        if found is None:
+        named = self._program()
+        if named is None:
             raise EngineUnavailable("there is neither podman nor buildah in PATH", hint="install one of them")
         refusal = self._lacking(plan)
         if refusal is not None:
             raise EngineUnavailable(refusal, where=plan.location, hint="another ENGINE may do it")
-        kind, program = found
+        kind, program = named
         settled = self._given.reader.settled(plan, self._given.open_source)
         settled.platform()
         secrets = secret_flags(plan, self._programs.environment, where=settled.recipe.name, typed=True)
@@ -68,7 +68,7 @@ class PodmanEngine:
                 *flags(settled),
                 *contexts,
                 *secrets,
-                *_places(there, name),
+                *_arguments(there, name),
             ]
             self._run(command, settled, f"{kind} build")
             archive = there.scratch / "image.tar"
@@ -86,7 +86,7 @@ class PodmanEngine:
         except MultiarchError:
             return None  # `build` says what is wrong with the Dockerfile
         stages = (recipe.stages[number] for number in recipe.whole)
-        line = next((each.stage.line for each in stages if each.folder is not None), None)
+        line = next((stage.stage.line for stage in stages if stage.folder is not None), None)
         return None if line is None else f"{recipe.where(line)}: podman and buildah take no folder for a base"
 
     def _program(self) -> tuple[str, str] | None:
@@ -133,7 +133,7 @@ def _build(kind: str, *, cached: bool) -> list[str]:
     return ["build" if kind == "podman" else "bud", *always, *([] if cached else ["--no-cache"])]
 
 
-def _places(there: Staged, name: str) -> list[str]:
+def _arguments(there: Staged, name: str) -> list[str]:
     return ["--tag", name, "--file", str(there.dockerfile), "--ignorefile", str(there.ignore), str(there.context)]
 
 

@@ -65,15 +65,15 @@ class PinState(msgspec.Struct, frozen=True):
 class TagState(msgspec.Struct, frozen=True):
     """A tag that this build writes: what it should hold, held when this tree wrote it last, and holds.
 
-    `wanted` is None when only the build will tell. `contents` begins with the manifest; None when nobody knows what
+    `digest` is None when only the build will tell. `contents` begins with the manifest; None when nobody knows what
     there will be to send. `also` are the further tags of the same content. `needs` are pins without which nothing is
     published. `refused` is an error that is certain already. What is `unfinished` a push of this tree may have left
-    there that did not end. `policed` is False for a tag that no policy protects. `left` are tags that stay as they are,
-    whatever they hold, `left_because` says why.
+    there that did not end. `policed` is False for a tag that no policy protects. `not_moved` are tags that stay as they
+    are, whatever they hold, `not_moved_because` says why.
     """
 
     reference: Reference
-    wanted: Digest | None
+    digest: Digest | None
     receipted: Digest | None
     observed: Observed
     contents: tuple[Content, ...] | None = None
@@ -82,8 +82,8 @@ class TagState(msgspec.Struct, frozen=True):
     refused: str | None = None
     unfinished: frozenset[Digest] = frozenset()
     policed: bool = True
-    left: tuple[Reference, ...] = ()
-    left_because: str = ""
+    not_moved: tuple[Reference, ...] = ()
+    not_moved_because: str = ""
 
 
 class PinPlan(msgspec.Struct, frozen=True):
@@ -139,10 +139,10 @@ class Plan(msgspec.Struct, frozen=True):
 
     def lines(self) -> tuple[str, ...]:
         """The plan for the person at the terminal, the sum of it last."""
-        told = [_told_image(image) for image in self.images]
-        told += [_told_pin(pin) for pin in self.pins]
-        told += [_told_tag(tag) for tag in self.tags]
-        return (*told, self._sum())
+        lines = [_image_line(image) for image in self.images]
+        lines += [_pin_line(pin) for pin in self.pins]
+        lines += [_tag_line(tag) for tag in self.tags]
+        return (*lines, self._sum())
 
     def to_json(self) -> bytes:
         """The plan as a readable file; no key is ever left out."""
@@ -206,10 +206,10 @@ def forecast(images: Iterable[ImagePlan], pins: Iterable[PinState], tags: Iterab
     planned = tuple(_plan_pin(pin) for pin in pins)
     trouble = {pin.reference: pin for pin in planned if pin.state in ("missing", "unreachable")}
     sent: set[tuple[Reference, Digest]] = set()
-    found: list[PlannedTag] = []
+    planned_tags: list[PlannedTag] = []
     for state in tags:
-        found += _plan_state(state, policy if state.policed else Policy(), trouble, sent)
-    return Plan(tuple(images), planned, tuple(found))
+        planned_tags += _plan_state(state, policy if state.policed else Policy(), trouble, sent)
+    return Plan(tuple(images), planned, tuple(planned_tags))
 
 
 def _plan_pin(pin: PinState) -> PinPlan:
@@ -226,22 +226,22 @@ def _plan_state(
     state: TagState, policy: Policy, trouble: dict[Reference, PinPlan], sent: set[tuple[Reference, Digest]]
 ) -> Iterator[PlannedTag]:
     """The main tag of a state, then its further tags, those that are left alone last."""
-    left = not isinstance(state.observed, MultiarchError) and state.observed in state.unfinished
-    receipted = state.observed if left and not isinstance(state.observed, MultiarchError) else state.receipted
-    main = _decide(state.reference, state.wanted, state.observed, receipted, policy)
+    interrupted = not isinstance(state.observed, MultiarchError) and state.observed in state.unfinished
+    receipted = state.observed if interrupted and not isinstance(state.observed, MultiarchError) else state.receipted
+    main = _decide(state.reference, state.digest, state.observed, receipted, policy)
     refused = next((_missed(trouble[pin]) for pin in state.needs if pin in trouble), state.refused)
     if main.move is Move.UNKNOWN:
         main = replace(main, upload=None)
     elif refused is not None:
         main = replace(main, fails=refused)
-    elif main.move is not Move.KEEP and (main.fails is None or state.wanted is None):
+    elif main.move is not Move.KEEP and (main.fails is None or state.digest is None):
         main = _with_upload(main, state, sent)
     yield main
-    new = main.move is not Move.KEEP and (left or state.wanted is None or state.receipted != state.wanted)
+    new = main.move is not Move.KEEP and (interrupted or state.digest is None or state.receipted != state.digest)
     for reference, observed in state.also:
         # As in a push: what a further tag held before was put there on purpose, it moves with each release.
         tag = _decide(
-            reference, state.wanted, observed, None if isinstance(observed, MultiarchError) else observed, policy
+            reference, state.digest, observed, None if isinstance(observed, MultiarchError) else observed, policy
         )
         again = new or (not isinstance(observed, MultiarchError) and observed in state.unfinished)
         if main.move is Move.UNKNOWN:
@@ -250,8 +250,8 @@ def _plan_state(
             yield replace(tag, fails=tag.fails if main.fails is None else main.fails)
         else:
             yield PlannedTag(reference, Move.KEEP, tag.old, tag.old)
-    for reference in state.left:
-        yield PlannedTag(reference, Move.LEAVE, None, None, because=state.left_because)
+    for reference in state.not_moved:
+        yield PlannedTag(reference, Move.LEAVE, None, None, because=state.not_moved_because)
 
 
 def _missed(pin: PinPlan) -> str:
@@ -260,16 +260,16 @@ def _missed(pin: PinPlan) -> str:
 
 
 def _decide(
-    reference: Reference, wanted: Digest | None, observed: Observed, receipted: Digest | None, policy: Policy
+    reference: Reference, digest: Digest | None, observed: Observed, receipted: Digest | None, policy: Policy
 ) -> PlannedTag:
     if isinstance(observed, MultiarchError):
-        return PlannedTag(reference, Move.UNKNOWN, None, wanted, error=_first_line(observed))
-    if wanted is not None:
+        return PlannedTag(reference, Move.UNKNOWN, None, digest, error=_first_line(observed))
+    if digest is not None:
         try:
-            move = plan_tag(reference, wanted=wanted, observed=observed, receipted=receipted, policy=policy).move
+            move = plan_tag(reference, digest=digest, observed=observed, receipted=receipted, policy=policy).move
         except (TagMoved, TagImmutable) as error:
-            return PlannedTag(reference, Move.OVERWRITE, observed, wanted, fails=error.what)
-        return PlannedTag(reference, move, observed, wanted)
+            return PlannedTag(reference, Move.OVERWRITE, observed, digest, fails=error.what)
+        return PlannedTag(reference, move, observed, digest)
     if observed is None:
         return PlannedTag(reference, Move.CREATE, None, None)
     fails = None
@@ -285,35 +285,37 @@ def _with_upload(tag: PlannedTag, state: TagState, sent: set[tuple[Reference, Di
     contents = state.contents
     if contents is None:
         return replace(tag, upload=None)
-    if state.wanted is None:
-        return replace(tag, upload=sum(each.descriptor.size for each in contents if not each.there), bound=True)
+    if state.digest is None:
+        return replace(
+            tag, upload=sum(content.descriptor.size for content in contents if not content.there), bound=True
+        )
     if contents and contents[0].there:
         return tag  # a manifest that is there is taken to have its blobs
     upload, bound = 0, False
-    for each in contents:
-        key = (state.reference.bare, each.descriptor.digest)
-        if not each.there and key not in sent:
+    for content in contents:
+        key = (state.reference.bare, content.descriptor.digest)
+        if not content.there and key not in sent:
             sent.add(key)
-            upload += each.descriptor.size
-            bound = bound or each.there is None
+            upload += content.descriptor.size
+            bound = bound or content.there is None
     return replace(tag, upload=upload, bound=bound)
 
 
-def _told_image(image: ImagePlan) -> str:
+def _image_line(image: ImagePlan) -> str:
     if image.rebuild is Rebuild.NO:
         return f"image {image.target}: unchanged"
     words = "made again" if image.rebuild is Rebuild.YES else "perhaps made again"
-    return f"image {image.target}: {words}" + (f", {image.why}" if image.why else "") + _told_engine(image)
+    return f"image {image.target}: {words}" + (f", {image.why}" if image.why else "") + _engine_words(image)
 
 
-def _told_engine(image: ImagePlan) -> str:
+def _engine_words(image: ImagePlan) -> str:
     """The engine, where it is not the embedded one, which is what nobody wonders about."""
     if not image.because:
         return ""
     return f"; engine: {image.engine} ({image.because})" if image.engine else f"; no engine can: {image.because}"
 
 
-def _told_pin(pin: PinPlan) -> str:
+def _pin_line(pin: PinPlan) -> str:
     words = {
         "unchanged": f"unchanged, {pin.new}",
         "new": f"seen for the first time, {pin.new}",
@@ -324,7 +326,7 @@ def _told_pin(pin: PinPlan) -> str:
     return f"pin {pin.reference} ({pin.platform}): {words[pin.state]}"
 
 
-def _told_tag(tag: PlannedTag) -> str:
+def _tag_line(tag: PlannedTag) -> str:
     line = f"tag {tag.reference}: {tag.move.value}"
     if tag.move is Move.UNKNOWN:
         return f"{line}: {tag.error}"

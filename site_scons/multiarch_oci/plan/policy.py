@@ -40,7 +40,7 @@ class TagPlan(msgspec.Struct, frozen=True):
     """The decision for one tag; `remark` is the line that the user must see, None when there is nothing to say."""
 
     reference: Reference
-    wanted: Digest
+    digest: Digest
     observed: Digest | None
     move: Move
     remark: str | None = None
@@ -49,7 +49,7 @@ class TagPlan(msgspec.Struct, frozen=True):
 def plan_tag(
     reference: Reference,
     *,
-    wanted: Digest,
+    digest: Digest,
     observed: Digest | None,
     receipted: Digest | None,
     policy: Policy,
@@ -60,11 +60,11 @@ def plan_tag(
     A `further` tag is one of those that move with each release. Raises TagImmutable or TagMoved where the policy
     forbids to overwrite.
     """
-    if observed == wanted:
-        return TagPlan(reference, wanted, observed, Move.KEEP)
+    if observed == digest:
+        return TagPlan(reference, digest, observed, Move.KEEP)
     if observed is None:
-        return TagPlan(reference, wanted, observed, Move.CREATE)
-    change = f"{observed} → {wanted}"
+        return TagPlan(reference, digest, observed, Move.CREATE)
+    change = f"{observed} → {digest}"
     if policy.immutable:
         raise TagImmutable(
             f"exists with other content ({change}), and IMMUTABLE=yes",
@@ -74,7 +74,7 @@ def plan_tag(
             else "raise VERSION, or remove the tag by hand",
         )
     if observed == receipted:
-        return TagPlan(reference, wanted, observed, Move.OVERWRITE)
+        return TagPlan(reference, digest, observed, Move.OVERWRITE)
     story = "was pushed by somebody else" if receipted is None else "was moved by somebody"
     if not policy.repair:
         raise TagMoved(
@@ -82,4 +82,4 @@ def plan_tag(
             where=str(reference),
             hint="look at what it holds; DRIFT=repair overwrites it",
         )
-    return TagPlan(reference, wanted, observed, Move.OVERWRITE, f"{reference} {story}, it is overwritten: {change}")
+    return TagPlan(reference, digest, observed, Move.OVERWRITE, f"{reference} {story}, it is overwritten: {change}")

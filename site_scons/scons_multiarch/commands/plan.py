@@ -137,8 +137,8 @@ def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
         also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
         needs=tuple(pin.attributes.target.reference for pin in pins),
         refused=refused,
-        left=tuple(not_moved(node)),
-        left_because=node.attributes.run.settings.not_moved_because,
+        not_moved=tuple(not_moved(node)),
+        not_moved_because=node.attributes.run.settings.not_moved_because,
     )
     return TagContents(state, folder, contents, fresh)
 
@@ -178,7 +178,7 @@ def _with_contents(run: Run, tags: list[TagContents]) -> list[TagState]:
     questions = []
     for number, tag in enumerate(tags):
         state = tag.state
-        if tag.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.wanted:
+        if tag.contents is None or isinstance(state.observed, MultiarchError) or state.observed == state.digest:
             continue
         store = run.build.registries.store(state.reference, tag.folder)
         for content, origin in tag.contents:

@@ -36,7 +36,7 @@ def contents(*there: Descriptor, unknown: tuple[Descriptor, ...] = ()) -> tuple[
 
 def one(policy: Policy | None = None, **state: object) -> PlannedTag:
     """Return what becomes of the one tag of a build."""
-    facts = {"reference": TAG, "wanted": NEW, "receipted": None, "observed": None} | state
+    facts = {"reference": TAG, "digest": NEW, "receipted": None, "observed": None} | state
     return forecast([], [], [TagState(**facts)], policy or Policy()).tags[0]
 
 
@@ -69,12 +69,12 @@ def one(policy: Policy | None = None, **state: object) -> PlannedTag:
             f"tag localhost:5000/demo:v1: move, {OLD} → {NEW}, 0 bytes to upload",
         ),
         (
-            {"wanted": None, "contents": contents(BASE, MANIFEST_)},
+            {"digest": None, "contents": contents(BASE, MANIFEST_)},
             PlannedTag(TAG, Move.CREATE, None, None, 2_001_000, bound=True),
             "tag localhost:5000/demo:v1: create, digest known after the build, at most 2.0 MB to upload",
         ),
         (
-            {"wanted": None, "observed": OLD},
+            {"digest": None, "observed": OLD},
             PlannedTag(TAG, Move.OVERWRITE, OLD, None, None),
             f"tag localhost:5000/demo:v1: move, {OLD} → known after the build, nobody knows how much to upload",
         ),
@@ -127,10 +127,10 @@ def test_what_becomes_of_a_tag(state, planned, line):
     ],
 )
 def test_what_the_policy_forbids_is_foretold(policy, wanted, receipted, fails):
-    found = one(policy, wanted=wanted, receipted=receipted, observed=OTHER, contents=contents())
+    found = one(policy, digest=wanted, receipted=receipted, observed=OTHER, contents=contents())
     assert (found.move, found.fails) == (Move.OVERWRITE, fails)
     assert (found.upload == 0) == (fails is not None and wanted is not None)
-    assert one(policy, wanted=wanted, receipted=receipted, observed=OTHER, policed=False).fails is None
+    assert one(policy, digest=wanted, receipted=receipted, observed=OTHER, policed=False).fails is None
 
 
 def test_what_two_tags_of_a_repository_share_is_counted_once():
@@ -292,7 +292,7 @@ def test_what_our_own_unfinished_push_left_is_nobody_elses():
 
 
 def test_tags_that_a_pre_release_leaves_alone_are_told_last():
-    state = TagState(TAG, NEW, None, None, contents(), left=(LATEST,), left_because="v1-rc1 is a pre-release")
+    state = TagState(TAG, NEW, None, None, contents(), not_moved=(LATEST,), not_moved_because="v1-rc1 is a pre-release")
     plan = forecast([], [], [state], Policy())
     assert plan.lines()[1:] == (
         f"tag {LATEST}: not moved, v1-rc1 is a pre-release",

@@ -11,7 +11,7 @@ OLD, NEW, OTHER = (Digest.of(text) for text in (b"old", b"new", b"other"))
 
 
 def plan(observed: Digest | None, receipted: Digest | None, policy: Policy | None = None):
-    return plan_tag(TAG, wanted=NEW, observed=observed, receipted=receipted, policy=policy or Policy())
+    return plan_tag(TAG, digest=NEW, observed=observed, receipted=receipted, policy=policy or Policy())
 
 
 @pytest.mark.parametrize("receipted", [None, OLD, NEW], ids=["first push", "pushed before", "as published"])
@@ -68,7 +68,7 @@ def test_an_immutable_tag_that_moves_with_each_release_is_told_apart():
     with pytest.raises(TagImmutable) as caught:
         plan_tag(
             TAG.with_tag("latest"),
-            wanted=NEW,
+            digest=NEW,
             observed=OLD,
             receipted=OLD,
             policy=Policy(immutable=True),

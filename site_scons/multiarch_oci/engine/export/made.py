@@ -45,15 +45,15 @@ def of_layout(path: Path, platform: Platform) -> Made:
 
 
 def _manifest(archive: Archive, platform: Platform) -> Descriptor:
-    found = [root for root in archive.roots if is_manifest(root.media_type)]
+    manifests = [root for root in archive.roots if is_manifest(root.media_type)]
     for root in archive.roots:
         if is_index(root.media_type):
             index = Index.from_json(read(archive, root), where=str(archive.path), media_type=root.media_type)
             entry = select(archive, index, platform, serves=serves, where=str(archive.path))
-            found += [] if entry is None else [entry.descriptor]
-    if len(found) != 1:
-        raise InvalidOutput(f"holds {len(found)} images for {platform}, not one", where=str(archive.path))
-    return found[0]
+            manifests += [] if entry is None else [entry.descriptor]
+    if len(manifests) != 1:
+        raise InvalidOutput(f"holds {len(manifests)} images for {platform}, not one", where=str(archive.path))
+    return manifests[0]
 
 
 def of_save(path: Path) -> Made:
@@ -62,14 +62,14 @@ def of_save(path: Path) -> Made:
     An engine writes a layer that it has written already as a link to that one. Raises InvalidOutput.
     """
     try:
-        found = members(path, saved=True)
+        by_name = members(path, saved=True)
     except InvalidArchive as error:
         raise InvalidOutput(f"is nothing that 'docker save' writes: it {error.what}", where=str(path)) from None
     try:
-        listed = json.loads(_content(path, found, "manifest.json"))
+        listed = json.loads(_content(path, by_name, "manifest.json"))
         entry = listed[0]
-        config = _content(path, found, str(entry["Config"]))
-        layers = [_member(path, found, str(name)) for name in entry["Layers"]]
+        config = _content(path, by_name, str(entry["Config"]))
+        layers = [_member(path, by_name, str(name)) for name in entry["Layers"]]
     except (ValueError, LookupError, TypeError, RecursionError):
         raise InvalidOutput("is nothing that 'docker save' writes", where=str(path)) from None
     if len(listed) != 1:
@@ -77,13 +77,13 @@ def of_save(path: Path) -> Made:
     return Made(config, tuple(partial(window, path, layer) for layer in layers))
 
 
-def _member(path: Path, found: Mapping[str, Member], name: str) -> Member:
-    member = found.get(posixpath.normpath(name))
+def _member(path: Path, by_name: Mapping[str, Member], name: str) -> Member:
+    member = by_name.get(posixpath.normpath(name))
     if member is None:
         raise InvalidOutput(f"has no '{name}'", where=str(path))
     return member
 
 
-def _content(path: Path, found: Mapping[str, Member], name: str) -> bytes:
-    with window(path, _member(path, found, name)) as stream:
+def _content(path: Path, by_name: Mapping[str, Member], name: str) -> bytes:
+    with window(path, _member(path, by_name, name)) as stream:
         return stream.read(LIMIT + 1)

@@ -156,11 +156,11 @@ def _timeless(line: History, moment: str) -> History:
 
 def description(base: BaseImage | None, engine: str, made_from: str) -> tuple[tuple[str, str], ...]:
     """What a tarball says of itself: its engine, its base, what else it was made from."""
-    found = [(ENGINE, engine)]
+    pairs = [(ENGINE, engine)]
     if base is not None and base.reference.digest is not None:
-        found += [(MADE_FROM, made_from)] if made_from else []
-        found += [(BASE_NAME, str(replace(base.reference, digest=None))), (BASE_DIGEST, str(base.reference.digest))]
-    return tuple(sorted(found))
+        pairs += [(MADE_FROM, made_from)] if made_from else []
+        pairs += [(BASE_NAME, str(replace(base.reference, digest=None))), (BASE_DIGEST, str(base.reference.digest))]
+    return tuple(sorted(pairs))
 
 
 def inside(files: Overlay, system: str) -> Mapping[str, Node]:

@@ -58,7 +58,7 @@ def check_programs(
     platform = config.platform
     let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
     wrong = {path: machine for path, node in own.items() if (machine := _wrong(node, platform)) is not None}
-    wrong = {path: found for path, found in sorted(wrong.items()) if not any(glob.matches(path) for glob in let_in)}
+    wrong = {path: machine for path, machine in sorted(wrong.items()) if not any(glob.matches(path) for glob in let_in)}
     if not wrong and not alone:
         return
     for path, named, of in starts(config, own, whole):

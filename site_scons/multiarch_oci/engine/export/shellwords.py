@@ -48,21 +48,21 @@ def posix(line: str, arguments: Sequence[str] = ()) -> Simple | None:
         if assigned[1] == "PATH":
             path = assigned[2] if words[0][1] else ""
         words.pop(0)
-    found: list[str] = []
+    known_words: list[str] = []
     for text, known, raw in words:
         bare = raw.strip('"')
         if bare in _ALL:
-            found += arguments[1:]
+            known_words += arguments[1:]
         elif bare in ("$0", "${0}"):
-            found += arguments[:1]
+            known_words += arguments[:1]
         else:
-            found.append(text if known else "")
-    return Simple(tuple(found), path) if found and found[0] else None
+            known_words.append(text if known else "")
+    return Simple(tuple(known_words), path) if known_words and known_words[0] else None
 
 
 def _posix_words(line: str) -> list[tuple[str, bool, str]]:
     """Each word without quotes, whether it is known, and as it stands; raises _Unknown."""
-    found, at = list[tuple[str, bool, str]](), 0
+    words, at = list[tuple[str, bool, str]](), 0
     while at < len(line):
         if line[at] in _BLANKS:
             at += 1
@@ -77,8 +77,8 @@ def _posix_words(line: str) -> list[tuple[str, bool, str]]:
         if at == start:
             raise _Unknown
         if redirection is None:
-            found.append((text, known, line[start:at]))
-    return found
+            words.append((text, known, line[start:at]))
+    return words
 
 
 def _posix_word(line: str, at: int) -> tuple[str, bool, int]:
@@ -151,8 +151,8 @@ def cmd(line: str, *, strip: bool) -> Simple | None:
 
 def windows_words(line: str) -> tuple[str, ...]:
     """The words of a command line, as CommandLineToArgvW has them but for backslashes at quotes."""
-    found = re.findall(r'((?:"[^"]*"?|[^\s"])+)', line)
-    return tuple(word.replace('"', "") for word in found)
+    words = re.findall(r'((?:"[^"]*"?|[^\s"])+)', line)
+    return tuple(word.replace('"', "") for word in words)
 
 
 def powershell(line: str) -> Simple | None:

@@ -89,10 +89,10 @@ class _Search:
         words = (*(self._config.entrypoint or ()), *(self._config.cmd or ()))
         if not words:
             return []
-        found = [Command(words)]
+        commands = [Command(words)]
         if self.windows and (len(words) == 1 or self._config.args_escaped) and set(words[0]) & set(" \t"):
-            found.append(Command(windows_words(" ".join(words)) or words))
-        return found
+            commands.append(Command(windows_words(" ".join(words)) or words))
+        return commands
 
     def file(self, command: Command) -> tuple[str, str, Node] | None:
         """Path, named path and node of the program of a command; None when there is none that could be started."""
@@ -120,9 +120,9 @@ class _Search:
     def _candidates(self, command: Command) -> Iterator[str]:
         word = command.words[0]
         if self.windows:
-            for place in self._windows_places(command):
+            for text in self._windows_places(command):
                 try:
-                    inside = windows.normalise(place)
+                    inside = windows.normalise(text)
                 except InvalidWindowsPath:
                     continue
                 yield from (inside, *(f"{inside}{ending.lower()}" for ending in self._endings()))
@@ -134,7 +134,7 @@ class _Search:
                 path = self._config.variable("PATH")
             here = folders[0]
             given = (_PATH if path is None else path).split(":")
-            folders = [each if each.startswith("/") else f"{here}/{each}" for each in given if each]
+            folders = [entry if entry.startswith("/") else f"{here}/{entry}" for entry in given if entry]
             folders = [] if "$" in (path or "") else folders
         yield from (f"{folder}/{word}".strip("/") for folder in folders if word)
 
@@ -156,10 +156,10 @@ class _Search:
         yield f"{home}/{bare}"
         if not set("/\\:") & set(word):
             path = command.path if command.path is not None else self._variable("PATH")
-            yield from (f"{each.strip(chr(34))}/{word}" for each in (path or _WINDOWS_PATH).split(";") if each)
+            yield from (f"{entry.strip(chr(34))}/{word}" for entry in (path or _WINDOWS_PATH).split(";") if entry)
 
     def _endings(self) -> tuple[str, ...]:
-        return tuple(each for each in (self._variable("PATHEXT") or _PATHEXT).split(";") if each)
+        return tuple(ending for ending in (self._variable("PATHEXT") or _PATHEXT).split(";") if ending)
 
     def _variable(self, name: str) -> str | None:
         """A variable of the image, whatever the case of its letters."""

@@ -44,8 +44,8 @@ def within(command: Command, *, windows: bool) -> Command | None:
     reading = _READINGS.get(name)
     if reading is None and name.startswith(("ld-linux", "ld-musl-", "ld.so")):
         reading = _loader
-    found = None if reading is None else reading(command, windows)
-    return found if found is not None and found.words and found.words[0] else None
+    inner = None if reading is None else reading(command, windows)
+    return inner if inner is not None and inner.words and inner.words[0] else None
 
 
 def of_shell(command: Command, shell: Sequence[str], *, windows: bool) -> Command | None:
@@ -98,14 +98,14 @@ def _env(command: Command, _windows: bool) -> Command | None:  # noqa: FBT001  #
         option = words.pop(0)
         if option == "--":
             break
-        found = _ENV_OPTION.fullmatch(option)
-        if found is None:  # without PATH (-, -i) the C library's own is taken, and they differ
+        match = _ENV_OPTION.fullmatch(option)
+        if match is None:  # without PATH (-, -i) the C library's own is taken, and they differ
             path = "" if option == "-" or "i" in option[:3] else path
             continue
-        path = "" if "i" in (found["flags"] or "") else path
-        value = found["value"] if found["value"] is not None else "".join(words[:1])
-        del words[: found["value"] is None]
-        name = found["short"] or found["long"]
+        path = "" if "i" in (match["flags"] or "") else path
+        value = match["value"] if match["value"] is not None else "".join(words[:1])
+        del words[: match["value"] is None]
+        name = match["short"] or match["long"]
         if name in ("S", "split-string"):
             split = shellwords.posix("x " + value)
             words = [*(split.words[1:] if split is not None else ("",)), *words]
@@ -126,7 +126,7 @@ def _behind(*, takes: str = "", long: tuple[str, ...] = (), operands: int = 0) -
             option = words.pop(0)
             if option == "--":
                 break
-            letter = next((each for each in option[1:] if each in takes), "") if option[1] != "-" else ""
+            letter = next((flag for flag in option[1:] if flag in takes), "") if option[1] != "-" else ""
             if option in long or (letter and option.endswith(letter)):
                 del words[:1]
         return replace(command, words=tuple(words[operands:]))
@@ -137,10 +137,12 @@ def _behind(*, takes: str = "", long: tuple[str, ...] = (), operands: int = 0) -
 def _loader(command: Command, _windows: bool) -> Command | None:  # noqa: FBT001  # a Reading
     """`ld-linux.so [OPTION]… PROGRAM` (ld.so(8)); the program is a path."""
     takes = ("--library-path", "--preload", "--argv0", "--audit", "--inhibit-rpath", "--glibc-hwcaps-mask")
-    found = _behind(long=takes)(command, False)  # noqa: FBT003  # a Reading
-    if found is None or not found.words:
+    loaded = _behind(long=takes)(command, False)  # noqa: FBT003  # a Reading
+    if loaded is None or not loaded.words:
         return None
-    return replace(found, words=(found.words[0] if "/" in found.words[0] else f"./{found.words[0]}", *found.words[1:]))
+    return replace(
+        loaded, words=(loaded.words[0] if "/" in loaded.words[0] else f"./{loaded.words[0]}", *loaded.words[1:])
+    )
 
 
 def _busybox(command: Command, windows: bool) -> Command | None:  # noqa: FBT001  # a Reading

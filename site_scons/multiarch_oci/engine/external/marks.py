@@ -52,9 +52,9 @@ def for_buildah(settled: Settled, reader: Reader) -> Marks:
     before: dict[int, str] = {}
     keys = _Keys(settled)
     for number in recipe.needed:
-        each = recipe.stages[number]
-        if each.below is None and not each.replaced and each.stage.instructions:
-            before[each.stage.end_line + 1] = _digest(keys.base(number), unnamed(settled.plan), settled.plan.network)
+        planned = recipe.stages[number]
+        if planned.below is None and not planned.replaced and planned.stage.instructions:
+            before[planned.stage.end_line + 1] = _digest(keys.base(number), unnamed(settled.plan), settled.plan.network)
     for taking in reader.instructions(settled.plan):
         keys.add(taking)
         command = taking.command
@@ -71,10 +71,15 @@ def for_legacy(settled: Settled) -> Marks:
         return Marks({})
     before: dict[int, str] = {}
     for number in recipe.needed:
-        run = next((each for each in recipe.stages[number].stage.instructions if isinstance(each, Run)), None)
+        run = next(
+            (instruction for instruction in recipe.stages[number].stage.instructions if isinstance(instruction, Run)),
+            None,
+        )
         if run is not None:
             before[run.line] = facts
-    triggered = any(isinstance(each, Run) for number in recipe.needed for each in recipe.triggers.get(number, ()))
+    triggered = any(
+        isinstance(instruction, Run) for number in recipe.needed for instruction in recipe.triggers.get(number, ())
+    )
     return Marks(before, cached=not triggered)
 
 
@@ -89,12 +94,12 @@ def unnamed(plan: BuildPlan) -> str:
 
     Of secrets and agents only which there are: where they lie, and what they are, is remembered nowhere.
     """
-    found = [
+    facts = [
         f"{name}={value}" for name, value in plan.build_args if name.lower() in _PROXIES or name.startswith("BUILDKIT_")
     ]
-    found += [f"secret {field}" for text in plan.secrets for field in text.split(",") if field.startswith("id=")]
-    found += [f"ssh {text.partition('=')[0]}" for text in plan.ssh]
-    return _digest(*sorted(found)) if found else ""
+    facts += [f"secret {field}" for text in plan.secrets for field in text.split(",") if field.startswith("id=")]
+    facts += [f"ssh {text.partition('=')[0]}" for text in plan.ssh]
+    return _digest(*sorted(facts)) if facts else ""
 
 
 class _Keys:
@@ -106,11 +111,11 @@ class _Keys:
 
     def base(self, number: int) -> str:
         """What a stage stands on."""
-        each = self._settled.recipe.stages[number]
-        if each.below is not None:
-            return self.stage(each.below)
-        image = self._image(each.base, each.platform) if each.on_image else each.base
-        return _digest(image, str(each.platform))
+        planned = self._settled.recipe.stages[number]
+        if planned.below is not None:
+            return self.stage(planned.below)
+        image = self._image(planned.base, planned.platform) if planned.on_image else planned.base
+        return _digest(image, str(planned.platform))
 
     def stage(self, number: int) -> str:
         """What a stage is so far; one without instructions is what it stands on."""
@@ -125,16 +130,16 @@ class _Keys:
     def mounts(self, taking: Taking) -> str:
         """What an instruction reads of contexts, stages and images."""
         recipe, plan = self._settled.recipe, self._settled.plan
-        found = list(self._contents(taking.command))
+        facts = list(self._contents(taking.command))
         for context, files in taking.files:
             name = context.name if context is not None and context.has_files else ""
-            found += [f"{name}//{file.path} {file_state(plan, context, file)}" for file in files]
+            facts += [f"{name}//{file.path} {file_state(plan, context, file)}" for file in files]
         for name, origin in recipe.origins(taking.command):
             if isinstance(origin, int):
-                found.append(f"{name} {self.stage(origin)}")
+                facts.append(f"{name} {self.stage(origin)}")
             elif isinstance(origin, str):
-                found.append(f"{name} {self._image(origin, recipe.platform)}")
-        return _digest(*found)
+                facts.append(f"{name} {self._image(origin, recipe.platform)}")
+        return _digest(*facts)
 
     def _image(self, name: str, platform: Platform) -> str:
         return name if name == SCRATCH else str(self._settled.images[name, platform].reference.digest)

@@ -59,16 +59,16 @@ def nodes(settled: Settled, reader: Reader) -> Mapping[str, Node]:
     return _nodes(settled, reader.context(settled.plan), reader.inputs(settled.plan), "the context")
 
 
-def _nodes(settled: Settled, context: Context, reached: ContextInputs, place: str) -> Mapping[str, Node]:
+def _nodes(settled: Settled, context: Context, reached: ContextInputs, context_name: str) -> Mapping[str, Node]:
     noted = _Noted(context)
     if reached.missing:
         path = reached.missing[0]
         hint = ".dockerignore leaves it out" if context.hides(path) else "is it built?"
-        raise CannotCopy(f"'{path}' is not in {place}", where=settled.recipe.name, hint=hint)
-    for pattern in reached.wanted:
+        raise CannotCopy(f"'{path}' is not in {context_name}", where=settled.recipe.name, hint=hint)
+    for pattern in reached.patterns:
         for path in matching(noted, pattern):
             _walk(noted, resolve(noted, path))
-    return dict(sorted(noted.found.items()))
+    return dict(sorted(noted.nodes.items()))
 
 
 @contextmanager
@@ -77,11 +77,13 @@ def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iter
     first, plan = settled.recipe.base_stage, settled.plan
     reached = reader.inputs(plan)
     made_from = apart_from(plan, reached, first.base, first.platform)
-    found = nodes(settled, reader)
-    used = {each.name: each for each in reached.contexts}
+    files = nodes(settled, reader)
+    used = {context.name: context for context in reached.contexts}
     named = {
-        each.name: _nodes(settled, reader.context(plan, used[each.name]), each.inputs, f"context '{each.name}'")
-        for each in reached.named
+        context.name: _nodes(
+            settled, reader.context(plan, used[context.name]), context.inputs, f"context '{context.name}'"
+        )
+        for context in reached.named
     }
     with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as folder:
         folders = {name: Path(folder, f"context-{number}") for number, name in enumerate(named, 1)}
@@ -89,19 +91,19 @@ def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iter
         there.scratch.mkdir()
         there.dockerfile.write_bytes(pinned(plan.read(), settled, marks))
         there.ignore.write_text("# nothing: what is left out is not here\n", encoding="utf-8")
-        _fill(there.context, found, plan)
-        for name, place in folders.items():
-            _fill(place, named[name], plan)
+        _fill(there.context, files, plan)
+        for name, target in folders.items():
+            _fill(target, named[name], plan)
         yield there
 
 
-def _fill(place: Path, found: Mapping[str, Node], plan: BuildPlan) -> None:
-    place.mkdir()
-    for path, node in found.items():
-        _place(place / path, node, plan)
-    for path, node in reversed(list(found.items())):
+def _fill(target: Path, nodes: Mapping[str, Node], plan: BuildPlan) -> None:
+    target.mkdir()
+    for path, node in nodes.items():
+        _place(target / path, node, plan)
+    for path, node in reversed(list(nodes.items())):
         if node.is_directory:
-            os.utime(place / path, (plan.epoch, plan.epoch))
+            os.utime(target / path, (plan.epoch, plan.epoch))
 
 
 def context_flags(settled: Settled, there: Staged) -> list[str]:
@@ -135,11 +137,11 @@ def write_context(settled: Settled, reader: Reader, sink: BinaryIO, marks: Marks
     """
     content = pinned(settled.plan.read(), settled, marks)
     epoch = settled.plan.epoch
-    found = nodes(settled, reader)
+    files = nodes(settled, reader)
     for name, text in ((DOCKERFILE, content), (IGNORE, f"{DOCKERFILE}\n{IGNORE}\n".encode())):
         sink.write(Header(name, FILE, 0o644, 0, 0, len(text), epoch).to_bytes())
         sink.write(text + padding(len(text)))
-    for path, node in found.items():
+    for path, node in files.items():
         if path not in (DOCKERFILE, IGNORE):
             _member(path, node, sink, epoch)
     sink.write(END)
@@ -157,19 +159,19 @@ def _member(path: str, node: Node, sink: BinaryIO, epoch: int) -> None:
         sink.write(padding(node.content.size))
 
 
-def _place(place: Path, node: Node, plan: BuildPlan) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+def _place(target: Path, node: Node, plan: BuildPlan) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     if node.is_directory:
-        place.mkdir(exist_ok=True)
-        place.chmod(node.mode)
+        target.mkdir(exist_ok=True)
+        target.chmod(node.mode)
     elif node.kind is Kind.SYMLINK:
-        place.symlink_to(node.target)
+        target.symlink_to(node.target)
     elif node.content is not None:
-        with node.content.open() as stream, place.open("wb") as sink:
+        with node.content.open() as stream, target.open("wb") as sink:
             shutil.copyfileobj(stream, sink, BLOCK)
-        place.chmod(node.mode)
+        target.chmod(node.mode)
         time = plan.epoch + 1 + int(node.content.key()[:16], 16) % _TIMES
-        os.utime(place, (time, time))
+        os.utime(target, (time, time))
 
 
 class _Noted:
@@ -177,13 +179,13 @@ class _Noted:
 
     def __init__(self, below: Tree) -> None:
         self._below = below
-        self.found: dict[str, Node] = {}
+        self.nodes: dict[str, Node] = {}
 
     def lookup(self, path: str) -> Node | None:
         """As Tree says."""
         node = self._below.lookup(path)
         if node is not None and path:
-            self.found[path] = node
+            self.nodes[path] = node
         return node
 
     def names(self, path: str) -> tuple[str, ...]:

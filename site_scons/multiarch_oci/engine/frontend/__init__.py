@@ -49,13 +49,13 @@ class BaseWanted(msgspec.Struct, frozen=True):
 class ContextInputs(msgspec.Struct, frozen=True):
     """What of the context a Dockerfile takes, or would take if it were there, and the bases that its target needs.
 
-    `files` are there now, each once, sorted; `wanted` are the sources as patterns (arguments expanded, cleaned, "" is
+    `files` are there now, each once, sorted; `patterns` are the sources as patterns (arguments expanded, cleaned, "" is
     the whole context); `missing` are those without wildcard that are not there. `contexts` are the named contexts that
     the target needs, and `named` what it takes of those that are files.
     """
 
     files: tuple[ContextFile, ...]
-    wanted: tuple[str, ...]
+    patterns: tuple[str, ...]
     missing: tuple[str, ...]
     bases: tuple[BaseWanted, ...]
     ignore: IgnoreFile | None = None
@@ -64,13 +64,13 @@ class ContextInputs(msgspec.Struct, frozen=True):
 
     def reaches(self, path: str) -> bool:
         """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
-        if not any(_reaches(pattern, path) for pattern in self.wanted):
+        if not any(_reaches(pattern, path) for pattern in self.patterns):
             return False
         return not self._leaves_out(path)
 
     def enters(self, folder: str) -> bool:
         """Whether a COPY, ADD or bind mount may take a folder (relative, with `/`), or something in it."""
-        if not any(_enters(pattern, folder) for pattern in self.wanted):
+        if not any(_enters(pattern, folder) for pattern in self.patterns):
             return False
         return self.ignore is None or not self._leaves_out(folder) or not self.ignore.prunable(folder)
 

@@ -69,7 +69,7 @@ class InputCache:
                 [file.path for file in full.files if file not in given],
                 [[base.name, str(base.platform), base.line] for base in full.bases],
                 [[file.path, file.kind, file.executable] for file in given],
-                full.wanted,
+                full.patterns,
             ]
             self._dirty = True
         return full
@@ -134,7 +134,7 @@ def _is_plain(inputs: ContextInputs, plan: BuildPlan) -> bool:
     if any(file.origin is not None and file.origin.is_dir() for file in plan.files):
         return False
     files = [file for file in inputs.files if covering(plan.files, file.path) is None]
-    patterns = [path for path in inputs.wanted if covering(plan.files, path) is None]
+    patterns = [path for path in inputs.patterns if covering(plan.files, path) is None]
     if inputs.missing or [file.path for file in files] != sorted(patterns):
         return False
     plain = all(file.kind == FILE and not file.target and not may_be_pattern(file.path) for file in files)
@@ -160,7 +160,7 @@ def _read(plan: BuildPlan) -> tuple[str, ...] | None:
 
 def _key(plan: BuildPlan, read: tuple[str, ...]) -> str:
     """Everything that decides what a Dockerfile takes, but for the files themselves."""
-    asked = [
+    plain = [
         str(plan.dockerfile),
         str(plan.context),
         str(plan.platform),
@@ -171,4 +171,4 @@ def _key(plan: BuildPlan, read: tuple[str, ...]) -> str:
         *([file.path, str(file.origin), file.content.hex()] for file in plan.files),
     ]
     based = [[base.name, str(base.platform), base.env, base.on_build] for base in plan.bases]
-    return Digest.of(keyed([*read, *asked, based])).hex
+    return Digest.of(keyed([*read, *plain, based])).hex

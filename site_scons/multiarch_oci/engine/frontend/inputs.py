@@ -59,12 +59,12 @@ class Taking(msgspec.Struct, frozen=True):
 
 def instructions(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> Iterator[Taking]:
     """All instructions that the target needs, stage by stage. Raises MultiarchError for a Dockerfile that is wrong."""
-    numbers = ((number, each) for number in recipe.needed for each in range(len(recipe.commands(number))))
+    numbers = ((number, position) for number in recipe.needed for position in range(len(recipe.commands(number))))
     for (number, position), (scope, command) in zip(numbers, taken(recipe, plan), strict=True):
-        wanted: dict[NamedContext | None, dict[str, None]] = {}
+        by_context: dict[NamedContext | None, dict[str, None]] = {}
         for context, pattern in _taken_by(recipe, scope, command):
-            wanted.setdefault(context, {})[pattern] = None
-        files = tuple((context, _inputs(patterns, *opened(context)).files) for context, patterns in wanted.items())
+            by_context.setdefault(context, {})[pattern] = None
+        files = tuple((context, _inputs(patterns, *opened(context)).files) for context, patterns in by_context.items())
         trigger = position < len(recipe.triggers.get(number, ()))
         yield Taking(number, command, trigger, dict(scope.variables), files)
 
@@ -74,32 +74,32 @@ def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedConte
 
     Raises MultiarchError for a Dockerfile that is wrong.
     """
-    wanted: dict[NamedContext | None, dict[str, None]] = {None: {}}
-    for context, pattern in _wanted(recipe, plan):
-        wanted.setdefault(context, {})[pattern] = None
+    by_context: dict[NamedContext | None, dict[str, None]] = {None: {}}
+    for context, pattern in _patterns(recipe, plan):
+        by_context.setdefault(context, {})[pattern] = None
     named = tuple(
-        NamedInputs(each, _inputs(wanted[each], *opened(each)))
-        for each in recipe.used
-        if each.has_files and each in wanted
+        NamedInputs(used_context, _inputs(by_context[used_context], *opened(used_context)))
+        for used_context in recipe.used
+        if used_context.has_files and used_context in by_context
     )
-    found = _inputs(wanted[None], *opened(None))
-    return replace(found, bases=recipe.bases(), contexts=recipe.used, named=named)
+    unnamed = _inputs(by_context[None], *opened(None))
+    return replace(unnamed, bases=recipe.bases(), contexts=recipe.used, named=named)
 
 
-def _inputs(wanted: Iterable[str], context: Context, ignore: IgnoreFile | None) -> ContextInputs:
+def _inputs(patterns: Iterable[str], context: Context, ignore: IgnoreFile | None) -> ContextInputs:
     files: dict[str, ContextFile] = {}
     missing = []
-    for pattern in wanted:
-        found = False
+    for pattern in patterns:
+        is_there = False
         for path in matching(context, pattern):
-            found = _collect(context, path, files) or found
-        if not found and not has_wildcards(pattern):
+            is_there = _collect(context, path, files) or is_there
+        if not is_there and not has_wildcards(pattern):
             missing.append(pattern)
     ordered = tuple(files[path] for path in sorted(files))
-    return ContextInputs(ordered, tuple(wanted), tuple(missing), (), ignore)
+    return ContextInputs(ordered, tuple(patterns), tuple(missing), (), ignore)
 
 
-def _wanted(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[NamedContext | None, str]]:
+def _patterns(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[NamedContext | None, str]]:
     for number in recipe.whole:
         folder = recipe.stages[number].folder
         if folder is not None:
@@ -129,7 +129,7 @@ def _sources(scope: Scope, command: Command) -> Iterator[tuple[str, str]]:
 
 
 def matching(context: Tree, pattern: str) -> tuple[str, ...]:
-    """The paths that one of `ContextInputs.wanted` means; a lone name is returned unasked."""
+    """The paths that one of `ContextInputs.patterns` means; a lone name is returned unasked."""
     if "**" in pattern:  # COPY --parents alone knows it: everything below its fixed part may be meant
         return (sources.split(pattern)[0],)
     try:
@@ -147,25 +147,25 @@ def _collect(context: Context, path: str, files: dict[str, ContextFile]) -> bool
     if followed != path:
         files[path] = ContextFile(path, Kind.SYMLINK.name, target=followed)
     pending = [followed]
-    found = False
+    is_there = False
     while pending:
         here = pending.pop()
         if here in files:
-            found = True
+            is_there = True
             continue
         try:
             node = context.lookup(here)
             names = () if node is None else context.names(here)
         except MultiarchError:
-            found = _note_unusable(here, files)
+            is_there = _note_unusable(here, files)
             continue
         if node is not None:
             files[here] = ContextFile(
                 here, node.kind.name, node.kind is Kind.FILE and bool(node.mode & 0o100), node.target
             )
-            found = True
+            is_there = True
         pending.extend(joined(here, name) for name in names)
-    return found
+    return is_there
 
 
 def _note_unusable(path: str, files: dict[str, ContextFile]) -> bool:

@@ -42,15 +42,15 @@ class Settled(msgspec.Struct, frozen=True):
 
         Raises WrongMachine when the base is of another platform.
         """
-        first, wanted, base = self.recipe.base_stage, self.plan.platform, self.base
+        first, target, base = self.recipe.base_stage, self.plan.platform, self.base
         if base is None:
-            return wanted
-        found = base.config.platform
-        check_platform(first.base, found, wanted, where=self.recipe.where(first.stage.line))
-        if wanted.os == "windows":
-            version = found.os_version or wanted.os_version
-            return replace(wanted, os_version=version, os_features=found.os_features)
-        return wanted
+            return target
+        actual = base.config.platform
+        check_platform(first.base, actual, target, where=self.recipe.where(first.stage.line))
+        if target.os == "windows":
+            version = actual.os_version or target.os_version
+            return replace(target, os_version=version, os_features=actual.os_features)
+        return target
 
 
 class Reader:
@@ -97,13 +97,15 @@ class Reader:
         images: dict[tuple[str, Platform], BaseImage] = {}
         while True:
             needed = self.recipe(plan)
-            new = [each for each in needed.bases() if (each.name, each.platform) not in images]
+            new = [
+                needed_base for needed_base in needed.bases() if (needed_base.name, needed_base.platform) not in images
+            ]
             if not new:
                 return Settled(plan, needed, images)
-            for wanted in new:
-                base = resolved(wanted, plan, needed)
-                image = load(base, open_source, where=needed.where(wanted.line))
-                images[wanted.name, wanted.platform] = image
+            for needed_base in new:
+                base = resolved(needed_base, plan, needed)
+                image = load(base, open_source, where=needed.where(needed_base.line))
+                images[needed_base.name, needed_base.platform] = image
                 plan = replace(plan, bases=tuple(_completed(entry, base, image) for entry in plan.bases))
 
     def _opened(self, plan: BuildPlan, named: NamedContext | None) -> tuple[Context, IgnoreFile | None]:
@@ -125,9 +127,9 @@ class Reader:
             ignore = self._ignore(plan, folder / IGNORE)
         return Context(folder, plan.file_digest, ignore, hidden=hidden), ignore
 
-    def _ignore(self, plan: BuildPlan, *places: Path) -> IgnoreFile | None:
+    def _ignore(self, plan: BuildPlan, *candidates: Path) -> IgnoreFile | None:
         """The first of these ignore files that is there."""
-        for path in places:
+        for path in candidates:
             try:
                 content = path.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
@@ -135,10 +137,10 @@ class Reader:
             except OSError as error:
                 raise InvalidDockerfile(f"cannot be read: {error.strerror}", where=_name(path, plan)) from None
             key = (_name(path, plan), content)
-            found = self._ignores.get(key)
-            if found is None:
-                found = self._ignores[key] = IgnoreFile.parse(content, name=key[0])
-            return found
+            ignore = self._ignores.get(key)
+            if ignore is None:
+                ignore = self._ignores[key] = IgnoreFile.parse(content, name=key[0])
+            return ignore
         return None
 
 

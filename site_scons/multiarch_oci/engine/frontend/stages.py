@@ -71,9 +71,9 @@ def named_origin(
         if not 0 <= int(text) < len(planned):
             raise InvalidDockerfile(f"{flag}{text}: there is no stage {text}", where=where)
         return int(text)
-    found = [number for number, each in enumerate(planned) if each.stage.name == text.lower()]
-    if found:
-        return found[-1]
+    numbers = [number for number, planned_stage in enumerate(planned) if planned_stage.stage.name == text.lower()]
+    if numbers:
+        return numbers[-1]
     context = find(contexts, text)
     return text if context is None else context if context.has_files else context.image
 
@@ -81,26 +81,26 @@ def named_origin(
 def check_order(planned: tuple[PlannedStage, ...], name: str) -> None:
     """Raise InvalidDockerfile, needed or not, for a flag that names no stage, and for stages that read in a circle."""
     after: dict[int, dict[int, Command]] = {}
-    for number, each in enumerate(planned):
+    for number, stage in enumerate(planned):
         after[number] = {
-            found: command
-            for command in each.stage.instructions
-            for _, found in origins(command, planned, f"{name}:{command.line}")
-            if isinstance(found, int)
+            other: command
+            for command in stage.stage.instructions
+            for _, other in origins(command, planned, f"{name}:{command.line}")
+            if isinstance(other, int)
         }
     for number in after:
         seen, pending = set[int](), [number]
         while pending:
-            for found, command in after[pending.pop()].items():
-                if found == number:
+            for other, command in after[pending.pop()].items():
+                if other == number:
                     raise InvalidDockerfile(
                         f"{_flag(command)}: the stages read from each other in a circle",
                         where=f"{name}:{command.line}",
                         hint="a stage can copy from the stages above it",
                     )
-                if found not in seen:
-                    seen.add(found)
-                    pending.append(found)
+                if other not in seen:
+                    seen.add(other)
+                    pending.append(other)
 
 
 def needed_stages(
@@ -114,20 +114,20 @@ def needed_stages(
         if number in needed:
             continue
         needed.add(number)
-        each = planned[number]
-        if each.below is not None:
-            pending.append(each.below)
-        for command in (*triggers.get(number, ()), *each.stage.instructions):
+        stage = planned[number]
+        if stage.below is not None:
+            pending.append(stage.below)
+        for command in (*triggers.get(number, ()), *stage.stage.instructions):
             where = f"{name}:{command.line}"
-            for _, found in origins(command, planned, where):
-                if isinstance(found, int):
-                    if found >= number:
+            for _, other in origins(command, planned, where):
+                if isinstance(other, int):
+                    if other >= number:
                         raise InvalidDockerfile(
                             f"{_flag(command)}: that stage comes later",
                             where=where,
                             hint="a stage can copy from the stages above it",
                         )
-                    pending.append(found)
+                    pending.append(other)
     return tuple(sorted(needed))
 
 

@@ -86,9 +86,9 @@ def _current(folder: Path | None) -> str | None:
 
 
 def _of_context(name: str, folder: Path | None) -> Endpoint:
-    place = Path(folder or "", "contexts")
+    contexts = Path(folder or "", "contexts")
     key = Digest.of(name.encode()).hex
-    file = place / "meta" / key / "meta.json"
+    file = contexts / "meta" / key / "meta.json"
     try:
         endpoints = Document.parse(file.read_bytes(), where=str(file)).nested("Endpoints")
     except OSError:
@@ -99,7 +99,7 @@ def _of_context(name: str, folder: Path | None) -> Endpoint:
     host = None if engine is None else engine.text("Host")
     if engine is None or not host:
         return Endpoint(context=name)
-    kept = place / "tls" / key / "docker"
+    kept = contexts / "tls" / key / "docker"
     return Endpoint(
         host, _files(kept, verify=engine.members.get("SkipTLSVerify") is not True) if kept.is_dir() else None, name
     )

@@ -54,7 +54,7 @@ class Tree:
         files = [(file.path, file.kind, file.executable, file.target) for file in found.files]
         assert files == [(file.path, file.kind, file.executable, file.target) for file in full.files]
         assert (found.missing, [b.name for b in found.bases]) == (full.missing, [b.name for b in full.bases])
-        assert sorted(found.wanted) == sorted(full.wanted)
+        assert sorted(found.patterns) == sorted(full.patterns)
         return found
 
 

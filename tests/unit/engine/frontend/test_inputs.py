@@ -36,7 +36,7 @@ def test_files_are_what_copy_takes_now(shop):
         ContextFile("web/l", Kind.SYMLINK.name, target="a"),
     )
     assert found.missing == ("nothing", "ignored")
-    assert found.wanted == ("bin/amd64/demo", "web", "nothing", "ignored")
+    assert found.patterns == ("bin/amd64/demo", "web", "nothing", "ignored")
 
 
 def test_only_stages_that_the_target_needs_count(shop):
@@ -48,7 +48,7 @@ def test_only_stages_that_the_target_needs_count(shop):
 
 def test_files_of_stages_are_no_files_of_the_context(shop):
     shop.write("a")
-    assert inputs(shop, "FROM scratch AS s\nFROM scratch\nCOPY --from=s a /\n").wanted == ()
+    assert inputs(shop, "FROM scratch AS s\nFROM scratch\nCOPY --from=s a /\n").patterns == ()
 
 
 def test_what_a_run_mounts_of_the_context_counts_as_copied(shop):
@@ -62,13 +62,13 @@ def test_what_a_run_mounts_of_the_context_counts_as_copied(shop):
         " --mount=type=secret,id=token make\n"
     )
     found = inputs(shop, text)
-    assert found.wanted == ("src", "go.mod")
+    assert found.patterns == ("src", "go.mod")
     assert [file.path for file in found.files] == ["go.mod", "src", "src/main.c"]
 
 
 def test_a_mount_without_source_takes_the_whole_context(shop):
     shop.write("a")
-    assert inputs(shop, "FROM scratch\nRUN --mount=target=/src make\n").wanted == ("",)
+    assert inputs(shop, "FROM scratch\nRUN --mount=target=/src make\n").patterns == ("",)
 
 
 def test_images_and_stages_that_a_run_mounts_are_needed(shop):
@@ -78,7 +78,7 @@ def test_images_and_stages_that_a_run_mounts_are_needed(shop):
         "RUN --mount=from=tools,target=/t --mount=type=cache,from=example.com/seed,target=/c x\n"
     )
     found = inputs(shop, text)
-    assert found.wanted == ("a",)
+    assert found.patterns == ("a",)
     assert [base.name for base in found.bases] == ["example.com/seed"]
 
 
@@ -209,5 +209,5 @@ def test_the_sources_of_a_windows_image_may_have_backslashes_and_a_drive(shop):
     shop.platform = Platform.parse("windows/amd64")
     text = '# escape=`\nFROM scratch\nCOPY ["setup\\\\files\\\\*", "C:\\\\x\\\\"]\nADD C:/setup/b.txt /\nADD https://a.b/c /d\n'
     found = inputs(shop, text)
-    assert found.wanted == ("setup/files/*", "setup/b.txt")
+    assert found.patterns == ("setup/files/*", "setup/b.txt")
     assert [each.path for each in found.files] == ["setup/b.txt", "setup/files/a.msi"]

@@ -158,9 +158,9 @@ def test_a_folder_replaces_the_stage_of_its_name(shop, lib):
 def test_what_is_copied_of_a_replaced_stage_is_all_that_counts(shop, lib):
     text = "FROM nowhere.invalid/x AS lib\nFROM scratch\nCOPY --from=lib /b /\n"
     found = shop.engine().inputs(shop.plan(text, contexts=named(shop, lib="../lib")))
-    assert (found.bases, found.wanted) == ((), ())
+    assert (found.bases, found.patterns) == ((), ())
     (one,) = found.named
-    assert (one.name, one.folder, one.inputs.wanted) == ("lib", lib.folder, ("b",))
+    assert (one.name, one.folder, one.inputs.patterns) == ("lib", lib.folder, ("b",))
 
 
 def test_an_image_replaces_images_and_stages_and_is_a_base(shop):
@@ -218,7 +218,7 @@ def test_what_a_run_mounts_of_a_folder_is_taken(shop, lib):
     del lib
     text = "FROM scratch\nARG D=a\nRUN --mount=from=lib,source=$D,target=/m --mount=type=cache,from=lib,source=b,target=/c true\n"
     found = shop.engine().inputs(shop.plan(text, contexts=named(shop, lib="../lib")))
-    assert found.named[0].inputs.wanted == ("a", "b")
+    assert found.named[0].inputs.patterns == ("a", "b")
 
 
 def test_what_the_build_makes_of_images_is_in_no_context(shop, lib):
