@@ -16,6 +16,7 @@ from multiarch_oci.engine.frontend.fingerprint import describe, has_bases
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
 from multiarch_oci.why import Facts
+from scons_multiarch.context import overlays
 from scons_multiarch.engines import chosen, expected, reader, warn
 from scons_multiarch.graph import ordered
 from scons_multiarch.session import Run
@@ -44,7 +45,7 @@ def with_bases(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
 
     What a base says (its ENV, its ONBUILD) may let the Dockerfile take more, and need further bases.
     """
-    plan = replace(plan, hidden=run.declarations.hidden)
+    plan = replace(plan, hidden=run.declarations.hidden, overlays=overlays(run))
     inputs = inputs_of(run, plan)
     if not plan.files and any(f"{path}/".startswith(f"{OURS}/") for path in inputs.patterns):
         from scons_multiarch.recipes import with_ours

@@ -6,13 +6,14 @@ import bisect
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import SCons.Node.FS
 from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
+from scons_multiarch.context import There, made_below, made_in_tree
 from scons_multiarch.images import with_bases
 from scons_multiarch.tracking.folders import is_made
 from scons_multiarch.tracking.nodes import track
@@ -29,23 +30,12 @@ class NoDockerfile(MultiarchError, ValueError):
 def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
     run = env["MULTIARCH_RUN"]
-    nodes = _taken(run.build.once("generated", lambda: _all(env.Dir("#"), run.declarations.hidden)), reached, target)
+    nodes = _taken(made_in_tree(run), reached, target)
     for named in filter(lambda named: named.folder is not None, reached.named):
         plan = target.attributes.target.plan
         there = run.build.once(("generated", named.folder), partial(_named, env, named.folder, plan))
         nodes += [node for node in _taken(there, named.inputs, target) if node not in nodes]
     return nodes
-
-
-class There(NamedTuple):
-    """What builders make below a folder: the paths of files, sorted; the nodes by path; the paths of folders.
-
-    A Command need not say that it makes a folder: then it is among the files.
-    """
-
-    paths: list[str]
-    nodes: dict[str, Any]
-    folders: list[str]
 
 
 def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
@@ -55,7 +45,7 @@ def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
     if node.has_builder() and not isinstance(node, SCons.Node.FS.Dir):
         return There([], {"": node}, [""])  # a folder, though its declaration does not say so
     node = env.fs.Dir(node)
-    there = _all(node, hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].declarations.hidden)))
+    there = made_below(node, hidden_in(folder, replace(plan, hidden=env["MULTIARCH_RUN"].declarations.hidden)))
     return there if not is_made(node) else There(there.paths, {**there.nodes, "": node}, [*there.folders, ""])
 
 
@@ -95,28 +85,6 @@ def _above(pattern: str) -> Iterator[str]:
 def _fixed(pattern: str) -> str:
     """What stands before the first wildcard of a pattern."""
     return next((pattern[:i] for i, letter in enumerate(pattern) if letter in "*?[\\"), pattern)
-
-
-def _all(folder: Any, hidden: tuple[str, ...]) -> There:
-    """Everything below a folder that has a builder, by its path; taken once, when the SConstruct has been read."""
-    nodes = dict(_below(folder, "", hidden))
-    folders = [path for path, node in nodes.items() if isinstance(node, SCons.Node.FS.Dir)]
-    return There(sorted(path for path in nodes if path not in folders), nodes, folders)
-
-
-def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    for name, node in list(folder.entries.items()):
-        if name in (".", ".."):
-            continue
-        here = f"{path}{name}"
-        if here in hidden:
-            continue
-        if isinstance(node, SCons.Node.FS.Dir):
-            if is_made(node):
-                yield here, node
-            yield from _below(node, f"{here}/", hidden)
-        elif node.has_builder():
-            yield here, node
 
 
 def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import SCons.Script
+from SCons.Node.FS import get_default_fs
 
 from multiarch_oci.document import content_of
 from multiarch_oci.engine import AUTO, NAMES
@@ -227,13 +228,20 @@ def check_text(given: Mapping[str, str]) -> None:
                 ) from None
 
 
+def version_file(run: Run) -> Path:
+    """Where the file VERSION is, or would be: at the top, else in a Repository() that was declared by now."""
+    folders = [run.tree.root, *(Path(folder.get_abspath()) for folder in get_default_fs().Top.get_all_rdirs())]
+    files = [folder / "VERSION" for folder in folders]
+    return next(filter(os.path.lexists, files), files[0])
+
+
 def version_of(run: Run, given: str) -> Version:
     """The version of this build: as given, else what stands in the file VERSION."""
     if given:
         return Version.parse(given)
     hint = "write the version into it, as v1.0, or give VERSION=v1.0 on the command line"
     try:
-        content = content_of(Path(run.tree.root, "VERSION"), _LONGEST_VERSION, where="VERSION")
+        content = content_of(version_file(run), _LONGEST_VERSION, where="VERSION")
     except MultiarchError as error:
         raise UnknownWord(f"the file {error.what}", where="VERSION", hint=hint) from None
     if content is None:
@@ -278,8 +286,8 @@ def read(env: Any, *, versioned: bool) -> None:
     run: Run = env["MULTIARCH_RUN"]
     run.note_read(run.tree.root / "custom.py")
     if not given["VERSION"]:
-        run.note_read(run.tree.root / "VERSION")
-    named = versioned or given["VERSION"] or given["TAGS"] or os.path.lexists(run.tree.root / "VERSION")
+        run.note_read(version_file(run))
+    named = versioned or given["VERSION"] or given["TAGS"] or os.path.lexists(version_file(run))
     version = version_of(run, given["VERSION"]) if named else None
     given["VERSION"] = str(version or "")
     destination = destination_of(run, given["REGISTRY"], given["IMAGE"])

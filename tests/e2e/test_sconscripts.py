@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import unpacked
 from machines.project import ROOT, Project
 
 TOP = """\
@@ -242,3 +243,142 @@ def test_a_dockerfile_of_a_repository_is_found_and_its_edits_seen(tree: Project,
     other.edit("more.txt", "two\n")
     assert tree.scons("images").steps == ["Image i.tar"]
     assert tree.scons("images").up_to_date
+
+
+SOURCES = """\
+Import("env")
+env.Command("data/made.txt", "in.txt", Copy("$TARGET", "$SOURCE"))
+env.Targets(images=[env.Image(f"{name}.tar", dockerfile=f"D.{name}") for name in ("whole", "file", "glob", "deep")])
+"""
+RECIPES = {
+    "whole": "COPY {0}data /w\n",
+    "file": "COPY {0}data/deep/x {0}data/a.txt /\n",
+    "glob": "COPY {0}data/*.txt /g/\n",
+    "deep": "ADD {0}data/deep /d\n",
+}
+IN_THEM = {
+    "whole": {"w", "w/a.txt", "w/deep", "w/deep/x", "w/made.txt"},
+    "file": {"x", "a.txt"},
+    "glob": {"g", "g/a.txt", "g/made.txt"},
+    "deep": {"d", "d/x"},
+}
+EDITS = (("data/a.txt", "two\n", {"whole", "file", "glob"}), ("data/deep/x", "two\n", {"whole", "file", "deep"}))
+
+
+def plant(place: Project, folder: str = "", *, seen: str = "") -> None:
+    for name, text in {"in.txt": "one\n", "data/a.txt": "one\n", "data/deep/x": "one\n", "SConscript": SOURCES}.items():
+        place.edit(folder + name, text)
+    for name, lines in RECIPES.items():
+        place.edit(f"{folder}D.{name}", "FROM scratch\n" + lines.format(seen))
+
+
+@pytest.mark.parametrize("duplicate", [0, 1])
+def test_what_a_dockerfile_copies_of_a_variant_folder_is_found_where_its_source_is(
+    duplicate: int, tree: Project
+) -> None:
+    plant(tree, "sub/", seen="build/")
+    tree.edit("SConstruct", TOP + f'SConscript("sub/SConscript", variant_dir="build", duplicate={duplicate})\n')
+    steps = {f"Image build/{name}.tar" for name in RECIPES}
+    assert set(tree.scons("-n", "images").steps) == steps
+    assert not (tree.path / "build").exists()
+    assert set(tree.scons("images").steps) == steps
+    assert tree.scons("images").up_to_date
+    for name, paths in IN_THEM.items():
+        assert set(unpacked.of_archive(tree.path / f"build/{name}.tar")) == paths
+    for path, text, changed in EDITS:
+        tree.edit(f"sub/{path}", text)
+        steps = {f"Image build/{name}.tar" for name in changed}
+        assert set(tree.scons("-n", "images").steps) == set(tree.scons("images").steps) == steps
+    tree.edit("build/data/a.txt", "a copy of long ago\n")
+    assert tree.scons("images").steps == []
+    tree.remove("sub/data/deep")
+    wrong = tree.scons("-k", "images", check=False)
+    assert wrong.status == 2
+    assert "'build/data/deep/x' is not in the context" in wrong.text
+
+
+def test_a_variant_folder_as_a_whole_is_what_was_made_in_it(tree: Project) -> None:
+    tree.edit("SConstruct", TOP + 'SConscript("SConscript", variant_dir="build", duplicate=0)\n')
+    tree.edit(
+        "SConscript",
+        'Import("env")\nenv.Command("made.txt", "VERSION", Copy("$TARGET", "$SOURCE"))\n'
+        'env.Targets(images=env.Image("i.tar", dockerfile="D"))\n',
+    )
+    tree.edit("D", "FROM scratch\nCOPY build /b\nCOPY build/VERSION /\n")  # the sources are the top itself
+    tree.scons("images")
+    assert set(unpacked.of_archive(tree.path / "build/i.tar")) == {"b", "b/made.txt", "VERSION"}
+    tree.edit("D", "FROM scratch\nCOPY . /\n")
+    tree.edit(".dockerignore", ".*\nsite_scons\ncmd\n")
+    tree.scons("images")
+    files = {"VERSION", "SConstruct", "SConscript", "D"}
+    assert set(unpacked.of_archive(tree.path / "build/i.tar")) == {"build", "build/made.txt", *files}
+    assert tree.scons("images").up_to_date
+
+
+def test_what_lies_in_a_repository_alone_is_found_as_if_it_were_here(tree: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path / "other")
+    plant(other)
+    other.edit("VERSION", "2.0\n")
+    other.edit("data/left.out", "x\n")
+    other.edit(".dockerignore", "data/left.out\n")
+    for path in ("VERSION", "SConstruct"):
+        tree.remove(path)
+    tree.edit(
+        "SConstruct", f"Repository({str(other.path)!r})\n{TOP}" + 'SConscript("SConscript")\nprint(env["VERSION"])\n'
+    )
+    steps = {f"Image {name}.tar" for name in RECIPES}
+    assert set(tree.scons("-n", "images").steps) == steps
+    ran = tree.scons("images")
+    assert set(ran.steps) == steps
+    assert "2.0\n" in ran.text
+    assert tree.scons("images").up_to_date
+    for name, paths in IN_THEM.items():
+        assert set(unpacked.of_archive(tree.path / f"{name}.tar")) == paths
+    for path, text, changed in EDITS:
+        steps = {f"Image {name}.tar" for name in changed}
+        other.edit(path, text)
+        assert set(tree.scons("images").steps) == steps
+        tree.edit(path, "here\n")  # what is here counts
+        assert set(tree.scons("images").steps) == steps
+        tree.remove(path)
+        assert set(tree.scons("images").steps) == steps
+        assert tree.scons("images").up_to_date
+    tree.edit("data/more.txt", "here\n")
+    assert set(tree.scons("images").steps) == {"Image whole.tar", "Image glob.tar"}
+    assert set(unpacked.of_archive(tree.path / "glob.tar")) == {*IN_THEM["glob"], "g/more.txt"}
+
+
+@pytest.mark.parametrize("duplicate", [0, 1])
+def test_a_variant_folder_of_a_repository(duplicate: int, tree: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path / "other")
+    plant(other, "sub/", seen="build/")
+    tree.edit(
+        "SConstruct",
+        f"Repository({str(other.path)!r})\n{TOP}"
+        f'SConscript("sub/SConscript", variant_dir="build", duplicate={duplicate})\n',
+    )
+    tree.scons("images")
+    assert tree.scons("images").up_to_date
+    for name, paths in IN_THEM.items():
+        assert set(unpacked.of_archive(tree.path / f"build/{name}.tar")) == paths
+    for path, text, changed in EDITS:
+        other.edit(f"sub/{path}", text)
+        assert set(tree.scons("images").steps) == {f"Image build/{name}.tar" for name in changed}
+
+
+def test_a_named_context_of_a_repository(tree: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path / "other")
+    other.edit("assets/a.txt", "one\n")
+    tree.edit(
+        "SConstruct",
+        f"Repository({str(other.path)!r})\n{TOP}"
+        'env.Targets(images=env.Image("i.tar", dockerfile="D", contexts={"c": "assets"}))\n',
+    )
+    tree.edit("D", "FROM scratch\nCOPY --from=c . /c\n")
+    tree.scons("images")
+    tree.edit("assets/b.txt", "here\n")
+    assert tree.scons("images").steps == ["Image i.tar"]
+    other.edit("assets/a.txt", "two\n")
+    assert tree.scons("images").steps == ["Image i.tar"]
+    assert tree.scons("images").up_to_date
+    assert set(unpacked.of_archive(tree.path / "i.tar")) == {"c", "c/a.txt", "c/b.txt"}

@@ -6,7 +6,8 @@ The rooms beside this one implement the protocol: `embedded` (no daemon, Dockerf
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -81,6 +82,35 @@ class NamedContext(msgspec.Struct, frozen=True):
         return self.folder is not None or self.files is not None
 
 
+class Overlay(msgspec.Struct, frozen=True):
+    """A folder (absolute) whose files are seen at the path `at` of the context ("": its top), too.
+
+    They stand behind those that are there, or `first`. `without` are paths of the context that it never has, nor what
+    is below them. Not `listed`: what is in it is there by its name, but not where all of an existing `at` is meant.
+    """
+
+    at: str
+    folder: Path
+    first: bool = False
+    listed: bool = True
+    without: frozenset[str] = frozenset()
+
+    def real_path(self, path: str) -> str | None:
+        """Where this folder would have a path of the context; None when it never has it."""
+        if self.at and path != self.at and not path.startswith(f"{self.at}/"):
+            return None
+        if self.without and any(above in self.without for above in _upwards(path)):
+            return None
+        below = path[len(self.at) :].strip("/")
+        return os.path.join(self.folder, *below.split("/")) if below else str(self.folder)  # noqa: PTH118  # as Context
+
+
+def _upwards(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
 class BuildPlan(msgspec.Struct, frozen=True):
     """Everything that decides the bytes of an image, but for the contents of the files it copies.
 
@@ -94,7 +124,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
     empty: what the engine gives. `contexts` are what names mean that a FROM or `--from=` may have; one that the
     Dockerfile does not name counts for nothing. A Dockerfile that is no file is a `text`; `files` are what the context
     holds beside its folder, taken by name alone (a COPY of a folder above does not); `remarks` are named values that
-    say what these are, and count.
+    say what these are, and count. `overlays` are folders whose files are in the context, too.
     """
 
     platform: Platform
@@ -116,6 +146,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
     text: str = ""
     files: tuple[GivenFile, ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
+    overlays: tuple[Overlay, ...] = ()
 
     @property
     def name(self) -> str:
@@ -137,6 +168,32 @@ class BuildPlan(msgspec.Struct, frozen=True):
     def digest(self) -> str:
         """The sha256 of the Dockerfile, in hexadecimal. OSError when it cannot be read."""
         return hashlib.sha256(self.text.encode()).hexdigest() if self.text else self.file_digest(self.dockerfile)
+
+    def real_paths(self, folder: Path, path: str, *, listing: bool = False) -> list[str]:
+        """Everywhere a path of the context, or of the folder of a named one, may lie; the first that is there counts.
+
+        `listing`: all of them that are folders count. The list is never empty.
+        """
+        own = os.path.join(folder, *path.split("/")) if path else str(folder)  # noqa: PTH118  # as Context
+        if not self.overlays or not folder.is_relative_to(self.context):
+            return [own]
+        below = folder.relative_to(self.context).as_posix()
+        whole = "/".join(part for part in (below, path) if part not in ("", "."))
+        before: list[str] = []
+        after: list[str] = []
+        for overlay in self.overlays:
+            real_path = overlay.real_path(whole)
+            if real_path is None or (listing and not overlay.listed and whole == overlay.at and os.path.isdir(own)):  # noqa: PTH112
+                continue
+            (before if overlay.first else after).append(real_path)
+        return [*before, own, *after]
+
+    def real_path(self, folder: Path, path: str) -> Path:
+        """Where a path of the context, or of the folder of a named one, lies, or would lie."""
+        real_paths = self.real_paths(folder, path)
+        return Path(
+            real_paths[0] if len(real_paths) == 1 else next(filter(os.path.lexists, real_paths), str(folder / path))
+        )
 
 
 class Engine(Protocol):

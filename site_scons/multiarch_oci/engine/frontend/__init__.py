@@ -113,7 +113,7 @@ def digest_in(plan: BuildPlan, context: NamedContext | None, path: str) -> str:
     files, folder = (plan.files, plan.context) if context is None else (context.files or (), context.folder)
     given = covering(files, path)
     if given is None:
-        return plan.file_digest((folder or plan.context) / path)
+        return plan.file_digest(plan.real_path(folder or plan.context, path))
     if given.origin is None:
         return hashlib.sha256(given.content).hexdigest()
     return plan.file_digest(given.origin / path[len(given.path) :].strip("/") if path != given.path else given.origin)

@@ -144,9 +144,9 @@ def _is_plain(inputs: ContextInputs, plan: BuildPlan) -> bool:
 def _read(plan: BuildPlan) -> tuple[str, ...] | None:
     """The digests of the Dockerfile and its ignore files; None for what is asked in full.
 
-    That is what cannot be read, and a Dockerfile with named contexts.
+    That is what cannot be read, a Dockerfile with named contexts, and a context of several folders.
     """
-    if plan.contexts:
+    if plan.contexts or plan.overlays:
         return None
     if plan.text:
         return (plan.digest(),)

@@ -34,7 +34,9 @@ class Context:
 
     What is `hidden`, paths of the build's own outputs, is not there, whatever .dockerignore says. `has_modes` says
     whether the file system knows an executable bit; without one (Windows) a file is executable that git's index says
-    is, or that begins as a program or with `#!`.
+    is, or that begins as a program or with `#!`. `real_paths` says where a path may lie
+    (BuildPlan.real_paths), where that is not below `folder` alone: the first that is there counts, and of folders all
+    names do.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Context:
         *,
         hidden: tuple[str, ...] = (),
         has_modes: bool = os.name != "nt",
+        real_paths: Callable[..., list[str]] | None = None,
     ) -> None:
         self._folder = folder
         self._text = os.fspath(folder)
@@ -53,10 +56,12 @@ class Context:
         self._hidden = frozenset(hidden)
         self._above_hidden = frozenset(above for path in hidden for above in _parents(path))
         self._has_modes = has_modes
+        self._real_paths = real_paths
         self._tracked: frozenset[str] | None = None
         self._states: dict[str, tuple[bool, State]] = {"": (False, ())}
         self._nodes: dict[str, Node | None] = {"": _FOLDER}
-        self._holds: dict[str, bool] = {}  # folders that are left out: whether something in them is not
+        # Folders that are left out: whether something in them is not, of what is listed there, and of what is by name.
+        self._holds: tuple[dict[str, bool], dict[str, bool]] = ({}, {})
 
     @property
     def folder(self) -> Path:
@@ -87,15 +92,36 @@ class Context:
         return self.lookup(path) is None and os.path.lexists(self._real_path(path))
 
     def _real_path(self, path: str) -> str:
+        if self._real_paths is not None:
+            real_paths = self._real_paths(path)
+            return next(filter(os.path.lexists, real_paths), real_paths[0])
         return os.path.join(self._text, *path.split("/")) if path else self._text  # noqa: PTH118  # the hot path
 
-    def _listed(self, path: str) -> list[str]:
+    def _listed(self, path: str, *, by_name: bool = False) -> list[str]:
         try:
-            names = os.listdir(self._real_path(path))  # noqa: PTH208  # the hot path
+            names = (
+                os.listdir(self._real_path(path))  # noqa: PTH208  # the hot path
+                if self._real_paths is None
+                else self._merged(path, by_name=by_name)
+            )
             # What another step is writing at this moment is in no context: it will be there under its name, or gone.
             return sorted(name for name in names if not is_unfinished(name))
         except OSError as error:
             raise _unreadable(path or ".", error) from None
+
+    def _merged(self, path: str, *, by_name: bool) -> set[str]:
+        """The names in all the folders that a path is; `by_name`: also those that are there by their name alone."""
+        assert self._real_paths is not None  # noqa: S101  # only _listed calls this
+        real_paths = map(Path, self._real_paths(path, listing=not by_name))
+        folders = [
+            os.fspath(real_path) for real_path in real_paths if real_path.is_dir() and not real_path.is_symlink()
+        ]
+        return {
+            name
+            for folder in folders
+            for name in os.listdir(folder)  # noqa: PTH208  # as in _listed
+            if os.path.join(folder, name) in self._real_paths(joined(path, name))  # noqa: PTH118  # else it is without it
+        }
 
     def _read(self, path: str) -> Node | None:
         above = self.lookup(parent(path))
@@ -110,7 +136,7 @@ class Context:
             raise _unreadable(path, error) from None
         except ValueError:  # a NUL in the name
             return None
-        if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode)):
+        if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode), by_name=self._real_paths is not None):
             return None
         return self._node(path, real_path, status)
 
@@ -125,8 +151,7 @@ class Context:
                 f"'{path}' is {what}; only files, folders and links can be copied", hint="leave it out in .dockerignore"
             )
         mode = 0o755 if self._is_executable(path, real_path, status) else 0o644
-        file = self._folder / path
-        return Node(Kind.FILE, mode, content=_content(file, status.st_size, self._digest))
+        return Node(Kind.FILE, mode, content=_content(Path(real_path), status.st_size, self._digest))
 
     def _is_executable(self, path: str, real_path: str, status: os.stat_result) -> bool:
         if self._has_modes:
@@ -141,31 +166,32 @@ class Context:
         except OSError:
             return False  # who reads the content says so
 
-    def _is_seen(self, path: str, *, directory: bool | None = None) -> bool:
+    def _is_seen(self, path: str, *, directory: bool | None = None, by_name: bool = False) -> bool:
         """Whether a name that exists is in the context: not excluded, or a folder with something in it that is not."""
         seen = self._is_seen_itself(path, directory=directory)
         if seen is None:
-            seen = self._holds.get(path)
-        return self._look_below(path) if seen is None else seen
+            seen = self._holds[by_name].get(path)
+        return self._look_below(path, by_name=by_name) if seen is None else seen
 
-    def _look_below(self, path: str) -> bool:
+    def _look_below(self, path: str, *, by_name: bool) -> bool:
         """Whether something in a folder is in the context; what is found out of those below is kept."""
+        holds = self._holds[by_name]
         looked = [path]
         pending = [path]
         while pending:
             folder = pending.pop()
-            for name in self._listed(folder):
+            for name in self._listed(folder, by_name=by_name):
                 below = joined(folder, name)
                 seen = self._is_seen_itself(below)
-                if seen is None and (seen := self._holds.get(below)) is None:
+                if seen is None and (seen := holds.get(below)) is None:
                     looked.append(below)
                     pending.append(below)
                 elif seen:
                     while len(below) > len(path):
                         below = parent(below)
-                        self._holds[below] = True
+                        holds[below] = True
                     return True
-        self._holds |= dict.fromkeys(looked, False)
+        holds |= dict.fromkeys(looked, False)
         return False
 
     def _is_seen_itself(self, path: str, *, directory: bool | None = None) -> bool | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -85,7 +87,7 @@ class Reader:
 
         Raises CannotCopy for a named one that is not there.
         """
-        if named is not None and named.files is None and not (named.folder and named.folder.is_dir()):
+        if named is not None and named.files is None and not _is_there(plan, named.folder):
             raise CannotCopy(f"context '{named.name}': there is no folder '{named.folder}'", hint="is it built?")
         return self._opened(plan, named)[0]
 
@@ -116,16 +118,22 @@ class Reader:
         if named is not None and named.files is not None:
             return GivenContext(_given(named.files, plan), plan.file_digest), None
         if named is None or named.folder is None:
-            folder, hidden = plan.context, plan.hidden
-            own = plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore")
-            ignore = None if plan.text else self._ignore(plan, own, folder / IGNORE)
-            if plan.files:
-                given = _given(plan.files, plan)
-                return FilledContext(folder, plan.file_digest, ignore, hidden=hidden, given=given), ignore
+            folder, hidden, own = (
+                plan.context,
+                plan.hidden,
+                plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore"),
+            )
+            ignore = None if plan.text else self._ignore(plan, own, plan.real_path(folder, IGNORE))
         else:
             folder, hidden = named.folder, hidden_in(named.folder, plan)
-            ignore = self._ignore(plan, folder / IGNORE)
-        return Context(folder, plan.file_digest, ignore, hidden=hidden), ignore
+            ignore = self._ignore(plan, plan.real_path(folder, IGNORE))
+        real_paths = partial(plan.real_paths, folder) if plan.overlays else None
+        if plan.files and folder is plan.context:
+            given = _given(plan.files, plan)
+            return FilledContext(
+                folder, plan.file_digest, ignore, hidden=hidden, real_paths=real_paths, given=given
+            ), ignore
+        return Context(folder, plan.file_digest, ignore, hidden=hidden, real_paths=real_paths), ignore
 
     def _ignore(self, plan: BuildPlan, *candidates: Path) -> IgnoreFile | None:
         """The first of these ignore files that is there."""
@@ -142,6 +150,10 @@ class Reader:
                 ignore = self._ignores[key] = IgnoreFile.parse(content, name=key[0])
             return ignore
         return None
+
+
+def _is_there(plan: BuildPlan, folder: Path | None) -> bool:
+    return folder is not None and any(map(os.path.isdir, plan.real_paths(folder, "")))
 
 
 def _given(files: tuple[GivenFile, ...], plan: BuildPlan) -> GivenTree:

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.engine import BuildPlan, Overlay
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.ignorefile import IgnoreFile
+from multiarch_oci.platform import Platform
 from multiarch_oci.store.atomic import replacing
 from workshop import sha256
 
@@ -89,8 +93,8 @@ def test_a_file_that_cannot_be_read_is_an_error(shop):
 
 
 def test_names_that_are_not_utf8_are_kept(shop):
-    place = os.fsencode(shop.folder) + b"/d\xff"
-    os.mkdir(place)  # noqa: PTH102  # a Path holds no bytes
+    real_path = os.fsencode(shop.folder) + b"/d\xff"
+    os.mkdir(real_path)  # noqa: PTH102  # a Path holds no bytes
     assert list(shop.files("FROM scratch\nCOPY . /x\n")) == ["x", "x/Dockerfile.test", "x/d\udcff"]
     assert "d\udcff" in shop.inputs("FROM scratch\nCOPY . /x\n")[1]
 
@@ -106,3 +110,40 @@ def test_what_another_step_is_writing_at_this_moment_is_not_in_the_context(shop)
         assert list((shop.folder / "dist").iterdir())
         assert context(shop).names("dist") == ()
     assert context(shop).names("dist") == ("two.tar",)
+
+
+def overlaid(tmp_path: Path, *, listed: bool) -> tuple[BuildPlan, Context]:
+    for path in ("top/build/made", "top/build/old", "src/old", "src/plain", "src/made", "src/below/x", "other/top"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    variant = Overlay("build", tmp_path / "src", first=True, listed=listed, without=frozenset({"build/made"}))
+    top = tmp_path / "top"
+    plan = BuildPlan(
+        Platform("linux", "amd64"), top / "Dockerfile", top, sha256, overlays=(variant, Overlay("", tmp_path / "other"))
+    )
+    return plan, Context(top, sha256, None, real_paths=partial(plan.real_paths, top))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_files_of_overlays_are_in_the_context_in_their_order(listed: bool, tmp_path: Path) -> None:
+    plan, seen = overlaid(tmp_path, listed=listed)
+    assert seen.names("") == ("build", "top")
+    assert seen.names("build") == (("below", "made", "old", "plain") if listed else ("made", "old"))
+    assert seen.names("build/below") == ("x",)
+    for path, text in {
+        "top": "other/top",
+        "build/made": "top/build/made",
+        "build/old": "src/old",
+        "build/plain": "src/plain",
+        "build/below/x": "src/below/x",
+    }.items():
+        node = seen.lookup(path)
+        assert node is not None
+        assert node.content is not None
+        with node.content.open() as stream:
+            assert stream.read().decode() == text
+        assert plan.real_path(plan.context, path).read_text() == text
+    assert seen.lookup("build/none") is None
+    assert plan.real_path(plan.context, "build/none") == plan.context / "build/none"
+    assert plan.real_paths(tmp_path / "elsewhere", "build/old") == [str(tmp_path / "elsewhere/build/old")]
+    assert plan.real_path(plan.context / "build", "plain") == tmp_path / "src/plain"  # a named context
