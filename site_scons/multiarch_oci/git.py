@@ -30,8 +30,8 @@ _OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "
 _GIVE = "or give VERSION=v1.0 on the command line"
 
 
-class NoVersion(MultiarchError):
-    """A tree whose version git does not know, and why."""
+class NoAnswer(MultiarchError):
+    """What git does not know of a tree, and why."""
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -95,6 +95,13 @@ class Repository(msgspec.Struct, frozen=True):
         """Whether commits, and tags with them, were left out when it was cloned (`fetch-depth` of a CI)."""
         return (self.common_dir / "shallow").exists()
 
+    def deciding(self) -> tuple[Path, ...]:
+        """The files that say which commit HEAD is, but for tags."""
+        head = self.git_dir / "HEAD"
+        text = _text(head)
+        branch = (self.common_dir / text[5:].strip(),) if text.startswith("ref: ") else ()
+        return head, *branch, self.common_dir / "packed-refs"
+
     def state(self) -> str:
         """A digest of HEAD, of its branch and of all tags, from files alone: equal as long as git says the same."""
         head = _text(self.git_dir / "HEAD")
@@ -120,7 +127,7 @@ class Git:
     def describe(self, pattern: str = "") -> Described:
         """HEAD by its nearest tag of those that `pattern` (a glob, `api/v*`; "" for all) matches.
 
-        Starts git only when HEAD or a ref is another than at the last call with this cache. Raises NoVersion, which
+        Starts git only when HEAD or a ref is another than at the last call with this cache. Raises NoAnswer, which
         says what is missing: git, a repository, a commit, a tag, or the history of a shallow clone.
         """
         repository = self._repository()
@@ -133,6 +140,14 @@ class Git:
             kept = {**known, pattern: _Answer(state, described)}
             replace_text(self._cache, _ascii(kept))
         return described
+
+    def head(self) -> str:
+        """HEAD's commit in full. Raises NoAnswer where there is none."""
+        repository = self._repository()
+        done = self._run(repository, ("rev-parse", "--verify", "HEAD^{commit}"))
+        if done.returncode:
+            raise _refused(done)
+        return done.stdout.strip()
 
     def changed(self) -> tuple[str, ...]:
         """The tracked files, as git spells them, that are not as HEAD has them; untracked ones do not count."""
@@ -153,8 +168,8 @@ class Git:
     def _repository(self) -> Repository:
         repository = Repository.around(self._folder)
         if repository is None:
-            what = "there is no file VERSION, and no git repository that could say the version"
-            raise NoVersion(what, where="VERSION", hint=f"write the version into the file, as v1.0, {_GIVE}")
+            what = "this is no git repository"
+            raise NoAnswer(what, where="VERSION", hint=f"write the version into the file, as v1.0, {_GIVE}")
         return repository
 
     def _describe(self, repository: Repository, pattern: str) -> Described:
@@ -170,16 +185,16 @@ class Git:
     ) -> MultiarchError:
         if self._run(repository, ("rev-parse", "--verify", "--quiet", "HEAD^{commit}")).returncode == 1:
             hint = f"commit, and set a tag: git tag v0.1.0; {_GIVE}"
-            return NoVersion("there is no file VERSION, and no commit in git yet", where="VERSION", hint=hint)
+            return NoAnswer("git has no commit yet", where="VERSION", hint=hint)
         if "No names found" not in done.stderr and "No tags can describe" not in done.stderr:
             return _refused(done)
         tags = f"no tag like {quoted(pattern)}" if pattern else "no tag"
         if repository.is_shallow:
-            what = f"there is no file VERSION, and git knows {tags}: this clone is shallow"
+            what = f"git knows {tags}: this clone is shallow"
             hint = f"clone with tags (fetch-depth: 0 in GitHub's checkout, GIT_DEPTH: 0 in GitLab), {_GIVE}"
-            return NoVersion(what, where="VERSION", hint=hint)
-        what = f"there is no file VERSION, and git knows {tags} before HEAD"
-        return NoVersion(what, where="VERSION", hint=f"set one: git tag {_example(pattern)}; {_GIVE}")
+            return NoAnswer(what, where="VERSION", hint=hint)
+        what = f"git knows {tags} before HEAD"
+        return NoAnswer(what, where="VERSION", hint=f"set one: git tag {_example(pattern)}; {_GIVE}")
 
     def _run(self, repository: Repository, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(repository.worktree), "-c", "core.quotePath=false", *arguments]
@@ -195,10 +210,10 @@ class Git:
                 timeout=_LIMIT_S,
             )
         except FileNotFoundError:
-            what = "there is no file VERSION, and no git on PATH that could say the version"
-            raise NoVersion(what, where="VERSION", hint=f"install git, {_GIVE}") from None
+            what = "there is no git on PATH"
+            raise NoAnswer(what, where="VERSION", hint=f"install git, {_GIVE}") from None
         except subprocess.TimeoutExpired:
-            raise NoVersion(f"git did not answer within {_LIMIT_S} s", where="VERSION", hint=_GIVE[3:]) from None
+            raise NoAnswer(f"git did not answer within {_LIMIT_S} s", where="VERSION", hint=_GIVE[3:]) from None
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -214,11 +229,11 @@ def _ascii(kept: Mapping[str, _Answer]) -> str:
     return json.dumps(msgspec.to_builtins(kept), indent=1)
 
 
-def _refused(done: subprocess.CompletedProcess[str]) -> NoVersion:
+def _refused(done: subprocess.CompletedProcess[str]) -> NoAnswer:
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     words = next((line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")), "")
     hint = f"VERSION=v1.0 on the command line asks no git{_advice(lines)}"
-    return NoVersion(f"git says: {words or f'exit status {done.returncode}'}", where="VERSION", hint=hint)
+    return NoAnswer(f"git says: {words or f'exit status {done.returncode}'}", where="VERSION", hint=hint)
 
 
 def _advice(lines: Sequence[str]) -> str:

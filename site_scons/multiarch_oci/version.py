@@ -16,6 +16,7 @@ from multiarch_oci.reference import InvalidReference, check_tag
 _SEMVER = r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 # Two numbers at least: an abbreviated commit such as 12a3 is a valid PEP 440 pre-release, but nobody means it.
 _PLAIN = r"v?[0-9]+(?:\.[0-9]+)*"
+_AFTER = r".+-[0-9]+-g[0-9a-f]{7,64}"  # what git-describe calls a commit after a tag
 _NUMBERS = r"v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?"
 _PLACEHOLDER = r"\{([^{}]*)\}"
 _NAMES = ("major", "minor", "patch")
@@ -28,7 +29,8 @@ class InvalidVersion(MultiarchError, ValueError):
 class Version(msgspec.Struct, frozen=True):
     """A build's version; `numbers` are its major, minor and patch as written, as many as it has, () when not semver.
 
-    A pre-release is `1.2.0-rc1` (semver: whatever follows a `-`) as well as `1.2.0rc1` or `1.2.dev3` (PEP 440).
+    A pre-release is `1.2.0-rc1` (semver: whatever follows a `-`), `1.2.0rc1` or `1.2.dev3` (PEP 440), and what git
+    calls a commit after a tag, `1.2-4-gabc1234`.
     """
 
     text: str
@@ -49,6 +51,8 @@ class Version(msgspec.Struct, frozen=True):
             return cls(text, (), is_prerelease=False)
         if re.fullmatch(_PLAIN, text):
             return cls(text, tuple(number for number in numbers.groups() if number), is_prerelease=False)
+        if re.fullmatch(_AFTER, text):
+            return cls(text, tuple(number for number in numbers.groups() if number), is_prerelease=True)
         # Imported here, as most versions are plain numbers and packaging takes longer than this whole module.
         from packaging import version as pep440
 

@@ -25,6 +25,7 @@ from scons_multiarch.receipts import (
     root_of,
 )
 from scons_multiarch.targets import PinTarget, PushTarget, is_image, is_index, is_pin, target_of
+from scons_multiarch.versions import check_tree
 
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
@@ -63,7 +64,8 @@ def several_windows(members: Sequence[Any]) -> list[Any]:
 
 
 def check(node: Any, run: Run) -> None:
-    """Raise IncompleteIndex or TagImmutable where the run that `node` is about to write a tag in could not end."""
+    """Raise IncompleteIndex, TagImmutable or NotAsTagged where a run, about to write a tag of `node`, could not end."""
+    check_tree(run)
     if node.check_attributes("beside"):
         _check_versions(run, *node.attributes.beside)
     if run.settings.policy.immutable:

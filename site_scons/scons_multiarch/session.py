@@ -25,6 +25,7 @@ from scons_multiarch.paths import shown
 from scons_multiarch.records import Records
 
 if TYPE_CHECKING:
+    from multiarch_oci.git import Described
     from multiarch_oci.golang.recipe import GoBuild
     from multiarch_oci.output import Output
 
@@ -84,6 +85,7 @@ class Declarations:
         self.caches: set[Path] = set()  # folders of SCons' shared cache
         self.contents_read: dict[Path, bytes | None] = {}  # in a session: of files that decide what is declared
         self.presence_seen: dict[Path, bool] = {}  # in a session: of files that decide it by being there, or not
+        self.described: list[Described] = []  # versions that git says, of this tree
         self._claimed: set[Reference] = set()
 
     def hide(self, *paths: str) -> None:

@@ -15,7 +15,8 @@ from multiarch_oci.errors import MultiarchError
 from scons_multiarch.session import Run
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.tracking.phases import Signatures, check_signatures
-from scons_multiarch.variables import WITHOUT_LOCK, read, version_of
+from scons_multiarch.variables import WITHOUT_LOCK, read
+from scons_multiarch.versions import version_of
 
 
 def prepare(env: Any, *, versioned: bool = False) -> None:
@@ -29,7 +30,7 @@ def prepare(env: Any, *, versioned: bool = False) -> None:
         if "MULTIARCH_RUN" not in env:
             _join(env, versioned=versioned)
         elif versioned and "VERSION" not in env:
-            version_of(env["MULTIARCH_RUN"], "")
+            version_of(env["MULTIARCH_RUN"], "", "")
     except (MultiarchError, OSError) as error:
         fail(message_of(error))
 

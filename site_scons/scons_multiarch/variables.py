@@ -7,12 +7,10 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import SCons.Script
-from SCons.Node.FS import get_default_fs
 
-from multiarch_oci.document import content_of
 from multiarch_oci.engine import AUTO, NAMES
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.plan.policy import Policy
@@ -22,10 +20,16 @@ from multiarch_oci.version import Version, expand, unmoved
 from scons_multiarch.paths import TRUTHS
 from scons_multiarch.report import output_of
 from scons_multiarch.session import Run
+from scons_multiarch.versions import revision, version_file, version_of
+
+if TYPE_CHECKING:
+    from multiarch_oci.git import Described
 
 VARIABLES = (
     ("IMAGE", "demo", "repository name, may hold /; default: the name of the program"),
-    ("VERSION", "", "version of this build, a valid tag; default: the file VERSION"),
+    ("VERSION", "", "version of this build, a valid tag; default: the file VERSION, else git's nearest tag"),
+    ("VERSION_TAG", "", "the tags of git that a version comes from, a glob: api/v*; then the file VERSION is not read"),
+    ("REVISION", "no", "yes: the index names git's commit also where the version stands in a file"),
     ("PLATFORMS", "linux/amd64,linux/arm64", "os/arch[/variant][:os.version], comma-separated"),
     ("REGISTRY", "_output/registry", "host[:port][/path], or a folder of OCI layouts: ./name"),
     ("ENGINE", AUTO, "who builds images: auto, embedded, buildx, podman, docker"),
@@ -45,9 +49,6 @@ VARIABLES = (
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
 )
-
-
-_LONGEST_VERSION = 64 << 10
 
 
 _LAST_SECOND = 253_402_300_799
@@ -228,30 +229,6 @@ def check_text(given: Mapping[str, str]) -> None:
                 ) from None
 
 
-def version_file(run: Run) -> Path:
-    """Where the file VERSION is, or would be: at the top, else in a Repository() that was declared by now."""
-    folders = [run.tree.root, *(Path(folder.get_abspath()) for folder in get_default_fs().Top.get_all_rdirs())]
-    files = [folder / "VERSION" for folder in folders]
-    return next(filter(os.path.lexists, files), files[0])
-
-
-def version_of(run: Run, given: str) -> Version:
-    """The version of this build: as given, else what stands in the file VERSION."""
-    if given:
-        return Version.parse(given)
-    hint = "write the version into it, as v1.0, or give VERSION=v1.0 on the command line"
-    try:
-        content = content_of(version_file(run), _LONGEST_VERSION, where="VERSION")
-    except MultiarchError as error:
-        raise UnknownWord(f"the file {error.what}", where="VERSION", hint=hint) from None
-    if content is None:
-        raise UnknownWord("the file is missing", where="VERSION", hint=hint)
-    text = content.decode("utf-8", "replace").removeprefix("\ufeff").strip()
-    if not text:
-        raise UnknownWord("the file is empty", where="VERSION", hint=hint)
-    return Version.parse(text)
-
-
 def destination_of(run: Run, text: str, image: str) -> Destination:
     """Where REGISTRY says that tags go; a folder in the tree is kept out of images."""
     environment = run.settings.environment
@@ -268,6 +245,16 @@ def destination_of(run: Run, text: str, image: str) -> Destination:
         if path.is_relative_to(run.tree.root):
             run.declarations.hide(path.relative_to(run.tree.root).as_posix())
     return destination
+
+
+def _version(run: Run, given: Mapping[str, str], *, needed: bool) -> tuple[Version | None, Described | None]:
+    """The version, and git's answer where it is git's; nothing where there is none, and none is needed."""
+    try:
+        return version_of(run, given["VERSION"], given["VERSION_TAG"])
+    except MultiarchError:
+        if needed:
+            raise
+        return None, None
 
 
 def _literal(text: str) -> str:
@@ -287,9 +274,10 @@ def read(env: Any, *, versioned: bool) -> None:
     run.note_read(run.tree.root / "custom.py")
     if not given["VERSION"]:
         run.note_read(version_file(run))
-    named = versioned or given["VERSION"] or given["TAGS"] or os.path.lexists(version_file(run))
-    version = version_of(run, given["VERSION"]) if named else None
+    is_given = any(given[name] for name in ("VERSION", "VERSION_TAG", "TAGS"))
+    version, described = _version(run, given, needed=versioned or is_given or os.path.lexists(version_file(run)))
     given["VERSION"] = str(version or "")
+    one_of("REVISION", given["REVISION"], ("no", "yes"))
     destination = destination_of(run, given["REGISTRY"], given["IMAGE"])
     destination.reference(given["IMAGE"], version.tag() if version else None)
     outside = external(given["EXTERNAL"], destination, given["IMAGE"])
@@ -307,7 +295,7 @@ def read(env: Any, *, versioned: bool) -> None:
     for name in ("REPORT", "PLAN"):
         if given[name]:
             run.settings.outputs[name] = output_of(run, name, given[name])
-    unset = ("PLATFORM",) if version else ("PLATFORM", "VERSION")  # PLATFORM is SCons' own
+    unset = ("PLATFORM", "REVISION") if version else ("PLATFORM", "REVISION", "VERSION")  # PLATFORM is SCons' own
     env.Replace(
         **{name: value for name, value in given.items() if name not in unset}
         | {
@@ -324,5 +312,7 @@ def read(env: Any, *, versioned: bool) -> None:
             "BUILD_ARGS": pairs("BUILD_ARGS", settings["BUILD_ARGS"]),
             "REBASE": truth_of("REBASE", given["REBASE"]),
             "VARIABLE_TEXTS": given,
+            "DESCRIBED": described,
+            "REVISION": lambda target, source, env, for_signature: revision(env),  # noqa: ARG005  # SCons calls it so
         }
     )

@@ -18,6 +18,7 @@ from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ProgramTarget, declared_before
 from scons_multiarch.tracking.nodes import State, declare, track
+from scons_multiarch.versions import with_release
 
 
 class OpenQuote(MultiarchError, ValueError):
@@ -94,7 +95,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     node = paths.file(own, "GoBinary: target", target)
     if target_platform.os == "windows" and not node.name.endswith(".exe"):
         node = node.dir.File(f"{node.name}.exe")
-    build_record = declared(own, package, target_platform, generated)
+    build_record = declared(with_release(own), package, target_platform, generated)
     record = ProgramTarget(build_record, target_platform)
     if declared_before([node], record, generated):
         return [node]
