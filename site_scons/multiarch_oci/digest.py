@@ -101,7 +101,7 @@ class VerifyingReader(Readable):
         super().__init__()
         self._below = below
         self._expected = expected
-        self._left = size
+        self._remaining = size
         self._size = size
         self._where = where
         self._running = hashlib.new(expected.algorithm)
@@ -116,14 +116,14 @@ class VerifyingReader(Readable):
             return b"".join(parts)
         if size == 0 or self._checked:
             return b""
-        block = self._below.read(min(size, self._left)) if self._left else b""
-        if not block and self._left:
+        block = self._below.read(min(size, self._remaining)) if self._remaining else b""
+        if not block and self._remaining:
             raise DigestMismatch(
-                f"{self._expected} ended {self._left} of {self._size} bytes too early", where=self._where
+                f"{self._expected} ended {self._remaining} of {self._size} bytes too early", where=self._where
             )
         self._running.update(block)
-        self._left -= len(block)
-        if not self._left:
+        self._remaining -= len(block)
+        if not self._remaining:
             self._check()
         return block
 

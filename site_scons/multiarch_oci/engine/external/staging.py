@@ -100,7 +100,7 @@ def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iter
 def _fill(target: Path, nodes: Mapping[str, Node], plan: BuildPlan) -> None:
     target.mkdir()
     for path, node in nodes.items():
-        _place(target / path, node, plan)
+        _write(target / path, node, plan)
     for path, node in reversed(list(nodes.items())):
         if node.is_directory:
             os.utime(target / path, (plan.epoch, plan.epoch))
@@ -159,7 +159,7 @@ def _member(path: str, node: Node, sink: BinaryIO, epoch: int) -> None:
         sink.write(padding(node.content.size))
 
 
-def _place(target: Path, node: Node, plan: BuildPlan) -> None:
+def _write(target: Path, node: Node, plan: BuildPlan) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if node.is_directory:
         target.mkdir(exist_ok=True)

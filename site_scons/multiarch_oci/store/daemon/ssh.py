@@ -68,7 +68,7 @@ class Connection:
     """One ssh process with a socket to it. Pipes are no sockets on Windows, so two threads carry the bytes."""
 
     def __init__(self, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
-        self._said: deque[str] = deque(maxlen=5)
+        self._messages: deque[str] = deque(maxlen=5)
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment))
         self.near, self._far = socket.socketpair()
@@ -79,7 +79,7 @@ class Connection:
     def last_words(self) -> str:
         """What ssh printed to its error output; waits a moment for its end, which is why somebody asks."""
         self._threads[-1].join(_LAST_WORDS_S)
-        return " ".join(" ".join(self._said).split())
+        return " ".join(" ".join(self._messages).split())
 
     def _up(self) -> None:
         sink = _open(self._process.stdin)
@@ -102,7 +102,7 @@ class Connection:
     def _listen(self) -> None:
         with _open(self._process.stderr) as stream:
             for line in stream:
-                self._said.append(line.decode("utf-8", "replace").strip())
+                self._messages.append(line.decode("utf-8", "replace").strip())
 
 
 def _open(pipe: IO[bytes] | None) -> BufferedRandom:
