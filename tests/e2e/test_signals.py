@@ -145,3 +145,18 @@ def test_a_program_of_an_engine_that_hangs(fresh: Tree, tmp_path: Path, hangs: s
     printed = process.communicate()[0]
     assert "Traceback" not in printed
     assert "cut off" not in printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_ctr_that_hangs(fresh: Tree, tmp_path: Path, number: int):
+    folder, pid = tmp_path / "bin", tmp_path / "pid"
+    folder.mkdir()
+    (folder / "ctr").write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 300\n", encoding="utf-8")
+    (folder / "ctr").chmod(0o755)
+    fresh.replace("SConstruct", 'PROGRAM="demo",', 'PROGRAM="demo", LOAD_INTO="containerd",')
+    words = ("load", "PLATFORMS=linux/amd64")
+    process = begin(fresh, *words, path=f"{folder}{os.pathsep}{os.environ['PATH']}")
+    printed = interrupt(process, "Load", number, wait=1.5)
+    assert "cut off" not in printed
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text(encoding="utf-8")), 0)

@@ -42,16 +42,18 @@ def matches(tree: Tree, source: str) -> tuple[str, ...]:
 
 
 def _below(tree: Tree, folder: str, patterns: list[str]) -> Iterator[str]:
-    for name in tree.names(folder):
-        if not match_glob(patterns[0], name):
-            continue
-        path = joined(folder, name)
-        if len(patterns) == 1:
+    """The paths that match, name by name, in the order of the tree; folders may be thousands deep."""
+    pending = [(folder, 0)]
+    while pending:
+        path, depth = pending.pop()
+        if depth == len(patterns):
             yield path
-        else:
-            node = tree.lookup(path)
-            if node is not None and node.is_directory:
-                yield from _below(tree, path, patterns[1:])
+            continue
+        node = tree.lookup(path) if depth else None
+        if depth and (node is None or not node.is_directory):
+            continue
+        names = [name for name in tree.names(path) if match_glob(patterns[depth], name)]
+        pending.extend((joined(path, name), depth + 1) for name in reversed(names))
 
 
 def windows_slashed(path: str) -> str:

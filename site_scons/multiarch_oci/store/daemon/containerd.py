@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from multiarch_oci.digest import Digest
@@ -21,6 +23,7 @@ NAME = "containerd"
 _NAMESPACE = "k8s.io"
 _USUAL = "/run/containerd/containerd.sock"
 _SECONDS = 600
+_TURN_S = 0.2
 _GONE = ": not found"
 _NOBODY = ("cannot access socket", "connection refused", "failed to dial", "context deadline exceeded")
 
@@ -84,20 +87,35 @@ class Containerd:
             raise EngineUnreachable("there is no ctr in PATH", where=self.where, hint="it comes with containerd")
         command = [program, "--address", self._address, "--namespace", self._namespace, *question]
         try:
-            ran = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                env=self._environment,
-                timeout=_SECONDS,
-                check=False,
-            )
+            status, printed, complaint = _ran(command, self._environment)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EngineUnreachable(f"ctr does not answer: {one_line(error)}", where=self.where) from None
-        message = one_line(ran.stderr.decode("utf-8", "replace"))
-        if ran.returncode and any(words in message for words in _NOBODY):
+        message = one_line(complaint.decode("utf-8", "replace"))
+        if status and any(words in message for words in _NOBODY):
             hint = "start containerd, or set CONTAINERD_ADDRESS to its socket"
             raise EngineUnreachable(f"containerd does not answer: {message}", where=self.where, hint=hint)
-        if ran.returncode:
+        if status:
             raise EngineFailed(f"containerd says: {message}", where=self.where)
-        return ran.stdout.decode("utf-8", "replace")
+        return printed.decode("utf-8", "replace")
+
+
+def _ran(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    """Exit status, output and error output of a program that ends with who called it.
+
+    It is waited for in turns: an exception that another thread raises in this one gets in between.
+    """
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    deadline = time.monotonic() + _SECONDS
+    output: tuple[bytes, bytes] | None = None
+    try:
+        while output is None and time.monotonic() < deadline:
+            with suppress(subprocess.TimeoutExpired):
+                output = process.communicate(timeout=_TURN_S)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if output is None:
+        raise subprocess.TimeoutExpired(command, _SECONDS)
+    return process.returncode, *output

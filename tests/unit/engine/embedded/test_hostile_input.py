@@ -235,3 +235,12 @@ def test_global_headers_count_for_nothing(shop):
         shop.build("FROM scratch\nADD a.tar /x/\n")
     shop.write("a.tar", hostile.pax((b"path", b"g"), typeflag=b"g") + FILE + END)
     assert set(shop.files("FROM scratch\nADD a.tar /x/\n")) == {"x", "x/f"}
+
+
+def test_a_pattern_of_a_thousand_parts(shop):
+    deep = b"/".join([b"d"] * 1000)
+    shop.write("a.tar", hostile.gnu(deep + b"/f") + FILE + END)
+    source = "/".join(["?"] * 1000)
+    text = "FROM scratch AS s\nADD a.tar /\nFROM scratch\nCOPY --from=s /{} /x/\n"
+    assert "x/f" in shop.files(text.format(f"{source}/*"))
+    assert shop.files(text.format(f"{source}/{source}/*")) == {}
