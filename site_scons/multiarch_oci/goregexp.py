@@ -5,8 +5,11 @@ What Go refuses is refused: stacked repetitions, repetitions of nothing, counts 
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
+import unicodedata
+from itertools import groupby
 
 import msgspec
 
@@ -62,8 +65,29 @@ _HEXADECIMAL = re.compile(r"x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]+)\})")
 _COUNT = re.compile(r"\{(0|[1-9][0-9]*)(,(0|[1-9][0-9]*)?)?\}", re.ASCII)
 
 
+_CATEGORY = re.compile(r"[pP](?:\{(\^?)([^}]*)\}|([^{]))")
+_KINDS = ("Cc Cf Cn Co Cs", "Ll Lm Lo Lt Lu", "Mc Me Mn", "Nd Nl No", "Pc Pd Pe Pf Pi Po Ps", "Sc Sk Sm So", "Zl Zp Zs")
+_CATEGORIES = frozenset(kind for kinds in _KINDS for kind in (*kinds.split(), kinds[0]))
+_NOTHING = r"\ud800"  # no rune of a text that is read
+
+
 class UnicodeClass(BadPattern):
-    r"""`\pN` or `\p{Greek}`: Go's tables of Unicode are not here."""
+    r"""`\p{Greek}`: Go's tables of scripts are not here."""
+
+
+@functools.cache
+def _category(name: str, *, negated: bool) -> str:
+    """The characters of a general category (`L`, `Lu`) as members of a class, by this Python's version of Unicode.
+
+    What Unicode does not assign is in `C`, as since Go 1.25.
+    """
+
+    def is_inside(code: int) -> bool:
+        return unicodedata.category(chr(code)).startswith(name) is not negated
+
+    runs = groupby(range(sys.maxunicode + 1), is_inside)
+    ranges = [list(codes) for inside, codes in runs if inside]
+    return "".join(f"\\U{codes[0]:08x}-\\U{codes[-1]:08x}" for codes in ranges)
 
 
 def python_expression(text: str) -> str:
@@ -221,7 +245,22 @@ class _Reader:
         if rune in _PERL or rune in _NOT_PERL:
             return [f"[{_PERL.get(rune) or _NOT_PERL[rune]}]"]
         self.at -= 1
+        if rune in {"p", "P"}:
+            return [f"[{self.category()}]"]
         return [re.escape(self.escaped())]
+
+    def category(self) -> str:
+        r"""Read what follows the backslash of `\pL`, `\PL`, `\p{^Lu}`, `\p{Any}`, as members of a class."""
+        match = _CATEGORY.match(self.text, self.at)
+        if match is None:
+            raise BadPattern(self.text)
+        name, negated = match[2] or match[3], (match[0][0] == "P") is not bool(match[1])
+        self.at = match.end()
+        if name == "Any":
+            return _NOTHING if negated else r"\x00-\U0010ffff"
+        if name not in _CATEGORIES:
+            raise UnicodeClass(self.text)
+        return _category(name, negated=negated)
 
     def escaped(self) -> str:
         """Read what follows a backslash when it stands for one character."""
@@ -236,8 +275,6 @@ class _Reader:
         if hexadecimal:
             self.at = hexadecimal.end()
             return _character(hexadecimal[1] or hexadecimal[2])
-        if rune in {"p", "P"}:
-            raise UnicodeClass(self.text)
         if not rune or not rune.isascii() or rune.isalnum():
             raise BadPattern(self.text)
         return rune
@@ -248,6 +285,9 @@ class _Reader:
         while not (members and self.take("]")):
             if self.text.startswith("[:", self.at) and ":]" in self.text[self.at + 2 :]:
                 members.append(self.named())
+            elif self.text[self.at : self.at + 2] in {"\\p", "\\P"}:
+                self.at += 1
+                members.append(self.category())
             elif self.text[self.at : self.at + 2] in {"\\" + rune for rune in (*_PERL, *_NOT_PERL)}:
                 rune = self.text[self.at + 1]
                 members.append(_PERL.get(rune) or _NOT_PERL[rune])

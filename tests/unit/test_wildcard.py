@@ -59,6 +59,19 @@ def test_a_malformed_glob_is_an_error(pattern: str):
         ("{a,b}*", "{a,b}x", True),
         ("\\x{61}", "a", True),
         ("a{2}\\Q\\E{2}?", "aaaax", True),
+        ("\\pLx", "äx", True),
+        ("\\PLx", "äx", False),
+        ("\\p{Lu}*", "Äx", True),
+        ("\\p{Lu}*", "äx", False),
+        ("\\p{^Lu}*", "äx", True),
+        ("\\P{^Lu}*", "äx", False),
+        ("[\\pN\\p{Zs}-]x", "½x", True),
+        ("[\\pN\\p{Zs}-]x", "-x", True),
+        ("[^\\pN]x", "½x", False),
+        ("\\pN{2}x", "12x", True),
+        ("\\p{C}x", "\u0378x", True),
+        ("\\p{Any}*", "x", True),
+        ("[\\P{Any}]*", "x", False),
     ],
 )
 def test_wildcards_match_as_patternmatcher_writes_them(pattern: str, path: str, matches: bool):
@@ -67,7 +80,21 @@ def test_wildcards_match_as_patternmatcher_writes_them(pattern: str, path: str, 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["a*[", "[z-a]", "\\y", "[[:no:]]", "a*{2}", "*|{2}", "?{1001}", "?{2}{2}", "\\pL*", "[\\p{Greek}]", "\\x{110000}"],
+    [
+        "a*[",
+        "[z-a]",
+        "\\y",
+        "[[:no:]]",
+        "a*{2}",
+        "*|{2}",
+        "?{1001}",
+        "?{2}{2}",
+        "\\p",
+        "\\p{L*",
+        "[a-\\pL]",
+        "[\\p{Greek}]",
+        "\\x{110000}",
+    ],
 )
 def test_a_wildcard_that_cannot_be_compiled_is_an_error_when_it_is_used(pattern: str):
     with pytest.raises(BadPattern):
