@@ -197,10 +197,18 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
         raise _no(parameter, given, "a path")
     try:
         node = env.fs.Entry(name)
+        if type(node) is SCons.Node.FS.Entry and _is_folder_elsewhere(node):
+            return env.fs.Dir(node)
         # What nothing says to be a folder yet is a file, as with SCons' own builders.
         return node.disambiguate() if type(node) is SCons.Node.FS.Entry and not node.has_builder() else node
     except TypeError as error:  # a path through a file
         raise NotAPath(str(error), where=parameter) from None
+
+
+def _is_folder_elsewhere(node: Any) -> bool:
+    """Whether a name that nothing here has is that of a folder in a Repository()."""
+    folders = () if node.has_builder() or os.path.lexists(node.get_abspath()) else node.dir.get_all_rdirs()
+    return any(os.path.isdir(os.path.join(folder.get_abspath(), node.name)) for folder in folders)  # noqa: PTH112, PTH118
 
 
 def _no(parameter: str, given: Any, expected: str, but: str = "", hint: str | None = None) -> NotAPath:

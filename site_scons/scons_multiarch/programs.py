@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from scons_multiarch.step import WrongCall
 KEYWORDS = ("GOFLAGS", "GOLDFLAGS", "GOTAGS", "GOENV", "CC", "CXX", "GODIR", "cgo", "race", "debug")
 """What of the environment `env.GoBinary` reads, and takes as keywords."""
 _MEANT = {"GOOS": "platform", "GOARCH": "platform", "GOARM": "platform", "CGO_ENABLED": "cgo", "ENV": "GOENV"}
+
+
+_MODULE = ("go.mod", "go.work")
 
 
 class NoPackage(MultiarchError, ValueError):
@@ -74,10 +77,47 @@ def make_executable(node: Any) -> None:
 def godir(env: Any) -> Path:
     """Where Go runs: GODIR, seen from the SConscript that declares the program; by default that SConscript's folder.
 
-    Go sources are not copied to variant folders, so it is the folder of the sources.
+    Go sources are not copied to variant folders, so it is the folder of the sources. Go reads one tree: where none of
+    the module's files is here, it is the folder of a Repository() that has them. Raises NoPackage for Go files that
+    are here all the same: they would count for nothing.
     """
-    node = paths.folder(env, "GoBinary: GODIR", env.get("GODIR") or ".")
-    return Path(node.srcnode().get_abspath())
+    folders = _folders(env)
+    folder = next(filter(_is_in_module, folders), folders[0]) if len(folders) > 1 else folders[0]
+    stray = next(_go_files(folders[0]), None) if folder != folders[0] else None
+    if stray is not None:
+        raise NoPackage(
+            f"{stray.relative_to(folders[0]).as_posix()} lies here, and its module in {folder}",
+            hint="Go reads one tree: go.mod and all packages of the module here, or none of them",
+        )
+    return folder
+
+
+def _go_files(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_")) and name != "testdata"]
+        yield from (Path(here, name) for name in files if name.endswith(".go"))
+
+
+def _folders(env: Any) -> list[Path]:
+    """GODIR, and where it is in each Repository()."""
+    node = paths.folder(env, "GoBinary: GODIR", env.get("GODIR") or ".").srcnode()
+    return [Path(folder.get_abspath()) for folder in (node, *node.get_all_rdirs())]
+
+
+def _is_in_module(folder: Path) -> bool:
+    return folder.is_dir() and any((above / name).is_file() for above in (folder, *folder.parents) for name in _MODULE)
+
+
+def _check_is_here(env: Any, directory: Path, name: str) -> None:
+    """Raise NoPackage for a folder or file that another tree has than the one that Go reads."""
+    if os.path.lexists(directory / name):
+        return
+    for folder in _folders(env):
+        if os.path.lexists(folder / name):
+            raise NoPackage(
+                f"package {name} lies in {folder}, and its module in {directory}",
+                hint=f"Go reads one tree: GODIR={str(folder)!r}, or the module's files beside the package",
+            )
 
 
 def package_in(env: Any, directory: Path, package: Any) -> str:
@@ -92,9 +132,14 @@ def package_in(env: Any, directory: Path, package: Any) -> str:
         if lost and Path(env["MULTIARCH_RUN"].tree.root, name).is_dir():
             here = paths.shown(env.fs.getcwd())
             raise NoPackage(f"there is no package {name} in {here}", hint='from the top it is GODIR="#"')
+        if is_local(name):
+            _check_is_here(env, directory, name)
         return name
     node = paths.source(env, "GoBinary: package", given).srcnode()
-    path = os.path.relpath(node.get_abspath(), directory).replace(os.sep, "/")
+    path = os.path.relpath(node.get_abspath(), _folders(env)[0]).replace(os.sep, "/")
+    if not os.path.lexists(directory / path) and node.has_builder():  # made here, and not there
+        path = os.path.relpath(node.get_abspath(), directory).replace(os.sep, "/")
+    _check_is_here(env, directory, path)
     return path if path.startswith((".", "/")) else f"./{path}"
 
 

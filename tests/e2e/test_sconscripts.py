@@ -382,3 +382,52 @@ def test_a_named_context_of_a_repository(tree: Project, tmp_path: Path) -> None:
     assert tree.scons("images").steps == ["Image i.tar"]
     assert tree.scons("images").up_to_date
     assert set(unpacked.of_archive(tree.path / "i.tar")) == {"c", "c/a.txt", "c/b.txt"}
+
+
+GO = {
+    "go.mod": "module example.com/x\n\ngo 1.21\n",
+    "cmd/a/main.go": 'package main\n\nimport "example.com/x/lib"\n\nfunc main() { print(lib.Name) }\n',
+    "lib/lib.go": 'package lib\n\nconst Name = "one"\n',
+}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['"./cmd/a"', '"example.com/x/cmd/a"', 'env.Dir("cmd/a")', 'env.File("cmd/a/main.go")', '".", GODIR="cmd/a"'],
+)
+def test_a_module_of_a_repository_is_built_there(arguments: str, tree: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path / "other")
+    for name, text in GO.items():
+        other.edit(name, text)
+    tree.edit(
+        "SConstruct",
+        f"Repository({str(other.path)!r})\n{TOP}"
+        f'env.Targets(bin=env.GoBinary("p", {arguments}, platform=env["PLATFORMS"][0]))\n',
+    )
+    for name in ("one", "two"):
+        other.edit("lib/lib.go", f'package lib\n\nconst Name = "{name}"\n')
+        assert tree.scons("-n", "bin").steps == tree.scons("bin").steps == ["Compile p"]
+        assert subprocess.run([tree.path / "p"], capture_output=True, text=True, check=True).stderr == name
+        assert tree.scons("bin").up_to_date
+    assert set(other.digests(".")) == set(GO)
+
+
+def test_go_reads_no_two_trees(tree: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path / "other")
+    for name, text in GO.items():
+        other.edit(name, text)
+    tree.edit(
+        "SConstruct",
+        f"Repository({str(other.path)!r})\n{TOP}"
+        'env.Targets(bin=env.GoBinary("p", "./cmd/a", platform=env["PLATFORMS"][0]))\n',
+    )
+    tree.edit("lib/lib.go", GO["lib/lib.go"])
+    ran = tree.scons("bin", check=False)
+    assert ran.status == 2
+    assert f"lib/lib.go lies here, and its module in {other.path}\n" in ran.text
+    tree.edit("go.mod", GO["go.mod"])
+    ran = tree.scons("bin", check=False)
+    assert ran.status == 2
+    assert f"package ./cmd/a lies in {other.path}, and its module in {tree.path}\n" in ran.text
+    tree.edit("cmd/a/main.go", GO["cmd/a/main.go"])
+    assert tree.scons("bin").steps == ["Compile p"]
