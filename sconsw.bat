@@ -15,7 +15,10 @@ if exist SConstruct.py set "sconsw_up="
 set "sconsw_tests="
 :words
 if "%~1"=="" goto facts
+if not exist "%sconsw_here%\requirements-test.lock" goto word
 if "%~1"=="test" set "sconsw_tests=--tests"
+if "%~1"=="wheel" set "sconsw_tests=--tests"
+:word
 set "sconsw_word=%~1"
 for %%O in (-f -C -D -u -U) do if "%sconsw_word:~0,2%"=="%%O" set "sconsw_up="
 for %%O in (--dir --up --sea --fil --mak --sco) do if "%sconsw_word:~0,5%"=="%%O" set "sconsw_up="
@@ -56,7 +59,8 @@ fc /b "%sconsw_here%\requirements-go.lock" "%sconsw_venv%\requirements-go.lock" 
 if errorlevel 1 goto setup
 
 :run
-"%sconsw_venv%\Scripts\scons.exe" %sconsw_up% %*
+rem Not scons.exe: messages that name a command say the name that comes first.
+"%sconsw_venv%\Scripts\python.exe" "%sconsw_here%\site_scons\scons_multiarch\__main__.py" sconsw %sconsw_up% %*
 exit /b %errorlevel%
 
 :setup

@@ -54,6 +54,7 @@ def checkout(windows: WindowsHost, tmp_path_factory: pytest.TempPathFactory) -> 
     told = windows.cmd(folder, "sconsw.bat -h").text
     assert "setting up" in told
     assert "push-manifest" in told
+    assert "Usage: .\\sconsw [options]" in told
     return folder
 
 

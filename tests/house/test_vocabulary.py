@@ -71,6 +71,19 @@ def test_media_types_are_spelled_in_mediatype_only(path: Path):
     assert not found, identify(path)
 
 
+# `installation` knows how the process was started; `bootstrap` and `__main__` are how.
+STARTED = {"installation.py", "bootstrap.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.name not in STARTED], ids=identify)
+def test_a_text_names_the_command_that_was_started_and_no_other(path: Path):
+    """`{command()} load` in the SCons half; the library knows no command, and names the target alone."""
+    spelled = re.compile(
+        r"(?<![\w./-])(?:scons|multiarch) (?:-|[a-z]+-|images|load|push|clean|plan|why|verify|run)\b|sconsw "
+    )
+    assert not [found for found in literals(code(path)) if spelled.search(found[1]) or "./sconsw" in found[1]]
+
+
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.name != "platform.py"], ids=identify)
 def test_platforms_are_formatted_in_platform_only(path: Path):
     text = path.read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.graph import ordered
+from scons_multiarch.installation import command
 from scons_multiarch.targets import is_image
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _text(plan: BuildPlan) -> str:
     try:
         return plan.read().decode("utf-8", "replace")
     except FileNotFoundError:
-        raise NoImage("is not there yet", where=plan.name, hint="the build makes it: scons images") from None
+        raise NoImage("is not there yet", where=plan.name, hint=f"the build makes it: {command()} images") from None
 
 
 def _heading(plans: list[BuildPlan], others: list[BuildPlan]) -> str:
