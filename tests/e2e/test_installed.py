@@ -19,29 +19,6 @@ from machines.wheels import Installed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="environments are laid out as on POSIX")
 
-SCONSTRUCT = """\
-import scons_multiarch
-
-env = scons_multiarch.environment(PROGRAM="whoami", GOLDFLAGS="-X main.version=$VERSION")
-images, pushes = [], []
-for platform in env["PLATFORMS"]:
-    program = env.GoBinary(f"_output/bin/{platform.directory}/$PROGRAM", platform=platform)
-    image = env.Image(f"_output/images/{platform.slug}.tar", program, dockerfile="Dockerfile", platform=platform)
-    images += image
-    pushes += env.Push(image, f"$REPOSITORY:$VERSION-{platform.tag_suffix}")
-index = env.Index("_output/manifest/index.json", images, platforms=env["PLATFORMS"])
-env.Targets(images=images, push=pushes, manifest=index)
-env.Targets(push_manifest=env.Push(index, "$REPOSITORY:$VERSION", children=pushes))
-"""
-FILES = {
-    "SConstruct": SCONSTRUCT,
-    "VERSION": "v1.0\n",
-    "go.mod": "module example.com/whoami\n\ngo 1.21\n",
-    "main.go": 'package main\n\nvar version = ""\n\nfunc main() { println(version) }\n',
-    "Dockerfile": 'FROM scratch\nARG TARGETARCH\nCOPY _output/bin/$TARGETARCH/linux/whoami /whoami\nENTRYPOINT ["/whoami"]\n',
-    ".dockerignore": "*\n!_output/bin\n",
-}
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
@@ -69,10 +46,7 @@ def installed(wheel: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
 def foreign(tmp_path: Path) -> Project:
     """Return somebody else's repository: no file of this tool, but for three lines of its SConstruct."""
     required("go")
-    project = Project(tmp_path / "foreign")
-    for name, text in FILES.items():
-        project.edit(name, text)
-    return project
+    return wheels.foreign(tmp_path / "foreign")
 
 
 def copied(project: Project) -> None:

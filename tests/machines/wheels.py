@@ -10,12 +10,45 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .project import ROOT, Run, steps_of
+from .project import ROOT, Project, Run, steps_of
 from .required import missing, required
 
 # Before a test moves HOME.
 CACHE = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv")
 AUTHOR = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
+
+SCONSTRUCT = """\
+import scons_multiarch
+
+env = scons_multiarch.environment(PROGRAM="whoami", GOLDFLAGS="-X main.version=$VERSION")
+images, pushes = [], []
+for platform in env["PLATFORMS"]:
+    program = env.GoBinary(f"_output/bin/{platform.directory}/$PROGRAM", platform=platform)
+    image = env.Image(f"_output/images/{platform.slug}.tar", program, dockerfile="Dockerfile", platform=platform)
+    images += image
+    pushes += env.Push(image, f"$REPOSITORY:$VERSION-{platform.tag_suffix}")
+pins = [env.Pin(reference, platform=platform) for platform, reference in env["EXTERNAL"]]
+others = [platform for platform, _ in env["EXTERNAL"]]
+index = env.Index("_output/manifest/index.json", [images, pins], platforms=[*env["PLATFORMS"], *others])
+env.Targets(images=images, push=pushes, manifest=index)
+env.Targets(push_manifest=env.Push(index, "$REPOSITORY:$VERSION", children=[pushes, pins]))
+"""
+FILES = {
+    "SConstruct": SCONSTRUCT,
+    "VERSION": "v1.0\n",
+    "go.mod": "module example.com/whoami\n\ngo 1.21\n",
+    "main.go": 'package main\n\nvar version = ""\n\nfunc main() { println(version) }\n',
+    "Dockerfile": 'FROM scratch\nARG TARGETARCH\nCOPY _output/bin/$TARGETARCH/linux/whoami /whoami\nENTRYPOINT ["/whoami"]\n',
+    ".dockerignore": "*\n!_output/bin\n",
+}
+
+
+def foreign(target: Path) -> Project:
+    """Make somebody else's repository: a Go program, and none of this tool's files."""
+    project = Project(target)
+    for name, text in FILES.items():
+        project.edit(name, text)
+    return project
 
 
 def checkout(target: Path, *tags: str) -> Path:
