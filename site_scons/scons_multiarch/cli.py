@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import shutil
 import subprocess
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import SCons.Action
 import SCons.Node.Alias
@@ -19,10 +21,11 @@ from scons_multiarch import paths
 from scons_multiarch.commands import COMMANDS
 from scons_multiarch.installation import command
 from scons_multiarch.report import check_sources
+from scons_multiarch.session import Declarations
 from scons_multiarch.step import fail, message_of
-from scons_multiarch.targets import is_image, platform_of
-from scons_multiarch.tracking.phases import default_lists
-from scons_multiarch.variables import VARIABLES, UnknownWord, nearest
+from scons_multiarch.targets import Chain, is_image, platform_of
+from scons_multiarch.tracking.phases import after_reading, default_lists, has_default
+from scons_multiarch.variables import VARIABLES, UnknownWord, items_of, nearest, owner_of
 
 TARGETS = (
     ("bin", (), "the programs"),
@@ -46,6 +49,9 @@ QUESTIONS = (
 )
 
 
+Programs: TypeAlias = "Sequence[tuple[Platform | None, Any]]"
+"""Programs of one image, each with its platform, where that is known."""
+
 _LOCAL_DEFAULTS = 3
 """What SCons calls the option -U."""
 
@@ -54,11 +60,18 @@ class CannotRun(MultiarchError):
     """A program that this machine cannot start."""
 
 
-def help_text(values: dict[str, str]) -> str:
-    """What `scons -h` prints before SCons' own options line."""
+def help_text(values: Mapping[str, str], images: Sequence[str] = ()) -> str:
+    """What `scons -h` prints before SCons' own options line; `images` are those that calls declare."""
     scons = command()
     lines = [f"Usage: {scons} [options] [target …] [NAME=value …]", "", "Targets:"]
     lines += [f"  {', '.join((name, *others)):40} {text}" for name, others, text in TARGETS]
+    if images:
+        example = f"{images[0]}:push-manifest"
+        lines += [
+            "",
+            f"Images, each a target by its name, and by name and target ({example}):",
+            f"  {', '.join(images)}",
+        ]
     lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify):"]
     lines += [f"  {words:40} {text}" for words, text in QUESTIONS]
     lines += ["", "Variables, with their present values:"]
@@ -74,22 +87,81 @@ def help_text(values: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def finish_reading(env: Any, here: Any, *, own: bool) -> None:
+def add_targets(env: Any, nodes: Mapping[str, Sequence[Any]], image: str = "") -> None:
+    """Let nodes join targets of the command line; of an `image`, which has targets of its own, too."""
+    aliases = {name: (name, *others) for name, others, _ in TARGETS}
+    for name, members in nodes.items():
+        for alias in aliases[name]:
+            if members or not is_alias(alias):
+                env.Alias(alias, members)
+            if image:
+                env.Alias(f"{image}:{alias}", members)
+
+
+def check_when_read(env: Any) -> None:
+    """Have the words checked, questions answered and the default set when all SConscripts have been read."""
+    after_reading(lambda here: finish_reading(env, here), name="targets")
+
+
+def name_images(env: Any, chains: Mapping[str, Chain]) -> None:
+    """Let a word mean an image's index, and each of its targets by the last part of its name, where no other has it.
+
+    A word that is a target of all images, a question, or an alias of the user's is that. Only now, as the text `api` in
+    an SConscript is a file or folder until an alias has that name.
+    """
+    taken = {*(word for name, others, _ in TARGETS for word in (name, *others)), *COMMANDS}
+    last = Counter(name.rpartition("/")[2] for name in chains)
+    for name, chain in chains.items():
+        short = name.rpartition("/")[2]
+        if short != name and last[short] == 1 and short not in chains:
+            add_targets(env, chain.by_target(), short)
+            declare_run(env, [chain.started], f"{short}:run")
+        for word in dict.fromkeys((name, short) if last[short] == 1 else (name,)):
+            if word not in taken and not is_alias(word):
+                env.Alias(word, chain.index)
+
+
+def check_external(declarations: Declarations, text: str) -> None:
+    """End the run for an item of EXTERNAL that is of no image, or of several, of those that calls declare."""
+    for item in items_of(text):
+        owner, takers = owner_of(item)[0], sorted(declarations.outside.get(item, ()))
+        by_hand = (
+            declarations.own_default is not None and item.partition("=")[0] != f"{owner}:"
+        )  # a reference to a folder
+        if not owner or len(takers) == 1 or by_hand:
+            continue
+        where = "; what lies elsewhere is written host/… or ./folder/…"
+        what = (
+            f"{quoted(item)} is of several images: {', '.join(takers)}" if takers else f"{quoted(item)} is of no image"
+        )
+        fail(UnknownWord(what, where="EXTERNAL", hint=nearest(owner, list(declarations.chains)) + where))
+
+
+def finish_reading(env: Any, here: Any) -> None:
     """Set the default, check the words of the command line, seen from the folder `here`, and answer a question."""
-    env.Alias("clean", [], SCons.Action.Action(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
     run = env["MULTIARCH_RUN"]
-    declare_run(env, run.declarations.to_start)
-    env.AlwaysBuild(env.Alias(["clean", "run"]))
-    set_default(env, own=own)
+    declarations, chains = run.declarations, run.declarations.chains
+    name_images(env, chains)
+    env.Alias("clean", [], SCons.Action.Action(lambda target, source, env: wipe(env), cmdstr="Clean _output"))  # noqa: ARG005
+    by_hand = [(platform_of(node), node) for node in declarations.to_start]
+    declare_run(env, [by_hand, *(chain.started for chain in chains.values())])
+    env.AlwaysBuild(env.Alias(["clean"]))
+    check_external(declarations, env["VARIABLE_TEXTS"]["EXTERNAL"])
+    set_default(env, own=has_default() if declarations.own_default is None else declarations.own_default)
     if SCons.Script.GetOption("help"):
         from scons_multiarch.engines import help_text as engines_text
 
-        env.Help(engines_text(run, filter(is_image, run.declarations.targets)), append=True)
+        if chains:
+            texts = env["VARIABLE_TEXTS"]
+            names = texts["IMAGE"] if "IMAGE" in env["SAID_VARIABLES"] else ", ".join(chains)
+            named = help_text({**texts, "IMAGE": names}, list(chains))
+            SCons.Script.help_text = SCons.Script.help_text.replace(help_text(texts), named)
+        env.Help(engines_text(run, filter(is_image, declarations.targets)), append=True)
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     question = COMMANDS.get(words[0]) if words else None
-    check_sources(env, run.settings.outputs, run.declarations.targets)
+    check_sources(env, run.settings.outputs, declarations.targets)
     arguments = words[1:] if question else words
-    check_words(here, arguments)
+    check_words(here, arguments, chains)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint=f"{command()} clean, and then the build"))
     if question:
@@ -103,33 +175,43 @@ def finish_reading(env: Any, here: Any, *, own: bool) -> None:
 
 
 def set_default(env: Any, *, own: bool) -> None:
-    """Make `manifest` a default, unless the user has an `own` one, said before Targets(); later ones join it.
+    """Make `manifest` a default, unless the user has an `own` one; before Targets(), as later ones join that.
 
     With `-U` those of the folder alone are built, where there are any.
     """
     if not own and not (SCons.Script.GetOption("climb_up") == _LOCAL_DEFAULTS and SCons.Script.DEFAULT_TARGETS):
         env.Default("manifest")
     for targets in default_lists():
-        targets[:] = [named_by(node) for node in targets]
+        targets[:] = [named_by(node, env["MULTIARCH_RUN"].declarations.chains) for node in targets]
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:
         env.Default("clean")
         env.Clean("clean", [str(path) for path in leavings(Path(env["MULTIARCH_RUN"].tree.root, "_output"))])
 
 
-def named_by(node: Any) -> Any:
-    """The alias that Default("bin") means, which said so before Targets() did: SCons took it for a file."""
-    name = paths.shown(node)
-    file = isinstance(node, SCons.Node.FS.Base) and not node.has_builder() and not node.exists()
-    return SCons.Node.Alias.default_ans[name] if file and is_alias(name) else node
+def named_by(node: Any, images: Container[str] = ()) -> Any:
+    """The alias that Default("bin") means, which was not there when it was said: SCons took it for a file.
+
+    That was seen from the SConscript. The name of an image is that image, though a folder is called alike.
+    """
+    if not isinstance(node, SCons.Node.FS.Base) or node.has_builder():
+        return node
+    parts = paths.shown(node).split("/")
+    for name in ("/".join(parts[start:]) for start in range(len(parts))):
+        if is_alias(name) and (name in images or not node.exists()):
+            return SCons.Node.Alias.default_ans[name]
+    return node
 
 
-def check_words(here: Any, words: list[str]) -> None:
-    """End the run for a word that is no target, seen from the folder `here`."""
-    known = [*(name for name, others, _ in TARGETS for name in (name, *others) if is_alias(name)), *COMMANDS]
+def check_words(here: Any, words: list[str], images: Iterable[str] = ()) -> None:
+    """End the run for a word that is no target, seen from the folder `here`; `images` are the names of images."""
+    names = [name for target, others, _ in TARGETS for name in (target, *others)]
+    own = [f"{image}:{name}" for image in images for name in names]
+    known = [*filter(is_alias, [*names, *images]), *COMMANDS]
     for word in words:
         if not is_target(here, word):
             question = f"it is a question and comes first: {command()} {word} …"
-            hint = question if word in COMMANDS else nearest(word, known)
+            near = list(filter(is_alias, own)) if ":" in word else []
+            hint = question if word in COMMANDS else nearest(word, near or known)
             fail(UnknownWord(f"there is no target {quoted(word)[1:-1]}", hint=hint))
 
 
@@ -173,36 +255,45 @@ def wipe(env: Any) -> None:
             path.unlink()
 
 
-def declare_run(env: Any, programs: list[Any]) -> None:
-    """Declare the target `run`: the program of PLATFORM, by default of this machine, is built and started."""
-    chosen = [node for node in programs if starts_on(node, env["PLATFORM_TO_RUN"])]
+def declare_run(env: Any, images: Iterable[Programs], word: str = "run") -> None:
+    """Declare the target `run`: of each image the program of PLATFORM, by default of this machine, is started."""
+    host = env["PLATFORM_TO_RUN"]
+    chosen = [first for programs in images for first in [n for of, n in programs if starts_on(of, host)][:1]]
     # The action holds no values of its own: SCons would look through all of them for its signature, in every run.
-    env.Alias("run", chosen[:1], SCons.Action.Action(_run_program, cmdstr=None))
+    env.AlwaysBuild(env.Alias(word, chosen, SCons.Action.Action(_run_programs, cmdstr=None)))
 
 
-def _run_program(target: list[Any], source: list[Any], env: Any) -> int:  # noqa: ARG001  # as SCons calls it
-    made = env["MULTIARCH_RUN"].declarations.to_start
+def _run_programs(target: list[Any], source: list[Any], env: Any) -> int:  # noqa: ARG001  # as SCons calls it
+    declarations = env["MULTIARCH_RUN"].declarations
+    made = declarations.to_start or any(chain.started for chain in declarations.chains.values())
     hint = "add it to PLATFORMS" if made else f"this build makes no programs; run its image: {command()} load"
     return start(source, env["PLATFORM_TO_RUN"], hint)
 
 
-def starts_on(program: Any, host: Platform) -> bool:
-    """Whether a program is known to be of this very machine; a program of another builder may not say."""
-    platform = platform_of(program)
+def starts_on(platform: Platform | None, host: Platform) -> bool:
+    """Whether a program is known to be of this very machine; one of another builder may not say."""
     return platform is not None and platform.architecture == host.architecture and platform.matches(host)
 
 
 def start(programs: list[Any], platform: Platform, hint: str) -> int:
-    """Start a program and wait for its end; its exit status is SCons's when it is not 0. `hint` helps where none is."""
+    """Start programs, each when the one before ended; the first exit status that is not 0 ends that, and is SCons's.
+
+    `hint` helps where there is none to start.
+    """
     if not programs:
         fail(UnknownWord(f"nothing is built for {platform}", where="PLATFORM", hint=hint))
-    try:
-        return subprocess.run([programs[0].get_abspath()], check=False).returncode
-    except OSError as error:
-        fail(
-            CannotRun(
-                f"cannot be started here: {error.strerror}",
-                where=paths.shown(programs[0]),
-                hint=f"for {platform} install qemu-user-static and binfmt-support, or run its image: {command()} load",
+    for program in programs:
+        try:
+            status = subprocess.run([program.get_abspath()], check=False).returncode
+        except OSError as error:
+            run_image = f"run its image: {command()} load"
+            fail(
+                CannotRun(
+                    f"cannot be started here: {error.strerror}",
+                    where=paths.shown(program),
+                    hint=f"for {platform} install qemu-user-static and binfmt-support, or {run_image}",
+                )
             )
-        )
+        if status:
+            return status
+    return 0

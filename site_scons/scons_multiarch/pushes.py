@@ -93,7 +93,8 @@ def drifted(node: Any) -> str | None:
 
 def say_not_moved(node: Any) -> None:
     """Say, once a run, which of TAGS stay where they are as the version is a pre-release."""
-    for tag in not_moved(node):
-        words = spelled(f"{tag} is not moved: {node.attributes.run.settings.not_moved_because}", [node])
+    tags, because = not_moved(node)
+    for tag in tags:
+        words = spelled(f"{tag} is not moved: {because}", [node])
         if node.attributes.run.build.is_new(words):
             print(f"  {words}", flush=True)  # noqa: T201  # a line the user must see

@@ -250,12 +250,13 @@ def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
     return tags + [(record.reference.with_tag(tag), record.folder) for tag in record.also]
 
 
-def not_moved(node: Any) -> list[Reference]:
-    """The further tags of a published index that this run leaves alone, as its version is a pre-release."""
-    record = target_of(node)
+def not_moved(node: Any) -> tuple[list[Reference], str]:
+    """The further tags of a published index that this run leaves alone, and why: its version is a pre-release."""
+    record, settings = target_of(node), node.attributes.run.settings
+    tags, because = node.check_attributes("not_moved") or (settings.not_moved, settings.not_moved_because)
     if not isinstance(record, PushTarget) or not node.sources or not is_index(node.sources[0]):
-        return []
-    return [record.reference.with_tag(tag) for tag in node.attributes.run.settings.not_moved]
+        return [], because
+    return [record.reference.with_tag(tag) for tag in tags], because
 
 
 def spelled(text: str, nodes: list[Any], *, quote: Callable[[str], str] = str) -> str:

@@ -47,8 +47,8 @@ class Report:
 def _not_moved(target: Any) -> list[dict[str, str]]:
     from scons_multiarch.receipts import not_moved, spelled
 
-    because = target.attributes.run.settings.not_moved_because
-    return [{"reference": spelled(str(tag), [target]), "because": because} for tag in not_moved(target)]
+    tags, because = not_moved(target)
+    return [{"reference": spelled(str(tag), [target]), "because": because} for tag in tags]
 
 
 def _line(target: Any) -> dict[str, str]:

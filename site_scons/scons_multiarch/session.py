@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from multiarch_oci.git import Described
     from multiarch_oci.golang.recipe import GoBuild
     from multiarch_oci.output import Output
+    from scons_multiarch.targets import Chain
 
 PRIVATE = ".multiarch"
 """The folder, below the tree's root, of everything that is remembered between runs and is no output."""
@@ -80,6 +81,10 @@ class Declarations:
         self._root = tree.root
         self.targets: list[Any] = []  # the nodes of all targets of ours, the first of each step
         self.programs: list[GoBuild] = []
+        self.chains: dict[str, Chain] = {}  # what MultiarchImage and GoImage declared, by the image's name
+        self.named_files: dict[str, list[Any]] = {}  # … and their files that are called by the image
+        self.outside: dict[str, set[str]] = {}  # by items of EXTERNAL, the images that took them
+        self.own_default: bool | None = None  # whether the user said Default() before Targets(); None without Targets()
         self.to_start: list[Any] = []  # the nodes of the programs that the target `run` may mean
         self.hidden = HIDDEN  # paths from the root that no image copies
         self.caches: set[Path] = set()  # folders of SCons' shared cache

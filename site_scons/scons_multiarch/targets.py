@@ -102,6 +102,40 @@ class IndexTarget(msgspec.Struct, frozen=True):
     digest_file: str
 
 
+class Chain(msgspec.Struct, frozen=True):
+    """All nodes of one image, what `env.MultiarchImage` and `env.GoImage` return.
+
+    Of images, archives, loads and pushes there is one for each of `platforms`, in that order. `programs` are what the
+    build makes of the contents of the images; `started` is the first of each platform. `repositories` are where the
+    tags go, as in `ghcr.io/team/api`.
+    """
+
+    name: str
+    repositories: tuple[str, ...]
+    platforms: tuple[Platform, ...]
+    programs: tuple[Any, ...]
+    images: tuple[Any, ...]
+    archives: tuple[Any, ...]
+    loads: tuple[Any, ...]
+    pushes: tuple[Any, ...]
+    pins: tuple[Any, ...]
+    index: tuple[Any, ...]
+    published: tuple[Any, ...]
+    started: tuple[tuple[Platform, Any], ...]
+
+    def by_target(self) -> dict[str, tuple[Any, ...]]:
+        """The nodes by the target of the command line that they belong to; no programs, no target for them."""
+        nodes = {
+            "images": self.images,
+            "release": self.archives,
+            "load": self.loads,
+            "push": self.pushes,
+            "manifest": self.index,
+            "push-manifest": self.published,
+        }
+        return {"bin": self.programs, **nodes} if self.programs else nodes
+
+
 Remote: TypeAlias = "PushTarget | PinTarget"
 """What says something of a tag in a registry."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -145,13 +145,24 @@ def truth_of(name: str, value: str) -> bool:
     return TRUTHS[one_of(name, value.lower(), tuple(TRUTHS), shown=value)]
 
 
-def external(text: str, destination: Destination, image: str) -> tuple[tuple[Platform, str], ...]:
-    """Read EXTERNAL: for each item its platform and the full reference."""
+def external(
+    text: str, destination: Destination, image: str, words: Collection[str] | None = None
+) -> tuple[tuple[Platform, str], ...]:
+    """Read EXTERNAL: for each item its platform and the full reference.
+
+    `words` are what the image is called by: items of other images are left out, and a name of this one falls away.
+    None is for an image that has no such words: then a name is part of a reference.
+    """
     items = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
+    for item in items_of(text):
         if login := login_hint(item):
             raise UnknownWord(f"{quoted(item)} holds a login", where="EXTERNAL", hint=login)
-        named, equals, name = item.rpartition("=")
+        owner, own = owner_of(item)
+        if owner and (
+            owner not in words if words is not None else item.startswith(f"{owner}:{own.partition('=')[0]}=")
+        ):
+            continue
+        named, equals, name = (item if words is None else own).rpartition("=")
         bare = name.partition("@")[0]
         tag = bare.rpartition(":")[2] if ":" in bare.rpartition("/")[2] else bare.rpartition("/")[2]
         known = outside_platform(named) if equals else Platform.from_tag(tag)
@@ -164,6 +175,29 @@ def external(text: str, destination: Destination, image: str) -> tuple[tuple[Pla
         full = name if "/" in bare or ":" in bare else f"{destination}/{image}:{name}"
         items.append((known, full))
     return tuple(items)
+
+
+def items_of(text: str) -> list[str]:
+    """The items of EXTERNAL."""
+    return [item for item in (part.strip() for part in text.split(",")) if item]
+
+
+def owner_of(item: str) -> tuple[str, str]:
+    """The image that an item of EXTERNAL says it is of, and the item without that; empty where it says none.
+
+    `api:v1-windows-amd64`, `api:linux/riscv64=nightly` and `linux/riscv64=api:nightly` are of `api`. So is what may be
+    an image of Docker Hub: that one is written with its host.
+    """
+    named, equals, name = item.rpartition("=")
+    owner, colon, platform = named.partition(":")
+    if "/" in platform:
+        return owner, f"{platform}={name}"
+    owner, colon, tag = name.partition(":")
+    first = owner.partition("/")[0]
+    outside = "." in first or first in ("localhost", "") or first.startswith(("_", "~")) or "@" in owner
+    if not colon or outside or "\\" in name or "/" in tag.partition("@")[0]:
+        return "", item
+    return owner, f"{named}{equals}{tag}"
 
 
 def outside_platform(text: str) -> Platform:
@@ -196,7 +230,8 @@ def values(env: Any) -> dict[str, object]:
     """The value of each variable: command line, custom.py, `DEFAULTS` of the SConstruct, ours; unknown are errors.
 
     `OWN_VARIABLES` of the SConstruct, as (name, default, help), join ours. A keyword of Environment of the same name
-    would win over the command line, as SCons applies keywords last; so that is an error.
+    would win over the command line, as SCons applies keywords last; so that is an error. `SAID_VARIABLES` of the
+    environment are those of the command line and of custom.py.
     """
     known = (*VARIABLES, *env.get("OWN_VARIABLES", ()))
     names = [name for name, _, _ in known]
@@ -213,6 +248,7 @@ def values(env: Any) -> dict[str, object]:
     variables.Update(scratch)
     for name in [*defaults, *variables.UnknownVariables()]:
         raise UnknownWord(f"there is no variable {quoted(name)[1:-1]}", hint=nearest(name, names))
+    env["SAID_VARIABLES"] = frozenset(names) - frozenset(variables.defaulted)
     return {name: scratch[name] for name in names}
 
 
@@ -257,7 +293,7 @@ def _version(run: Run, given: Mapping[str, str], *, needed: bool) -> tuple[Versi
         return None, None
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """A text that is itself once SCons has replaced its variables."""
     return text.replace("$", "$$")
 
@@ -301,14 +337,12 @@ def read(env: Any, *, versioned: bool) -> None:
         | {
             "PLATFORMS": declared(given["PLATFORMS"]),
             "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
-            "REPOSITORY": _literal(f"{destination}/{given['IMAGE']}"),
+            "REPOSITORY": literal(f"{destination}/{given['IMAGE']}"),
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
             "TAGS": expand(given["TAGS"], version) if version else (),
             "LABELS": pairs("LABELS", settings["LABELS"]),
-            "ANNOTATIONS": tuple(
-                (name, _literal(text)) for name, text in pairs("ANNOTATIONS", settings["ANNOTATIONS"])
-            ),
+            "ANNOTATIONS": tuple((name, literal(text)) for name, text in pairs("ANNOTATIONS", settings["ANNOTATIONS"])),
             "BUILD_ARGS": pairs("BUILD_ARGS", settings["BUILD_ARGS"]),
             "REBASE": truth_of("REBASE", given["REBASE"]),
             "VARIABLE_TEXTS": given,

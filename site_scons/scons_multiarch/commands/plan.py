@@ -128,6 +128,7 @@ def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
         digest, contents, fresh = _content(steps, node.sources[0])
     except (MultiarchError, OSError) as error:
         refused = str(error).partition("\n")[0]
+    unmoved_tags, because = not_moved(node)
     state = TagState(
         reference,
         digest,
@@ -137,8 +138,8 @@ def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
         also=tuple((also, _observed(node, also, where)) for also, where in tags_of(node)[1:]),
         needs=tuple(pin.attributes.target.reference for pin in pins),
         refused=refused,
-        not_moved=tuple(not_moved(node)),
-        not_moved_because=node.attributes.run.settings.not_moved_because,
+        not_moved=tuple(unmoved_tags),
+        not_moved_because=because,
     )
     return TagContents(state, folder, contents, fresh)
 

@@ -18,6 +18,7 @@ from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ProgramTarget, declared_before
 from scons_multiarch.tracking.nodes import State, declare, track
+from scons_multiarch.tracking.phases import override
 from scons_multiarch.versions import with_release
 
 
@@ -90,7 +91,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     target_platform = paths.platform_of("GoBinary: platform", platform)
     target_platform.check_known(str(platform))
     check_keywords(env, overrides)
-    own = env.Override(overrides) if overrides else env
+    own = override(env, overrides)
     generated = track(env, paths.nodes(own, "GoBinary: sources", sources))
     node = paths.file(own, "GoBinary: target", target)
     if target_platform.os == "windows" and not node.name.endswith(".exe"):

@@ -15,11 +15,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import SCons.dblite
+import SCons.Environment
 import SCons.Node.FS
 import SCons.Script
 import SCons.Script.Main
@@ -69,6 +70,43 @@ def has_default() -> bool:
 def default_lists() -> tuple[list[Any], ...]:
     """The lists of nodes that hold the default targets, to be changed in place; SCons copied one to the others."""
     return SCons.Script.DEFAULT_TARGETS, SCons.Script.BUILD_TARGETS, SCons.Script._build_plus_default  # noqa: SLF001
+
+
+class Own(SCons.Environment.OverrideEnvironment):
+    """An environment with some values of its own, and builders of its own.
+
+    SCons binds the builders of the environment below to the one that overrides it: what is declared by the former
+    afterwards would get the values of the latter.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep an attribute here; SCons sets it below."""
+        self.__dict__[name] = value
+
+
+def override(env: Any, values: Mapping[str, Any]) -> Any:
+    """An environment in which these variables are otherwise; `env` itself for none."""
+    own = env.Override(values)
+    if own is not env:
+        object.__setattr__(own, "__class__", Own)
+    return own
+
+
+def rename(file: Any, name: str) -> bool:
+    """Give a file another name in its folder, while SConscripts are read; False where that is known already.
+
+    SCons finds a node by its path in the dictionary of its root, and by its name in that of its folder.
+    """
+    normal, root, folder = SCons.Node.FS._my_normcase, file.dir.root, file.dir  # noqa: SLF001
+    known = root._lookupDict  # noqa: SLF001
+    path = normal(f"{folder.get_labspath()}/{name}")
+    if path in known:
+        return False
+    known[path] = known.pop(normal(file.get_labspath()))
+    folder.entries[normal(name)] = folder.entries.pop(normal(file.name))
+    file.name = name
+    file.clear_memoized_values()
+    return True
 
 
 def check_signatures(path: Path) -> None:
