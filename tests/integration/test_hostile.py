@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from certificates import certify
 from faults import read_head
+from machines.listening import Listener
 from machines.odd import Call, OddRegistry, Reply
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError
@@ -45,7 +46,7 @@ Parts = Iterable["bytes | float"]
 
 
 @dataclass
-class Server:
+class Server(Listener):
     """Answers every request by `answer`, made anew for each, and ends the connection after it unless it is `kept`.
 
     With `tls` it speaks nothing else; without, TLS is refused, as by a server that knows nothing of it. It takes so
@@ -57,32 +58,13 @@ class Server:
     tls: ssl.SSLContext | None = None
     takes: int | None = None
     asked: list[str] = field(default_factory=list)
-    listener: socket.socket = field(default_factory=socket.socket)
     over: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Server:  # noqa: PYI034  # Self is not in Python 3.10
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(16)
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.over.set()
-        self.listener.close()
+        super().__exit__()
 
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         try:
             hello = connection.recv(1, socket.MSG_PEEK) == b"\x16"
             if hello and self.tls is not None:
@@ -93,8 +75,6 @@ class Server:
             with connection.makefile("rb") as stream:
                 while self._one(connection, stream):
                     pass
-        except OSError:
-            pass
         finally:
             connection.close()
 

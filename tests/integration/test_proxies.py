@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from certificates import Certificate, certify
 from faults import Head, read_head
+from machines.listening import Listener
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.client import Client
 from multiarch_oci.store.http.exchange import Settings
@@ -31,7 +32,7 @@ NO_PROXY = "registry.invalid:5000: the proxy for it cannot be reached\n  hint: s
 
 
 @dataclass
-class Peer:
+class Peer(Listener):
     """A server that answers every request; CONNECT, by passing on to `upstream` or with the status `refusal`."""
 
     tls: ssl.SSLContext | None = None
@@ -40,34 +41,15 @@ class Peer:
     heads: list[Head] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     protocols: list[str | None] = field(default_factory=list)
-    listener: socket.socket = field(default_factory=socket.socket)
-
-    def __enter__(self) -> Peer:  # noqa: PYI034  # Self is not in Python 3.10
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(8)
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.close()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.listener.getsockname()[1]}"
 
     @property
     def firsts(self) -> list[str]:
         return [head.first for head in self.heads]
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            stack.callback(client.close)
+    def serve(self, connection: socket.socket) -> None:
+        client = connection
+        with contextlib.ExitStack() as stack:
+            stack.callback(connection.close)
             if self.tls is not None:
                 client = secured = stack.enter_context(self.tls.wrap_socket(client, server_side=True))
                 self.protocols.append(secured.selected_alpn_protocol())

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import pytest
 
 from faults import Head, read_head
+from machines.listening import Listener
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.client import Client
 from multiarch_oci.store.http.errors import AnswerTooLarge, Cancelled, Interrupted, Unreachable
@@ -44,7 +45,7 @@ class Asked:
 
 
 @dataclass
-class Scripted:
+class Scripted(Listener):
     """A server that answers by the bytes it was given, in turn; b"" and the last of all end the connection.
 
     With `early` it reads no body. Each connection is kept as long as the answers allow.
@@ -54,52 +55,29 @@ class Scripted:
     early: bool = False
     end: bool = True
     asked: list[Asked] = field(default_factory=list)
-    connections: list[socket.socket] = field(default_factory=list)
-    listener: socket.socket = field(default_factory=socket.socket)
 
-    def __enter__(self) -> Scripted:  # noqa: PYI034  # Self is not in Python 3.10
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(8)
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.close()
+    def __exit__(self, *how: object) -> None:
+        super().__exit__()
         for connection in self.connections:
             connection.close()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.listener.getsockname()[1]}"
 
     @property
     def url(self) -> str:
         return f"http://{self.host}/v2/"
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection, len(self.connections)), daemon=True).start()
-
-    def _serve(self, connection: socket.socket, number: int) -> None:
-        try:
-            with connection.makefile("rb") as stream:
-                while self.answers and (head := read_head(stream)) is not None:
-                    body = b"" if self.early else stream.read(int(head.get("Content-Length") or 0))
-                    self.asked.append(Asked(number, head, body))
-                    answer = self.answers.pop(0)
-                    connection.sendall(answer)
-                    if not answer or b"close" in answer:
-                        break
-            if self.end:
-                connection.shutdown(socket.SHUT_RDWR)
-                connection.close()
-        except OSError:
-            pass
+    def serve(self, connection: socket.socket) -> None:
+        number = self.connections.index(connection) + 1
+        with connection.makefile("rb") as stream:
+            while self.answers and (head := read_head(stream)) is not None:
+                body = b"" if self.early else stream.read(int(head.get("Content-Length") or 0))
+                self.asked.append(Asked(number, head, body))
+                answer = self.answers.pop(0)
+                connection.sendall(answer)
+                if not answer or b"close" in answer:
+                    break
+        if self.end:
+            connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
 
 def wire(settings: Settings = SETTINGS, cancelled: threading.Event | None = None) -> Client:

@@ -14,11 +14,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 
 from faults import kind_of
 
+from .listening import HttpServer
 from .odd import digest as digest_of
 
 HOPS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
@@ -47,7 +47,7 @@ class Refusal:
 
 
 @dataclass
-class Late:
+class Late(HttpServer):
     """Listens on `host` and passes on to `upstream` (`127.0.0.1:PORT`).
 
     `taken` counts the manifests that were put, by name (tag or digest), and blobs by digest; `asked` the questions for
@@ -67,50 +67,12 @@ class Late:
     _tags: dict[tuple[str, str], list[tuple[str | None, float]]] = field(default_factory=dict)
     _turns: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _server: ThreadingHTTPServer | None = None
-
-    def __enter__(self) -> Late:  # noqa: PYI034 - Self is not in Python 3.10
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def _any(self) -> None:
-                proxy.serve(self)
-
-            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - the base class names them so
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-                """Keep the test's output quiet."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                """Keep quiet about connections that the other side ended."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-
-    @property
-    def host(self) -> str:
-        """`127.0.0.1:PORT`."""
-        if self._server is None:
-            raise RuntimeError("the proxy does not run")
-        return f"127.0.0.1:{self._server.server_address[1]}"
 
     def settle(self) -> None:
         """Show all that was put, from now on and whatever the delays; begin to count anew."""
         with self._lock:
-            for told in (self._put, self._tags, self.taken, self.asked, self.refused):
-                told.clear()
+            for noted in (self._put, self._tags, self.taken, self.asked, self.refused):
+                noted.clear()
 
     def renew(self) -> None:
         """Hide all that was put here, as if it had been put just now."""

@@ -14,11 +14,12 @@ import threading
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from faults import kind_of
 
+from .listening import HttpServer
 from .registry import PASSWORD, USER
 
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -81,7 +82,7 @@ class State:
     numbers: Any = field(default_factory=itertools.count)
 
 
-class OddRegistry:
+class OddRegistry(HttpServer):
     """`bend` sees each call and may answer in place of the usual answer, which it makes by calling its second argument.
 
     With `challenges` (`{url}` is this server) a login is wanted: the Bearer token of /token, or Basic.
@@ -94,52 +95,6 @@ class OddRegistry:
         self.challenges: tuple[str, ...] = ()
         self.calls: list[Call] = []
         self._lock = threading.Lock()
-        self._server: ThreadingHTTPServer | None = None
-
-    def __enter__(self) -> OddRegistry:  # noqa: PYI034  # Self is not in Python 3.10
-        registry = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def _any(self) -> None:
-                registry.serve(self)
-
-            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _any  # noqa: N815 - the base class names them so
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-                """Keep the test's output quiet."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                """Keep quiet about connections that the other side ended."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-
-    @property
-    def host(self) -> str:
-        """`127.0.0.1:PORT`."""
-        if self._server is None:
-            raise RuntimeError("the registry does not run")
-        return f"127.0.0.1:{self._server.server_address[1]}"
-
-    @property
-    def url(self) -> str:
-        return f"{'http' if self.tls is None else 'https'}://{self.host}"
 
     def of(self, kind: str) -> list[Call]:
         """The calls of one kind, the oldest first."""
