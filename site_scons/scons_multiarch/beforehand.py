@@ -69,7 +69,8 @@ def check(node: Any, run: Run) -> None:
     if node.check_attributes("beside"):
         _check_versions(run, *node.attributes.beside)
     if run.settings.policy.immutable:
-        run.build.once("immutable", lambda: _refuse_early(run))
+        number = node.check_attributes("registry")
+        run.build.once(("immutable", number), lambda: _refuse_early(run, number))
 
 
 def _check_versions(run: Run, members: Sequence[Any], index: Any) -> None:
@@ -116,16 +117,18 @@ def copied_receipt(run: Run, copy_to: Reference) -> Path:
     return run.tree.root / receipt_path(copy_to)
 
 
-def _refuse_early(run: Run) -> None:
+def _refuse_early(run: Run, number: int | None) -> None:
     """With IMMUTABLE=yes: find a tag of this run that must not be moved before the first one is written.
 
     What a tag is to hold is known where its image is made, or all members of its index are; the others' own pushes
-    will tell. Raises TagImmutable.
+    will tell. Of several registries only the one of this `number` is looked at. Raises TagImmutable.
     """
     from multiarch_oci.publish import decide
 
     ask_all(run)
     for node in filter(writes, reversed(reachable())):
+        if node.check_attributes("registry") != number:
+            continue
         digest = _known_digest(run, node)
         if digest is None:
             continue

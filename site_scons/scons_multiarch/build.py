@@ -34,6 +34,7 @@ class Build:
         self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
         self.report = Report()
+        self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
         self._values: Once[Any] = Once()
         self._messages: set[str] = set()
         self._guard = threading.Lock()

@@ -27,7 +27,7 @@ from scons_multiarch.targets import Chain, DeclaredTwice, IndexTarget, target_of
 from scons_multiarch.tracking.phases import override, rename
 from scons_multiarch.variables import (
     VARIABLES,
-    destination_of,
+    destinations_of,
     external,
     items_of,
     literal,
@@ -165,7 +165,8 @@ def _chain(parts: Parts, contents: Callable[[Platform], Any], dockerfile: Any, f
     )
     published = env.Push(index, "$REPOSITORY:$VERSION", children=[pushes, pins], also=env["TAGS"])
     if parts.not_moved is not None:
-        published[0].attributes.not_moved = parts.not_moved
+        for node in published:
+            node.attributes.not_moved = parts.not_moved
     made_once = *map(tuple, (pins, index, published)), tuple(started)
     destination = str(env.subst("$REPOSITORY"))
     return Chain(
@@ -249,16 +250,23 @@ def _parts(env: Any, builder: str, given: Any, repository: Any, keywords: dict[s
         **{word: text_of(word, value) for word, value in given_variables.items() if word in OF_ONE_IMAGE},
     }
     version, described = _version(env, given_variables)
-    destination, path = _destination(env, builder, name, repository, spelled["REGISTRY"])
-    destination.reference(path, version.tag())
+    destinations, path = _destinations(env, builder, name, repository, spelled["REGISTRY"])
+    for destination in destinations:
+        destination.reference(path, version.tag())
     words = None if "EXTERNAL" in given_variables else _take_external(declarations, name, path, texts["EXTERNAL"])
     whole, last = _rename_alike(declarations, name), name.rpartition("/")[2]
     called = path if "IMAGE" in env["SAID_VARIABLES"] else name.lower()
     file = called.replace("/", "-") if whole else called.rpartition("/")[2]
-    names = {"VERSION": str(version), "IMAGE": path, "IMAGE_FILE": file, "REPOSITORY": literal(f"{destination}/{path}")}
+    names = {
+        "VERSION": str(version),
+        "IMAGE": path,
+        "IMAGE_FILE": file,
+        "REPOSITORY": literal(f"{destinations[0]}/{path}"),
+    }
     own = override(env, {**_typed(env, builder, given_variables), **names})
     own["DESCRIBED"] = described
-    own["EXTERNAL"] = external(spelled["EXTERNAL"], destination, path, words)
+    own["REPOSITORIES"] = tuple(literal(f"{destination}/{path}") for destination in destinations)
+    own["EXTERNAL"] = external(spelled["EXTERNAL"], destinations[0], path, words)
     for word in {"LABELS", "BUILD_ARGS"} & set(given_variables):
         own[word] = tuple((key, str(own.subst(value))) for key, value in own[word])
     unmoved_tags = None
@@ -338,7 +346,7 @@ def _check_single(env: Any, name: str) -> None:
         raise SeveralImages(f"IMAGE names one image, and there are several: {', '.join(names)}", hint=hint)
 
 
-def _destination(env: Any, builder: str, name: str, given: Any, registry: str) -> tuple[Destination, str]:
+def _destinations(env: Any, builder: str, name: str, given: Any, registry: str) -> tuple[tuple[Destination, ...], str]:
     """Where an image goes: REGISTRY and the repository below it; a repository with a host or folder says both."""
     path = name.lower()
     if given is not None and "IMAGE" not in SCons.Script.ARGUMENTS:
@@ -353,7 +361,7 @@ def _destination(env: Any, builder: str, name: str, given: Any, registry: str) -
         registry = registry if "REGISTRY" in SCons.Script.ARGUMENTS else where
     elif "IMAGE" in env["SAID_VARIABLES"]:
         path = str(env["VARIABLE_TEXTS"]["IMAGE"])
-    return destination_of(env["MULTIARCH_RUN"], registry, path), path
+    return destinations_of(env["MULTIARCH_RUN"], registry, path), path
 
 
 def _take_external(declarations: Declarations, name: str, path: str, text: str) -> set[str]:

@@ -169,6 +169,10 @@ class Run:
         with suppress(OSError):  # what cannot be kept is found anew
             self.tree.stat.save()
         self.build.save()
+        if self.build.failures:
+            from scons_multiarch.destinations import outcome
+
+            sys.stderr.write("".join(f"scons: {line}\n" for line in outcome(self)))
         if report and "REPORT" in self.settings.outputs:
             self._write_report(self.settings.outputs["REPORT"])
 

@@ -18,6 +18,7 @@ import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts, brief, changes
+from scons_multiarch.destinations import failed
 from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
@@ -94,6 +95,7 @@ class Step:
             run.build.report.add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             words = state.spell(message_of(error))
+            failed(target[0], words)
             if not run.build.is_new(words):
                 words = "failed for the same reason"  # many pushes at once, and one registry that is down
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error

@@ -17,9 +17,11 @@ from multiarch_oci.plan.policy import Policy
 from multiarch_oci.platform import InvalidPlatform, Platform, declared
 from multiarch_oci.reference import Destination, insecure_hosts, login_hint
 from multiarch_oci.version import Version, expand, unmoved
+from scons_multiarch.destinations import is_one_of_several
 from scons_multiarch.paths import TRUTHS
 from scons_multiarch.report import output_of
 from scons_multiarch.session import Run
+from scons_multiarch.tracking.phases import go_on_after
 from scons_multiarch.versions import revision, version_file, version_of
 
 if TYPE_CHECKING:
@@ -31,7 +33,11 @@ VARIABLES = (
     ("VERSION_TAG", "", "the tags of git that a version comes from, a glob: api/v*; then the file VERSION is not read"),
     ("REVISION", "no", "yes: the index names git's commit also where the version stands in a file"),
     ("PLATFORMS", "linux/amd64,linux/arm64", "os/arch[/variant][:os.version], comma-separated"),
-    ("REGISTRY", "_output/registry", "host[:port][/path], or a folder of OCI layouts: ./name"),
+    (
+        "REGISTRY",
+        "_output/registry",
+        "host[:port][/path], or a folder of OCI layouts: ./name; or several, by commas",
+    ),
     ("ENGINE", AUTO, "who builds images: auto, embedded, buildx, podman, docker"),
     ("INSECURE", "", "hosts that may speak plain HTTP or show an unknown certificate; loopback always may"),
     ("EXTERNAL", "", "what somebody else pushed: [platform=]tag-or-reference[@digest], comma-separated"),
@@ -178,7 +184,7 @@ def external(
 
 
 def items_of(text: str) -> list[str]:
-    """The items of EXTERNAL."""
+    """The items of EXTERNAL and REGISTRY."""
     return [item for item in (part.strip() for part in text.split(",")) if item]
 
 
@@ -265,8 +271,21 @@ def check_text(given: Mapping[str, str]) -> None:
                 ) from None
 
 
-def destination_of(run: Run, text: str, image: str) -> Destination:
-    """Where REGISTRY says that tags go; a folder in the tree is kept out of images."""
+def destinations_of(run: Run, text: str, image: str) -> tuple[Destination, ...]:
+    """Where REGISTRY says that tags go, the first for all that means one; a folder in the tree is kept out of images.
+
+    Raises MultiarchError for what is neither a registry nor a folder, and for one that is named twice.
+    """
+    chosen = tuple(_destination(run, part, image) for part in items_of(text) or [text])
+    for number, destination in enumerate(chosen):
+        if destination in chosen[:number]:
+            raise UnknownWord(f"{destination} is named twice", where="REGISTRY", hint="name each once")
+    if len(chosen) > 1:
+        go_on_after(is_one_of_several)
+    return chosen
+
+
+def _destination(run: Run, text: str, image: str) -> Destination:
     environment = run.settings.environment
 
     def is_layout(folder: str) -> bool:
@@ -314,8 +333,9 @@ def read(env: Any, *, versioned: bool) -> None:
     version, described = _version(run, given, needed=versioned or is_given or os.path.lexists(version_file(run)))
     given["VERSION"] = str(version or "")
     one_of("REVISION", given["REVISION"], ("no", "yes"))
-    destination = destination_of(run, given["REGISTRY"], given["IMAGE"])
-    destination.reference(given["IMAGE"], version.tag() if version else None)
+    destinations = destinations_of(run, given["REGISTRY"], given["IMAGE"])
+    for destination in reversed(destinations):  # in the end it is the first
+        destination.reference(given["IMAGE"], version.tag() if version else None)
     outside = external(given["EXTERNAL"], destination, given["IMAGE"])
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
     run.settings.not_moved = unmoved(given["TAGS"], version) if version else ()
@@ -338,6 +358,7 @@ def read(env: Any, *, versioned: bool) -> None:
             "PLATFORMS": declared(given["PLATFORMS"]),
             "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
             "REPOSITORY": literal(f"{destination}/{given['IMAGE']}"),
+            "REPOSITORIES": tuple(literal(f"{other}/{given['IMAGE']}") for other in destinations),
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
             "TAGS": expand(given["TAGS"], version) if version else (),

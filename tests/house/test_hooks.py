@@ -75,6 +75,8 @@ SEEN = {
     "SCons.SConsign.Reset": "7252477e06d6",
     "SCons.SConsign.write": "705676108233",
     "SCons.Script.Interactive.SConsInteractiveCmd.do_build": "315e4f5226df",
+    "SCons.Script.Main.BuildTask.do_failed": "ece429f4b0ae",
+    "SCons.Script.Main.BuildTask.failed": "8b672f254220",
     "SCons.Script.Main._build_targets": "b0da33a0fb6a",
     "SCons.Script.Main._main": "d7ee3acc0337",
     "SCons.Script._Add_Targets": "abe4c502e42e",

@@ -8,6 +8,7 @@ from typing import Any
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
 from scons_multiarch.beforehand import hold_back
+from scons_multiarch.destinations import is_of, mark, spread
 from scons_multiarch.pushes import drifted, perform
 from scons_multiarch.receipts import (
     TwoPushes,
@@ -26,7 +27,18 @@ PUBLISH = Step("Publish", perform)
 
 
 def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any = ()) -> Any:
-    """Declare the push of an image, or of an index after its `children`; `also` are further tags."""
+    """Declare the push of an image, or of an index after its `children`; `also` are further tags.
+
+    With several registries a `reference` that is written with `$REPOSITORY` goes to each: a receipt for each of them.
+    """
+    before = list(paths.flat(children))
+    receipts: list[Any] = []
+    for own in spread(env, reference):
+        receipts += _push(own, source, reference, [child for child in before if is_of(own, child)], also)
+    return receipts
+
+
+def _push(env: Any, source: Any, reference: str, children: Any, also: Any) -> Any:
     text = paths.text(env, "Push: reference", reference)
     where, folder = location(text)
     further = tuple(tag for tag in dict.fromkeys(paths.texts(env, "Push: also", also)) if tag != where.tag)
@@ -43,6 +55,7 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     receipt = (env.OciPublish if is_index(content) or before else env.OciPush)([node], content)
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
     spell = partial(spelled, nodes=receipt)
+    mark(env, node)
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     if before:
         env.Depends(receipt, before)

@@ -17,6 +17,7 @@ import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import SCons.dblite
@@ -60,6 +61,24 @@ def after_reading(act: Callable[[Any], None], *, name: str | None = None) -> Non
     if not isinstance(SCons.Script.Main.progress_display, _AfterReading):
         SCons.Script.Main.progress_display = _AfterReading()
     SCons.Script.Main.progress_display.acts.setdefault(name or act, act)
+
+
+def go_on_after(is_alone: Callable[[Any], bool]) -> None:
+    """Let SCons build what does not depend on a target that failed and for which `is_alone` is true.
+
+    That is what `-k` does after any failure. The exit status is the same. A second call changes nothing.
+    """
+    failed = SCons.Script.Main.BuildTask.do_failed
+    if hasattr(failed, "is_alone"):
+        return
+
+    def do_failed(task: Any, status: int = 2) -> None:
+        if any(map(is_alone, task.targets)):  # the options are of all tasks; these are of this one
+            task.options = SimpleNamespace(ignore_errors=task.options.ignore_errors, keep_going=True)
+        failed(task, status)
+
+    do_failed.is_alone = is_alone  # type: ignore[attr-defined]
+    SCons.Script.Main.BuildTask.do_failed = do_failed
 
 
 def has_default() -> bool:

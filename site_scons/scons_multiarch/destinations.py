@@ -1,0 +1,72 @@
+"""Several registries in one build (`REGISTRY=ghcr.io/team,docker.io/team`): what is pushed to each, and how each ended.
+
+The first is the registry: `$REPOSITORY`, what is loaded and released, and bare tags of EXTERNAL are of it. To each of
+the others goes what the first is sent, under the same tags. What fails at one of them does not keep the others from
+being finished; the run ends with exit status 2 and one line a registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from SCons.Node import executed, up_to_date
+
+from scons_multiarch.graph import reachable
+
+if TYPE_CHECKING:
+    from scons_multiarch.session import Run
+
+
+def spread(env: Any, reference: object) -> Iterator[Any]:
+    """The environments that a reference is pushed from, one a registry, the first first.
+
+    Only a reference that is written with `$REPOSITORY` goes to all of them; any other says itself where it goes.
+    """
+    yield env
+    if isinstance(reference, str) and ("$REPOSITORY" in reference or "${REPOSITORY}" in reference):
+        for repository in env.get("REPOSITORIES", ())[1:]:
+            yield env.Override({"REPOSITORY": repository})
+
+
+def mark(env: Any, node: Any) -> None:
+    """Note which of several registries a target writes to."""
+    repositories = env.get("REPOSITORIES", ())
+    if len(repositories) > 1:
+        node.attributes.registry = repositories.index(env["REPOSITORY"]) if env["REPOSITORY"] in repositories else None
+        node.attributes.registry_name = env.subst("$REPOSITORY").removesuffix(f"/{env.subst('$IMAGE')}")
+
+
+def is_of(env: Any, child: Any) -> bool:
+    """Whether a child belongs to the registry of this environment: written there, or to none of several."""
+    number = child.check_attributes("registry")
+    repositories = env.get("REPOSITORIES", ())
+    return number is None or env["REPOSITORY"] not in repositories or repositories.index(env["REPOSITORY"]) == number
+
+
+def is_of_first(node: Any) -> bool:
+    """Whether a target is what the first registry has, or would have were it the only one."""
+    return not node.check_attributes("registry")
+
+
+def is_one_of_several(node: Any) -> bool:
+    """Whether a target writes to one of several registries: its failure leaves the others to be finished."""
+    return node.check_attributes("registry") is not None
+
+
+def failed(node: Any, words: str) -> None:
+    """Note why a target could not be written to its registry; the first reason is kept."""
+    if is_one_of_several(node):
+        node.attributes.run.build.failures.setdefault(node.attributes.registry_name, words.partition("\n")[0])
+
+
+def outcome(run: Run) -> list[str]:
+    """One line a registry, when something failed at one of several; else none."""
+    if not run.build.failures:
+        return []
+    names: dict[str, bool] = {}
+    for node in filter(is_one_of_several, reversed(reachable())):
+        name = node.attributes.registry_name
+        names[name] = names.get(name, True) and node.get_state() in (executed, up_to_date)
+    ended = {name: "complete" if done else "not finished" for name, done in names.items()} | run.build.failures
+    return [f"{name}: {words}" for name, words in ended.items()]
