@@ -109,7 +109,8 @@ def test_a_base_that_is_refused(status: int, words: str, app: Project, proxy: Fa
 
 def test_a_base_that_fails_again_and_again(app: Project, proxy: FaultProxy) -> None:
     start = faulty(app, proxy)
-    proxy.order("HEAD manifest", status=503, times=100)
+    for kind in ("HEAD manifest", "GET manifest"):  # a HEAD that fails is asked again by GET
+        proxy.order(kind, status=503, times=100)
     assert error(app.scons("images", check=False)).startswith(
         f"{start} cannot be read: {proxy.host}/base: the registry"
     )

@@ -387,7 +387,8 @@ def test_what_is_broken_is_said() -> None:
 
 
 def test_what_takes_all_the_time_it_may_take_is_tried_three_times_at_most() -> None:
-    for answer in (HEADS["one byte at a time"], HEADS["silence"], BODIES["silence in the body"]):
+    drops = (HEADS["100 without end, slowly"], BODIES["trailers without end, slowly"], HEADS["two Content-Lengths"])
+    for answer in (HEADS["one byte at a time"], HEADS["silence"], BODIES["silence in the body"], *drops):
         with Server(answer) as server:
             assert "(tried 3 times)" in failure(server, manifest, replace(SETTINGS, attempts=9))
 

@@ -5,7 +5,9 @@ OCI distribution spec 1.1, "Error Codes"; RFC 9110 §15.5.4.
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from machines.odd import Call, OddRegistry, Reply
+from machines.registry import hold_port
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
@@ -22,6 +25,7 @@ from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.errors import Forbidden
 from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.hosts import LOOPBACK
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.tags import resolve_all
@@ -155,6 +159,47 @@ def test_a_storage_that_refuses_says_why_and_its_signature_is_not_shown(
         assert f"{status} {words}".strip() in text
         assert "cdefghij" not in text
         assert "AKIA" not in text
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        ("http://storage.invalid:9000/x", "storage.invalid:9000: no address is known for this name"),
+        ("http://127.0.0.1:{port}/x", "127.0.0.1:{port}: no connection: Connection refused (tried 2 times)"),
+        ("https://storage.invalid:9000/x", "storage.invalid:9000: no address is known for this name"),
+    ],
+    ids=["a name of its own network", "a port where nobody listens", "by TLS"],
+)
+@pytest.mark.parametrize(
+    ("act", "kinds"),
+    [(put_blob, ("PUT blob",)), (pull, ("GET blob",)), (has_blob, ("HEAD blob", "GET blob"))],
+    ids=["PUT of a blob", "GET of a blob", "HEAD of a blob"],
+)
+def test_a_storage_that_cannot_be_reached_is_said_to_be_the_registrys(
+    act: Callable[[Registry], None], kinds: tuple[str, ...], target: str, what: str
+) -> None:
+    insecure = (*LOOPBACK, "storage.invalid")
+    with OddRegistry() as registry, hold_port() as closed:
+        port = str(closed.getsockname()[1])
+        location = {"Location": target.replace("{port}", port)}
+        registry.bend = lambda call, usual: Reply(307, location) if call.kind in kinds else usual()
+        made = Transport(Settings(backoff=0.01, attempts=2, insecure=insecure), Credentials({}, Path("/nowhere")))
+        with pytest.raises(MultiarchError) as raised:
+            act(Registry(made, Reference(registry.host, "team/demo")))
+        hint = f"{registry.host}/team/demo keeps its content there, so that host has to be reached from here, too"
+        assert str(raised.value) == f"{what.replace('{port}', port)}\n  hint: {hint}"
+
+
+@pytest.mark.parametrize("login", [True, False], ids=["with a login", "without"])
+def test_a_token_service_that_cannot_be_reached_is_said_to_be_the_registrys(login: bool) -> None:
+    with OddRegistry() as registry:
+        registry.challenges = ('Bearer realm="https://tokens.invalid/auth",service="x"',)
+        auths = {"auths": {registry.host: {"auth": base64.b64encode(b"me:secret").decode()}}} if login else {}
+        credentials = Credentials({"DOCKER_AUTH_CONFIG": json.dumps(auths)}, Path("/nowhere"))
+        with pytest.raises(MultiarchError) as raised:
+            look(Registry(Transport(Settings(backoff=0.01, attempts=2), credentials), Reference(registry.host, "a/b")))
+        hint = f"{registry.host} takes its tokens from there, so that host has to be reached from here, too"
+        assert str(raised.value) == f"tokens.invalid: no address is known for this name\n  hint: {hint}"
 
 
 class Crowded:

@@ -18,7 +18,7 @@ import msgspec
 from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.auth import Credential, Credentials
-from multiarch_oci.store.http.errors import as_text, complaint
+from multiarch_oci.store.http.errors import Unreachable, UntrustedHost, as_text, complaint, explain_host
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # RFC 9110 §5.6.2 calls a word a token
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|\s*(?=,|\Z))")
@@ -236,6 +236,8 @@ class Authorizations:
         try:
             header = self._exchange(request, challenge, required, narrow=refused is not None)
         except BaseException as error:
+            if isinstance(error, (Unreachable, UntrustedHost)) and error.where != request.registry:
+                explain_host(error, f"{request.registry} takes its tokens from there")
             self._end(key)
             exchange.set_exception(error)
             raise

@@ -147,6 +147,14 @@ def no_connection(error: OSError, netloc: str, seconds: float) -> Unreachable:
     return Unreachable(f"no connection: {why}", where=netloc, hint="does the registry run there?", tries=_REFUSED_TRIES)
 
 
+def explain_host(error: Unreachable | UntrustedHost, why: str) -> None:
+    """Give the error for a host that only a registry named a hint that says `why`: nothing the user wrote is wrong."""
+    words = f"{why}, so that host has to be reached from here, too"
+    if isinstance(error, UntrustedHost) and error.hint is not None:
+        words = error.hint if words in error.hint else f"{error.hint}; {words}"
+    error.hint = words
+
+
 def no_proxy(netloc: str) -> Unreachable:
     """What it means that the proxy for `netloc` is not there, or does not let us through."""
     hint = "see HTTPS_PROXY, ALL_PROXY and NO_PROXY"

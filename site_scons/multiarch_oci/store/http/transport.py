@@ -23,6 +23,8 @@ from multiarch_oci.store.http.errors import (
     RegistryRefused,
     Transient,
     Unreachable,
+    UntrustedHost,
+    explain_host,
 )
 from multiarch_oci.store.http.exchange import Answer, Outgoing, Request, Settings
 from multiarch_oci.store.http.hosts import Endpoint, UnusableUrl, origin_of, same_origin, split_host, split_url
@@ -285,7 +287,12 @@ class Transport:
             headers = request.headers
             if authorization is not None and host.owns(url):
                 headers = (*headers, ("Authorization", authorization))
-            answer = self._send(request, url, headers)
+            try:
+                answer = self._send(request, url, headers)
+            except (Unreachable, UntrustedHost) as error:
+                if not host.owns(url):
+                    explain_host(error, f"{request.name} keeps its content there")
+                raise
             if not _redirected(request, answer):
                 return answer
             target = answer.location

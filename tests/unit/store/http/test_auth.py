@@ -161,7 +161,8 @@ def test_who_waits_for_an_exchange_that_fails_does_not_make_one_more() -> None:
     made = Authorizations(Credentials({}, Path("/nowhere")), silent, lambda _: False)
     with ThreadPoolExecutor(12) as pool:
         futures = [pool.submit(made.answer, PULL, BEARER, None) for _ in range(12)]
-        assert {str(future.exception()) for future in futures} == {"auth.example: no answer"}
+        hint = "r.example takes its tokens from there, so that host has to be reached from here, too"
+        assert {str(future.exception()) for future in futures} == {f"auth.example: no answer\n  hint: {hint}"}
     assert len(asked) == 1
 
 
