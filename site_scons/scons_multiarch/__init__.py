@@ -5,11 +5,28 @@ The SCons half: what makes SCons targets of programs, images, tags and indexes. 
 
 from __future__ import annotations
 
+import enum
 import sys
 from typing import Any
 
 RELEASE = "0.1.0"
 """The newest release that this code holds (CHANGELOG.md); a wheel says its own version, from git's tags."""
+
+
+class Provided(enum.Enum):
+    """What stages= of `env.Image` can name that is no file of the project."""
+
+    PROGRAM = "the image's own program"
+    CA_CERTIFICATES = "the certificates of authorities, of the package certifi"
+    ZONEINFO = "the time zones, of the package tzdata"
+
+
+PROGRAM = Provided.PROGRAM
+"""In stages=: the program that this image is made of, its only content."""
+CA_CERTIFICATES = Provided.CA_CERTIFICATES
+"""In stages=: the certificates of authorities as one file, as most distributions have it."""
+ZONEINFO = Provided.ZONEINFO
+"""In stages=: the compiled time zones, a folder."""
 
 if "SCons.Script" in sys.modules:  # imported by SCons; a script may import this package for what it wants
     from scons_multiarch.installation import check_scons

@@ -109,6 +109,12 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     own = own_files(plan, inputs)
     if own:
         warn(f"the image holds files of the build itself: {own}; leave them out by .dockerignore, or copy them by name")
+    if target[0].sources and not plan.text:
+        from scons_multiarch.stages import unused
+
+        words = unused(run, target[0], plan, inputs)
+        if words:
+            warn(words)
     output = Path(target[0].get_abspath())
     made = None if reasons(target[0]) else _rebased(run, target[0], plan, output)
     if made is None:

@@ -14,9 +14,10 @@ from typing import Any
 import SCons.Node
 import SCons.Node.Alias
 import SCons.Node.FS
+from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.platform import Platform
+from multiarch_oci.platform import InvalidPlatform, Platform
 
 
 class NotAPath(MultiarchError, TypeError):
@@ -96,6 +97,44 @@ def named(env: Any, parameter: str, given: Any) -> dict[str, str]:
     """`{name: value}` or pairs, as texts; numbers are written out. Raises NotAPath."""
     pairs = _pairs(parameter, given)
     return {text(env, parameter, name): _value(env, f"{parameter}[{name!r}]", value) for name, value in pairs}
+
+
+def for_platform(parameter: str, given: Any, platform: Platform) -> Any:
+    """What is meant for a platform: of a function its answer, of a mapping from platforms their entry, else itself.
+
+    A key without a version of Windows serves all versions that have none of their own. Raises NotAPath.
+    """
+    if callable(given) and not isinstance(given, (SCons.Node.Node, type)):
+        return given(platform)
+    if not isinstance(given, Mapping) or not given or None in (platforms := [_platform(key) for key in given]):
+        return given
+    values = dict(zip(platforms, given.values(), strict=True))
+    for key in (platform.normalized(), replace(platform.normalized(), os_version="", os_features=())):
+        if key in values:
+            return values[key]
+    raise NotAPath(f"there is nothing for {platform}", where=parameter, hint="add it, or leave it out of PLATFORMS")
+
+
+def _platform(key: Any) -> Platform | None:
+    """The platform that a key of a mapping names; None for any other word."""
+    if isinstance(key, Platform):
+        return key.normalized()
+    if not isinstance(key, str) or "/" not in key:
+        return None
+    try:
+        platform = Platform.parse(key)
+        platform.check_known(key)
+    except InvalidPlatform:
+        return None
+    return platform
+
+
+def named_for(env: Any, parameter: str, given: Any, platform: Platform) -> dict[str, str]:
+    """`named`, where all of it or each value may be for a platform: a function of it, or a mapping from platforms."""
+    values = for_platform(parameter, given, platform)
+    if isinstance(values, Mapping):
+        values = {name: for_platform(f"{parameter}[{name!r}]", value, platform) for name, value in values.items()}
+    return named(env, parameter, values)
 
 
 def _pairs(parameter: str, given: Any) -> list[tuple[Any, Any]]:

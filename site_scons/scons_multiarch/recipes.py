@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,9 @@ class Contradiction(MultiarchError, ValueError):
     """Parameters of an image that do not go together."""
 
 
-def for_platform(given: Any, platform: Platform) -> Any:
-    """What is given for a platform: of a function its answer, of anything else itself."""
-    return given(platform) if isinstance(given, Callable) else given  # type: ignore[arg-type]
-
-
 def text_for(env: Any, parameter: str, given: Any, platform: Platform) -> str:
     """A text for a platform, with SCons' variables replaced, and `$TARGETARCH` and its like as in a Dockerfile."""
-    text = for_platform(given, platform)
+    text = paths.for_platform(parameter, given, platform)
     if isinstance(text, str) and "$" in text:
         values = (str(platform), platform.os, platform.architecture, platform.variant)
         return str(env.subst(text, overrides=dict(zip(ARGUMENTS, values, strict=True))))
@@ -48,18 +43,33 @@ def parts_of(
     has_dockerfile: bool,
     own: Mapping[str, Any],
     contexts: Any,
-) -> dict[str, Any]:
+    stages: Any,
+) -> tuple[dict[str, Any], list[Any]]:
     """The members of a plan that say what an image is made by, beside a Dockerfile or in the place of one.
 
-    `own` are the parameters of an image without a Dockerfile. Raises Contradiction, NoProgramImage, InvalidContext.
+    With them the nodes that stages are replaced by. `own` are the parameters of an image without a Dockerfile. Raises
+    Contradiction, NoProgramImage, InvalidContext.
     """
-    named = {"contexts": _contexts(env, contexts)} if contexts else {}
+    named: dict[str, Any] = {"contexts": _contexts(env, contexts)} if contexts else {}
     if not has_dockerfile:
-        return named | _without_dockerfile(env, contents, platform, **own)
+        if stages:
+            hint = 'name it: dockerfile="Dockerfile"'
+            raise Contradiction("stages= is for an image with a Dockerfile", where="Image", hint=hint)
+        return named | _without_dockerfile(env, contents, platform, **own), []
     for name in (name for name, value in own.items() if value not in (None, False)):
         what = f"{name}= is for an image without a Dockerfile"
         raise Contradiction(what, where="Image", hint="say dockerfile=None, or write it into the Dockerfile")
-    return named
+    if not stages:
+        return named, []
+    from scons_multiarch.stages import Stages
+
+    replaced = Stages(env, contents, platform)
+    named["contexts"] = (*named.get("contexts", ()), *replaced.contexts(stages))
+    names = [context.name for context in named["contexts"]]
+    for name in (name for name in names if names.count(name) > 1):
+        what = f"'{name}' is both a context and a stage, or two stages"
+        raise Contradiction(what, where="Image: stages", hint="say once what stands for it")
+    return {**named, "remarks": tuple(replaced.remarks.items())}, replaced.nodes
 
 
 def _without_dockerfile(
@@ -115,7 +125,7 @@ def _program(contents: Sequence[Any]) -> Any:
 def _in_context(run: Run, node: Any, name: str) -> tuple[str, tuple[GivenFile, ...]]:
     """The path of a node in the context; what lies outside of the project is given under a name below OURS."""
     if not node.has_builder() and node.srcnode().rexists():
-        node = node.srcnode()
+        node = node.srcnode().rfile()
     file = Path(node.get_abspath())
     if file.is_relative_to(run.tree.root):
         return file.relative_to(run.tree.root).as_posix(), ()
@@ -145,7 +155,7 @@ def with_ours(plan: BuildPlan) -> BuildPlan:
         times = None  # a Dockerfile that takes them says that they are missing
     if times is not None:
         files, remarks = (*files, *zone_files(times)), [*remarks, ("tzdata", times.version)]
-    return replace(plan, files=files, remarks=tuple(remarks))
+    return replace(plan, files=files, remarks=(*plan.remarks, *remarks))
 
 
 def lay_out(run: Run, plan: BuildPlan) -> None:

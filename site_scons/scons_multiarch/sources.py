@@ -31,11 +31,22 @@ def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
     run = env["MULTIARCH_RUN"]
     nodes = _taken(made_in_tree(run), reached, target)
-    for named in filter(lambda named: named.folder is not None, reached.named):
+    for named in reached.named:
+        if named.folder is None:
+            nodes += [node for node in _in_given(env, named, target) if node not in nodes]
+            continue
         plan = target.attributes.target.plan
         there = run.build.once(("generated", named.folder), partial(_named, env, named.folder, plan))
         nodes += [node for node in _taken(there, named.inputs, target) if node not in nodes]
     return nodes
+
+
+def _in_given(env: Any, named: Any, target: Any) -> Iterator[Any]:
+    """What builders make in the folders of the project that are given in the place of a stage."""
+    for file in named.context.files:
+        node = None if file.origin is None else env.fs.Entry(str(file.origin)).disambiguate()
+        if isinstance(node, SCons.Node.FS.Dir) and not node.has_builder():
+            yield from _named(env, file.origin, target.attributes.target.plan).nodes.values()
 
 
 def _named(env: Any, folder: Path, plan: BuildPlan) -> There:

@@ -16,7 +16,7 @@ from machines.bases import push_image, store_of
 from machines.builders import busybox
 from machines.registry import Registry
 from multiarch_oci.config import ImageConfig
-from multiarch_oci.engine import Base, Engine, EngineUnavailable, NamedContext
+from multiarch_oci.engine import Base, Engine, EngineUnavailable, GivenFile, NamedContext
 from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
 from multiarch_oci.engine.embedded.engine import EmbeddedEngine
@@ -374,6 +374,69 @@ def test_named_contexts_mean_the_same_to_every_engine(  # noqa: PLR0917  # fixtu
     engine.build(plan, shop.output)
     assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
     assert config_of(shop.output) == config_of(tmp_path / "ours.tar")
+
+
+REPLACED = {
+    "copies": """\
+FROM nowhere.invalid/golang:$NONE AS build
+RUN never
+FROM {base} AS other
+COPY --from=build /app /usr/bin/app
+COPY --from=0 /out/ /out/
+COPY --from=build /out/*.txt /texts/
+FROM scratch
+COPY --from=other /usr/bin/app /app
+COPY --from=build / /whole
+""",
+    "one line": "FROM nowhere.invalid/golang AS build\nFROM scratch\nCOPY --from=build /app /app\n",
+    "by number": "FROM nowhere.invalid/golang\nRUN x\nFROM scratch\nCOPY --from=0 /app /app\n",
+    "by number, with a name": "FROM nowhere.invalid/golang AS made\nRUN x\nFROM scratch\nCOPY --from=made /app /app\n",
+    "no stage": "FROM scratch\nCOPY --from=build /app /app\n",
+    "with the context": "FROM nowhere.invalid/golang AS build\nFROM scratch\nCOPY --from=build /app /app\nCOPY . /all\n",
+    "a base": "FROM nowhere.invalid/golang AS build\nRUN x\nFROM build\nENV A=1\n",
+}
+NOT_REPLACED = {("docker", "no stage"), ("docker", "with the context"), ("podman", "a base")}
+
+
+def replaced(shop: Workshop, name: str) -> tuple[NamedContext, ...]:
+    """Return what stands in the place of a stage: a program, a folder, a file in it from elsewhere."""
+    shop.write("made/program", "#!/bin/sh\n", mode=0o755)
+    for path in ("a.txt", "deep/b.txt", "c"):
+        shop.write(f"made/out/{path}", path)
+    files = (
+        GivenFile("app", shop.folder / "made/program"),
+        GivenFile("out", shop.folder / "made/out"),
+        GivenFile("out/deep/more.txt", shop.folder / "web/a.txt"),
+    )
+    return (NamedContext("stage-0", files=files, stage=0) if "number" in name else NamedContext("build", files=files),)
+
+
+@pytest.mark.parametrize("name", REPLACED)
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_replaced_stage_means_the_same_to_every_engine(
+    shop: Workshop, other: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
+):
+    plan = shop.plan(text_of(REPLACED[name], shop), epoch=1_700_000_000, contexts=replaced(shop, name))
+    engine = OTHERS[other](given(shop, request.getfixturevalue(f"{other}_environment")))
+    if (other, name) in NOT_REPLACED:
+        assert engine.refusal(plan) is not None
+        with pytest.raises(EngineUnavailable):
+            engine.build(plan, shop.output)
+        return
+    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
+    engine.build(plan, shop.output)
+    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
+    assert config_of(shop.output) == config_of(tmp_path / "ours.tar")
+
+
+@pytest.mark.parametrize("name", ["copies", "one line", "by number", "a base"])
+def test_a_replaced_stage_means_the_same_to_the_legacy_builder(
+    shop: Workshop, name: str, docker_environment: dict[str, str], tmp_path: Path
+):
+    plan = shop.plan(text_of(REPLACED[name], shop), epoch=1_700_000_000, contexts=replaced(shop, name))
+    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
+    DockerEngine(given(shop, docker_environment | {"PATH": str(tmp_path)})).build(plan, shop.output)
+    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
 
 
 SEEN = b"/m:\na.txt\ndeep\nlink\nrun\n\n/n:\nb.txt\nbelow\n"

@@ -18,11 +18,12 @@ from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.dockerfile.instructions import Add, Command, Copy, Run
 from multiarch_oci.document import Document
-from multiarch_oci.engine import BuildPlan, EngineUnavailable
+from multiarch_oci.engine import BuildPlan, EngineUnavailable, NamedContext
 from multiarch_oci.engine.export.made import Made, of_save
 from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.external.calling import EngineFailed, Programs, hint_of
 from multiarch_oci.engine.external.marks import for_buildkit, for_legacy
+from multiarch_oci.engine.external.pinning import INSIDE
 from multiarch_oci.engine.external.secrets import secret_flags
 from multiarch_oci.engine.external.staging import DOCKERFILE, Staged, context_flags, locked_flags, staged, write_context
 from multiarch_oci.engine.external.surroundings import Surroundings, build_args, flags, platform_args, temporary_name
@@ -90,12 +91,19 @@ class DockerEngine:
             needed = _needs_buildkit(recipe, plan)
         except MultiarchError:
             return None  # `build` says what is wrong with the Dockerfile
-        folder = next((context.name for context in recipe.used if context.has_files), None)
-        if folder is not None and not self._plugin():
-            return f"docker without buildx takes no named context ('{folder}')"
+        if not self._plugin():
+            name = next((used.name for used in recipe.used if used.has_files and not self._inside(plan, used)), None)
+            if name is not None:
+                return f"docker without buildx takes no named context ('{name}')"
         if needed is not None and not self._buildkit(system):
             return f"{needed} needs BuildKit, which neither a docker command line nor docker-py has here"
         return None
+
+    def _inside(self, plan: BuildPlan, context: NamedContext) -> bool:
+        """Whether the files of a context can lie in the plan's own, without buildx: in the place of a stage."""
+        reader = self._given.reader
+        is_stage = any(stage.replaced and stage.context == context for stage in reader.recipe(plan).stages)
+        return context.files is not None and is_stage and not reader.inputs(plan).enters(INSIDE)
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
         """As Engine says; the image has a name of its own in the engine while it is built, and none afterwards."""
@@ -116,7 +124,7 @@ class DockerEngine:
             what = f"ONBUILD of the base names {name}, whose tag is followed where there is no buildx"
             raise EngineUnavailable(what, where=settled.recipe.name, hint="install buildx, or use ENGINE=podman")
         secrets = secret_flags(plan, self._environment, where=settled.recipe.name)
-        with self._named() as name, staged(settled, self._given.reader) as there:
+        with self._named() as name, staged(settled, self._given.reader, inside=not self._plugin()) as there:
             saved = there.scratch / "image.tar"
             if self._buildkit(plan.platform.os):
                 self._by_command(settled, name, there, secrets)

@@ -37,6 +37,7 @@ def image(
     network: str = "",
     rebase: Any = None,
     contexts: Any = (),
+    stages: Any = None,
     base_image: Any = None,
     assets: Any = None,
     zoneinfo: Any = False,
@@ -52,7 +53,9 @@ def image(
     (`id=token,src=file`) and `ssh` (`default`) are for RUN, and no part of what is remembered; `network` (`none`,
     `host`) is what RUN may reach.
     `rebase=False`: the engine builds it, too, when nothing but the base changed; by default REBASE says it. `contexts`
-    say what names in the Dockerfile mean: folders, from the SConscript's, or images (`docker-image://ref`).
+    say what names in the Dockerfile mean: folders, from the SConscript's, or images (`docker-image://ref`). `stages`
+    say what stands in the place of its stages: `{"build": "/app"}` the program of the contents, `{"build": {"/app":
+    node}}` any files. Both may be functions of the platform, and so may `build_args`.
     """
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, paths.nodes(env, "Image: contents", contents))
@@ -64,19 +67,26 @@ def image(
             node.attributes.platform = (
                 target_platform  # a program of Program or Command does not say; `run` looks for its own
             )
+    sources = list(given)
     recipe = [] if dockerfile is None else [dockerfile_of(env, dockerfile, target_platform)]
     parts: dict[str, Any] = {}
     own = {"base_image": base_image, "assets": assets, "zoneinfo": paths.truth(env, "Image: zoneinfo", zoneinfo)}
-    if not recipe or contexts or any(own.values()):
+    if not recipe or contexts or stages or any(own.values()):
         from scons_multiarch.recipes import parts_of
 
-        parts = parts_of(env, given, target_platform, has_dockerfile=bool(recipe), own=own, contexts=contexts)
+        parts, nodes = parts_of(
+            env, given, target_platform, has_dockerfile=bool(recipe), own=own, contexts=contexts, stages=stages
+        )
+        sources += [node for node in track(env, nodes) if node not in sources]
     plan = BuildPlan(
         platform=target_platform,
         dockerfile=recipe_path(recipe[0]) if recipe else run.tree.root / GENERATED,
         context=run.tree.root,
         file_digest=run.tree.stat.digest,
-        build_args=(*env.get("BUILD_ARGS", ()), *paths.named(env, "Image: build_args", build_args).items()),
+        build_args=(
+            *env.get("BUILD_ARGS", ()),
+            *paths.named_for(env, "Image: build_args", build_args, target_platform).items(),
+        ),
         labels=(*env.get("LABELS", ()), *paths.named(env, "Image: labels", labels).items()),
         target=paths.text(env, "Image: stage", stage),
         epoch=run.settings.epoch,
@@ -91,9 +101,9 @@ def image(
     engine_options = paths.text(env, "Image: endpoint", endpoint), paths.text(env, "Image: builder", builder)
     record = ImageTarget(plan, named_engine(env, engine), *engine_options, moves)
     node = paths.file(env, "Image: target", target)
-    if declared_before([node], record, [*recipe, *given]):
+    if declared_before([node], record, [*recipe, *sources]):
         return [node]
-    nodes = env.OciImage([node], [*recipe, *given])
+    nodes = env.OciImage([node], [*recipe, *sources])
     run.declarations.hide_targets(nodes)
     state = State(
         paths.shown(node),

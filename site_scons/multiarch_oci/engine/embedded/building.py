@@ -22,6 +22,7 @@ from multiarch_oci.engine.embedded.unpacking import unpack
 from multiarch_oci.engine.frontend import sources
 from multiarch_oci.engine.frontend.bases import BaseImage, check_platform
 from multiarch_oci.engine.frontend.context import Context
+from multiarch_oci.engine.frontend.given import GivenContext
 from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.engine.frontend.recipe import Scope, environment
 from multiarch_oci.engine.frontend.stages import SCRATCH, PlannedStage
@@ -257,7 +258,7 @@ class Builder:
             return self._context, "the context"
         origin = self._recipe.origin(command.from_, command)
         if isinstance(origin, NamedContext):
-            return self._folder(origin), f"context '{origin.name}'"
+            return self._folder(origin), f"{'context' if origin.files is None else 'stage'} '{origin.name}'"
         if isinstance(origin, int):
             tree = self._stages[origin].tree
             _settle(tree)
@@ -288,7 +289,9 @@ class Builder:
 
 def _missing(tree: Tree, origin_name: str, source: str, path: str) -> CannotCopy:
     hint = "is it built? paths are relative to the project" if origin_name == "the context" else None
-    if isinstance(tree, Context):
+    if isinstance(tree, GivenContext):
+        hint = "is it built?"
+    elif isinstance(tree, Context):
         hint = ".dockerignore leaves it out" if tree.hides(path) else hint or f"paths are relative to '{tree.folder}'"
     return CannotCopy(f"'{source}' is not in {origin_name}", hint=hint)
 

@@ -13,12 +13,17 @@ from multiarch_oci.engine.frontend.stages import SCRATCH, Origin, PlannedStage
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
 
 
-def pinned(content: bytes, settled: Settled, marks: Marks | None = None) -> bytes:
+INSIDE = ".multiarch-stages"
+"""The folder, in a context, of what stands in the place of stages, for engines that know no named contexts."""
+
+
+def pinned(content: bytes, settled: Settled, marks: Marks | None = None, *, inside: bool = False) -> bytes:
     """The Dockerfile with `FROM name@digest`, and so `COPY --from=` and `RUN --mount=from=` of images.
 
     Stages that the target does not need are emptied, for some engines build them all the same; names and numbers of
     stages, and so `--from=`, are as before. So are those that a named context replaces; what is copied from a folder is
-    called by its context's name. `marks` are lines more.
+    called by its context's name. `marks` are lines more. With `inside` given files are copied from INSIDE of the
+    context into the stage whose place they take.
     """
     lines = _LINE.findall(content.decode("utf-8", "surrogateescape"))
     ends = [*(planned.stage.line for planned in settled.recipe.stages[1:]), len(lines) + 1]
@@ -28,13 +33,15 @@ def pinned(content: bytes, settled: Settled, marks: Marks | None = None) -> byte
             continue
         if planned.replaced:
             text = _from(planned, settled) if planned.on_image else _empty(planned)
+            if inside and planned.context is not None and planned.context.files is not None:
+                text += f"\nCOPY {INSIDE}/{number}/ /"
             _replace(lines, (planned.stage.line, ends[number] - 1), text)
             continue
         if planned.on_image or (planned.context is not None and planned.folder is None):
             text = _from(planned, settled) if planned.on_image else _empty(planned)
             _replace(lines, (planned.stage.line, planned.stage.end_line), text)
         for command in planned.stage.instructions:
-            _pin(lines, command, settled)
+            _pin(lines, command, settled, inside=inside)
     if marks is not None:
         marks.put(lines)
     return "".join(lines).encode("utf-8", "surrogateescape")
@@ -77,13 +84,14 @@ def _replace(lines: list[str], span: tuple[int, int], text: str) -> None:
     lines[first - 1 : last] = [f"{text}\n", *["\n"] * (last - first)]
 
 
-def _pin(lines: list[str], command: Command, settled: Settled) -> None:
+def _pin(lines: list[str], command: Command, settled: Settled, *, inside: bool) -> None:
     if not isinstance(command, Copy | Run):
         return
     before = r"--from=" if isinstance(command, Copy) else r"\bfrom="
     for name, origin in settled.recipe.origins(command):
         pinned_name = _named(origin, settled)
-        if pinned_name in ("", name):
+        is_stage = inside and isinstance(origin, NamedContext) and origin.files is not None
+        if is_stage or pinned_name in ("", name):
             continue
         occurrence = re.compile(f'({before}){re.escape(name)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)
         for index in range(command.line - 1, min(command.end_line, len(lines))):

@@ -19,14 +19,14 @@ import msgspec
 from multiarch_oci.digest import BLOCK
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.external.marks import Marks
-from multiarch_oci.engine.external.pinning import pinned, reference_of
+from multiarch_oci.engine.external.pinning import INSIDE, pinned, reference_of
 from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.fingerprint import apart_from
 from multiarch_oci.engine.frontend.inputs import matching
 from multiarch_oci.engine.frontend.reader import Reader, Settled
 from multiarch_oci.engine.frontend.stages import SCRATCH
-from multiarch_oci.engine.frontend.tree import CannotCopy, Node, Tree, joined, resolve
+from multiarch_oci.engine.frontend.tree import ROOT, CannotCopy, Node, Tree, joined, resolve
 from multiarch_oci.layer import Kind
 from multiarch_oci.tarheader import DIRECTORY, END, FILE, SYMLINK, Header, padding
 
@@ -72,8 +72,11 @@ def _nodes(settled: Settled, context: Context, reached: ContextInputs, context_n
 
 
 @contextmanager
-def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iterator[Staged]:
-    """Context and Dockerfile on disk, `marks` in it, gone at the end. Raises CannotCopy, ContentChanged, OSError."""
+def staged(settled: Settled, reader: Reader, marks: Marks | None = None, *, inside: bool = False) -> Iterator[Staged]:
+    """Context and Dockerfile on disk, `marks` in it, gone at the end. Raises CannotCopy, ContentChanged, OSError.
+
+    With `inside` what stands in the place of stages lies in the folder INSIDE of the context.
+    """
     first, plan = settled.recipe.base_stage, settled.plan
     reached = reader.inputs(plan)
     made_from = apart_from(plan, reached, first.base, first.platform)
@@ -84,14 +87,15 @@ def staged(settled: Settled, reader: Reader, marks: Marks | None = None) -> Iter
             settled, reader.context(plan, used[context.name]), context.inputs, f"context '{context.name}'"
         )
         for context in reached.named
+        if not inside or context.context.files is None
     }
     with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as folder:
         folders = {name: Path(folder, f"context-{number}") for number, name in enumerate(named, 1)}
         there = Staged(Path(folder, "context"), Path(folder, DOCKERFILE), Path(folder, "scratch"), made_from, folders)
         there.scratch.mkdir()
-        there.dockerfile.write_bytes(pinned(plan.read(), settled, marks))
+        there.dockerfile.write_bytes(pinned(plan.read(), settled, marks, inside=inside))
         there.ignore.write_text("# nothing: what is left out is not here\n", encoding="utf-8")
-        _fill(there.context, files, plan)
+        _fill(there.context, {**files, **(dict(_inside(settled, reader)) if inside else {})}, plan)
         for name, target in folders.items():
             _fill(target, named[name], plan)
         yield there
@@ -133,9 +137,10 @@ def locked_flags(settled: Settled) -> list[str]:
 def write_context(settled: Settled, reader: Reader, sink: BinaryIO, marks: Marks | None = None) -> None:
     """The context as a tar, equal for equal files, the pinned Dockerfile in it as DOCKERFILE.
 
-    A .dockerignore beside it names both, so that a COPY of everything takes neither.
+    A .dockerignore beside it names both, so that a COPY of everything takes neither. What stands in the place of stages
+    lies in the folder INSIDE.
     """
-    content = pinned(settled.plan.read(), settled, marks)
+    content = pinned(settled.plan.read(), settled, marks, inside=True)
     epoch = settled.plan.epoch
     files = nodes(settled, reader)
     for name, text in ((DOCKERFILE, content), (IGNORE, f"{DOCKERFILE}\n{IGNORE}\n".encode())):
@@ -144,7 +149,24 @@ def write_context(settled: Settled, reader: Reader, sink: BinaryIO, marks: Marks
     for path, node in files.items():
         if path not in (DOCKERFILE, IGNORE):
             _member(path, node, sink, epoch)
+    for path, node in _inside(settled, reader):
+        _member(path, node, sink, epoch)
     sink.write(END)
+
+
+def _inside(settled: Settled, reader: Reader) -> Iterator[tuple[str, Node]]:
+    """What stands in the place of stages, each below a folder of its number."""
+    recipe, plan = settled.recipe, settled.plan
+    taken = {named.context: named.inputs for named in reader.inputs(plan).named}
+    for number in recipe.needed:
+        context = recipe.stages[number].folder
+        if context is None or context.files is None or not recipe.stages[number].replaced:
+            continue
+        top = f"{INSIDE}/{number}"
+        yield top, ROOT
+        if context in taken:
+            given = _nodes(settled, reader.context(plan, context), taken[context], f"stage '{context.name}'")
+            yield from ((f"{top}/{path}", node) for path, node in given.items())
 
 
 def _member(path: str, node: Node, sink: BinaryIO, epoch: int) -> None:

@@ -39,7 +39,11 @@ def describe(plan: BuildPlan, inputs: ContextInputs) -> tuple[dict[str, str], di
     ]
     values |= {"missing": ", ".join(missing)}
     values |= {
-        f"context {context.name}": f"docker-image://{context.image}" if context.image else "a folder"
+        f"context {context.name}": f"docker-image://{context.image}"
+        if context.image
+        else "a folder"
+        if context.folder
+        else "files"
         for context in inputs.contexts
     }
     values |= dict(plan.remarks)

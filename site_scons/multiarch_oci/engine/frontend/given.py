@@ -20,7 +20,7 @@ OpenFolder = Callable[[Path], Context]
 
 
 class GivenTree:
-    """Files and folders of several real_paths under the paths that they are given; a Tree.
+    """Files and folders of several places under the paths that they are given; a Tree.
 
     A path is what the innermost given one says: a file in a given folder can be replaced by another. `open_folder`
     gives the files of a folder of this machine. Modes and owners are normalised as in every context.
@@ -83,7 +83,7 @@ class FilledContext(Context):
         ignore: IgnoreFile | None,
         *,
         hidden: tuple[str, ...],
-        real_paths: Callable[..., list[str]] | None,
+        real_paths: Callable[..., list[str]] | None = None,
         given: GivenTree,
     ) -> None:
         super().__init__(folder, digest, ignore, hidden=hidden, real_paths=real_paths)

@@ -8,8 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.dockerfile.instructions import Add, Arg, Command, Copy, Env, Run
-from multiarch_oci.engine import BuildPlan, NamedContext
-from multiarch_oci.engine.frontend import ContextFile, ContextInputs, NamedInputs, sources
+from multiarch_oci.engine import BuildPlan, GivenFile, NamedContext
+from multiarch_oci.engine.frontend import ContextFile, ContextInputs, NamedInputs, covering, sources
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.recipe import PATH, Recipe, Scope, environment
 from multiarch_oci.engine.frontend.tree import Tree, joined, resolve
@@ -41,6 +41,28 @@ def taken(recipe: Recipe, plan: BuildPlan) -> Iterator[tuple[Scope, Command]]:
             )
 
 
+class NotGiven(MultiarchError):
+    """What a Dockerfile takes of a stage that was replaced, and that is not among what stands in its place."""
+
+    @classmethod
+    def of(
+        cls, lacking: Mapping[str, Iterable[str]], given: Mapping[str, tuple[GivenFile, ...]], *, where: str
+    ) -> NotGiven:
+        """The error for these paths, by stage, beside what there is."""
+        what = "; ".join(
+            f"stage '{stage}' is replaced by stages=, which does not give {', '.join(paths)}"
+            for stage, paths in lacking.items()
+        )
+        paths = {stage: ", ".join(f"/{file.path}" for file in files) or "nothing" for stage, files in given.items()}
+        hint = "; ".join(f"add the files to stages= (of '{stage}' it gives {names})" for stage, names in paths.items())
+        if any(path.endswith((".crt", ".pem")) or path == _AUTHORITIES for paths in lacking.values() for path in paths):
+            hint += "; CA certificates are scons_multiarch.CA_CERTIFICATES"
+        if any(path.startswith("/usr/share/zoneinfo") for paths in lacking.values() for path in paths):
+            hint += "; time zones are scons_multiarch.ZONEINFO"
+        return cls(what, where=where, hint=hint)
+
+
+_AUTHORITIES = "/etc/ssl/certs"
 Opened = tuple[Context, IgnoreFile | None]
 
 
@@ -84,6 +106,30 @@ def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedConte
     )
     unnamed = _inputs(by_context[None], *opened(None))
     return replace(unnamed, bases=recipe.bases(), contexts=recipe.used, named=named)
+
+
+def check_answered(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> None:
+    """Raise NotGiven for all that is taken of given files, in the place of stages, and that they do not have."""
+    lacking: dict[str, dict[str, None]] = {}
+    given: dict[str, tuple[GivenFile, ...]] = {}
+    first = 0
+    for scope, command in taken(recipe, plan):
+        for context, pattern in _taken_by(recipe, scope, command):
+            if context is None or context.files is None or _gives(opened(context)[0], context.files, pattern):
+                continue
+            first = first or command.line
+            given[context.name] = context.files
+            lacking.setdefault(context.name, {})[f"/{pattern}"] = None
+    if lacking:
+        raise NotGiven.of(lacking, given, where=recipe.where(first))
+
+
+def _gives(tree: Tree, files: tuple[GivenFile, ...], pattern: str) -> bool:
+    """Whether given files have what a pattern names, or will have it once it is made."""
+    if not has_wildcards(pattern):
+        below = f"{pattern}/" if pattern else ""
+        return covering(files, pattern) is not None or not pattern or any(file.path.startswith(below) for file in files)
+    return bool(matching(tree, pattern))
 
 
 def _inputs(patterns: Iterable[str], context: Context, ignore: IgnoreFile | None) -> ContextInputs:

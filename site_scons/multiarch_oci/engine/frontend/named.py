@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from multiarch_oci.engine import BuildPlan, NamedContext
 from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.errors import MultiarchError
@@ -68,15 +70,23 @@ def canonical(name: str) -> str:
     return Reference.parse(name).familiar.removesuffix(":latest")
 
 
+def replacing(contexts: tuple[NamedContext, ...], name: str, number: int) -> NamedContext | None:
+    """The context that takes the place of a stage, by its name ("": it has none) or its number; called by its name."""
+    by_number = next((context for context in contexts if context.stage == number), None)
+    if by_number is not None:
+        return replace(by_number, name=name) if name else by_number
+    return find(contexts, name) if name else None
+
+
 def find(contexts: tuple[NamedContext, ...], name: str) -> NamedContext | None:
-    """The context that a FROM, a stage's name or `--from=` means."""
+    """The context that a FROM, a stage's name or `--from=` means; none that is for the stage of a number."""
     if not contexts or name.lower() in _RESERVED:
         return None
     try:
         key = canonical(name)
     except InvalidReference:
         return None
-    return next((context for context in contexts if context.name == key), None)
+    return next((context for context in contexts if context.name == key and context.stage is None), None)
 
 
 def hidden_in(folder: Path, plan: BuildPlan) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, check_platform, load, resolved
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.given import FilledContext, GivenContext, GivenTree
-from multiarch_oci.engine.frontend.inputs import Taking, context_inputs, instructions
+from multiarch_oci.engine.frontend.inputs import Taking, check_answered, context_inputs, instructions
 from multiarch_oci.engine.frontend.named import hidden_in
 from multiarch_oci.engine.frontend.recipe import Parsed, Recipe, recipe
 from multiarch_oci.engine.frontend.tree import CannotCopy
@@ -94,7 +94,7 @@ class Reader:
     def settled(self, plan: BuildPlan, open_source: OpenSource) -> Settled:
         """Read the bases, whose ONBUILD instructions may need further ones, until nothing is wanted any more.
 
-        Raises InvalidDockerfile, BlobMissing, and what a registry raises for a base.
+        Raises InvalidDockerfile, BlobMissing, what a registry raises for a base, and NotGiven.
         """
         images: dict[tuple[str, Platform], BaseImage] = {}
         while True:
@@ -103,6 +103,8 @@ class Reader:
                 needed_base for needed_base in needed.bases() if (needed_base.name, needed_base.platform) not in images
             ]
             if not new:
+                if any(context.files is not None for context in needed.used):
+                    check_answered(needed, plan, partial(self._opened, plan))
                 return Settled(plan, needed, images)
             for needed_base in new:
                 base = resolved(needed_base, plan, needed)

@@ -31,12 +31,13 @@ from multiarch_oci.dockerfile.shell import expand, expand_heredoc, expand_words
 from multiarch_oci.dockerfile.stages import stages
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
 from multiarch_oci.engine.frontend import BaseWanted
-from multiarch_oci.engine.frontend.named import find
+from multiarch_oci.engine.frontend.named import find, replacing
 from multiarch_oci.engine.frontend.sources import is_remote, windows_slashed
 from multiarch_oci.engine.frontend.stages import (
     SCRATCH,
     Origin,
     PlannedStage,
+    check_given,
     check_order,
     named_origin,
     needed_stages,
@@ -176,6 +177,7 @@ def _recipe(parsed: Parsed, plan: BuildPlan, here: Platform) -> Recipe:
             if value is not None:
                 variables[argument.name] = value
     planned = _planned(parsed, plan, variables)
+    check_given(planned, plan.contexts, name)
     target = _target(planned, plan.target, name)
     triggers = _triggers(planned, plan.bases, name)
     needed = needed_stages(planned, triggers, target, name)
@@ -273,32 +275,48 @@ def _planned(parsed: Parsed, plan: BuildPlan, variables: Mapping[str, str]) -> t
     done: list[PlannedStage] = []
     named: dict[str, int] = {}
     for number, stage in enumerate(parsed.stages):
-        where = f"{parsed.dockerfile.name}:{stage.line}"
-        base = expand(stage.base, variables, escape=parsed.dockerfile.escape, where=where)
-        if not base:
-            raise InvalidDockerfile(
-                f"FROM {stage.base} names nothing", where=where, hint="give the ARG a default, or pass it in BUILD_ARGS"
-            )
-        platform = plan.platform
-        if stage.platform:
-            text = expand(stage.platform, variables, escape=parsed.dockerfile.escape, where=where)
-            if not text:
-                raise InvalidDockerfile(f"--platform={stage.platform} is empty", where=where)
-            platform = Platform.parse(text)
-        own = find(plan.contexts, stage.name) if stage.name else None
-        below = named.get(base) if own is None else None
-        context = own or (find(plan.contexts, base) if below is None else None)
-        if context is not None and context.image:
-            base = context.image
-        if below is not None:
-            platform = done[below].platform
-        elif base == SCRATCH:
-            platform = plan.platform
-        executed = stage if own is None else replace(stage, instructions=())
-        done.append(PlannedStage(executed, base, platform, below, context, replaced=own is not None))
+        own = replacing(plan.contexts, stage.name, number)
+        if own is not None and own.files is not None:  # of what stood there nothing is looked at
+            executed = replace(stage, instructions=(), platform="")
+            done.append(PlannedStage(executed, stage.base, plan.platform, None, own, replaced=True))
+        else:
+            done.append(_planned_stage(parsed, plan, variables, stage, (own, done, named)))
         if stage.name:
             named[stage.name.lower()] = number
     return tuple(done)
+
+
+def _planned_stage(
+    parsed: Parsed,
+    plan: BuildPlan,
+    variables: Mapping[str, str],
+    stage: Stage,
+    above: tuple[NamedContext | None, list[PlannedStage], Mapping[str, int]],
+) -> PlannedStage:
+    """A stage with its FROM expanded, given the context of its own name, and the stages above it, also by name."""
+    own, done, named = above
+    where = f"{parsed.dockerfile.name}:{stage.line}"
+    base = expand(stage.base, variables, escape=parsed.dockerfile.escape, where=where)
+    if not base:
+        raise InvalidDockerfile(
+            f"FROM {stage.base} names nothing", where=where, hint="give the ARG a default, or pass it in BUILD_ARGS"
+        )
+    platform = plan.platform
+    if stage.platform:
+        text = expand(stage.platform, variables, escape=parsed.dockerfile.escape, where=where)
+        if not text:
+            raise InvalidDockerfile(f"--platform={stage.platform} is empty", where=where)
+        platform = Platform.parse(text)
+    below = named.get(base) if own is None else None
+    context = own or (find(plan.contexts, base) if below is None else None)
+    if context is not None and context.image:
+        base = context.image
+    if below is not None:
+        platform = done[below].platform
+    elif base == SCRATCH:
+        platform = plan.platform
+    executed = stage if own is None else replace(stage, instructions=())
+    return PlannedStage(executed, base, platform, below, context, replaced=own is not None)
 
 
 def _target(planned: tuple[PlannedStage, ...], stage_name: str, name: str) -> int:

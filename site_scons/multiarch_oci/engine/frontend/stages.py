@@ -78,6 +78,41 @@ def named_origin(
     return text if context is None else context if context.has_files else context.image
 
 
+def check_given(planned: tuple[PlannedStage, ...], contexts: Contexts, name: str) -> None:
+    """Raise InvalidDockerfile for given files whose name or number is that of no stage, and stands nowhere else."""
+    for context in contexts:
+        if context.files is None or any(stage.context is not None and _is(stage.context, context) for stage in planned):
+            continue
+        reading = (
+            origin
+            for stage in planned
+            for command in stage.stage.instructions
+            for _, origin in origins(command, planned, f"{name}:{command.line}", contexts)
+        )
+        twice = [number for number, stage in enumerate(planned) if stage.replaced and stage.stage.name == context.name]
+        if twice:
+            raise InvalidDockerfile(
+                f"stages= gives stage {twice[0]} twice, also as '{context.name}'",
+                where=name,
+                hint="call it by its name or by its number",
+            )
+        if context not in reading:
+            names = ", ".join(
+                f"{number} ({stage.stage.name})" if stage.stage.name else str(number)
+                for number, stage in enumerate(planned)
+            )
+            stage_name = context.name if context.stage is None else str(context.stage)
+            raise InvalidDockerfile(
+                f"there is no stage '{stage_name}', and no --from= of that name",
+                where=name,
+                hint=f"what stages= gives has the name or number of a stage: {names}",
+            )
+
+
+def _is(context: NamedContext, given: NamedContext) -> bool:
+    return context == given or (given.stage is not None and context.stage == given.stage)
+
+
 def check_order(planned: tuple[PlannedStage, ...], name: str) -> None:
     """Raise InvalidDockerfile, needed or not, for a flag that names no stage, and for stages that read in a circle."""
     after: dict[int, dict[int, Command]] = {}
