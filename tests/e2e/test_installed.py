@@ -154,6 +154,38 @@ def test_another_version_of_scons_is_one_error_that_says_what_to_run(
     )
 
 
+def test_a_scons_that_does_not_know_the_tool_prints_the_line_that_says_what_to_run(
+    foreign: Project, tmp_path: Path
+) -> None:
+    line = re.findall(
+        r"^import scons_multiarch.*$", (ROOT / "docs/howto/install.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    foreign.replace("SConstruct", "import scons_multiarch\n", f"{line[0]}\n")
+    scons = other_scons(tmp_path / "other")
+    ran = subprocess.run([scons, "images"], cwd=foreign.path, check=False, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        f"ModuleNotFoundError: No module named 'scons_multiarch':\n  File \"{foreign.path}/SConstruct\", line 1:\n"
+        "    import scons_multiarch  # not found? start it as: multiarch\n"
+    )
+
+
+def test_uv_brings_the_command_alone_which_is_enough(
+    wheel: Callable[[str], str], foreign: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_TOOL_DIR", str(tmp_path / "tools"))
+    monkeypatch.setenv("UV_TOOL_BIN_DIR", str(tmp_path / "bin"))
+    wheels.uv("tool", "install", "-q", "--python", sys.executable, wheel("3.2.1"))
+    assert [program.name for program in (tmp_path / "bin").iterdir()] == ["multiarch"]
+    started = [tmp_path / "bin" / "multiarch", "-j2", "push-manifest", "REGISTRY=./here"]
+    subprocess.run(started, cwd=foreign.path, check=True, capture_output=True)
+    wheels.uv("tool", "install", "-q", "--python", sys.executable, wheel("3.3.0"))  # an upgrade
+    text = subprocess.check_output(started, cwd=foreign.path, text=True)
+    assert "`push-manifest' is up to date" in text
+    once = ("tool", "run", "-q", "--python", sys.executable, "--from", wheel("3.3.0"), "multiarch")
+    assert "is up to date" in wheels.uv(*once, "-C", str(foreign.path), "push-manifest", "REGISTRY=./here")
+
+
 def test_another_scons_in_the_same_environment_is_one_error(
     wheel: Callable[[str], str], foreign: Project, tmp_path: Path
 ) -> None:
