@@ -73,7 +73,7 @@ def _variants(run: Run) -> Iterator[Overlay]:
             continue
         at, listed = shown(node), bool(node.duplicate)
         made = made_in_tree(run)
-        for source in (node.srcdir, *node.srcdir.get_all_rdirs()):
+        for source in dict.fromkeys((node.srcdir, *node.srcdir.get_all_rdirs())):
             folder = Path(source.get_abspath())
             without = {path for path in (*made.paths, *made.folders) if path.startswith(f"{at}/")}
             for path in (run.tree.root / at, *(run.tree.root / hidden for hidden in run.declarations.hidden)):
@@ -83,5 +83,7 @@ def _variants(run: Run) -> Iterator[Overlay]:
 
 
 def _repositories() -> Iterator[Overlay]:
-    for folder in SCons.Node.FS.get_default_fs().Top.get_all_rdirs():
-        yield Overlay("", Path(folder.get_abspath()))
+    top = SCons.Node.FS.get_default_fs().Top
+    for folder in top.get_all_rdirs():  # itself the first
+        if folder is not top:
+            yield Overlay("", Path(folder.get_abspath()))

@@ -101,7 +101,7 @@ def _go_files(folder: Path) -> Iterator[Path]:
 def _folders(env: Any) -> list[Path]:
     """GODIR, and where it is in each Repository()."""
     node = paths.folder(env, "GoBinary: GODIR", env.get("GODIR") or ".").srcnode()
-    return [Path(folder.get_abspath()) for folder in (node, *node.get_all_rdirs())]
+    return list(dict.fromkeys(Path(folder.get_abspath()) for folder in (node, *node.get_all_rdirs())))
 
 
 def _is_in_module(folder: Path) -> bool:
