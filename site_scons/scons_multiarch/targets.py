@@ -105,9 +105,9 @@ class IndexTarget(msgspec.Struct, frozen=True):
 class Chain(msgspec.Struct, frozen=True):
     """All nodes of one image, what `env.MultiarchImage` and `env.GoImage` return.
 
-    Of images, archives, loads and pushes there is one for each of `platforms`, in that order. `programs` are what the
-    build makes of the contents of the images; `started` is the first of each platform. `repositories` are where the
-    tags go, as in `ghcr.io/team/api`.
+    Of images, archives and loads there is one for each of `platforms`, in that order, of pushes and `published` one for
+    each registry. `programs` are what the build makes of the contents of the images; `started` is the first of each
+    platform. `repositories` are where the tags go, as in `ghcr.io/team/api`.
     """
 
     name: str

@@ -50,13 +50,7 @@ def tree(fresh: Tree, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tree:
     (tmp_path / "include").mkdir()
     (tmp_path / "include/answer.h").write_text("#define ANSWER 41\n", encoding="utf-8")
     monkeypatch.setenv("CGO_CPPFLAGS", f"-I{tmp_path}/include")
-    declaration, text = documented().split("\n\n", 1)
-    sconstruct = fresh.read("SConstruct")
-    line = next(line for line in sconstruct.splitlines() if "env.GoBinary(" in line)
-    body = "".join(f"    {each}\n" for each in text.rstrip().splitlines())
-    sconstruct = sconstruct.replace(f"{line}\n", body).replace(
-        "programs, images", f"{declaration}\nprograms, images", 1
-    )
+    sconstruct = fresh.read("SConstruct").replace('env.GoImage("demo")\n', documented())
     fresh.edit("SConstruct", "import sys\n" + sconstruct.replace("sys.executable", f"{str(python)!r}"))
     return fresh
 

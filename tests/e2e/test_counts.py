@@ -68,7 +68,7 @@ TAGS = {"HEAD manifest": 3}
 
 
 def unstamped(tree: Tree) -> None:
-    tree.replace("SConstruct", '    GOLDFLAGS="-X main.version=$VERSION",\n', "")
+    tree.replace("SConstruct", 'GOLDFLAGS="-X main.version=$VERSION"', "")
 
 
 def test_nothing_to_do_asks_each_tag_once_and_starts_nothing(counted: Counted):

@@ -548,7 +548,7 @@ def test_a_platform_tag_that_grows_too_long_is_an_error(fresh: Tree):
             "SConstruct:LINE: there is no Dockerfile for linux/amd64\n  hint: write one of: Nowhere",
         ),
         (
-            'env.Push(images[0], "x.y/Upper:1")',
+            'env.Push("_output/images/demo-linux-amd64.tar", "x.y/Upper:1")',
             "SConstruct:LINE: 'Upper' in 'x.y/Upper' is not a path in a registry\n  hint: lower-case letters ",
         ),
     ],

@@ -109,7 +109,7 @@ def test_less_garbage_is_collected_where_the_same_go_built_it_before_with_the_sa
     fresh.remove("_output")
     fresh.scons("bin", "VERSION=v2")
     assert collected(fresh) == ["400", "400"]
-    fresh.replace("SConstruct", 'PROGRAM="demo",', 'PROGRAM="demo", GOFLAGS="-gcflags=all=-N",')
+    fresh.replace("SConstruct", "environment(", 'environment(GOFLAGS="-gcflags=all=-N", ')
     fresh.scons("bin")
     assert collected(fresh) == ["", ""]
 

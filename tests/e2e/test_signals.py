@@ -153,7 +153,7 @@ def test_a_ctr_that_hangs(fresh: Tree, tmp_path: Path, number: int):
     folder.mkdir()
     (folder / "ctr").write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 300\n", encoding="utf-8")
     (folder / "ctr").chmod(0o755)
-    fresh.replace("SConstruct", 'PROGRAM="demo",', 'PROGRAM="demo", LOAD_INTO="containerd",')
+    fresh.replace("SConstruct", "environment(", 'environment(LOAD_INTO="containerd", ')
     words = ("load", "PLATFORMS=linux/amd64")
     process = begin(fresh, *words, path=f"{folder}{os.pathsep}{os.environ['PATH']}")
     printed = interrupt(process, "Load", number, wait=1.5)

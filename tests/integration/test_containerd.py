@@ -53,7 +53,7 @@ def test_ctr_imports_an_archive_with_its_platform_and_under_its_tag(
 
 def test_load_into_containerd_is_tracked(project: Project, told: tuple[dict[str, str], Tool]):
     variables, ctr = told
-    project.replace("SConstruct", 'PROGRAM="demo",', 'PROGRAM="demo",\n    LOAD_INTO="containerd",')
+    project.replace("SConstruct", "environment(", 'environment(LOAD_INTO="containerd", ')
     first = project.scons("load", env=variables)
     assert "demo:v1.0-arm64: left out, the engine runs linux/amd64" in first.text
     own, main = "docker.io/library/demo:v1.0-amd64", "docker.io/library/demo:v1.0"

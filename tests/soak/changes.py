@@ -118,9 +118,9 @@ class Changes:
         self.figures = Figures()
         shutil.copytree(ROOT / "site_scons", self.tree.path / "site_scons")
         sconstruct = (ROOT / "SConstruct").read_text(encoding="utf-8")
-        declared = "platform=platform)\n    image ="
+        declared = 'env.GoImage("demo")'
         assert declared in sconstruct
-        sconstruct = sconstruct.replace(declared, f'platform=platform, package="{package}", **OVERRIDES)\n    image =')
+        sconstruct = sconstruct.replace(declared, f'env.GoImage("demo", "{package}", **OVERRIDES)')
         sconstruct = sconstruct.replace("main.version=$VERSION", "main.version=v1")
         self.tree.edit("SConstruct", "OVERRIDES = {}\n" + sconstruct)
         self.tree.edit("VERSION", "v1\n")
