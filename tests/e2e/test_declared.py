@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
-from machines.project import ROOT, Project
+from machines.project import GO_MODULE, Project
 
 HEAD = """\
 DefaultEnvironment(tools=[])
@@ -34,19 +33,13 @@ ALL = ["Image", "Archive", "Push", "Index", "Publish"]
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
     files = {
-        "VERSION": "1.0\n",
         "made.txt": "one\n",
         "Dockerfile": "FROM scratch\nCOPY made.txt /\n",
         "other.Dockerfile": "FROM scratch\n",
-        "main.go": "package main\n\nfunc main() {}\n",
-        "go.mod": "module example.com/one\n\ngo 1.21\n",
+        **GO_MODULE,
     }
-    for name, text in files.items():
-        made.edit(name, text)
-    return made
+    return Project.of(tmp_path / "tree", files)
 
 
 def declare(tree: Project, text: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import unpacked
-from machines.project import ROOT, Project
+from machines.project import Project
 
 HEAD = """\
 DefaultEnvironment(tools=[])
@@ -35,11 +34,7 @@ PLAIN = 'image = env.Image("i.tar", dockerfile="Dockerfile")'
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
-    for name, text in {"VERSION": "1.0\n", "src/a.txt": "one\n", "src/b.txt": "b\n"}.items():
-        made.edit(name, text)
-    return made
+    return Project.of(tmp_path / "tree", {"src/a.txt": "one\n", "src/b.txt": "b\n"})
 
 
 def declare(tree: Project, dockerfile: str, *lines: str) -> None:

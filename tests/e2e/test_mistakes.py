@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from machines import bases
-from machines.project import ROOT, Project
+from machines.project import Project
 from machines.registry import Registry
 
 SCONSTRUCT = """\
@@ -40,17 +39,12 @@ env.Targets(images=images, push=pushes, manifest=index, push_manifest=published)
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
     files = {
         "SConstruct": SCONSTRUCT,
-        "VERSION": "1.0\n",
         "made.in": "one\n",
         "Dockerfile": "FROM scratch\nCOPY made.txt /\n",
     }
-    for name, text in files.items():
-        made.edit(name, text)
-    return made
+    return Project.of(tmp_path / "tree", files)
 
 
 def test_a_further_tag_that_is_a_platform_tag_is_an_error(tree: Project) -> None:

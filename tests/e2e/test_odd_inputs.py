@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.project import ROOT, Project
+from machines.project import Project
 
 SCONSTRUCT = """\
 DefaultEnvironment(tools=[])
@@ -36,12 +35,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="names, pipes and lin
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
-    texts = {"VERSION": "1.0\n", "one.txt": "one\n", "Dockerfile": "FROM scratch\nCOPY one.txt /\n"}
-    for name, text in {**texts, "SConstruct": SCONSTRUCT.replace("{more}", "")}.items():
-        made.edit(name, text)
-    return made
+    texts = {"one.txt": "one\n", "Dockerfile": "FROM scratch\nCOPY one.txt /\n"}
+    return Project.of(tmp_path / "tree", {**texts, "SConstruct": SCONSTRUCT.replace("{more}", "")})
 
 
 def fails(tree: Project, *words: str, env: dict[str, str] | None = None) -> str:

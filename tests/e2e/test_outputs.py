@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from machines.project import ROOT, Project
+from machines.project import Project
 
 SCONSTRUCT = """\
 DefaultEnvironment(tools=[])
@@ -37,20 +36,15 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="devices, pipes and l
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
     files = {
         "SConstruct": SCONSTRUCT,
-        "VERSION": "1.0\n",
         "made.in": "one\n",
         "blank.in": "",
         "copied.json": "",
         "other.json": '{"steps": "of a dance"}',
         "Dockerfile": "FROM scratch\nCOPY made.txt ./copied.json /\n",
     }
-    for name, text in files.items():
-        made.edit(name, text)
-    return made
+    return Project.of(tmp_path / "tree", files)
 
 
 def fails(tree: Project, *words: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from machines.project import ROOT, Project
+from machines.project import GO_MODULE, Project
 
 HEAD = """\
 import pathlib
@@ -83,16 +82,7 @@ Exit(0)
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
-    for name, text in {
-        "VERSION": "1.0\n",
-        "Dockerfile": "FROM scratch\nCOPY VERSION /\n",
-        "go.mod": "module example.com/x\n\ngo 1.21\n",
-        "main.go": "package main\n\nfunc main() {}\n",
-    }.items():
-        made.edit(name, text)
-    return made
+    return Project.of(tmp_path / "tree", {"Dockerfile": "FROM scratch\nCOPY VERSION /\n", **GO_MODULE})
 
 
 def test_no_parameter_of_any_builder_ends_in_an_error_from_inside(tree: Project) -> None:

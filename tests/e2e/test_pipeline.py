@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.project import ROOT, Project
+from machines.project import Project
 from machines.registry import Registry
 from machines.required import required
 
@@ -25,17 +25,12 @@ MACHINES = ("amd64", "arm64")
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
     files = {
-        "VERSION": "1.0\n",
         "in.txt": "one\n",
         "Dockerfile": DOCKERFILE.format(name="hello"),
         "SConstruct": HEAD + 'env.MultiarchImage("hello", made("hello"))\n',
     }
-    for name, text in files.items():
-        made.edit(name, text)
-    return made
+    return Project.of(tmp_path / "tree", files)
 
 
 def declare(tree: Project, text: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from machines.project import ROOT, Project
+from machines.project import Project
 
 SCONSTRUCT = """\
 import os
@@ -30,15 +29,11 @@ IMAGE, PUSH = "Image _output/images/one.tar", "Push _output/registry/demo:1.0"
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
     files = {
-        "VERSION": "1.0\n",
         "made.txt": "one\n",
         "Dockerfile": "FROM scratch\nCOPY made.txt /\n",
     }
-    for name, text in files.items():
-        made.edit(name, text)
+    made = Project.of(tmp_path / "tree", files)
     declare(made)
     return made
 
@@ -60,6 +55,7 @@ def in_the_tree(tree: Project) -> dict[str, tuple[int, int]]:
 
 def test_a_run_with_nothing_to_do_writes_no_file(tree: Project):
     tree.scons("push")
+    tree.grow_old()
     tree.scons("push")
     before = in_the_tree(tree)
     assert tree.scons("push").up_to_date

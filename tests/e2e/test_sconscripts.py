@@ -43,14 +43,13 @@ SUBJECTS = {
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
-    made.edit("VERSION", "1.0\n")
-    made.edit("SConstruct", TOP + 'SConscript("cmd/worker/SConscript")\n')
-    made.edit("cmd/worker/SConscript", WORKER)
-    made.edit("cmd/worker/in.txt", "one\n")
-    made.edit("cmd/worker/Dockerfile", "FROM scratch\nCOPY cmd/worker/made.txt /\n")
-    return made
+    files = {
+        "SConstruct": TOP + 'SConscript("cmd/worker/SConscript")\n',
+        "cmd/worker/SConscript": WORKER,
+        "cmd/worker/in.txt": "one\n",
+        "cmd/worker/Dockerfile": "FROM scratch\nCOPY cmd/worker/made.txt /\n",
+    }
+    return Project.of(tmp_path / "tree", files)
 
 
 def test_a_target_of_a_lower_sconscript_has_one_name_everywhere(tree: Project) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.project import ROOT, Project
+from machines.project import GO_MODULE, Project
 
 TOOLS = (
     *("oci_settings", "go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index"),
@@ -53,18 +53,12 @@ STEPS = {
 
 @pytest.fixture
 def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
-    made = Project(tmp_path / "tree")
-    shutil.copytree(ROOT / "site_scons", made.path / "site_scons")
     files = {
-        "VERSION": "1.0\n",
         "Dockerfile": "FROM scratch\nCOPY _output/bin/demo /\n",
         "Dockerfile.bare": "FROM scratch\nCOPY VERSION /\n",
-        "main.go": "package main\n\nfunc main() {}\n",
-        "go.mod": "module example.com/one\n\ngo 1.21\n",
+        **GO_MODULE,
     }
-    for name, text in files.items():
-        made.edit(name, text)
-    return made
+    return Project.of(tmp_path / "tree", files)
 
 
 def declare(tree: Project, tools: tuple[str, ...], text: str) -> None:

@@ -8,11 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ("SConstruct", "VERSION", "Dockerfile*", "*.go", "go.mod", "go.sum", ".dockerignore", "site_scons")
+
+GO_MODULE = {"go.mod": "module example.com/x\n\ngo 1.21\n", "main.go": "package main\n\nfunc main() {}\n"}
+"""A program of one file that does nothing."""
 
 # One line a step that runs: `<Verb> <subject>[: reason]`; a registry's port is a colon without a blank.
 STEP = re.compile(r"^((?:Compile|Image|Archive|Load|Push|Pin|Index|Publish|Test) \S.*?)(?:: .*)?$", re.MULTILINE)
@@ -55,6 +60,15 @@ class Project:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @classmethod
+    def of(cls, path: Path, files: Mapping[str, str]) -> Project:
+        """A new tree in `path`: the tool's own sources, VERSION 1.0 and these files, by path."""
+        made = cls(path)
+        shutil.copytree(ROOT / "site_scons", path / "site_scons")
+        for name, text in {"VERSION": "1.0\n", **files}.items():
+            made.edit(name, text)
+        return made
+
     def edit(self, path: str, text: str) -> None:
         """Write a file, making its folders; line ends are kept as given."""
         file = self.path / path
@@ -78,6 +92,11 @@ class Project:
             shutil.rmtree(target)
         else:
             target.unlink()
+
+    def grow_old(self) -> None:
+        """Wait until no file is younger than two seconds: a younger one is hashed once more in the next run."""
+        changes = (max(status.st_mtime, status.st_ctime) for file in self.path.rglob("*") if (status := file.lstat()))
+        time.sleep(max(0.0, max(changes) + 2.1 - time.time()))
 
     def digests(self, folder: str = "_output") -> dict[str, str]:
         """Return the sha256 of every file below a folder, by path from that folder."""
