@@ -14,7 +14,6 @@ from multiarch_oci.engine.frontend.cached_inputs import InputCache
 from multiarch_oci.once import Once
 from scons_multiarch.installation import way_to_install
 from scons_multiarch.registries import Registries
-from scons_multiarch.report import Report
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from multiarch_oci.bases import Bases
     from multiarch_oci.golang.lister import Lister
     from multiarch_oci.golang.toolchain import Toolchain
+    from scons_multiarch.report import Report
     from scons_multiarch.session import Run
 
 _T = TypeVar("_T")
@@ -33,7 +33,6 @@ class Build:
     def __init__(self, run: Run) -> None:
         self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
-        self.report = Report()
         self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
         self._values: Once[Any] = Once()
         self._messages: set[str] = set()
@@ -49,6 +48,10 @@ class Build:
             known = message in self._messages
             self._messages.add(message)
             return not known
+
+    def report(self) -> Report:
+        """The steps that were performed."""
+        return self.once("report", _new_report)
 
     def input_cache(self) -> InputCache:
         """What Dockerfiles took in earlier builds."""
@@ -116,6 +119,12 @@ class Build:
             with suppress(OSError):
                 if memory is not None:
                     memory.save()
+
+
+def _new_report() -> Report:
+    from scons_multiarch.report import Report
+
+    return Report()
 
 
 def _copied(private: Path) -> TemporaryDirectory[str]:

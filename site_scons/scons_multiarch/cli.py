@@ -20,7 +20,6 @@ from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.commands import COMMANDS
 from scons_multiarch.installation import command
-from scons_multiarch.report import check_sources
 from scons_multiarch.session import Declarations
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.targets import Chain, is_image, platform_of
@@ -159,7 +158,10 @@ def finish_reading(env: Any, here: Any) -> None:
         env.Help(engines_text(run, filter(is_image, declarations.targets)), append=True)
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     question = COMMANDS.get(words[0]) if words else None
-    check_sources(env, run.settings.outputs, declarations.targets)
+    if run.settings.outputs:
+        from scons_multiarch.report import check_sources
+
+        check_sources(env, run.settings.outputs, declarations.targets)
     arguments = words[1:] if question else words
     check_words(here, arguments, chains)
     if "clean" in words and len(words) > 1:  # targets are made side by side

@@ -96,8 +96,6 @@ def check_sources(env: Any, outputs: dict[str, Output], targets: Iterable[Any]) 
 
     Called when the SConstruct has declared everything, and before the build asks for any other file.
     """
-    if not outputs:
-        return
     from multiarch_oci.output import Refused
     from scons_multiarch.step import fail
 

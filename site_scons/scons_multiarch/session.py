@@ -183,7 +183,7 @@ class Run:
         try:
             with suppress(OSError):
                 sys.stdout.flush()
-            output.write(self.build.report.to_json(self.declarations.targets))
+            output.write(self.build.report().to_json(self.declarations.targets))
         except (MultiarchError, OSError) as error:  # SCons has ended already, with the status of the build
             words = message_of(error)
         except KeyboardInterrupt:

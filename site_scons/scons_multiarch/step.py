@@ -92,7 +92,7 @@ class Step:
                 state.because = why(target[0])
             self.perform(target, source, env)
             run.tree.records.remember(str(target[0]), state.facts, state.because)
-            run.build.report.add(self.verb, target[0])
+            run.build.report().add(self.verb, target[0])
         except (MultiarchError, OSError) as error:
             words = state.spell(message_of(error))
             failed(target[0], words)

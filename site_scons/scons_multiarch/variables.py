@@ -19,7 +19,6 @@ from multiarch_oci.reference import Destination, insecure_hosts, login_hint
 from multiarch_oci.version import Version, expand, unmoved
 from scons_multiarch.destinations import is_one_of_several
 from scons_multiarch.paths import TRUTHS
-from scons_multiarch.report import output_of
 from scons_multiarch.session import Run
 from scons_multiarch.tracking.phases import go_on_after
 from scons_multiarch.versions import revision, version_file, version_of
@@ -350,6 +349,8 @@ def read(env: Any, *, versioned: bool) -> None:
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
         if given[name]:
+            from scons_multiarch.report import output_of
+
             run.settings.outputs[name] = output_of(run, name, given[name])
     unset = ("PLATFORM", "REVISION") if version else ("PLATFORM", "REVISION", "VERSION")  # PLATFORM is SCons' own
     env.Replace(

@@ -65,7 +65,7 @@ def note(node: Any) -> None:
     state.because = f"{state.because}; {_WHY}" if state.because else _WHY
     run = node.attributes.run
     run.tree.records.remember(str(node), state.facts, state.because)
-    run.build.report.add("Retrieve", node)
+    run.build.report().add("Retrieve", node)
 
 
 def may_keep(node: Any) -> bool:
