@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import importlib
 import inspect
 import sys
 import traceback
@@ -174,20 +175,29 @@ def fail(error: Exception | str) -> NoReturn:
     raise SystemExit(2)
 
 
-def add_method(env: Any, builder: Callable[..., Any], name: str) -> None:
-    """Add a builder; what is wrong with its arguments is a user's error, told with the line of the SConstruct."""
+def add_method(env: Any, builder: Callable[..., Any] | str, name: str) -> None:
+    """Add a builder; what is wrong with its arguments is a user's error, told with the line of the SConstruct.
 
-    @functools.wraps(builder)
+    As a text it is `module:function`, loaded by the first call.
+    """
+
     def checked(*arguments: Any, **keywords: Any) -> Any:
+        function = _loaded(builder) if isinstance(builder, str) else builder
         try:
             try:
-                return builder(*arguments, **keywords)
+                return function(*arguments, **keywords)
             except TypeError as error:
-                raise _misfit(builder, name, arguments, keywords) or error from None
+                raise _misfit(function, name, arguments, keywords) or error from None
         except MultiarchError as error:
             return fail(f"{_line(Path(arguments[0].Dir('#').get_abspath()))}{error}")
 
-    env.AddMethod(checked, name)
+    env.AddMethod(checked if isinstance(builder, str) else functools.wraps(builder)(checked), name)
+
+
+def _loaded(builder: str) -> Callable[..., Any]:
+    module, _, name = builder.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 def _misfit(

@@ -6,7 +6,6 @@ from typing import Any
 
 from scons_multiarch import paths
 from scons_multiarch.cli import TARGETS, add_targets, check_when_read, help_text
-from scons_multiarch.pipeline import go_image, multiarch_image
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import add_method
 from scons_multiarch.tracking.phases import has_default
@@ -37,8 +36,8 @@ def targets(env: Any, **nodes: Any) -> None:
 def generate(env: Any) -> None:
     """Add `env.MultiarchImage`, `env.GoImage`, `env.Targets`, and the text of `scons -h`."""
     prepare(env, versioned=True)
-    add_method(env, multiarch_image, "MultiarchImage")
-    add_method(env, go_image, "GoImage")
+    add_method(env, "scons_multiarch.pipeline:multiarch_image", "MultiarchImage")
+    add_method(env, "scons_multiarch.pipeline:go_image", "GoImage")
     add_method(env, targets, "Targets")
     env.Help(help_text(env["VARIABLE_TEXTS"]))
 
