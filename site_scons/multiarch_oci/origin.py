@@ -11,17 +11,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 import msgspec
 
 _LIMIT = 1 << 20
-_MODULE = re.compile(r'^\s*module\s+["`]?([^\s"`]+)', re.MULTILINE)
+_MODULE = r'(?m)^\s*module\s+["`]?([\w.~/-]+)["`]?\s*(?://.*)?$'
 _FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org")
 """Hosts at which the first two parts of a Go module's path are its repository; others are asked over the network."""
 _SHORT = {"": "github.com", "github": "github.com", "gitlab": "gitlab.com", "bitbucket": "bitbucket.org"}
-_SHORTHAND = re.compile(r"(?:(github|gitlab|bitbucket):)?(\w[\w.-]*/\w[\w.-]*)", re.ASCII)
-_SCP = re.compile(r"(?:[\w.-]+@)?([\w.-]+\.[\w-]+):(?!//)([\w./-]+)", re.ASCII)
+_SHORTHAND = r"(?a:(?:(github|gitlab|bitbucket):)?(\w[\w.-]*/\w[\w.-]*))"
+_SCP = r"(?a:(?:[\w.-]+@)?([\w.-]+\.[\w-]+):(?!//)([\w./-]+))"
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -41,10 +40,12 @@ class Origin(msgspec.Struct, frozen=True):
 def address(text: str) -> str:
     """The https address that a repository's spelling means (`git+https://…`, `git@host:…`, `owner/name`), or ""."""
     text = text.strip()
-    if shorthand := _SHORTHAND.fullmatch(text):
+    if shorthand := re.fullmatch(_SHORTHAND, text):
         return f"https://{_SHORT[shorthand[1] or '']}/{shorthand[2].removesuffix('.git')}"
-    if scp := _SCP.fullmatch(text):
+    if scp := re.fullmatch(_SCP, text):
         text = f"https://{scp[1]}/{scp[2]}"
+    from urllib.parse import urlsplit  # start-up
+
     try:
         parts = urlsplit(text.removeprefix("git+"))
         host, port = parts.hostname, parts.port
@@ -57,9 +58,9 @@ def address(text: str) -> str:
 
 
 def _of_go(folder: Path) -> Origin:
-    module = _MODULE.search(_text(folder / "go.mod"))
+    module = re.search(_MODULE, _text(folder / "go.mod"))
     parts = module[1].split("/") if module else []
-    return Origin(address("https://" + "/".join(parts[:3]))) if len(parts) > 2 and parts[0] in _FORGES else Origin()  # noqa: PLR2004  # host, owner, name
+    return Origin("https://" + "/".join(parts[:3])) if len(parts) > 2 and parts[0] in _FORGES else Origin()  # noqa: PLR2004  # host, owner, name
 
 
 def _of_cargo(folder: Path) -> Origin:

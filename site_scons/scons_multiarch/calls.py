@@ -14,12 +14,13 @@ import SCons.Script
 
 from multiarch_oci.engine import AUTO, NAMES
 from multiarch_oci.errors import MultiarchError, quoted
+from multiarch_oci.origin import Origin
 from multiarch_oci.platform import declared
 from multiarch_oci.reference import Destination
 from multiarch_oci.version import Version, expand, unmoved
 from scons_multiarch import paths
 from scons_multiarch.programs import KEYWORDS
-from scons_multiarch.session import Declarations
+from scons_multiarch.session import Declarations, Run
 from scons_multiarch.step import WrongCall
 from scons_multiarch.targets import DeclaredTwice, IndexTarget, target_of
 from scons_multiarch.tracking.phases import override, rename
@@ -35,7 +36,7 @@ from scons_multiarch.variables import (
     text_of,
     truth_of,
 )
-from scons_multiarch.versions import version_of
+from scons_multiarch.versions import revision, version_of
 
 if TYPE_CHECKING:
     from multiarch_oci.git import Described
@@ -116,8 +117,29 @@ def read_call(env: Any, builder: str, given: Any, repository: Any, keywords: dic
     if {"VERSION", "VERSION_TAG", "TAGS"} & set(given_variables):
         own["TAGS"] = expand(spelled["TAGS"], version)
         unmoved_tags = unmoved(spelled["TAGS"], version), f"{version} is a pre-release"
-    noted = (*own["ANNOTATIONS"], *(annotations.items() if isinstance(annotations, Mapping) else annotations))
+    noted = (
+        *_annotations(own, version),
+        *own["ANNOTATIONS"],
+        *(annotations.items() if isinstance(annotations, Mapping) else annotations),
+    )
     return Call(name, file, name.replace("/", "-") if whole else last, own, noted, image, unmoved_tags)
+
+
+def _annotations(env: Any, version: Version) -> tuple[tuple[str, str], ...]:
+    """What the index says of itself, unless the user's own annotations do (OCI image-spec, annotations.md).
+
+    The revision is there where the version is git's, or with REVISION=yes: with it each commit makes another index.
+    """
+    run: Run = env["MULTIARCH_RUN"]
+    with_revision = env["DESCRIBED"] is not None or truth_of("REVISION", env["VARIABLE_TEXTS"]["REVISION"])
+    origin = run.build.once("origin", lambda: Origin.of(run.tree.root))
+    known = {
+        "version": str(version),
+        "revision": revision(env) if with_revision else "",
+        "source": origin.source,
+        "url": origin.url,
+    }
+    return tuple((f"org.opencontainers.image.{name}", literal(text)) for name, text in known.items() if text)
 
 
 def _version(env: Any, given_variables: Mapping[str, Any]) -> tuple[Version, Described | None]:

@@ -169,3 +169,37 @@ def test_two_clones_of_different_origins_make_one_index(tree: Repository, tmp_pa
         assert b"hidden" not in index.read_bytes()
         assert json.loads(index.read_bytes())["manifests"]
     assert digests[0] == digests[1]
+
+
+WHOAMI = """import scons_multiarch
+
+env = scons_multiarch.environment(PLATFORMS="linux/amd64")
+env.GoImage("whoami")
+"""
+
+
+def annotations(tree: Repository, *arguments: str) -> dict[str, str]:
+    """Return what the index says of itself, by the last part of each name."""
+    tree.scons("manifest", *arguments)
+    (index,) = (tree.path / "_output/manifest").glob("*.json")
+    noted = json.loads(index.read_bytes()).get("annotations", {})
+    return {name.rpartition(".")[2]: text for name, text in noted.items()}
+
+
+def test_the_index_says_version_and_source_and_the_revision_where_the_version_is_gits(tree: Repository) -> None:
+    tree.edit("SConstruct", WHOAMI)
+    tree.edit("Dockerfile.amd64", tree.read("Dockerfile.amd64").replace("demo", "whoami"))
+    tree.edit("go.mod", "module github.com/acme/whoami\n\ngo 1.24\n")
+    tree.git("remote", "add", "origin", "https://somebody:hidden@example.org/x.git")
+    commit = tree.git("rev-parse", "HEAD")
+    of_git = {"version": "v0.3.1", "revision": commit, "source": "https://github.com/acme/whoami"}
+    assert annotations(tree) == of_git
+    tree.remove("_output/manifest")
+    assert annotations(tree, "VERSION=v0.3.1") == {name: of_git[name] for name in ("version", "source")}
+    assert annotations(tree, "VERSION=v0.3.1", "REVISION=yes") == of_git
+    own = annotations(tree, "VERSION=v0.3.1", "ANNOTATIONS=org.opencontainers.image.source=https://example.org/me")
+    assert own["source"] == "https://example.org/me"
+    tree.commit("page")
+    assert annotations(tree, "VERSION=v0.3.1", "REVISION=yes")["revision"] == tree.git("rev-parse", "HEAD")
+    steps = tree.scons("manifest", "VERSION=v0.3.1", "REVISION=yes").steps
+    assert steps == []

@@ -165,7 +165,7 @@ def test_labels_annotations_and_arguments_of_one_image_and_of_one_platform(tree:
     tree.scons("push-manifest", "LABELS=c=d", "ANNOTATIONS=e=f")
     folder = tree.path / "_output/registry/hello"
     index = json.loads(tree.read("_output/manifest/hello-2.0.json"))
-    assert index["annotations"] == {"e": "f", "b": "2.0"}
+    assert index["annotations"] == {"org.opencontainers.image.version": "2.0", "e": "f", "b": "2.0"}
     tags = {
         entry["annotations"]["org.opencontainers.image.ref.name"]
         for entry in json.loads((folder / "index.json").read_bytes())["manifests"]
@@ -326,7 +326,7 @@ index = env.Index(
     "_output/manifest/${IMAGE_FILE}-${VERSION}.json",
     [images, pins],
     platforms=[*env["PLATFORMS"], *(platform for platform, _ in env["EXTERNAL"])],
-    annotations=env["ANNOTATIONS"],
+    annotations=[("org.opencontainers.image.version", "$VERSION"), *env["ANNOTATIONS"]],
 )
 published = env.Push(index, "$REPOSITORY:$VERSION", children=[pushes, pins], also=env["TAGS"])
 env.Targets(
