@@ -2,13 +2,14 @@
 
 The rooms, from the bottom up; imports go down only (`docs/architecture.md`):
 
-    words    errors  digest  mediatype  platform  reference  version
+    words    errors  digest  document  mediatype  platform  reference  version  statcache
     records  descriptor  config  manifest  index  receipt
-    making   layer  windows  dockerfile  ignorefile  executable  image
-    places   store
+    making   dockerfile  ignorefile  executable  tarreader  layer  windows  image
+    stores   store
     engines  engine  bases
-    lister   golang
-    answers  plan  verify  why
+    lister   golang  git
+    answers  output  plan  verify  why
+    verbs    publish
 
 Nothing here imports SCons, prints, reads the environment or keeps state between calls.
 """

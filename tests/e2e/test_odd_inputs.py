@@ -69,6 +69,8 @@ def test_a_time_that_no_image_can_have(text: str, words: str, tree: Project) -> 
 
 def test_the_last_second_that_an_image_can_have(tree: Project) -> None:
     tree.scons("images", env={"SOURCE_DATE_EPOCH": "0" * 5000 + "253402300799"})
+    image = next(tree.path.joinpath("_output/images").glob("*.tar"))
+    assert b'"created":"9999-12-31T23:59:59Z"' in image.read_bytes()
 
 
 def _nothing(path: Path) -> None:

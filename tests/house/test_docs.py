@@ -27,3 +27,19 @@ def test_the_picture_is_that_of_the_imports() -> None:
     spec.loader.exec_module(picture)
     text = picture.PAGE.read_text(encoding="utf-8")
     assert picture.page(text) == text, "run: python tests/house/picture.py"
+
+
+def test_the_drawing_names_every_module_of_the_scons_half() -> None:
+    drawing = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    modules = {path.stem for path in (ROOT / "site_scons" / "scons_multiarch").glob("*.py")} - {"__init__"}
+    assert sorted(modules - set(re.findall(r"\w+", drawing))) == []
+
+
+def test_no_file_holds_two_versions_of_itself() -> None:
+    files = [
+        *ROOT.glob("*"),
+        *(path for name in ("docs", "site_scons", "tests", "examples") for path in (ROOT / name).rglob("*")),
+    ]
+    texts = [path for path in files if path.is_file() and path.suffix in (".md", ".py", ".toml", "")]
+    assert len(texts) > 300
+    assert [path for path in texts if re.search(rb"(?m)^(<<<<<<<|>>>>>>>) ", path.read_bytes())] == []
