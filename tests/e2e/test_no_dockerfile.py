@@ -315,3 +315,36 @@ def test_the_question_shows_dockerfiles_that_are_there_too(project: Project):
     assert project.scons("-Q", "dockerfile").text == "FROM scratch\nCOPY main.go /\n"
     ran = project.scons("-Q", "dockerfile", "main.go", check=False)
     assert (ran.status, "dockerfile: main.go leads to no image" in ran.text) == (2, True)
+
+
+CALL = """\
+import scons_multiarch
+env = scons_multiarch.environment(VERSION="v1")
+env.GoImage("whoami"MORE)
+"""
+
+
+def test_a_go_program_in_a_folder_without_dockerfile_needs_three_lines(project: Project):
+    project.edit("SConstruct", CALL.replace("MORE", ""))
+    assert len(project.scons("images").steps) == 4
+    assert max(files(project, LINUX[0])) == "whoami"
+    assert project.scons("-Q", "dockerfile").text == GENERATED
+    without = digests(project)
+    # One that is written down is taken from then on, and is the same image.
+    project.edit("Dockerfile", GENERATED)
+    assert "Dockerfile added" in project.scons("images").text
+    assert digests(project) == without
+    project.edit("Dockerfile", "FROM scratch\nCOPY main.go /\n")
+    project.scons("images")
+    assert sorted(files(project, LINUX[0])) == ["main.go"]
+    project.edit("SConstruct", CALL.replace("MORE", ", dockerfile=None"))
+    project.scons("images")
+    assert digests(project) == without
+
+
+def test_each_platform_may_have_a_dockerfile_or_none(project: Project):
+    project.edit("Dockerfile.amd64", "FROM scratch\nCOPY main.go /\n")
+    more = ', dockerfile={"linux/amd64": "Dockerfile.amd64", "linux/arm64": None}'
+    project.edit("SConstruct", CALL.replace("MORE", more))
+    project.scons("images")
+    assert [max(files(project, path)) for path in LINUX] == ["main.go", "whoami"]
