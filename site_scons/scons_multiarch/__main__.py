@@ -35,16 +35,20 @@ def _interrupted(_number: int, _frame: object) -> None:
 def _keep_bytecode() -> None:
     """Have SCons compiled once and not at each start, where the installer did not compile it and Python may not.
 
-    uv compiles nothing, and images of Python set PYTHONDONTWRITEBYTECODE: a run with nothing to do would cost nearly
-    three times as much. In place, where this file is run by its path, pip has compiled SCons.
+    uv compiles nothing; images of Python set PYTHONDONTWRITEBYTECODE, or a user may not write where root installed. A
+    run with nothing to do would cost nearly three times as much. Python has just imported this module, and where it
+    kept nothing of that it will keep nothing of SCons. In place, where this file is run by its path, pip has compiled.
     """
     compiled = getattr(__spec__, "cached", None)
-    if not compiled or not sys.dont_write_bytecode or sys.pycache_prefix is not None:
+    if not compiled or sys.pycache_prefix is not None:
         return
     from pathlib import Path
 
     if not Path(compiled).exists():
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        try:
+            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        except RuntimeError:  # a user without a home
+            return
         sys.pycache_prefix = str(Path(cache, "multiarch", "pycache"))
         sys.dont_write_bytecode = False
 
