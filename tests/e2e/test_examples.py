@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from machines import debian
+from machines import debian, wheels
 from machines.project import ROOT, Project, copy_template
 from machines.registry import Registry
 from machines.required import cache_folder, required
+from machines.wheels import Installed
 
 CACHE = cache_folder()  # before a test moves HOME
 EXAMPLES = ROOT / "examples"
@@ -141,6 +143,32 @@ def test_another_folder_gives_the_same_index(example: Example, plant: Callable[.
     one.scons()
     other.scons()
     assert one.digests("_output/manifest") == other.digests("_output/manifest") != {}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Return an environment with the wheel of this tree."""
+    wheels.hatchling()
+    tree = Project(wheels.checkout(tmp_path_factory.mktemp("wheel") / "tree", "v3.2.1"))
+    tree.scons("wheel")
+    (wheel,) = (tree.path / "_output" / "dist").iterdir()
+    return Installed(tmp_path_factory.mktemp("environment") / "venv", sys.executable, str(wheel))
+
+
+@pytest.mark.parametrize("example", ALL, ids=str)
+def test_an_example_is_the_same_in_place_and_installed(
+    example: Example, plant: Callable[..., Project], installed: Installed
+):
+    project = plant(example)
+    project.scons("release", "push-manifest")
+    in_place = project.digests("_output")
+    project.remove("site_scons")
+    assert installed.run(project.path, "release", "push-manifest").up_to_date
+    project.remove("_output")
+    project.remove(".multiarch")
+    installed.run(project.path, "release", "push-manifest")
+    assert [name for name in in_place if name.startswith("manifest/")]
+    assert project.digests("_output") == in_place
 
 
 @pytest.mark.parametrize("example", ALL, ids=str)

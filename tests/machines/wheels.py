@@ -19,19 +19,8 @@ AUTHOR = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "
 
 SCONSTRUCT = """\
 import scons_multiarch
-
-env = scons_multiarch.environment(PROGRAM="whoami", GOLDFLAGS="-X main.version=$VERSION")
-images, pushes = [], []
-for platform in env["PLATFORMS"]:
-    program = env.GoBinary(f"_output/bin/{platform.directory}/$PROGRAM", platform=platform)
-    image = env.Image(f"_output/images/{platform.slug}.tar", program, dockerfile="Dockerfile", platform=platform)
-    images += image
-    pushes += env.Push(image, f"$REPOSITORY:$VERSION-{platform.tag_suffix}")
-pins = [env.Pin(reference, platform=platform) for platform, reference in env["EXTERNAL"]]
-others = [platform for platform, _ in env["EXTERNAL"]]
-index = env.Index("_output/manifest/index.json", [images, pins], platforms=[*env["PLATFORMS"], *others])
-env.Targets(images=images, push=pushes, manifest=index)
-env.Targets(push_manifest=env.Push(index, "$REPOSITORY:$VERSION", children=[pushes, pins]))
+env = scons_multiarch.environment(GOLDFLAGS="-X main.version=$VERSION")
+env.GoImage("whoami")
 """
 FILES = {
     "SConstruct": SCONSTRUCT,
