@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import enum
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scons_multiarch.sconstruct import Environment
 
 RELEASE = "0.1.0"
 """The newest release that this code holds (CHANGELOG.md); a wheel says its own version, from git's tags."""
@@ -34,7 +37,7 @@ if "SCons.Script" in sys.modules:  # imported by SCons; a script may import this
     check_scons()
 
 
-def environment(**variables: Any) -> Any:
+def environment(**variables: Any) -> Environment:
     """An Environment of SCons with all builders of this tool, for an SConstruct or an SConscript.
 
     `variables` are those of SCons' Environment (`ENV`, `GOLDFLAGS`, own ones). One that the command line knows, too, as
@@ -43,4 +46,5 @@ def environment(**variables: Any) -> Any:
     """
     from scons_multiarch.process import make_environment
 
-    return make_environment(variables)
+    made: Environment = make_environment(variables)
+    return made
