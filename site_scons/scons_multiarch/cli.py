@@ -179,10 +179,12 @@ def finish_reading(env: Any, here: Any) -> None:
 def set_default(env: Any, *, own: bool) -> None:
     """Make `manifest` a default, unless the user has an `own` one; before Targets(), as later ones join that.
 
-    With `-U` those of the folder alone are built, where there are any.
+    With `-U` those of the folder alone are built, where there are any; else its indexes.
     """
-    if not own and not (SCons.Script.GetOption("climb_up") == _LOCAL_DEFAULTS and SCons.Script.DEFAULT_TARGETS):
-        env.Default("manifest")
+    local = SCons.Script.GetOption("climb_up") == _LOCAL_DEFAULTS
+    if not own and not (local and SCons.Script.DEFAULT_TARGETS):
+        # An alias that several SConscripts add to is, to SCons, of the folder of the last.
+        env.Default(env.Alias("manifest")[0].sources if local else "manifest")
     for targets in default_lists():
         targets[:] = [named_by(node, env["MULTIARCH_RUN"].declarations.chains) for node in targets]
     if SCons.Script.GetOption("clean") and not SCons.Script.COMMAND_LINE_TARGETS:

@@ -269,6 +269,37 @@ def test_images_of_several_sconscripts_share_targets_and_have_words_of_their_own
     assert "there is no target api:pusch\n  hint: did you mean shop/api:push?" in text
 
 
+def test_a_folder_that_scons_is_started_in_has_images_of_its_own(shop: Project) -> None:
+    here = {"cwd": shop.path / "cmd/worker"}
+    shop.scons("-U", **here)
+    assert {path.name for path in (shop.path / "_output/manifest").iterdir()} == {
+        "worker-2.0.json",
+        "worker-2.0.digest",
+    }
+    assert shop.scons("-U", cwd=shop.path / "tool").steps[-1] == "Index _output/manifest/tool-1.0.json"
+    for words in (["-u", "worker"], ["-D", "worker:manifest"], ["-U", "#/cmd/worker"]):
+        assert shop.scons(*words, **here).steps == []
+    assert shop.scons("-D", **here).steps[-1] == "Index _output/manifest/api-1.0.json"
+    assert shop.scons().up_to_date
+
+
+@pytest.mark.parametrize("duplicate", [False, True])
+def test_a_variant_folder_and_another_environment_have_chains_of_their_own(shop: Project, duplicate: bool) -> None:
+    shop.edit(
+        "cmd/worker/SConscript",
+        'Import("env")\nenv.GoImage("worker")\nenv.Clone(GOFLAGS="-gcflags=all=-N").GoImage("debug")\n',
+    )
+    shop.edit("cmd/worker/Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY _output/bin/$TARGETARCH/linux /\n")
+    declare(shop, f'SConscript("cmd/worker/SConscript", exports="env", variant_dir="build", duplicate={duplicate})\n')
+    shop.scons()
+    debug, plain = (shop.path / f"_output/bin/amd64/linux/{name}" for name in ("debug", "worker"))
+    assert debug.read_bytes() != plain.read_bytes()
+    assert shop.scons().up_to_date
+    shop.replace("cmd/worker/main.go", '"worker ', '"Worker ')
+    assert programs("debug", "worker") < set(shop.scons().steps)
+    assert "Worker none" in shop.scons("worker:run").text
+
+
 def test_run_starts_the_program_of_each_image_or_of_one(shop: Project) -> None:
     assert {"api 1.0", "worker w2.0", "tool"} <= set(shop.scons("run").text.splitlines())
     ran = shop.scons("worker:run")
