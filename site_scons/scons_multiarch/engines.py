@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.engine import AUTO, NAMES, BuildPlan, Choice, Engine, EngineUnavailable, choose
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
+from scons_multiarch.process import say
 from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
@@ -68,13 +69,13 @@ def _surroundings(run: Run) -> Surroundings:
     from multiarch_oci.store.http.hosts import LOOPBACK
 
     environment = run.settings.environment
-    programs = Programs(environment, lambda line: print(f"  | {line}", flush=True))  # noqa: T201  # for the user
+    programs = Programs(environment, lambda line: say(f"  | {line}"))
     return Surroundings(run.build.registries.source, warn, programs, reader(run), (*LOOPBACK, *run.settings.insecure))
 
 
 def warn(line: str) -> None:
     """Say what is suspicious and no error."""
-    print(f"  warning: {line}", flush=True)  # noqa: T201  # for the user
+    say(f"  warning: {line}")
 
 
 def chosen(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Choice:

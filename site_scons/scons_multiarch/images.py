@@ -19,6 +19,7 @@ from multiarch_oci.why import Facts
 from scons_multiarch.context import overlays
 from scons_multiarch.engines import chosen, expected, reader, warn
 from scons_multiarch.graph import ordered
+from scons_multiarch.process import say
 from scons_multiarch.session import Run
 from scons_multiarch.targets import ImageTarget, is_image
 from scons_multiarch.tracking.nodes import reasons
@@ -130,7 +131,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 def keep(run: Run, plan: BuildPlan) -> None:
     """Write the bases of an image that is made now into images.lock, where they are not there yet, and say so."""
     for line in run.build.bases().keep(plan.bases) if plan.bases else ():
-        print(f"  {line}", flush=True)  # noqa: T201  # a line the user must see
+        say(f"  {line}")
 
 
 def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor | None:
@@ -151,7 +152,7 @@ def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor |
         remark = f"rebased from {rebased.before} to {rebased.after} (no engine run)"
         state.because = f"{state.because}; rebased, no engine run"
     if remark:
-        print(f"  {remark}", flush=True)  # noqa: T201  # for the user
+        say(f"  {remark}")
     return None if rebased is None else rebased.descriptor
 
 
@@ -177,7 +178,7 @@ def _choice(run: Run, record: ImageTarget, plan: BuildPlan, output: Path) -> Eng
     """The engine for this image; said when it is not the embedded one, which is what nobody wonders about."""
     choice = chosen(run, record, plan, output)
     if choice.because:
-        print(f"  engine: {choice.engine.name} ({choice.because})", flush=True)  # noqa: T201  # for the user
+        say(f"  engine: {choice.engine.name} ({choice.because})")
     return choice.engine
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scons_multiarch.images import host_of_engines
+from scons_multiarch.process import say
 from scons_multiarch.receipts import content_of, keep_receipt, receipt_at
 from scons_multiarch.session import Run
 
@@ -46,7 +47,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     with run.build.once("loading", threading.Lock):  # an engine unpacks archives one after the other anyway
         host = local_engine.platform()
         if platform is None or not runnable(host, [platform]):
-            print(f"  {name.familiar}: left out, the engine runs {host}", flush=True)  # noqa: T201  # a line the user must see
+            say(f"  {name.familiar}: left out, the engine runs {host}")
             keep_receipt(node, Receipt(name, root))
             return
         with tempfile.TemporaryDirectory(dir=run.tree.private) as folder:

@@ -7,6 +7,7 @@ from typing import Any
 
 from multiarch_oci.receipt import Receipt
 from scons_multiarch.beforehand import check, copied_receipt, outside
+from scons_multiarch.process import say
 from scons_multiarch.receipts import (
     Intention,
     ask_all,
@@ -40,7 +41,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         into_reference=copy_to,
         previous=previous,
         policy=run.settings.policy,
-        say=lambda remark: print(f"  {spelled(remark, target)}", flush=True),  # noqa: T201  # a line the user must see
+        say=lambda remark: say(f"  {spelled(remark, target)}"),
         deep=state.mend is not None,
         again=state.mend or frozenset(),
         unfinished=unfinished_digests,

@@ -24,6 +24,11 @@ BUILDERS = (
 """The Tools of an environment: all of them."""
 
 
+def say(line: str) -> None:
+    """Print a line for the user, from any thread; by one write, as other steps print theirs meanwhile."""
+    print(f"{line}\n", end="", flush=True)  # noqa: T201
+
+
 def set_up(root: Path) -> None:
     """Prepare this process; harmless when it was done already. `root` is the tree's top.
 

@@ -8,6 +8,7 @@ from typing import Any
 import SCons.Node
 
 from scons_multiarch.beforehand import check
+from scons_multiarch.process import say
 from scons_multiarch.receipts import (
     Intention,
     ask_all,
@@ -56,7 +57,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     )
     say_not_moved(node)
     for remark in done.remarks:
-        print(f"  {spelled(remark, target)}", flush=True)  # noqa: T201  # a line the user must see
+        say(f"  {spelled(remark, target)}")
     state.digest = root.digest
     keep_receipt(node, done.receipt)
     intention.clear()
@@ -97,4 +98,4 @@ def say_not_moved(node: Any) -> None:
     for tag in tags:
         words = spelled(f"{tag} is not moved: {because}", [node])
         if node.attributes.run.build.is_new(words):
-            print(f"  {words}", flush=True)  # noqa: T201  # a line the user must see
+            say(f"  {words}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.reference import Destination, InvalidReference, Reference, login_hint
+from scons_multiarch.process import say
 
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
@@ -84,7 +85,7 @@ class Registries:
         from multiarch_oci.store.visible import Written
 
         with self._guard:
-            self._written = self._written or Written(say=lambda line: print(f"  {line}", flush=True))  # noqa: T201
+            self._written = self._written or Written(say=lambda line: say(f"  {line}"))
             return self._written
 
     def knew(self, reference: Reference, digests: Iterable[Digest]) -> None:

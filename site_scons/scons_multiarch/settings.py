@@ -12,6 +12,7 @@ from typing import Any
 import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
+from scons_multiarch.process import say
 from scons_multiarch.session import Run
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.tracking.phases import Signatures, check_signatures
@@ -80,4 +81,4 @@ def _begin(run: Run, env: Any, *, first: bool) -> None:
     else:
         if not os.access(private, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))
-        run.tree.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
+        run.tree.lock.acquire(lambda line: say(f"scons: {line}"))

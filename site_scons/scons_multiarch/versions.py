@@ -15,6 +15,7 @@ from SCons.Node.FS import get_default_fs
 from multiarch_oci.document import content_of
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.version import Version
+from scons_multiarch.process import say
 from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _check_tree(run: Run) -> None:
     if described.distance == 0 and run.settings.policy.immutable:
         hint = "commit and set another tag, or give VERSION=… on the command line"
         raise NotAsTagged(f"{what}, which has the tag {described.tag}", where="IMMUTABLE", hint=hint)
-    print(f"  {what}, after which this version is called", flush=True)  # noqa: T201  # a line the user must see
+    say(f"  {what}, after which this version is called")
 
 
 def _of_file(path: Path) -> Version:

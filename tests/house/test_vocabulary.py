@@ -71,9 +71,8 @@ def test_media_types_are_spelled_in_mediatype_only(path: Path):
     assert not found, identify(path)
 
 
-# `installation` knows how the process was started; `bootstrap` and `__main__` are how; `multiarch init` and the
-# SConstruct that it proposes know one command only.
-STARTED = {"installation.py", "bootstrap.py", "__main__.py", "init.py", "proposal.py"}
+# `installation` knows how the process was started; `bootstrap` and `__main__` are how.
+STARTED = {"installation.py", "bootstrap.py", "__main__.py"}
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.name not in STARTED], ids=identify)
@@ -94,6 +93,18 @@ def test_platforms_are_formatted_in_platform_only(path: Path):
 @pytest.mark.parametrize("path", SOURCES, ids=identify)
 def test_no_mutable_module_global_is_rebound(path: Path):
     assert not [node.lineno for node in ast.walk(code(path)) if isinstance(node, ast.Global)], identify(path)
+
+
+# Answers are printed after a build, or instead of one; steps print side by side, and by one write, as `say` does.
+STEPS = [
+    path for path in SOURCES if path.parents[0].name != "commands" and path.name not in {"process.py", "__main__.py"}
+]
+
+
+@pytest.mark.parametrize("path", STEPS, ids=identify)
+def test_a_step_prints_whole_lines(path: Path):
+    calls = [node.func for node in ast.walk(code(path)) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=identify)

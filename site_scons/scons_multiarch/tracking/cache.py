@@ -18,6 +18,7 @@ import SCons.CacheDir
 import SCons.Errors
 
 from multiarch_oci.errors import MultiarchError
+from scons_multiarch.process import say
 from scons_multiarch.step import why
 from scons_multiarch.tracking.folders import is_folder
 from scons_multiarch.tracking.nodes import Tracked, state_of
@@ -105,7 +106,7 @@ def keep(node: Any, push: Any) -> None:
         push()
     except (OSError, SCons.Errors.SConsEnvironmentError) as error:
         if node.attributes.run.build.is_new("the cache cannot be written to"):
-            print(f"  warning: not kept in SCons' cache: {error}", flush=True)  # noqa: T201  # for the user
+            say(f"  warning: not kept in SCons' cache: {error}")
 
 
 def cached_file(node: Any) -> Path | None:
@@ -125,8 +126,7 @@ def _is_sound(node: Any) -> bool:
     except OSError:
         return False  # it cannot be read
     problem = "is damaged" if any(_marks(cached)) else "is not known to be whole"
-    line = f"  {node} {problem} in SCons' cache; it is made again\n"
-    print(line, end="", flush=True)  # noqa: T201  # for the user; at once, as other steps write lines meanwhile
+    say(f"  {node} {problem} in SCons' cache; it is made again")
     if not SCons.CacheDir.cache_readonly and SCons.Action.execute_actions:
         for path in (cached, *_marks(cached)):
             path.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ import SCons.Script.Main
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.installation import command
+from scons_multiarch.process import say
 from scons_multiarch.session import Run, content_of
 from scons_multiarch.tracking.phases import after_reading
 
@@ -41,9 +42,9 @@ def hold_builds_apart(run: Run, env: Any) -> None:
         try:
             check_declarations(run)
             if not asking:
-                run.tree.lock.acquire(lambda line: print(f"scons: {line}", flush=True))  # noqa: T201  # for the terminal
+                run.tree.lock.acquire(lambda line: say(f"scons: {line}"))
         except (MultiarchError, OSError) as error:
-            print(f"scons: *** {error}", flush=True)  # noqa: T201  # and the session goes on
+            say(f"scons: *** {error}")
             return None
         try:
             forget(run, fs)

@@ -1,1 +1,0 @@
-"""`multiarch init`: what a repository tells about its programs, and the SConstruct that follows from it."""
