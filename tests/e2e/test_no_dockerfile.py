@@ -81,7 +81,10 @@ def test_a_program_becomes_the_image_that_ko_would_make_with_what_scratch_lacks(
     made = config(project, LINUX[1])
     assert (made.user, made.working_dir, made.entrypoint, made.cmd) == ("65532:65532", "/", ("/whoami",), None)
     assert str(made.platform) == "linux/arm64"
-    assert project.scons("images").up_to_date
+    again = project.scons("images", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert again.up_to_date
+    assert "multiarch_oci.engine.frontend.cached_inputs" in again.text
+    assert "multiarch_oci.engine.frontend.reader" not in again.text  # what it takes is known from before
 
 
 def test_the_dockerfile_that_is_shown_makes_the_same_images_from_the_same_folder(project: Project):

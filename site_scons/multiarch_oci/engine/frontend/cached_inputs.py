@@ -15,7 +15,7 @@ from pathlib import Path
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed, remembered
-from multiarch_oci.engine import BuildPlan
+from multiarch_oci.engine import OURS, BuildPlan
 from multiarch_oci.engine.frontend import FILE, BaseWanted, ContextFile, ContextInputs, covering, may_be_pattern
 from multiarch_oci.errors import holds_login
 from multiarch_oci.platform import Platform
@@ -64,7 +64,7 @@ class InputCache:
         if (
             _is_plain(full, plan) and _read(plan) == read
         ):  # else it was edited since: that is not what this Dockerfile takes
-            given = [file for file in full.files if covering(plan.files, file.path) is not None]
+            given = [file for file in full.files if _is_given(plan, file.path)]
             self._load()[key] = [
                 [file.path for file in full.files if file not in given],
                 [[base.name, str(base.platform), base.line] for base in full.bases],
@@ -133,12 +133,17 @@ def _is_plain(inputs: ContextInputs, plan: BuildPlan) -> bool:
     """
     if any(file.origin is not None and file.origin.is_dir() for file in plan.files):
         return False
-    files = [file for file in inputs.files if covering(plan.files, file.path) is None]
-    patterns = [path for path in inputs.patterns if covering(plan.files, path) is None]
+    files = [file for file in inputs.files if not _is_given(plan, file.path)]
+    patterns = [path for path in inputs.patterns if not _is_given(plan, path)]
     if inputs.missing or [file.path for file in files] != sorted(patterns):
         return False
     plain = all(file.kind == FILE and not file.target and not may_be_pattern(file.path) for file in files)
     return plain and not any(holds_login(base.name) for base in inputs.bases)
+
+
+def _is_given(plan: BuildPlan, path: str) -> bool:
+    """Whether a path is that of a given file, or of a folder that holds nothing else."""
+    return bool(plan.files) and (f"{path}/".startswith(f"{OURS}/") or covering(plan.files, path) is not None)
 
 
 def _read(plan: BuildPlan) -> tuple[str, ...] | None:
