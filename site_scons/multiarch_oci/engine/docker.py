@@ -23,7 +23,7 @@ from multiarch_oci.engine.export.made import Made, of_save
 from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.external.calling import EngineFailed, Programs, hint_of
 from multiarch_oci.engine.external.marks import for_buildkit, for_legacy
-from multiarch_oci.engine.external.pinning import INSIDE
+from multiarch_oci.engine.external.pinning import INSIDE, replacing_stages
 from multiarch_oci.engine.external.secrets import secret_flags
 from multiarch_oci.engine.external.staging import DOCKERFILE, Staged, context_flags, locked_flags, staged, write_context
 from multiarch_oci.engine.external.surroundings import Surroundings, build_args, flags, platform_args, temporary_name
@@ -102,8 +102,7 @@ class DockerEngine:
     def _inside(self, plan: BuildPlan, context: NamedContext) -> bool:
         """Whether the files of a context can lie in the plan's own, without buildx: in the place of a stage."""
         reader = self._given.reader
-        is_stage = any(stage.replaced and stage.context == context for stage in reader.recipe(plan).stages)
-        return context.files is not None and is_stage and not reader.inputs(plan).enters(INSIDE)
+        return context in replacing_stages(reader.recipe(plan)) and not reader.inputs(plan).enters(INSIDE)
 
     def build(self, plan: BuildPlan, output: Path) -> Descriptor:
         """As Engine says; the image has a name of its own in the engine while it is built, and none afterwards."""

@@ -16,6 +16,7 @@ from multiarch_oci.engine.export.made import of_save
 from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.external.calling import Programs
 from multiarch_oci.engine.external.marks import for_buildah
+from multiarch_oci.engine.external.pinning import INSIDE, replacing_stages
 from multiarch_oci.engine.external.secrets import secret_flags
 from multiarch_oci.engine.external.staging import Staged, context_flags, staged
 from multiarch_oci.engine.external.surroundings import Surroundings, flags, temporary_name
@@ -59,7 +60,9 @@ class PodmanEngine:
         settled.platform()
         secrets = secret_flags(plan, self._programs.environment, where=settled.recipe.name, typed=True)
         marks = for_buildah(settled, self._given.reader)
-        with staged(settled, self._given.reader, marks) as there, self._named(kind, program) as name:
+        # They take no folder for a base, but a stage that copies what was put into the context.
+        is_base = any(settled.recipe.stages[number].folder for number in settled.recipe.whole)
+        with staged(settled, self._given.reader, marks, inside=is_base) as there, self._named(kind, program) as name:
             self._pull(program, settled)
             contexts = context_flags(settled, there)
             command = [
@@ -85,8 +88,9 @@ class PodmanEngine:
             recipe = self._given.reader.recipe(plan)
         except MultiarchError:
             return None  # `build` says what is wrong with the Dockerfile
+        inside = () if self._given.reader.inputs(plan).enters(INSIDE) else replacing_stages(recipe)
         stages = (recipe.stages[number] for number in recipe.whole)
-        line = next((stage.stage.line for stage in stages if stage.folder is not None), None)
+        line = next((stage.stage.line for stage in stages if stage.folder and stage.folder not in inside), None)
         return None if line is None else f"{recipe.where(line)}: podman and buildah take no folder for a base"
 
     def _program(self) -> tuple[str, str] | None:

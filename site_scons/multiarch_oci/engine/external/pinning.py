@@ -8,6 +8,7 @@ from multiarch_oci.dockerfile.instructions import Command, Copy, Run
 from multiarch_oci.engine import NamedContext
 from multiarch_oci.engine.external.marks import Marks
 from multiarch_oci.engine.frontend.reader import Settled
+from multiarch_oci.engine.frontend.recipe import Recipe
 from multiarch_oci.engine.frontend.stages import SCRATCH, Origin, PlannedStage
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows more ends of lines than Dockerfiles do
@@ -45,6 +46,12 @@ def pinned(content: bytes, settled: Settled, marks: Marks | None = None, *, insi
     if marks is not None:
         marks.put(lines)
     return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def replacing_stages(recipe: Recipe) -> frozenset[NamedContext]:
+    """The given files that take the place of a stage."""
+    contexts = (stage.context for stage in recipe.stages if stage.replaced)
+    return frozenset(context for context in contexts if context is not None and context.files is not None)
 
 
 def _empty(planned: PlannedStage) -> str:
@@ -90,7 +97,7 @@ def _pin(lines: list[str], command: Command, settled: Settled, *, inside: bool) 
     before = r"--from=" if isinstance(command, Copy) else r"\bfrom="
     for name, origin in settled.recipe.origins(command):
         pinned_name = _named(origin, settled)
-        is_stage = inside and isinstance(origin, NamedContext) and origin.files is not None
+        is_stage = inside and origin in replacing_stages(settled.recipe)
         if is_stage or pinned_name in ("", name):
             continue
         occurrence = re.compile(f'({before}){re.escape(name)}(?=[\\s,"\\\\`]|$)', re.IGNORECASE)

@@ -19,7 +19,7 @@ import msgspec
 from multiarch_oci.digest import BLOCK
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.external.marks import Marks
-from multiarch_oci.engine.external.pinning import INSIDE, pinned, reference_of
+from multiarch_oci.engine.external.pinning import INSIDE, pinned, reference_of, replacing_stages
 from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.fingerprint import apart_from
@@ -87,7 +87,7 @@ def staged(settled: Settled, reader: Reader, marks: Marks | None = None, *, insi
             settled, reader.context(plan, used[context.name]), context.inputs, f"context '{context.name}'"
         )
         for context in reached.named
-        if not inside or context.context.files is None
+        if not inside or context.context not in replacing_stages(settled.recipe)
     }
     with tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True) as folder:
         folders = {name: Path(folder, f"context-{number}") for number, name in enumerate(named, 1)}
