@@ -46,7 +46,7 @@ COMMAND_LINE_FIRST = ("VERSION", "REGISTRY", "PLATFORMS")
 
 OF_ONE_IMAGE = (
     *COMMAND_LINE_FIRST,
-    *("VERSION_TAG", "EXTERNAL", "TAGS", "LABELS", "ANNOTATIONS", "BUILD_ARGS", "ENGINE", "REBASE"),
+    *("VERSION_TAG", "EXTERNAL", "TAGS", "LABELS", "ANNOTATIONS", "BASE_IMAGE", "BUILD_ARGS", "ENGINE", "REBASE"),
 )
 """The variables that may be keywords. All others are of the whole build."""
 
@@ -154,7 +154,7 @@ def _version(env: Any, given_variables: Mapping[str, Any]) -> tuple[Version, Des
 
 def _typed(env: Any, builder: str, given_variables: Mapping[str, Any]) -> dict[str, Any]:
     """What a call says in capitals, as the variables of the command line stand in an environment."""
-    typed = {word: value for word, value in given_variables.items() if word not in OF_ONE_IMAGE}
+    typed = {word: value for word, value in given_variables.items() if word not in OF_ONE_IMAGE or word == "BASE_IMAGE"}
     typed |= {
         word: pairs(word, given_variables[word])
         for word in ("LABELS", "ANNOTATIONS", "BUILD_ARGS")

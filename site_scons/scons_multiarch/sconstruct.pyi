@@ -68,6 +68,7 @@ class _Chain(TypedDict, total=False):
     TAGS: Texts
     LABELS: Named | str
     ANNOTATIONS: Named | str
+    BASE_IMAGE: str
     BUILD_ARGS: Named | str
     ENGINE: str
     REBASE: bool | str
@@ -83,7 +84,7 @@ class _Chain(TypedDict, total=False):
     network: OfPlatform[str]
     rebase: OfPlatform[bool | None]
     contexts: Any
-    stages: Any
+    stages: OfPlatform[Mapping[str | int, Any]]
     base_image: OfPlatform[str | None]
     assets: OfPlatform[Path | None]
     zoneinfo: OfPlatform[bool]
@@ -138,8 +139,8 @@ class Environment:
         network: str = "",
         rebase: bool | None = None,
         contexts: Any = (),
-        stages: Any = None,
-        base_image: str | None = None,
+        stages: OfPlatform[Mapping[str | int, Any]] | None = None,
+        base_image: OfPlatform[str | None] = None,
         assets: Path | None = None,
         zoneinfo: bool = False,
     ) -> list[Node]:

@@ -345,6 +345,14 @@ def test_a_go_program_in_a_folder_without_dockerfile_needs_three_lines(project: 
     assert digests(project) == without
 
 
+def test_the_base_image_of_one_chain_is_its_own(project: Project):
+    more = ')\nenv.GoImage("other", BASE_IMAGE="scratch"'
+    project.edit("SConstruct", CALL.replace("MORE", more))
+    project.scons("images")
+    assert sorted(files(project, LINUX[0].replace("whoami", "other"))) == ["other"]
+    assert len(files(project, LINUX[0])) > 1
+
+
 def test_each_platform_may_have_a_dockerfile_or_none(project: Project):
     project.edit("Dockerfile.amd64", "FROM scratch\nCOPY main.go /\n")
     more = ', dockerfile={"linux/amd64": "Dockerfile.amd64", "linux/arm64": None}'
