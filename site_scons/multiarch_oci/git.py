@@ -102,6 +102,11 @@ class Repository(msgspec.Struct, frozen=True):
         branch = (self.common_dir / text[5:].strip(),) if text.startswith("ref: ") else ()
         return head, *branch, self.common_dir / "packed-refs"
 
+    def has_tags(self) -> bool:
+        """Whether any tag is there, by the files that hold them; where refs are tables of their own, nobody knows."""
+        packed = "refs/tags/" in _text(self.common_dir / "packed-refs")
+        return packed or (self.common_dir / "reftable").exists() or any(_loose(str(self.common_dir / "refs" / "tags")))
+
     def state(self) -> str:
         """A digest of HEAD, of its branch and of all tags, from files alone: equal as long as git says the same."""
         head = _text(self.git_dir / "HEAD")

@@ -22,6 +22,10 @@ def main() -> None:
     # What an SConstruct imports is what it finds: where a tree holds a copy of the tool, none of this one joins it.
     for name in ("scons_multiarch.__main__", "scons_multiarch"):
         sys.modules.pop(name, None)
+    if sys.argv[1:2] == ["init"]:  # there is no SConstruct yet for SCons to read
+        from scons_multiarch.init import main as init
+
+        sys.exit(init(sys.argv[2:]))
     from SCons.Script.Main import main as run_scons
 
     run_scons()

@@ -31,10 +31,6 @@ def publish(tree: Tree, late: Late, *more: str, target: str = "push-manifest", c
     return tree.scons(target, f"REGISTRY={late.host}", "TAGS=latest,1.0", *more, check=check)
 
 
-def tags_put(late: Late) -> dict[str, int]:
-    return {name: count for name, count in late.taken.items() if not name.startswith("sha256:")}
-
-
 def held(registry: Registry) -> dict[str, str | None]:
     return {tag: registry.digest("demo", tag) for tag in registry.tags("demo")}
 
@@ -57,7 +53,7 @@ def test_a_release_and_the_next_one_end_right_with_one_put_a_tag(
     external = f"EXTERNAL=linux/riscv64={registry.host}/team/port:7"
     first = publish(tree, late, external, *settings)
     assert "somebody" not in first.text
-    assert tags_put(late) == dict.fromkeys((*TAGS, "v1.0-riscv64"), 1)
+    assert late.tags_put == dict.fromkeys((*TAGS, "v1.0-riscv64"), 1)
     assert registry.digest("demo", "v1.0-riscv64") == str(theirs)
     assert [entry["digest"] for entry in registry.json("demo", "latest")["manifests"]] == [
         registry.digest("demo", f"v1.0-{each}") for each in ("amd64", "arm64", "riscv64")
@@ -71,7 +67,7 @@ def test_a_release_and_the_next_one_end_right_with_one_put_a_tag(
     before = held(registry)
     second = publish(tree, late, external, *settings)
     assert "somebody" not in second.text
-    assert tags_put(late) == dict.fromkeys(TAGS, 1)
+    assert late.tags_put == dict.fromkeys(TAGS, 1)
     after = held(registry)
     assert all(after[tag] != before[tag] for tag in TAGS)
     assert after["v1.0"] == after["latest"] == after["1.0"]
@@ -89,7 +85,7 @@ def test_what_is_waited_for_is_said(tree: Tree, late: Late) -> None:
 def test_a_registry_that_refuses_what_it_does_not_see_yet(tree: Tree, late: Late, registry: Registry) -> None:
     late.delays, late.refuses = Delays(manifest=1.5, blob=1.5), Refusal("BLOB_UNKNOWN", 400)
     assert publish(tree, late).status == 0
-    assert tags_put(late) == dict.fromkeys(TAGS, 1)
+    assert late.tags_put == dict.fromkeys(TAGS, 1)
     assert late.refused["v1.0-amd64"] > 0
     assert sorted(held(registry)) == sorted(TAGS)
 
@@ -102,7 +98,7 @@ def test_a_repair_is_verified_though_it_shows_late(tree: Tree, late: Late, regis
     late.delays = Delays(tag=2.0, manifest=2.0, blob=2.0)
     ran = tree.scons("verify", "push-manifest", f"REGISTRY={late.host}", "TAGS=latest,1.0")
     assert "repaired: everything is there" in ran.text
-    assert set(tags_put(late).values()) == {1}
+    assert set(late.tags_put.values()) == {1}
 
 
 def test_somebody_else_is_told_from_a_delay_at_once(tree: Tree, late: Late, registry: Registry) -> None:
@@ -120,7 +116,7 @@ def test_somebody_else_is_told_from_a_delay_at_once(tree: Tree, late: Late, regi
     assert time.monotonic() - begin < 15
     assert ran.status == 2
     assert "somebody else pushes this tag at the same time" in ran.text
-    assert tags_put(late) == {"v1.0-amd64": 1}
+    assert late.tags_put == {"v1.0-amd64": 1}
 
 
 def test_what_never_shows_is_one_error_and_the_next_run_goes_on(tree: Tree, late: Late, registry: Registry) -> None:
@@ -134,7 +130,7 @@ def test_what_never_shows_is_one_error_and_the_next_run_goes_on(tree: Tree, late
     assert "Traceback" not in ran.text
     late.delays = Delays()
     publish(tree, late, "PLATFORMS=linux/amd64", "DRIFT=fail", target="push")
-    assert tags_put(late) == {"v1.0-amd64": 1}
+    assert late.tags_put == {"v1.0-amd64": 1}
     assert sorted(held(registry)) == ["v1.0-amd64"]
     assert publish(tree, late, "PLATFORMS=linux/amd64", "DRIFT=fail", target="push").up_to_date
 
@@ -162,4 +158,4 @@ def test_an_interrupt_ends_the_wait(what: str, tree: Tree, late: Late) -> None:
     assert "Traceback" not in text
     late.delays, late.refuses = Delays(), None
     tree.scons("push", f"REGISTRY={late.host}", "PLATFORMS=linux/amd64", "DRIFT=fail")
-    assert tags_put(late) == {"v1.0-amd64": 1}
+    assert late.tags_put == {"v1.0-amd64": 1}

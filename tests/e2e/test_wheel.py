@@ -15,6 +15,7 @@ from machines import wheels
 from machines.project import ROOT, Project
 from machines.required import required
 from scons_multiarch import RELEASE
+from scons_multiarch.init import FILES
 
 PACKAGES = ("multiarch_oci", "scons_multiarch")
 
@@ -64,7 +65,8 @@ def test_the_wheel_holds_the_packages_of_the_tree_and_no_file_twice(tagged: Proj
         content = {name: archive.read(name) for name in names if ".dist-info/" not in name}
     site = tagged.path / "site_scons"
     files = [file for package in PACKAGES for file in (site / package).rglob("*") if file.is_file()]
-    assert content == {file.relative_to(site).as_posix(): file.read_bytes() for file in files if file.suffix != ".pyc"}
+    packed = {file.relative_to(site).as_posix(): file.read_bytes() for file in files if file.suffix != ".pyc"}
+    assert content == packed | {f"scons_multiarch/template/{name}": (tagged.path / name).read_bytes() for name in FILES}
     assert len(names) == len(set(names))
     assert {f"{package}/py.typed" for package in PACKAGES} <= content.keys()
 

@@ -34,7 +34,7 @@ FLOORS = (
     ("engine", "bases", "programimage"),
     ("golang", "git", "origin"),
     ("output", "plan", "verify", "why"),
-    ("publish",),
+    ("publish", "scaffold"),
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -1,9 +1,10 @@
-"""The Go program that asks BuildKit, built once a session."""
+"""The Go program that asks BuildKit, built once a session; a certificate that nobody knows."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from buildkit_oracle import SOURCE, Oracle
+from certificates import Certificate, certify
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,16 @@ def buildkit(program: Path) -> Path:
     command = ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/moby/buildkit"]
     listed = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True)
     return Path(listed.stdout.strip()) / "frontend" / "dockerfile"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certify(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def context(certificate: Certificate) -> ssl.SSLContext:
+    """What a server with this certificate speaks TLS by."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate.certificate, certificate.key)
+    return made

@@ -137,10 +137,6 @@ def _own(more: dict, tag: str) -> dict:
     return {key: value for key, value in more.items() if key != "receipts"} | {"previous": previous}
 
 
-def tags_put(late: Late) -> dict[str, int]:
-    return {name: count for name, count in late.taken.items() if not name.startswith("sha256:")}
-
-
 DELAYS = {
     "tags": Delays(tag=0.5),
     "manifests": Delays(manifest=0.5),
@@ -187,7 +183,7 @@ def test_a_tag_that_still_names_the_release_before_is_nobody_elses(
     assert {tag: registry.digest("demo", tag) for tag in after.held()} == {
         tag: str(digest) for tag, digest in after.held().items()
     }
-    assert set(tags_put(late).values()) == {1}
+    assert set(late.tags_put.values()) == {1}
     assert [remark for each in done for remark in each.remarks] == []
 
 
@@ -236,10 +232,10 @@ def test_what_never_shows_is_one_error_and_the_next_run_goes_on(
         f"{late.host}/demo:v1: {there} although the registry took {wanted.digest}, and was waited for\n"
         "  hint: it shows late what it takes, or drops it; run the same command again: what was sent is not sent again"
     )
-    assert tags_put(late) == {"v1": 1}
+    assert late.tags_put == {"v1": 1}
     late.delays = Delays()
     done = Run(late.host).push(root, wanted, "v1", previous=receipt, policy=Policy(repair=False))
-    assert (done.receipt, done.copied.sent, tags_put(late)) == (
+    assert (done.receipt, done.copied.sent, late.tags_put) == (
         Receipt(Reference(late.host, "demo", "v1"), wanted),
         (),
         {"v1": 1},
@@ -413,7 +409,7 @@ def test_a_blob_that_the_registry_lost_between_is_sent_again(which: int, late: L
     Run(late.host).push(source, root, "v1")
     assert registry.digest("demo", "v1") == str(root.digest)
     assert registry.blob(str(lost.digest)).exists()
-    assert (late.taken[str(lost.digest)], tags_put(late)) == (2, {"v1": 1})
+    assert (late.taken[str(lost.digest)], late.tags_put) == (2, {"v1": 1})
 
 
 def _lose(registry: Machine, digest: Digest) -> None:

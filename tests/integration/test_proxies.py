@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from certificates import Certificate, certify
+from certificates import Certificate
 from faults import Head, read_head
 from machines.listening import Listener
 from multiarch_oci.errors import MultiarchError
@@ -80,18 +80,6 @@ def pump(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while block := source.recv(1 << 16):
             target.sendall(block)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return certify(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture
-def context(certificate: Certificate) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(certificate.certificate, certificate.key)
-    return made
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from certificates import Certificate, certify
+from certificates import Certificate
 from faults import FaultProxy
 from machines.registry import Registry as Machine
 from multiarch_oci.errors import MultiarchError
@@ -41,18 +41,6 @@ def failure(host: str, settings: Settings) -> str:
     with pytest.raises(MultiarchError) as raised:
         resolve(host, settings)
     return str(raised.value).replace(host, "HOST")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return certify(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture
-def context(certificate: Certificate) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(certificate.certificate, certificate.key)
-    return made
 
 
 @pytest.fixture

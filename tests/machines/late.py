@@ -68,6 +68,11 @@ class Late(HttpServer):
     _turns: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def tags_put(self) -> dict[str, int]:
+        """How often each tag was put."""
+        return {name: count for name, count in self.taken.items() if not name.startswith("sha256:")}
+
     def settle(self) -> None:
         """Show all that was put, from now on and whatever the delays; begin to count anew."""
         with self._lock:

@@ -1,0 +1,76 @@
+"""`multiarch init`, installed: a stranger's repository, and after it an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from machines import wheels
+from machines.project import Project
+from scons_multiarch.init import FILES, WORKFLOWS
+
+MAIN = 'package main\n\nvar version = "dev"\n\nfunc main() { println(version) }\n'
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> wheels.Installed:
+    """Return an environment with the wheel of this tree."""
+    wheels.hatchling()
+    project = Project(wheels.checkout(tmp_path_factory.mktemp("tagged") / "tree", "v1.2.3"))
+    project.scons("wheel")
+    (wheel,) = (project.path / "_output" / "dist").iterdir()
+    return wheels.Installed(tmp_path_factory.mktemp("installed") / "venv", wheels.pythons()[-1], str(wheel))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "whoami"
+    folder.mkdir()
+    (folder / "go.mod").write_text("module github.com/acme/whoami\n\ngo 1.24\n", encoding="utf-8")
+    (folder / "main.go").write_text(MAIN, encoding="utf-8")
+    return folder
+
+
+def test_init_writes_an_sconstruct_that_builds_and_asked_again_changes_nothing(
+    installed: wheels.Installed, tree: Path
+) -> None:
+    shown = installed.run(tree, "init", "--dry-run").text
+    assert not (tree / "SConstruct").exists()
+    text = installed.run(tree, "init").text
+    assert (tree / "SConstruct").read_text(encoding="utf-8") in shown
+    assert "next: multiarch push-manifest VERSION=v0.1.0" in text
+    before = {path: path.read_bytes() for path in tree.iterdir()}
+    assert "nothing was changed" in installed.run(tree, "init").text
+    assert {path: path.read_bytes() for path in tree.iterdir()} == before
+    built = installed.run(tree, "manifest", "VERSION=v0.1.0")
+    assert {"Compile", "Image", "Index"} <= {step.partition(" ")[0] for step in built.steps}
+
+
+def test_the_template_is_laid_out_and_builds(installed: wheels.Installed, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    installed.run(folder, "init", "--template")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    refused = installed.run(folder, "init", "--template", check=False)
+    assert (refused.status, "nothing was changed" in refused.text) == (2, True)
+    installed.run(folder, "bin")
+
+
+def test_an_empty_folder_and_a_wrong_word_are_errors_of_status_2(installed: wheels.Installed, tmp_path: Path) -> None:
+    empty = installed.run(tmp_path, "init", check=False)
+    assert (empty.status, "init --template" in empty.text, "Traceback" in empty.text) == (2, True, False)
+    assert installed.run(tmp_path, "init", "--nonsense", check=False).status == 2
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_is_written_once(installed: wheels.Installed, tmp_path: Path, name: str) -> None:
+    shown = installed.run(tmp_path, "init", "--ci", name, "--dry-run").text
+    assert not any(tmp_path.iterdir())
+    installed.run(tmp_path, "init", "--ci", name)
+    path = tmp_path / WORKFLOWS[name]
+    assert path.read_text(encoding="utf-8") in shown
+    assert "scons-multiarch" in shown
+    path.write_text("mine", encoding="utf-8")
+    assert installed.run(tmp_path, "init", "--ci", name, check=False).status == 2
+    assert path.read_text(encoding="utf-8") == "mine"
