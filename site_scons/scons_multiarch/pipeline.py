@@ -79,13 +79,7 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
     for platform in env["PLATFORMS"]:
         nodes = paths.nodes(env, f"{name}: contents", contents(platform))
         tag = f"$REPOSITORY:$VERSION-{platform.tag_suffix}"
-        image = env.Image(
-            f"#/_output/images/{file}-{platform.slug}.tar",
-            nodes,
-            dockerfile=_dockerfile(env, _of(dockerfile, platform, "dockerfile"), platform, folders, nodes),
-            platform=platform,
-            **{word: _of(value, platform, word) for word, value in call.image.items()},
-        )
+        image = _image(call, platform, nodes, _of(dockerfile, platform, "dockerfile"), folders)
         made = [node for node in nodes if node.has_builder()]
         programs += [node for node in made if node not in programs]
         started += [(platform, node) for node in made[:1]]
@@ -104,14 +98,21 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
     if call.not_moved is not None:
         for node in published:
             node.attributes.not_moved = call.not_moved
-    made_once = *map(tuple, (pins, index, published)), tuple(started)
-    repositories = tuple(map(str, map(env.subst, env["REPOSITORIES"])))
     return Chain(
         name,
-        repositories,
+        tuple(map(str, map(env.subst, env["REPOSITORIES"]))),
         tuple(env["PLATFORMS"]),
-        *map(tuple, (programs, images, archives, loads, pushes)),
-        *made_once,
+        *map(tuple, (programs, images, archives, loads, pushes, pins, index, published, started)),
+    )
+
+
+def _image(call: Call, platform: Platform, contents: list[Any], dockerfile: Any, folders: list[Any]) -> Any:
+    return call.env.Image(
+        f"#/_output/images/{call.file}-{platform.slug}.tar",
+        contents,
+        dockerfile=_dockerfile(call.env, dockerfile, platform, folders, contents),
+        platform=platform,
+        **{word: _of(value, platform, word) for word, value in call.image.items()},
     )
 
 

@@ -515,3 +515,24 @@ def test_an_image_of_somebody_else_joins_the_one_it_is_of(shop: Project, registr
     members = registry.json("tool", "1.0")["manifests"]
     assert [member["platform"]["architecture"] for member in members] == list(MACHINES)
     assert len(registry.json("shop/worker", "2.0")["manifests"]) == 1
+
+
+def test_a_dockerfile_is_that_of_the_sconscript_else_of_the_package_else_none_is_needed(shop: Project) -> None:
+    shop.edit("cmd/api/Dockerfile", "FROM scratch\nCOPY nowhere /\n")
+    calls = "".join(
+        f'env.GoImage("{name}", {package})\n'
+        for name, package in (("api", '"./cmd/api"'), ("worker", 'Dir("cmd/worker")'))
+    )
+    declare(shop, calls)
+    assert "Dockerfile:3: COPY: '_output/bin/amd64/linux/api'" not in shop.scons("api").text  # the one at the top
+    shop.remove("Dockerfile")
+    shop.remove("cmd/api/Dockerfile")
+    declare(shop, calls.replace('"./cmd/api"', '"./cmd/api", BASE_IMAGE="scratch"'))
+    shop.scons("images")
+    shown = shop.scons("-Q", "dockerfile", "api").text
+    assert "FROM scratch\n" in shown
+    assert 'ENTRYPOINT ["/api"]' in shown
+    shop.edit("cmd/worker/Dockerfile", shop.read("cmd/worker/Dockerfile") + "LABEL a=b\n")
+    assert set(shop.scons("images").steps) == steps("worker", "images")
+    declare(shop, calls.replace('Dir("cmd/worker")', '"./cmd/worker", dockerfile=None'))
+    assert 'ENTRYPOINT ["/worker"]' in shop.scons("-Q", "dockerfile", "worker").text
