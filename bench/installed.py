@@ -69,6 +69,7 @@ def main() -> None:
         ways = {
             "in place": ([scons()[0], launcher, "./sconsw", "push-manifest"], copy),
             "installed": ([str(programs / "multiarch"), "push-manifest"], foreign),
+            "in place, by scons": ([*scons(), "push-manifest"], copy),
             "installed, by scons": ([str(programs / "scons"), "push-manifest"], foreign),
         }
         for more in ({}, {"PYTHONDONTWRITEBYTECODE": "1"}):

@@ -81,7 +81,16 @@ def test_scons_is_pinned_and_what_decides_bytes_too(tagged: Project) -> None:
         [line for line in declared if not line.startswith("#")]
     )
     assert (told["Name"], told["Requires-Python"]) == ("scons-multiarch", ">=3.10")
-    assert {"go", "cgo"} <= set(told.get_all("Provides-Extra") or [])
+    texts = [
+        ROOT / "README.md",
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("site_scons/**/*.py"),
+        *ROOT.glob("**/ci/*.yml"),
+    ]
+    named = {
+        name for path in texts for name in re.findall(r"scons-multiarch\[([a-z,]+)\]", path.read_text(encoding="utf-8"))
+    }
+    assert {"go", "cgo", "zoneinfo"} | named == set(told.get_all("Provides-Extra") or [])
 
 
 def test_between_tags_and_without_them_it_is_a_development_version(tagged: Project, tmp_path: Path) -> None:
