@@ -22,6 +22,9 @@ _HOME = Path(__file__).resolve().parents[1]
 
 _PACKAGES = ("scons_multiarch", "multiarch_oci")
 
+_TEMPLATE = "scons_multiarch/template"
+"""Files that a tree has at its top, and only a wheel among its packages."""
+
 _SITE = "site_scons"
 
 
@@ -131,7 +134,7 @@ def _differing(first: Path, second: Path) -> Iterator[str]:
             path.relative_to(folder)
             for folder in (first, second)
             for path in (folder / package).rglob("*")
-            if path.is_file() and path.suffix != ".pyc"
+            if path.is_file() and path.suffix != ".pyc" and folder / _TEMPLATE not in path.parents
         }
         yield from (name.as_posix() for name in names if _content(first / name) != _content(second / name))
 

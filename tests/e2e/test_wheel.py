@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import email
+import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -91,6 +93,31 @@ def test_scons_is_pinned_and_what_decides_bytes_too(tagged: Project) -> None:
         name for path in texts for name in re.findall(r"scons-multiarch\[([a-z,]+)\]", path.read_text(encoding="utf-8"))
     }
     assert {"go", "cgo", "zoneinfo"} | named == set(told.get_all("Provides-Extra") or [])
+
+
+@pytest.mark.parametrize(
+    "path", ["main.go", "README.md", "requirements.in", "site_scons/scons_multiarch/ci/gitlab.yml"]
+)
+def test_what_is_packed_is_what_the_target_depends_on(path: str, tagged: Project, tmp_path: Path) -> None:
+    tree = clone(tagged, tmp_path / "tree")
+    before = made(tree).read_bytes()
+    tree.edit(path, tree.read(path) + ("pip\n" if path == "requirements.in" else "\n"))
+    git(tree, "commit", "-qam", "an edit")
+    git(tree, "tag", "-f", "v1.2.3")  # the version, and so the name of the target, is the same
+    assert made(tree).read_bytes() != before
+    assert "`wheel' is up to date" in tree.scons("wheel").text
+
+
+def test_a_wheel_of_the_source_distribution_is_the_same(tagged: Project, tmp_path: Path) -> None:
+    wheel = made(tagged)
+    tree = clone(tagged, tmp_path / "tree")
+    build = [sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path), "--target"]
+    time = {"SOURCE_DATE_EPOCH": "1700000000"}
+    subprocess.run([*build, "sdist"], cwd=tree.path, env=os.environ | time, check=True, capture_output=True)
+    shutil.unpack_archive(tmp_path / "scons_multiarch-1.2.3.tar.gz", tmp_path)
+    unpacked = tmp_path / "scons_multiarch-1.2.3"
+    subprocess.run([*build, "wheel"], cwd=unpacked, env=os.environ | time, check=True, capture_output=True)
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
 def test_between_tags_and_without_them_it_is_a_development_version(tagged: Project, tmp_path: Path) -> None:
