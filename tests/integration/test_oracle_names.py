@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import string
 import subprocess
@@ -191,8 +192,11 @@ UPSTREAM_REFERENCES = [
 ]
 
 
+LAST_PORT = 65535
+
+
 def same_reference(oracle, text):
-    """Assert that we read this as upstream does, or refuse it for one of the two reasons below; says which it was."""
+    """Assert that we read this as upstream does, or refuse it for one of the reasons below; says which it was."""
     theirs = oracle.ask("reference", text)
     try:
         ours = Reference.parse(text)
@@ -201,6 +205,9 @@ def same_reference(oracle, text):
             return "sha384: no registered algorithm of the image spec"
         if "path" in theirs and "domain" not in theirs:
             return "a name without registry: nobody can reach it"
+        port = re.search(r":(\d+)$", theirs.get("domain", ""))
+        if port and not 0 < int(port[1]) <= LAST_PORT:
+            return "a port that no machine has"
         assert "error" in theirs, theirs
         return "invalid"
     assert "error" not in theirs, theirs
