@@ -13,12 +13,12 @@ import msgspec
 import SCons.Node
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.platform import InvalidPlatform, Platform
+from multiarch_oci.platform import KNOWN, InvalidPlatform, Platform
 from scons_multiarch import paths
 from scons_multiarch.calls import Call, read_call
 from scons_multiarch.cli import add_targets, check_when_read, declare_run
 from scons_multiarch.programs import KEYWORDS
-from scons_multiarch.sources import NoDockerfile, dockerfile_of
+from scons_multiarch.sources import dockerfile_of
 from scons_multiarch.targets import Chain
 
 TOOLS = ("oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index")
@@ -130,17 +130,27 @@ def _join(call: Call, chain: Chain, named: Iterable[Any] = ()) -> Chain:
 
 
 def _dockerfile(env: Any, given: Any, platform: Platform, folders: list[Any], contents: list[Any]) -> Any:
-    """The Dockerfile that is named; else the first in these folders, or None, for an image of the contents alone."""
+    """The Dockerfile that is named; else the first in these folders, or None, for an image of the contents alone.
+
+    Where other platforms have a Dockerfile, one is missing for this one: another kind of image would be a surprise.
+    """
     if given is None or list(paths.flat(given)):
         return given
-    try:
-        return dockerfile_of(
-            env, [folder.File(name) for folder in folders for name in platform.dockerfiles()], platform
-        )
-    except NoDockerfile:
-        if contents:
-            return None
-        raise
+    if contents and not any(map(_has_dockerfiles, folders)):
+        return None
+    return dockerfile_of(env, [folder.File(name) for folder in folders for name in platform.dockerfiles()], platform)
+
+
+def _has_dockerfiles(folder: Any) -> bool:
+    """Whether a Dockerfile of any platform lies in a folder, or is made there."""
+    words = {"win", *(word for platform in KNOWN for word in platform)}
+    for node in folder.glob("Dockerfile*"):
+        name, dot, of = node.name.partition(".")
+        if name != "Dockerfile" or (dot and of.partition("-")[0] not in words):
+            continue
+        if node.has_builder() or node.rexists() or node.srcnode().rexists():
+            return True
+    return False
 
 
 def _of(given: Any, platform: Platform, parameter: str) -> Any:

@@ -510,7 +510,7 @@ def test_windows_without_a_version_takes_that_of_its_base(fresh: Tree, registry:
         ("TAGS={foo}", "TAGS: '{foo}' holds the unknown placeholder '{foo}'\n  hint: there are {major}, {minor} and {patch}"),
         ("TAGS={patch}", "TAGS: '{patch}' needs a version like 1.2.3, and 'v1.0' has no patch number\n  hint: leave '{patch}' away, or change VERSION"),
         ("EXTERNAL=v1.0-nothing", "EXTERNAL: 'v1.0-nothing' names no platform\n  hint: write it before: linux/riscv64=v1.0-nothing"),
-        ("PLATFORMS=linux/riscv64", "SConstruct:20: there is no Dockerfile for linux/riscv64\n  hint: write one of: Dockerfile.linux-riscv64, Dockerfile.riscv64, Dockerfile.linux, Dockerfile"),
+        ("PLATFORMS=linux/riscv64", "SConstruct:9: there is no Dockerfile for linux/riscv64\n  hint: write one of: Dockerfile.linux-riscv64, Dockerfile.riscv64, Dockerfile.linux, Dockerfile; or say dockerfile=None, for an image of the program alone"),
     ],
 )  # fmt: skip
 def test_a_wrong_word_of_the_command_line_is_one_error_and_no_build(argument: str, words: str, fresh: Tree):
@@ -529,7 +529,7 @@ def test_a_bad_version_in_the_file_is_quoted(fresh: Tree):
 def test_a_platform_tag_that_grows_too_long_is_an_error(fresh: Tree):
     text = fails(fresh, f"VERSION={'a' * 125}")
     assert (
-        f"\nscons: *** SConstruct:28: tag '{'a' * 125}-amd64' has 131 characters, 128 are allowed\n  hint: shorten the version\n"
+        f"\nscons: *** SConstruct:9: tag '{'a' * 125}-amd64' has 131 characters, 128 are allowed\n  hint: shorten the version\n"
         in text
     )
     assert text.count("***") == 1

@@ -527,6 +527,10 @@ def test_a_dockerfile_is_that_of_the_sconscript_else_of_the_package_else_none_is
     assert "Dockerfile:3: COPY: '_output/bin/amd64/linux/api'" not in shop.scons("api").text  # the one at the top
     shop.remove("Dockerfile")
     shop.remove("cmd/api/Dockerfile")
+    shop.edit("Dockerfile.s390x", "FROM scratch\n")
+    assert "there is no Dockerfile for linux/amd64\n  hint: write one of: " in refused(shop, "api")
+    shop.remove("Dockerfile.s390x")
+    shop.edit("Dockerfile.dev", "FROM golang\n")
     declare(shop, calls.replace('"./cmd/api"', '"./cmd/api", BASE_IMAGE="scratch"'))
     shop.scons("images")
     shown = shop.scons("-Q", "dockerfile", "api").text
