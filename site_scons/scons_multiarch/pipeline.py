@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-import SCons.Node
+import SCons.Node.FS
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import KNOWN, InvalidPlatform, Platform
@@ -82,7 +82,7 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
         image = _image(call, platform, nodes, _of(dockerfile, platform, "dockerfile"), folders)
         made = [node for node in nodes if node.has_builder()]
         programs += [node for node in made if node not in programs]
-        started += [(platform, node) for node in made[:1]]
+        started += [(platform, node) for node in made if isinstance(node, SCons.Node.FS.File)][:1]
         images += image
         archives += env.Archive(f"#/_output/release/{file}-{version}-{platform.slug}.tar", image, reference=tag)
         loads += env.Load(image, tag)

@@ -326,6 +326,16 @@ def test_what_makes_no_programs_has_no_target_for_them(plant: Callable[..., Proj
     assert told.status == 2
 
 
+def test_run_starts_no_folder_that_an_image_is_given(plant: Callable[..., Project]):
+    project = plant(PYTHON)
+    folder = 'env.Command(env.Dir("dist"), "VERSION", [Mkdir("$TARGET"), Copy("$TARGET/v", "$SOURCE")])'
+    project.replace(
+        "SConstruct", 'env.MultiarchImage("hello-python", ', f'env.MultiarchImage("hello-python", {folder}, '
+    )
+    told = project.scons("run", check=False)
+    assert "this build makes no programs; run its image: scons load" in told.text
+
+
 def test_a_rust_source_makes_both_machines_chains_again(plant: Callable[..., Project]):
     project = plant(RUST)
     project.scons("push-manifest")
