@@ -104,8 +104,14 @@ def for_platform(parameter: str, given: Any, platform: Platform) -> Any:
 
     A key without a version of Windows serves all versions that have none of their own. Raises NotAPath.
     """
-    if callable(given) and not isinstance(given, (SCons.Node.Node, type)):
-        return given(platform)
+    # SCons' lists of nodes can be called, too.
+    if callable(given) and not isinstance(given, (SCons.Node.Node, Iterable, type)):
+        try:
+            return given(platform)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # it does not take a platform
+                raise NotAPath(f"takes a function of the platform: {error}", where=parameter) from None
+            raise
     if not isinstance(given, Mapping) or not given or None in (platforms := [_platform(key) for key in given]):
         return given
     values = dict(zip(platforms, given.values(), strict=True))
