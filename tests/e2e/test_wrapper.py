@@ -352,6 +352,14 @@ def test_word_test_adds_what_the_tests_need(finished: Tree) -> None:
     assert finished.run().stderr == ""
 
 
+@pytest.mark.parametrize("word", ["test", "wheel"])
+def test_a_tree_without_tests_of_this_project_has_the_word_for_itself(word: str, finished: Tree) -> None:
+    (finished.path / "requirements-test.lock").unlink()
+    ran = finished.run(word)
+    assert_built(ran, finished)
+    assert (ran.stderr, f"TARGETS ['{word}']" in ran.stdout) == ("", True)
+
+
 def test_go_is_installed_where_path_has_none_or_an_old_one(finished: Tree, empty_path: Path) -> None:
     sh = required("sh")
     # No go.mod: Go is not the wrapper's business.
