@@ -321,7 +321,10 @@ def test_labels_annotations_and_build_arguments_arrive(fresh: Tree):
     for arch in ("amd64", "arm64"):
         assert config(fresh, f"images/demo-linux-{arch}.tar")["config"]["Labels"] == {"team": "blue", "tier": "web"}
     assert "COLOUR=green" in config(fresh, "images/demo-linux-arm64.tar")["config"]["Env"]
-    assert json.loads(fresh.read("_output/manifest/demo-v1.0.json"))["annotations"] == {"a.b/c": "d e"}
+    assert json.loads(fresh.read("_output/manifest/demo-v1.0.json"))["annotations"] == {
+        "a.b/c": "d e",
+        "org.opencontainers.image.version": "v1.0",
+    }
 
 
 @pytest.mark.parametrize(
