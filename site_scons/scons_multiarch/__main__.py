@@ -26,9 +26,30 @@ def main() -> None:
         from scons_multiarch.init import main as init
 
         sys.exit(init(sys.argv[2:]))
+    if __package__ and _is_outside(sys.argv[1:]):
+        from scons_multiarch.init import answer_outside
+
+        sys.exit(answer_outside(sys.argv[1:]))
     from SCons.Script.Main import main as run_scons
 
     run_scons()
+
+
+def _is_outside(words: list[str]) -> bool:
+    """Whether there is no SConstruct here and no option says where it is: SCons' own words help nobody there.
+
+    Also for `--version`, which is asked of this tool, and of SCons.
+    """
+    if words and words[0] in ("--version", "-v"):
+        return True
+    if os.environ.get("SCONSFLAGS"):
+        return False
+    elsewhere = ("--f", "--d", "--di", "--ma", "--sc", "--se", "--u", "--up", "--rep", "--src", "--H", "--help-")
+    for word in words:
+        if word.startswith(elsewhere) or (word[:1] == "-" and word[1:2] != "-" and set(word) & set("fCDuUYH")):
+            return False
+    names = ("SConstruct", "Sconstruct", "sconstruct", "SConstruct.py", "Sconstruct.py", "sconstruct.py")
+    return not any(map(os.path.lexists, names))
 
 
 def _interrupted(_number: int, _frame: object) -> None:

@@ -24,6 +24,17 @@ WORKFLOWS = {
     "gitlab-machines": ".gitlab-ci.yml",
 }
 """The files of the folder `ci`, and where they belong."""
+_OUTSIDE = """\
+Usage: multiarch [options] [target …] [NAME=value …]
+
+There is no SConstruct in this folder, which says what to build:
+  multiarch init               writes one for the repository that is here
+  multiarch init --dry-run     shows it
+  multiarch init --template    lays out a small program to start from
+  multiarch -u …               takes the SConstruct of a folder above
+
+multiarch -H shows the options of SCons.
+"""
 _PACKAGE = Path(__file__).resolve().parent
 _OF_THIS_PROJECT = "tests/SConscript"
 """What a line of the SConstruct names that is of no use to others."""
@@ -87,6 +98,24 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def answer_outside(words: list[str]) -> int:
+    """Answer `multiarch …` in a folder without an SConstruct, and `multiarch --version`; the exit status."""
+    if words and words[0] in ("--version", "-v"):
+        from scons_multiarch.installation import SCONS, installed_version
+
+        sys.stdout.write(f"scons-multiarch {installed_version()} on SCons {SCONS}, Python {sys.version.split()[0]}\n")
+        return 0
+    if {"-h", "--help"} & set(words):
+        sys.stdout.write(_OUTSIDE)
+        return 0
+    above = next((folder for folder in Path.cwd().parents if (folder / "SConstruct").is_file()), None)
+    hint = "multiarch init writes one"
+    if above is not None:
+        hint = f"multiarch -u takes the one of {above}; {hint}"
+    _line(f"\nmultiarch: {MultiarchError('there is no SConstruct in this folder', hint=hint)}")
+    return 2
+
+
 def _template(top: Path, *, dry_run: bool) -> int:
     files = lay_out(top, dry_run=dry_run)
     _line(f"{'would write' if dry_run else 'wrote'} {', '.join(files)}")
@@ -129,7 +158,7 @@ def _say(proposal: Proposal, written: tuple[str, ...]) -> None:
 
 
 def _explain(proposal: Proposal) -> None:
-    for word, clues in (("took", proposal.taken), ("left out", proposal.left_out)):
+    for word, clues in (("took", proposal.taken), ("left out", proposal.left_out), ("needs", proposal.needs)):
         for clue in clues:
             _line(f"{word} {_clue(clue)}")
 

@@ -88,7 +88,7 @@ def check_copies(toolpath: list[str]) -> None:
     """
     for folder in map(Path, toolpath):
         if (folder / "oci_image.py").exists() and folder.resolve() != _HOME / _PACKAGES[0] / "tools":
-            what = f"{folder} holds an older copy of this tool, and scons-multiarch {_installed()} is installed"
+            what = f"{folder} holds an older copy of this tool, and scons-multiarch {installed_version()} is installed"
             refuse(what, "remove what was copied (git rm -r site_scons), and call scons_multiarch.environment()")
     elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() != _HOME]
     spec = importlib.machinery.PathFinder.find_spec(_PACKAGES[0], elsewhere)
@@ -100,14 +100,14 @@ def check_copies(toolpath: list[str]) -> None:
     copy = _HOME if _HOME.name == _SITE else other
     differing = sorted(_differing(_HOME, other))
     if not differing:
-        version = _installed()
+        version = installed_version()
         text = f"scons: {copy} holds scons-multiarch {version}, and {version} is installed: the copy can be removed\n"
         sys.stderr.write(text)
         return
     from scons_multiarch import RELEASE
 
     refuse(
-        f"{copy} holds scons-multiarch {RELEASE}, and {_installed()} is installed: {_count(differing)}",
+        f"{copy} holds scons-multiarch {RELEASE}, and {installed_version()} is installed: {_count(differing)}",
         "remove the copy (git rm -r site_scons), or start it by ./sconsw, in an environment of its own",
     )
 
@@ -117,7 +117,7 @@ def _count(differing: list[str]) -> str:
     return f"they differ in {differing[0]}{more}"
 
 
-def _installed() -> str:
+def installed_version() -> str:
     """The version of the wheel."""
     import importlib.metadata  # 15 ms, and only asked for where there are two copies
 

@@ -102,12 +102,18 @@ def named(env: Any, parameter: str, given: Any) -> dict[str, str]:
 def for_platform(parameter: str, given: Any, platform: Platform) -> Any:
     """What is meant for a platform: of a function its answer, of a mapping from platforms their entry, else itself.
 
-    A key without a version of Windows serves all versions that have none of their own. Raises NotAPath.
+    A key without a version of Windows serves all versions that have none of their own. Raises NotAPath where there is
+    nothing for the platform; what else goes wrong in a function is raised as it is.
     """
+    nothing = NotAPath(f"there is nothing for {platform}", where=parameter, hint="add it, or leave it out of PLATFORMS")
     # SCons' lists of nodes can be called, too.
     if callable(given) and not isinstance(given, (SCons.Node.Node, Iterable, type)):
         try:
             return given(platform)
+        except KeyError as error:  # {"amd64": …}[platform.architecture]
+            if error.args and str(error.args[0]) in _words(platform):
+                raise nothing from None
+            raise
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # it does not take a platform
                 raise NotAPath(f"takes a function of the platform: {error}", where=parameter) from None
@@ -118,7 +124,13 @@ def for_platform(parameter: str, given: Any, platform: Platform) -> Any:
     for key in (platform.normalized(), replace(platform.normalized(), os_version="", os_features=())):
         if key in values:
             return values[key]
-    raise NotAPath(f"there is nothing for {platform}", where=parameter, hint="add it, or leave it out of PLATFORMS")
+    raise nothing
+
+
+def _words(platform: Platform) -> set[str]:
+    """The words that a function of the platform may look something up by."""
+    parts = (platform.os, platform.architecture, platform.variant, platform.os_version)
+    return {*parts, str(platform), platform.slug, platform.directory, platform.tag_suffix}
 
 
 def _platform(key: Any) -> Platform | None:

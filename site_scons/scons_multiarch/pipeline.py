@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
 import SCons.Node.FS
 
-from multiarch_oci.errors import MultiarchError
-from multiarch_oci.platform import KNOWN, InvalidPlatform, Platform
+from multiarch_oci.platform import KNOWN, Platform
 from scons_multiarch import paths
 from scons_multiarch.calls import Call, read_call
 from scons_multiarch.cli import add_targets, check_when_read, declare_run
@@ -23,10 +21,6 @@ from scons_multiarch.targets import Chain
 
 TOOLS = ("oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index")
 """What a chain needs; an environment that was not given one of them gets it."""
-
-
-class NoContents(MultiarchError, ValueError):
-    """A mapping of platforms that leaves one out."""
 
 
 def multiarch_image(
@@ -44,7 +38,11 @@ def multiarch_image(
     here = [env.fs.getcwd()]
     if isinstance(contents, Mapping):
         contents = {paths.platform_of("MultiarchImage: contents", key): value for key, value in contents.items()}
-    chain = _chain(call, lambda platform: _of(contents, platform, "MultiarchImage: contents"), dockerfile, here)
+
+    def content(platform: Platform) -> Any:
+        return paths.for_platform("MultiarchImage: contents", contents, platform)
+
+    chain = _chain(call, content, dockerfile, here)
     return _join(call, chain)
 
 
@@ -61,7 +59,7 @@ def go_image(
     call = read_call(env, "GoImage", name, repository, keywords)
 
     def program(platform: Platform) -> Any:
-        own = {word: _of(value, platform, f"GoImage: {word}") for word, value in go.items()}
+        own = {word: paths.for_platform(f"GoImage: {word}", value, platform) for word, value in go.items()}
         target = f"#/_output/bin/{platform.directory}/{call.program}"
         return call.env.GoBinary(target, package, platform=platform, **own)
 
@@ -79,7 +77,7 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
     for platform in env["PLATFORMS"]:
         nodes = paths.nodes(env, f"{name}: contents", contents(platform))
         tag = f"$REPOSITORY:$VERSION-{platform.tag_suffix}"
-        image = _image(call, platform, nodes, _of(dockerfile, platform, "dockerfile"), folders)
+        image = _image(call, platform, nodes, paths.for_platform("dockerfile", dockerfile, platform), folders)
         made = [node for node in nodes if node.has_builder()]
         programs += [node for node in made if node not in programs]
         started += [(platform, node) for node in made if isinstance(node, SCons.Node.FS.File)][:1]
@@ -112,7 +110,7 @@ def _image(call: Call, platform: Platform, contents: list[Any], dockerfile: Any,
         contents,
         dockerfile=_dockerfile(call.env, dockerfile, platform, folders, contents),
         platform=platform,
-        **{word: _of(value, platform, word) for word, value in call.image.items()},
+        **{word: paths.for_platform(word, value, platform) for word, value in call.image.items()},
     )
 
 
@@ -151,40 +149,6 @@ def _has_dockerfiles(folder: Any) -> bool:
         if node.has_builder() or node.rexists() or node.srcnode().rexists():
             return True
     return False
-
-
-def _of(given: Any, platform: Platform, parameter: str) -> Any:
-    """What is for a platform: the answer of a function, the value of a mapping from platforms; else the thing itself.
-
-    A key without a version of Windows serves all versions that have no key of their own.
-    """
-    if callable(given) and not isinstance(given, SCons.Node.Node):
-        return given(platform)
-    if not isinstance(given, Mapping) or not given:
-        return given
-    known = {key: _platform(key) for key in given}
-    if not all(known.values()):
-        return given
-    for key in (platform, msgspec.structs.replace(platform, os_version="", os_features=())):
-        for word, named in known.items():
-            if named == key:
-                return given[word]
-    hint = "add it, or leave it out of PLATFORMS"
-    raise NoContents(f"there is nothing for {platform}", where=parameter, hint=hint)
-
-
-def _platform(key: Any) -> Platform | None:
-    """The platform that a key of a mapping names; None for any other word."""
-    if isinstance(key, Platform):
-        return key.normalized()
-    if not isinstance(key, str) or "/" not in key:
-        return None
-    try:
-        platform = Platform.parse(key)
-        platform.check_known(key)
-    except InvalidPlatform:
-        return None
-    return platform
 
 
 def _need(env: Any, *tools: str) -> None:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import SCons.Script
 from SCons.Node.FS import get_default_fs
 
 from multiarch_oci.document import content_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from multiarch_oci.git import Described, Git
 
 _LONGEST = 64 << 10
+_UNKNOWN = Version.parse("unknown")
+"""What `-h` shows of a tree that says no version."""
 
 
 class NoVersion(MultiarchError, ValueError):
@@ -42,10 +45,20 @@ def version_file(run: Run) -> Path:
 def version_of(run: Run, given: str, tags: str) -> tuple[Version, Described | None]:
     """The version, and what git says where it is git's; `given` is that of the command line, or "".
 
-    `tags` is a glob of the tags that count, as in VERSION_TAG. Raises MultiarchError, which says what is missing.
+    `tags` is a glob of the tags that count, as in VERSION_TAG. Raises MultiarchError, which says what is missing; but
+    `-h` is answered in a tree without a version, too: who asks has perhaps set none yet.
     """
     if given:
         return Version.parse(given), None
+    try:
+        return _version_of_tree(run, tags)
+    except MultiarchError:
+        if SCons.Script.GetOption("help"):
+            return _UNKNOWN, None
+        raise
+
+
+def _version_of_tree(run: Run, tags: str) -> tuple[Version, Described | None]:
     file = version_file(run)
     if tags or not os.path.lexists(file):
         from multiarch_oci.git import NoAnswer

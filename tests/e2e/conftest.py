@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from machines import small
+from machines import debian, small
+from machines.required import cache_folder
 from machines.small import Tree
+
+CACHE = cache_folder()  # before a test moves HOME
 
 
 class Workbench:
@@ -68,3 +72,17 @@ def variant(_counted: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Ca
         return _counted.planted.copy(tmp_path_factory.mktemp("variant") / name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def rust(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """Return a folder for PATH with cargo; None where the one that is there knows both machines."""
+    for machine in ("x86_64", "aarch64"):
+        question = ["rustc", "--print", "target-libdir", "--target", f"{machine}-unknown-linux-gnu"]
+        try:
+            folder = subprocess.run(question, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            folder = ""
+        if not folder or not Path(folder).is_dir():
+            return debian.rust(tmp_path_factory.mktemp("rust"), CACHE)
+    return None

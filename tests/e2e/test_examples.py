@@ -56,20 +56,6 @@ NODE = Example("node", {"hello-node": "hello from Node.js on {}, v1.0\n"}, ("x64
 ALL = (C, RUST, MONOREPO, PYTHON, NODE)
 
 
-@pytest.fixture(scope="session")
-def _rust(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """Return a folder for PATH with cargo; None where the one that is there knows both machines."""
-    for machine in RUST.machines:
-        asked = ["rustc", "--print", "target-libdir", "--target", f"{machine}-unknown-linux-gnu"]
-        try:
-            told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            told = ""
-        if not told or not Path(told).is_dir():
-            return debian.rust(tmp_path_factory.mktemp("rust"), CACHE)
-    return None
-
-
 @pytest.fixture
 def plant(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -80,7 +66,7 @@ def plant(
         if example in (C, RUST):
             for compiler in ("x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc"):
                 required(compiler)
-        if example is RUST and (programs := request.getfixturevalue("_rust")):
+        if example is RUST and (programs := request.getfixturevalue("rust")):
             monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         if example is MONOREPO:
             required("go")

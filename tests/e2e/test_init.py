@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from machines import wheels
 from machines.project import Project
+from machines.required import required
 from scons_multiarch.init import FILES, WORKFLOWS
 
 MAIN = 'package main\n\nvar version = "dev"\n\nfunc main() { println(version) }\n'
@@ -74,3 +76,39 @@ def test_a_workflow_is_written_once(installed: wheels.Installed, tmp_path: Path,
     path.write_text("mine", encoding="utf-8")
     assert installed.run(tmp_path, "init", "--ci", name, check=False).status == 2
     assert path.read_text(encoding="utf-8") == "mine"
+
+
+def test_where_there_is_no_sconstruct_the_command_says_what_writes_one(installed: wheels.Installed, tree: Path) -> None:
+    inside = tree / "cmd" / "whoami"
+    inside.mkdir(parents=True)
+    for words in ((), ("push-manifest",), ("-j2", "REGISTRY=localhost:5000")):
+        run = installed.run(tree, *words, check=False)
+        assert (run.status, "multiarch init writes one" in run.text, "Main.py" in run.text) == (2, True, False)
+    assert "multiarch init " in installed.run(tree, "-h").text
+    installed.run(tree, "init")
+    assert "push-manifest" in installed.run(tree, "-h").text  # though no version is known yet
+    assert "VERSION: the file is missing" in installed.run(tree, "bin", check=False).text
+    assert f"multiarch -u takes the one of {tree}" in installed.run(inside, check=False).text
+    installed.run(inside, "-u", "bin", "VERSION=v1")
+    installed.run(inside, "-C", str(tree), "bin", "VERSION=v1")
+
+
+def test_the_version_is_that_of_the_wheel(installed: wheels.Installed, tmp_path: Path) -> None:
+    assert installed.run(tmp_path, "--version").text.startswith("scons-multiarch 1.2.3")
+
+
+@pytest.mark.parametrize("name", ["Hello", "hello-world"])
+def test_a_rust_program_becomes_images(
+    installed: wheels.Installed, tmp_path: Path, name: str, rust: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for compiler in ("x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc"):
+        required(compiler)
+    if rust:
+        monkeypatch.setenv("PATH", f"{rust}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.rs").write_text("fn main() {}\n", encoding="utf-8")
+    (tmp_path / "Cargo.toml").write_text(f'[package]\nname = "{name}"\nversion = "1.0.0"\n', encoding="utf-8")
+    assert "needs rustup target add" in installed.run(tmp_path, "init").text
+    assert len((tmp_path / "SConstruct").read_text(encoding="utf-8").splitlines()) <= 15
+    installed.run(tmp_path, "manifest", "VERSION=v1")
+    assert len(list((tmp_path / "_output" / "images").iterdir())) == 2

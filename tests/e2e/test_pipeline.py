@@ -106,6 +106,22 @@ def test_contents_are_a_function_a_mapping_or_nodes(tree: Project) -> None:
     assert tree.scons("PLATFORMS=linux/amd64").status == 0
 
 
+FUNCTIONS = {
+    "MultiarchImage: contents": 'env.MultiarchImage("hello", lambda platform: FILES[platform.architecture])',
+    "dockerfile": 'env.MultiarchImage("hello", "in.txt", dockerfile=lambda platform: FILES[platform.directory])',
+    "build_args": 'env.MultiarchImage("hello", "in.txt", build_args=lambda platform: {"A": FILES[str(platform)]})',
+}
+
+
+@pytest.mark.parametrize("parameter", FUNCTIONS)
+def test_a_function_that_does_not_know_a_platform_is_an_error_of_one_line(tree: Project, parameter: str) -> None:
+    declare(tree, 'FILES = {"amd64": "in.txt"}\n' + FUNCTIONS[parameter] + "\n")
+    text = refused(tree, "PLATFORMS=linux/arm/v7")
+    assert f"{parameter}: there is nothing for linux/arm/v7\n  hint: add it, or leave it out of PLATFORMS" in text
+    declare(tree, 'env.MultiarchImage("hello", lambda platform: {}["own"])\n')
+    assert "KeyError: 'own'" in tree.scons(check=False).text  # a fault of another kind keeps its lines
+
+
 def test_it_returns_all_its_nodes_for_those_who_go_on_by_hand(tree: Project) -> None:
     declare(
         tree,

@@ -62,8 +62,20 @@ def clues(files: Files) -> Clues:
         next((answer.repository for answer in answers if answer.repository), None),
         next((answer.linked for answer in answers if answer.linked), ()),
         next((answer.programs for answer in answers if answer.programs), ()),
-        tuple(clue for answer in answers for clue in answer.left_out),
+        (*(clue for answer in answers for clue in answer.left_out), *_outvoted(answers)),
     )
+
+
+def _outvoted(answers: list[Clues]) -> Iterator[Clue]:
+    """Platforms and registries that a file says and one before it does not, each once."""
+    for noun, attribute in (("platform", "platforms"), ("registry", "registry")):
+        values = [getattr(answer, attribute) or () for answer in answers]
+        named = [value if isinstance(value, tuple) else (value,) for value in values if value]
+        known = {clue.text for clue in named[0]} if named else set()
+        for clue in (clue for clues in named[1:] for clue in clues):
+            if clue.text not in known:
+                known.add(clue.text)
+                yield Clue(f"{noun} {clue.text}, as {named[0][0].where} says another", clue.where)
 
 
 def ko(file: Mapping[str, object], where: str) -> Clues:

@@ -24,16 +24,22 @@ _WIDTH = 100
 _HEAD = (
     '"""Images for every platform, and one tag that picks the right one; `multiarch -h` shows what there is to do."""'
 )
+_CARGO = ("Cargo.lock", "build.rs", "rust-toolchain.toml", "rust-toolchain", ".cargo/config.toml")
+"""What cargo reads beside Cargo.toml and the sources."""
 _VERSION = re.compile(r'^\s*(?:var\s+)?(version|Version)\s*(?:string\s*)?=\s*"', re.MULTILINE)
 _RUST = """\
 def program(platform):
-    target = {{"amd64": "x86_64", "arm64": "aarch64"}}[platform.architecture] + "-unknown-linux-musl"
-    build = f"cargo build --quiet --release{locked} --target {{target}}"
-    copy = Copy("$TARGET", f"target/{{target}}/release/{name}")
-    return env.Command(f"_output/bin/{{platform.directory}}/{name}", {sources}, [build, copy])
-
+    machine = {{"amd64": "x86_64", "arm64": "aarch64"}}[platform.architecture]
+    flags = {{"CARGO_BUILD_RUSTFLAGS": f"-Ctarget-feature=+crt-static -Clinker={{machine}}-linux-gnu-gcc"}}
+    build = f"cargo build --quiet --release{locked} --target {{machine}}-unknown-linux-gnu"
+    copy = Copy("$TARGET", f"target/{{machine}}-unknown-linux-gnu/release/{name}")
+    return env.Command(f"_output/bin/{{platform.directory}}/{name}", {sources}, [build, copy], ENV=os.environ | flags)
 
 env.MultiarchImage({image!r}, program)"""
+_RUST_NEEDS = (
+    "rustup target add x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu (Debian: libstd-rust-dev of both)",
+    "x86_64-linux-gnu-gcc and aarch64-linux-gnu-gcc (Debian: gcc-x86-64-linux-gnu gcc-aarch64-linux-gnu)",
+)
 _C = """\
 def program(platform):
     compilers = {{"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc"}}
@@ -64,13 +70,15 @@ class AlreadyThere(NothingToDo):
 class Proposal(msgspec.Struct, frozen=True):
     """What `init` would write: the SConstruct, and lines for the end of other files, by their names.
 
-    `taken` says what was taken from where, `left_out` what was not and why, `arguments` is what the next command needs.
+    `taken` says what was taken from where, `left_out` what was not and why, `needs` what has to be installed,
+    `arguments` is what the next command needs.
     """
 
     sconstruct: str
     lines: Mapping[str, tuple[str, ...]]
     taken: tuple[Clue, ...]
     left_out: tuple[Clue, ...]
+    needs: tuple[Clue, ...]
     arguments: tuple[str, ...]
 
 
@@ -83,6 +91,7 @@ class _Draft(msgspec.Struct):
     body: list[str] = msgspec.field(default_factory=list)
     taken: list[Clue] = msgspec.field(default_factory=list)
     left_out: list[Clue] = msgspec.field(default_factory=list)
+    needs: list[Clue] = msgspec.field(default_factory=list)
     recipes: list[Recipe] = msgspec.field(default_factory=list)
 
 
@@ -106,7 +115,9 @@ def propose(top: Path) -> Proposal:
     arguments = [] if _has_version(top) else ["VERSION=v0.1.0"]
     if "REGISTRY" not in draft.variables:
         arguments.append("REGISTRY=ghcr.io/<you>")
-    return Proposal(_text(draft), _ignored(draft), tuple(draft.taken), tuple(draft.left_out), tuple(arguments))
+    return Proposal(
+        _text(draft), _ignored(draft), tuple(draft.taken), tuple(draft.left_out), tuple(draft.needs), tuple(arguments)
+    )
 
 
 def write(proposal: Proposal, top: Path) -> tuple[str, ...]:
@@ -225,11 +236,11 @@ def _rust(draft: _Draft, _hints: Clues) -> bool:
     draft.taken.append(Clue(f"the Rust program {named[0]}", "Cargo.toml"))
     if _by_dockerfile(draft, name):
         return True
-    sources = ["Cargo.toml", *(path for path in ("Cargo.lock", "build.rs") if draft.files.first(path))]
+    sources = ["Cargo.toml", *(path for path in _CARGO if draft.files.first(path))]
     listing = f"[{', '.join(map(repr, sources))}, Dir('src')]"
     locked = " --locked" if "Cargo.lock" in sources else ""
     draft.imports.insert(0, "import os")
-    draft.variables["ENV"] = "os.environ"
+    draft.needs += [Clue(need, "Cargo.toml") for need in _RUST_NEEDS]
     draft.body.append(_RUST.format(locked=locked, name=named[0], sources=listing, image=name))
     return True
 

@@ -154,6 +154,18 @@ def test_a_makefile_says_registry_and_flags(tmp_path: Path):
     assert "REGISTRY='quay.io/acme'" in calls(proposal)[0]
 
 
+def test_what_a_later_file_says_otherwise_is_said(tmp_path: Path):
+    goreleaser = "builds:\n- goarch: [amd64]\n  goos: [linux]\ndockers:\n- image_templates: ['quay.io/acme/a:1']\n"
+    makefile = "REL_OSARCH = linux/amd64 linux/arm/v7\nREGISTRY = ghcr.io/acme\n"
+    files = {"go.mod": "module a\n", "main.go": MAIN, ".goreleaser.yml": goreleaser, "Makefile": makefile}
+    proposal = proposed(tmp_path, files)
+    assert "PLATFORMS='linux/amd64', REGISTRY='quay.io/acme'" in calls(proposal)[0]
+    assert [str(clue) for clue in proposal.left_out] == [
+        "platform linux/arm/v7, as .goreleaser.yml says another  (Makefile:1)",
+        "registry ghcr.io/acme, as .goreleaser.yml says another  (Makefile:2)",
+    ]
+
+
 STAGED = "FROM golang:1.24 AS build\nWORKDIR /src\nCOPY . .\nRUN go build -o /out/app .\nFROM scratch\n"
 
 
@@ -194,9 +206,10 @@ def test_a_dockerfile_that_copies_another_ones_program_is_said(tmp_path: Path):
 def test_a_rust_program_without_a_dockerfile_is_compiled_by_cargo(tmp_path: Path):
     files = {"Cargo.toml": '[package]\nname = "Hello_World"\n', "Cargo.lock": "", "src/main.rs": "fn main() {}\n"}
     text = proposed(tmp_path, files).sconstruct
-    assert "cargo build --quiet --release --locked --target {target}" in text
+    assert "cargo build --quiet --release --locked --target {machine}-unknown-linux-gnu" in text
     assert 'f"_output/bin/{platform.directory}/Hello_World"' in text
     assert "env.MultiarchImage('hello_world', program)" in text
+    assert len(text.splitlines()) <= 15
 
 
 @pytest.mark.parametrize(
