@@ -10,6 +10,7 @@ from pathlib import Path
 
 import certifi
 import pytest
+import tzdata
 
 import unpacked
 from machines.bases import push_image
@@ -359,3 +360,18 @@ def test_each_platform_may_have_a_dockerfile_or_none(project: Project):
     project.edit("SConstruct", CALL.replace("MORE", more))
     project.scons("images")
     assert [max(files(project, path)) for path in LINUX] == ["main.go", "whoami"]
+
+
+def test_the_packages_of_sconsw_lie_in_the_tree(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.scons("images")
+    elsewhere = [hashlib.sha256((project.path / path).read_bytes()).digest() for path in LINUX]
+    project.remove("_output")
+    packages = project.path / ".multiarch" / "venv" / "packages"
+    for package in (certifi, tzdata):
+        shutil.copytree(Path(package.__file__).parent, packages / package.__name__)
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    project.scons("images")
+    assert [hashlib.sha256((project.path / path).read_bytes()).digest() for path in LINUX] == elsewhere
+    project.edit("SConstruct", SCONSTRUCT.replace("program, platform=", "program, zoneinfo=True, platform="))
+    project.scons("images")
+    assert "usr/share/zoneinfo/Europe/Berlin" in files(project, LINUX[0])

@@ -24,6 +24,8 @@ _WIDTH = 100
 _HEAD = (
     '"""Images for every platform, and one tag that picks the right one; `multiarch -h` shows what there is to do."""'
 )
+_IMPORT = "import scons_multiarch  # not found? start it as: multiarch"
+"""A SCons of another environment prints this line, and so what helps."""
 _CARGO = ("Cargo.lock", "build.rs", "rust-toolchain.toml", "rust-toolchain", ".cargo/config.toml")
 """What cargo reads beside Cargo.toml and the sources."""
 _VERSION = re.compile(r'^\s*(?:var\s+)?(version|Version)\s*(?:string\s*)?=\s*"', re.MULTILINE)
@@ -87,7 +89,7 @@ class _Draft(msgspec.Struct):
 
     files: Files
     variables: dict[str, str] = msgspec.field(default_factory=dict)  # keywords of environment(), as Python
-    imports: list[str] = msgspec.field(default_factory=lambda: ["import scons_multiarch"])
+    imports: list[str] = msgspec.field(default_factory=lambda: [_IMPORT])
     body: list[str] = msgspec.field(default_factory=list)
     taken: list[Clue] = msgspec.field(default_factory=list)
     left_out: list[Clue] = msgspec.field(default_factory=list)

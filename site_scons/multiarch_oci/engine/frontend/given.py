@@ -16,20 +16,21 @@ from multiarch_oci.engine.frontend.tree import ROOT, Content, Node, parent
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.layer import Kind
 
-OpenFolder = Callable[[Path], Context]
+OpenFolder = Callable[[Path, bool], Context]
 
 
 class GivenTree:
     """Files and folders of several places under the paths that they are given; a Tree.
 
     A path is what the innermost given one says: a file in a given folder can be replaced by another. `open_folder`
-    gives the files of a folder of this machine. Modes and owners are normalised as in every context.
+    gives the files of a folder of this machine; its second argument is whether the folder itself was given, not a file.
+    Modes and owners are normalised as in every context.
     """
 
     def __init__(self, files: tuple[GivenFile, ...], open_folder: OpenFolder) -> None:
         self._files = files
         self._open = open_folder
-        self._contexts: dict[Path, Context] = {}
+        self._contexts: dict[tuple[Path, bool], Context] = {}
         self._below: dict[str, set[str]] = {"": set()}  # the folders that lead to what is given, and the names in them
         for file in files:
             path = file.path
@@ -61,12 +62,12 @@ class GivenTree:
         if given.origin.is_dir():
             return self._context(given.origin).lookup(inside)
         file = Path(os.path.realpath(given.origin))  # a link to a file stands for the file
-        return None if inside else self._context(file.parent).lookup(file.name)
+        return None if inside else self._context(file.parent, whole=False).lookup(file.name)
 
-    def _context(self, folder: Path) -> Context:
-        if folder not in self._contexts:
-            self._contexts[folder] = self._open(folder)
-        return self._contexts[folder]
+    def _context(self, folder: Path, *, whole: bool = True) -> Context:
+        if (folder, whole) not in self._contexts:
+            self._contexts[folder, whole] = self._open(folder, whole)
+        return self._contexts[folder, whole]
 
 
 class FilledContext(Context):

@@ -159,10 +159,14 @@ def _is_there(plan: BuildPlan, folder: Path | None) -> bool:
 
 
 def _given(files: tuple[GivenFile, ...], plan: BuildPlan) -> GivenTree:
-    """Given files as a tree; what the build makes of images is in none of their folders."""
+    """Given files as a tree; what the build makes of images is in none of their folders.
 
-    def opened(folder: Path) -> Context:
-        return Context(folder, plan.file_digest, None, hidden=hidden_in(folder, plan))
+    A file that is given by itself may lie anywhere: those of an installed package do in the environment of `sconsw`,
+    which is a folder of this build.
+    """
+
+    def opened(folder: Path, whole: bool) -> Context:  # noqa: FBT001  # as GivenTree calls it
+        return Context(folder, plan.file_digest, None, hidden=hidden_in(folder, plan) if whole else ())
 
     return GivenTree(files, opened)
 

@@ -11,6 +11,7 @@ from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.given import FilledContext, GivenTree
 from multiarch_oci.engine.frontend.inputs import NotGiven
 from multiarch_oci.engine.frontend.tree import resolve
+from multiarch_oci.errors import MultiarchError
 from multiarch_oci.statcache import StatCache
 
 
@@ -29,7 +30,7 @@ def folder(tmp_path):
 
 
 def tree(digest, *files: GivenFile) -> GivenTree:
-    return GivenTree(files, lambda folder: Context(folder, digest, None))
+    return GivenTree(files, lambda folder, _whole: Context(folder, digest, None))
 
 
 def listed(given, path: str = "") -> list[str]:
@@ -134,6 +135,18 @@ def test_a_file_that_is_given_and_not_there_is_said_at_its_line(shop):
         Exception, match=r"Dockerfile.test:3: COPY: '/app' is not in stage 'build'\n  hint: is it built\?"
     ):
         shop.engine().build(plan, shop.output)
+
+
+def test_a_file_that_is_given_may_lie_where_the_build_keeps_its_own(shop):
+    shop.write(".multiarch/venv/ca.crt", "authorities")
+    given = (GivenFile("etc/ca.crt", shop.folder / ".multiarch" / "venv" / "ca.crt"),)
+    text = "FROM x AS build\nFROM scratch\nCOPY --from=build /etc/ca.crt /\n"
+    contexts = (NamedContext("build", files=given),)
+    assert sorted(shop.files(text, contexts=contexts, hidden=(".multiarch",))) == ["ca.crt"]
+    assert sorted(shop.files("FROM scratch\nCOPY etc /\n", files=given, hidden=(".multiarch",))) == ["ca.crt"]
+    folder = (GivenFile("etc", shop.folder / ".multiarch" / "venv"),)
+    with pytest.raises(MultiarchError, match="holds what the build makes of images"):
+        shop.files(text, contexts=(NamedContext("build", files=folder),), hidden=(".multiarch",))
 
 
 def test_a_stage_that_nobody_has_is_an_error(shop):
