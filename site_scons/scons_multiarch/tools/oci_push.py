@@ -31,7 +31,7 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
 
     With several registries a `reference` that is written with `$REPOSITORY` goes to each: a receipt for each of them.
     """
-    before = list(paths.flat(children))
+    before = paths.nodes(env, "Push: children", children)
     receipts: list[Any] = []
     for own in spread(env, reference):
         receipts += _push(own, source, reference, [child for child in before if is_of(own, child)], also)
