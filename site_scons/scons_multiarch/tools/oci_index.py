@@ -42,9 +42,9 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
         check_source(source, "env.Index", (ImageTarget, PinTarget))
     record = IndexTarget(declared_platforms, noted, paths.shown(beside))
     nodes = [node, beside]
-    _check_declared(declared_platforms, sources, node)
     if declared_before(nodes, record, sources):
         return nodes[:1]
+    _check_declared(declared_platforms, sources, node)
     nodes = env.OciIndex(nodes, sources)
     values = {"platforms": ", ".join(map(str, declared_platforms))} | {
         f"annotation {key}": value for key, value in noted

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Cmd, Entrypoint
+from multiarch_oci.engine import GENERATED
 from multiarch_oci.engine.export.started import starts
 from multiarch_oci.engine.frontend.recipe import Recipe
 from multiarch_oci.engine.frontend.tree import Node, Tree
@@ -53,7 +54,8 @@ def check_programs(
     such file that is not goes to `warn`, in words.
 
     Over nothing (`alone`) an interpreter or loader that is in no layer is in no image either: a program of the image's
-    own that needs one cannot start, which raises NoInterpreter.
+    own that needs one cannot start. That raises NoInterpreter for an image without a Dockerfile; whoever wrote one may
+    mean to mount it, and is warned.
     """
     platform = config.platform
     let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
@@ -66,7 +68,10 @@ def check_programs(
             wrong.pop(path or "", None)
         elif path is None:
             if alone and of in own and platform.os != "windows":
-                raise _without_interpreter(own[of], named, f"{declared_at}: /{of}" if declared_at else f"/{of}")
+                missing = _without_interpreter(own[of], named, f"{declared_at}: /{of}" if declared_at else f"/{of}")
+                if declared_at.startswith(GENERATED):
+                    raise missing
+                warn(f"{missing.where}: {missing.what}")
         elif path in wrong:
             hint = f'or let it in where it is meant to be there: foreign=["{path}"] of env.Image'
             check(wrong[path], platform, where=f"{declared_at}: /{path}" if declared_at else f"/{path}", also=hint)
