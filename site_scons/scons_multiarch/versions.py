@@ -124,7 +124,7 @@ def _check_tree(run: Run) -> None:
     if described.distance == 0 and run.settings.policy.immutable:
         hint = "commit and set another tag, or give VERSION=… on the command line"
         raise NotAsTagged(f"{what}, which has the tag {described.tag}", where="IMMUTABLE", hint=hint)
-    say(f"  {what}, after which this version is called")
+    say(f"  {what}, which the version {described.version} names")
 
 
 def _of_file(path: Path) -> Version:

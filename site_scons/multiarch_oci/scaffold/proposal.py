@@ -187,6 +187,10 @@ def _go_call(draft: _Draft, program: golang.GoProgram, hints: Clues, *, only: bo
     dockerfile = recipe(draft.files, program.name, program.folder)
     if dockerfile is None:
         return f"env.GoImage({', '.join(words)})"
+    if not only and _is_of_several(dockerfile, program):
+        clue = Clue("a Dockerfile that compiles several programs; each image is made without it", dockerfile.path)
+        draft.left_out += [clue] if clue not in draft.left_out else []
+        return f"env.GoImage({', '.join(words)}, dockerfile=None)"
     if dockerfile.stages:
         words.append(f"stages={{{', '.join(map(_stage, dockerfile.stages))}}}")
         names = ", ".join(name for name, _ in dockerfile.stages)
@@ -206,6 +210,12 @@ def _go_call(draft: _Draft, program: golang.GoProgram, hints: Clues, *, only: bo
         words.append(f"dockerfile={dockerfile.path!r}")
     draft.taken.append(Clue(f"the Dockerfile of {name}", dockerfile.path))
     return f"env.GoImage({', '.join(words)})"
+
+
+def _is_of_several(dockerfile: Recipe, program: golang.GoProgram) -> bool:
+    """Whether a Dockerfile compiles what nobody but its author can tell apart, for one of several programs."""
+    inside = program.folder != "." and dockerfile.path.startswith(f"{program.folder}/")
+    return dockerfile.compiles and not inside and program.name not in dockerfile.path
 
 
 def _stage(stage: tuple[str, tuple[tuple[str, str], ...]]) -> str:

@@ -190,6 +190,19 @@ def test_certificates_and_zones_of_stages_are_known(tmp_path: Path):
     )
 
 
+def test_a_dockerfile_of_several_programs_is_left_out_and_said(tmp_path: Path):
+    staged = STAGED + "COPY --from=build /out/worker /worker\n"
+    files = {"go.mod": "module a\n", "cmd/api/main.go": MAIN, "cmd/worker/main.go": MAIN, "Dockerfile": staged}
+    proposal = proposed(tmp_path, files)
+    assert calls(proposal)[1:] == [
+        "env.GoImage('api', './cmd/api', dockerfile=None)",
+        "env.GoImage('worker', './cmd/worker', dockerfile=None)",
+    ]
+    assert "compiles several programs" in left_out(proposal)
+    (tmp_path / "Dockerfile").rename(tmp_path / "cmd/worker/Dockerfile")
+    assert calls(propose(tmp_path))[2] == "env.GoImage('worker', './cmd/worker', stages={'build': '/out/worker'})"
+
+
 def test_a_dockerfile_that_needs_more_of_its_stage_stays_as_it_is(tmp_path: Path):
     more = "COPY --from=build /out/app /app\nCOPY --from=build /etc/motd /etc/\n"
     files = {"go.mod": "module a\n", "main.go": MAIN, "docker/Dockerfile": STAGED + more}
