@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,10 @@ _VERSION = re.compile(r"^__version__\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 
 class NoProgramImage(MultiarchError, ValueError):
     """An image that cannot be made without a Dockerfile."""
+
+
+class WrongPlace(MultiarchError, ValueError):
+    """A path at which certificates or time zones would be something else than programs look for there."""
 
 
 class Packaged(msgspec.Struct, frozen=True):
@@ -158,8 +163,48 @@ def zone_files(zones: Packaged, folder: str = f"{OURS}/{ZONES}") -> tuple[GivenF
     """The compiled time zones, file by file: none of the package's own modules."""
     paths = sorted(path for path in zones.path.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return tuple(
-        GivenFile(f"{folder}/{path.relative_to(zones.path).as_posix()}", path) for path in paths if path.suffix != ".py"
+        GivenFile(f"{folder}/{path.relative_to(zones.path).as_posix()}".lstrip("/"), path)
+        for path in paths
+        if path.suffix != ".py"
     )
+
+
+def zone_files_at(zones: Packaged, path: str, *, into: bool) -> Iterator[GivenFile]:
+    """The time zones for a path of an image (relative), or `into` that folder.
+
+    A folder above /usr/share/zoneinfo has them there; a path below it is one zone, or a folder of some. Raises
+    WrongPlace for what is a file everywhere, and for a zone that is not there.
+    """
+    if path == ZONES or f"{ZONES}/".startswith(f"{path}/"):
+        yield from zone_files(zones, ZONES)
+    elif path.startswith(f"{ZONES}/"):
+        files = [file for file in zone_files(zones, ZONES) if f"{file.path}/".startswith(f"{path}/")]
+        if not files:
+            hint = f'say "/{ZONES}": all zones are there'
+            raise WrongPlace(f"tzdata {zones.version} has no /{path}", hint=hint)
+        yield from files
+    elif not into and (path.endswith(".zip") or path in ("etc/localtime", "etc/timezone")):
+        hint = f'say "/{ZONES}" and COPY from there, or give a file of the project'
+        raise WrongPlace(f"the time zones are a folder, and '/{path}' is a file", hint=hint)
+    else:
+        yield from zone_files(zones, f"{path}/zoneinfo".lstrip("/") if into else path)
+
+
+def certificates_at(path: str, *, into: bool) -> str:
+    """Where the certificates are for a path of an image (relative), or `into` that folder.
+
+    A folder above /etc/ssl/certs/ca-certificates.crt has them there. Raises WrongPlace for a name without an ending,
+    which cannot be told from a folder's.
+    """
+    if path and f"{CERTIFICATES}/".startswith(f"{path}/"):
+        return CERTIFICATES
+    name = posixpath.basename(CERTIFICATES)
+    if into:
+        return f"{path}/{name}".lstrip("/")
+    if "." not in posixpath.basename(path).lstrip("."):
+        what = f"the certificates are one file, and '/{path}' may be a folder"
+        raise WrongPlace(what, hint=f'say the file, as "{posixpath.join("/", path, name)}", or "/{CERTIFICATES}"')
+    return path
 
 
 def certificates() -> Packaged:

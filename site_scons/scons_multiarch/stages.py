@@ -112,16 +112,19 @@ class Stages:
             origin = Path(node.get_abspath())
             yield GivenFile(f"{path}/{origin.name}".lstrip("/") if into else path, origin)
             return
-        from multiarch_oci.programimage import certificates, zone_files, zones
+        from multiarch_oci.programimage import WrongPlace, certificates, certificates_at, zone_files_at, zones
 
-        if item is Provided.CA_CERTIFICATES:
-            authorities = certificates()
-            self.remarks["certifi"] = authorities.version
-            yield GivenFile(f"{path}/ca-certificates.crt".lstrip("/") if into else path, authorities.path)
-        else:
-            times = zones()
-            self.remarks["tzdata"] = times.version
-            yield from zone_files(times, f"{path}/zoneinfo".lstrip("/") if into else path)
+        try:
+            if item is Provided.CA_CERTIFICATES:
+                authorities = certificates()
+                self.remarks["certifi"] = authorities.version
+                yield GivenFile(certificates_at(path, into=into), authorities.path)
+            else:
+                times = zones()
+                self.remarks["tzdata"] = times.version
+                yield from zone_files_at(times, path, into=into)
+        except WrongPlace as error:
+            raise InvalidStages(error.what, where=where, hint=error.hint) from None
 
     def _node(self, where: str, item: Any) -> Any:
         """The node of a file or folder; what the project has without making it is taken from where it was written."""

@@ -153,6 +153,21 @@ def test_what_the_mapping_does_not_answer_is_one_error_with_all_paths(project: P
     assert "build//usr/share/zoneinfo/Europe/Paris added" in again.text
 
 
+def test_certificates_for_a_folder_are_a_file_in_it(project: Project):
+    taken = "COPY --from=build /etc/ssl/certs /etc/ssl/certs\nENTRYPOINT"
+    project.edit("Dockerfile", DOCKERFILE.replace("ENTRYPOINT", taken))
+    for path in ("/etc/ssl/certs", "/etc/ssl/certs/", "/etc/ssl"):
+        stages(project, f'{{"build": ["/app", {{"{path}": scons_multiarch.CA_CERTIFICATES}}]}}')
+        project.scons("images")
+        authorities = sha(Path(certifi.where()).read_bytes())
+        assert files(project) == {**PROGRAM, "etc/ssl/certs/ca-certificates.crt": authorities}
+    stages(project, '{"build": ["/app", {"/certs": scons_multiarch.CA_CERTIFICATES}]}')
+    assert (
+        "Image: stages['build']: the certificates are one file, and '/certs' may be a folder\n"
+        '  hint: say the file, as "/certs/ca-certificates.crt", or "/etc/ssl/certs/ca-certificates.crt"'
+    ) in fails(project)
+
+
 def test_a_folder_that_the_build_makes_can_be_the_whole_stage(project: Project):
     text = SCONSTRUCT.replace("MORE", 'stages={"build": env.Dir("dist")}')
     project.edit("SConstruct", text + 'env.Command("dist/app", "program.in", Copy("$TARGET", "$SOURCE"))\n')

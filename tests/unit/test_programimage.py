@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from multiarch_oci.platform import Platform
-from multiarch_oci.programimage import NoProgramImage, ProgramImage, certificates, given, zone_files
+from multiarch_oci.programimage import (
+    NoProgramImage,
+    ProgramImage,
+    WrongPlace,
+    certificates,
+    certificates_at,
+    given,
+    zone_files,
+    zone_files_at,
+)
 from multiarch_oci.programimage import Packaged as Files
 
 
@@ -102,3 +114,61 @@ def test_of_the_time_zones_the_modules_of_their_package_are_left_out(tmp_path):
         (tmp_path / path).write_text(path)
     files = zone_files(Files(tmp_path, "1"), "zones")
     assert [file.path for file in files] == ["zones/Europe/Berlin", "zones/zone.tab"]
+
+
+AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
+
+
+@pytest.mark.parametrize(
+    ("path", "into", "file"),
+    [
+        ("etc/ssl/certs", False, AUTHORITIES),  # a folder in every distribution
+        ("etc/ssl/certs", True, AUTHORITIES),
+        ("etc/ssl", False, AUTHORITIES),
+        ("etc/ssl", True, AUTHORITIES),
+        ("etc", False, AUTHORITIES),
+        (AUTHORITIES, False, AUTHORITIES),
+        ("etc/ssl/cert.pem", False, "etc/ssl/cert.pem"),
+        ("etc/pki/tls/certs", True, "etc/pki/tls/certs/ca-certificates.crt"),
+        ("", True, "ca-certificates.crt"),
+    ],
+)
+def test_certificates_are_where_programs_look_for_them(path: str, into: bool, file: str):
+    assert certificates_at(path, into=into) == file
+
+
+@pytest.mark.parametrize("path", ["certs", "etc/pki/tls/certs", "etc/pki/ca-trust", "", "root/.certs"])
+def test_a_path_of_certificates_that_may_be_a_folder_is_an_error(path: str):
+    with pytest.raises(WrongPlace, match=f"'/{re.escape(path)}' may be a folder\n  hint: say the file, as \"/"):
+        certificates_at(path, into=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "into", "files"),
+    [
+        ("usr/share/zoneinfo", False, ["usr/share/zoneinfo/Europe/Berlin", "usr/share/zoneinfo/UTC"]),
+        ("usr/share/zoneinfo", True, ["usr/share/zoneinfo/Europe/Berlin", "usr/share/zoneinfo/UTC"]),
+        ("usr/share", False, ["usr/share/zoneinfo/Europe/Berlin", "usr/share/zoneinfo/UTC"]),
+        ("usr", False, ["usr/share/zoneinfo/Europe/Berlin", "usr/share/zoneinfo/UTC"]),
+        ("usr/share/zoneinfo/UTC", False, ["usr/share/zoneinfo/UTC"]),
+        ("usr/share/zoneinfo/Europe", False, ["usr/share/zoneinfo/Europe/Berlin"]),
+        ("zones", False, ["zones/Europe/Berlin", "zones/UTC"]),
+        ("opt", True, ["opt/zoneinfo/Europe/Berlin", "opt/zoneinfo/UTC"]),
+        ("", False, ["Europe/Berlin", "UTC"]),
+    ],
+)
+def test_time_zones_are_where_programs_look_for_them(tmp_path: Path, path: str, into: bool, files: list[str]):
+    assert [file.path for file in zone_files_at(some_zones(tmp_path), path, into=into)] == files
+
+
+@pytest.mark.parametrize("path", ["etc/localtime", "zoneinfo.zip", "usr/share/zoneinfo/Mars"])
+def test_a_path_of_time_zones_that_is_a_file_everywhere_is_an_error(tmp_path: Path, path: str):
+    with pytest.raises(WrongPlace, match=f'/{path}.*\n  hint: say "/usr/share/zoneinfo"'):
+        list(zone_files_at(some_zones(tmp_path), path, into=False))
+
+
+def some_zones(folder: Path) -> Files:
+    (folder / "Europe").mkdir()
+    for name in ("UTC", "Europe/Berlin"):
+        (folder / name).write_bytes(b"TZif")
+    return Files(folder, "2025.1")
