@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +82,15 @@ def _without_dockerfile(
     base = text_for(env, "Image: base_image", env.get("BASE_IMAGE", "") if base_image is None else base_image, platform)
     program, elsewhere = _in_context(run, _program(contents), "program")
     folder: str = ""
-    linked: tuple[GivenFile, ...] = ()
+    data: tuple[GivenFile, ...] = ()
     if assets:
         node = paths.folder(env, "Image: assets", env.Dir(assets) if isinstance(assets, str) else assets)
-        folder, linked = _in_context(run, node, "assets")
-        linked = (*linked, *_links(run.tree.root, folder))
+        folder, data = _in_context(run, node, "assets")
     image = ProgramImage(platform, program, base, folder, zoneinfo)
     authorities, times = certificates(), zones() if zoneinfo else None
-    files = (*image.given(authorities, times), *elsewhere, *linked)
-    return {"text": image.dockerfile(), "files": files, "remarks": image.remarks(authorities, times)}
+    parts = {"text": image.dockerfile(), "files": (*image.given(authorities, times), *elsewhere, *data)}
+    # As ko has it, so that no link in an image leads to nothing.
+    return {**parts, "remarks": image.remarks(authorities, times), "followed": (folder,) if folder else ()}
 
 
 def _contexts(env: Any, given: Any) -> tuple[NamedContext, ...]:
@@ -131,15 +131,6 @@ def _in_context(run: Run, node: Any, name: str) -> tuple[str, tuple[GivenFile, .
         return file.relative_to(run.tree.root).as_posix(), ()
     path = f"{OURS}/{name}/{file.name}"
     return path, (GivenFile(path, file),)
-
-
-def _links(root: Path, folder: str) -> Iterator[GivenFile]:
-    """The links in a folder of assets, each as what it leads to: as ko has it, so that none leads to nothing."""
-    for above, folders, files in os.walk(root / folder):
-        for name in sorted((*folders, *files)):
-            link = Path(above, name)
-            if link.is_symlink():
-                yield GivenFile(link.relative_to(root).as_posix(), Path(os.path.realpath(link)))
 
 
 def with_ours(plan: BuildPlan) -> BuildPlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ def generated(env: Any, reached: Any, target: Any) -> list[Any]:
     """The nodes of generated files and folders that a COPY or ADD takes; `reached` is the Dockerfile's inputs."""
     run = env["MULTIARCH_RUN"]
     nodes = _taken(made_in_tree(run), reached, target)
+    nodes += [node for node in _led_to(run, reached, target) if node not in nodes]
     for named in reached.named:
         if named.folder is None:
             nodes += [node for node in _in_given(env, named, target) if node not in nodes]
@@ -39,6 +41,20 @@ def generated(env: Any, reached: Any, target: Any) -> list[Any]:
         there = run.build.once(("generated", named.folder), partial(_named, env, named.folder, plan))
         nodes += [node for node in _taken(there, named.inputs, target) if node not in nodes]
     return nodes
+
+
+def _led_to(run: Any, reached: Any, target: Any) -> Iterator[Any]:
+    """What builders make that links lead to, in the folders whose links are followed."""
+    plan = target.attributes.target.plan
+    for folder in plan.followed:
+        for file in reached.files:
+            link = run.tree.root / file.path
+            if not f"{file.path}/".startswith(f"{folder}/") or not link.is_symlink():
+                continue
+            end = Path(os.path.realpath(link))
+            for path, node in made_in_tree(run).nodes.items():
+                if node is not target and (run.tree.root / path).is_relative_to(end):
+                    yield node
 
 
 def _in_given(env: Any, named: Any, target: Any) -> Iterator[Any]:

@@ -191,6 +191,96 @@ def test_assets_lie_where_ko_has_them_and_links_are_followed(project: Project):
     assert "kodata/more.txt added" in project.scons("images").text
 
 
+def of_links(project: Project, assets: str, more: str = "") -> None:
+    project.edit("SConstruct", SCONSTRUCT.replace("program, platform", f"program, assets={assets}, platform") + more)
+
+
+def assets_in(project: Project) -> dict[str, tuple[str, str]]:
+    held = files(project, LINUX[0])
+    start = "var/run/ko/"
+    return {path[len(start) :]: (it.kind, it.content) for path, it in held.items() if path.startswith(start)}
+
+
+def file_of(content: str) -> tuple[str, str]:
+    return "f", hashlib.sha256(content.encode()).hexdigest()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_links_in_assets_are_followed_wherever_they_are_and_in_each_run_alike(project: Project, tmp_path: Path):
+    maker = project.path / "maker.py"
+    maker.write_text(
+        "import os, pathlib\nfolder = pathlib.Path('made')\n(folder / 'sub').mkdir(parents=True, exist_ok=True)\n"
+        "(folder / 'page').write_text('page')\n(folder / 'sub/deep').write_text('deep')\n"
+        "for name, end in (('link', 'page'), ('again', 'sub'), ('sub/up', '../link'), ('later', '../later/text')):\n"
+        "    (folder / name).is_symlink() or (folder / name).symlink_to(end)\n"
+    )
+    more = (
+        f"env.Command(Dir('made'), 'maker.py', '{sys.executable} maker.py')\n"
+        "env.Command('later/text', 'later.in', Copy('$TARGET', '$SOURCE'))\n"
+    )
+    project.edit("later.in", "later")
+    of_links(project, '"made"', more)
+    project.scons("images")
+    expected = {
+        "page": file_of("page"),
+        "link": file_of("page"),
+        "again/deep": file_of("deep"),
+        "again/up": file_of("page"),
+        "sub/deep": file_of("deep"),
+        "sub/up": file_of("page"),
+        "later": file_of("later"),
+    }
+    assert {path: what for path, what in assets_in(project).items() if what[0] != "d"} == expected
+    made = digests(project)
+    assert project.scons("images").up_to_date
+    for folder in ("_output", "made", "later"):
+        project.remove(folder)
+    project.scons("images")
+    assert digests(project) == made
+    shutil.copytree(project.path / "made", tmp_path / "outside", symlinks=True)
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later/text").write_text("later")
+    of_links(project, repr(str(tmp_path / "outside")))
+    project.scons("images")
+    assert {path: what for path, what in assets_in(project).items() if what[0] != "d"} == expected
+    assert project.scons("images").up_to_date
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_links_in_assets_that_lead_nowhere_or_round_are_errors(project: Project):
+    for name, end, text in (
+        ("gone", "nothing", "'kodata/gone' is a link to 'nothing', which is not there"),
+        ("round", ".", "'kodata/round' is a link to a folder that it is in"),
+        ("root", "/", "'kodata/root' is a link to a folder that it is in"),
+    ):
+        project.edit("kodata/page", "page")
+        link = project.path / "kodata" / name
+        link.symlink_to(end)
+        of_links(project, '"kodata"')
+        ran = project.scons("images", check=False)
+        assert (ran.status, text in ran.text, "Traceback" in ran.text) == (2, True, False), ran.text
+        link.unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_the_shown_dockerfile_says_where_it_would_make_another_image(project: Project, tmp_path: Path):
+    project.edit("kodata/page", "page")
+    of_links(project, '"kodata"')
+    assert project.scons("-Q", "dockerfile").text.startswith("FROM scratch\n")
+    (project.path / "kodata/link").symlink_to("page")
+    project.edit(".dockerignore", "kodata/p*\n")
+    shown = project.scons("-Q", "dockerfile").text
+    assert shown.startswith(
+        "# kodata holds links: the image has what they lead to, and this COPY would take the links\n"
+        "# .dockerignore leaves out kodata/page, which the image has: it is not asked without a Dockerfile\nFROM "
+    )
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    of_links(project, repr(str(outside)))
+    first = f"# _output/scratch/assets/outside is {outside}, outside of the project: copy it there first\nFROM "
+    assert project.scons("-Q", "dockerfile").text.startswith(first)
+
+
 def test_assets_that_the_build_makes_are_made_first(project: Project):
     text = SCONSTRUCT.replace("program, platform", 'program, assets="made", platform')
     project.edit("SConstruct", text + 'env.Command("made/page.txt", "page.in", Copy("$TARGET", "$SOURCE"))\n')

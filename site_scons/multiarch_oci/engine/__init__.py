@@ -124,7 +124,8 @@ class BuildPlan(msgspec.Struct, frozen=True):
     empty: what the engine gives. `contexts` are what names mean that a FROM or `--from=` may have; one that the
     Dockerfile does not name counts for nothing. A Dockerfile that is no file is a `text`; `files` are what the context
     holds beside its folder, taken by name alone (a COPY of a folder above does not); `remarks` are named values that
-    say what these are, and count. `overlays` are folders whose files are in the context, too.
+    say what these are, and count. `overlays` are folders whose files are in the context, too. `followed` are folders of
+    the context in which a link stands for what it leads to.
     """
 
     platform: Platform
@@ -147,6 +148,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
     files: tuple[GivenFile, ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
     overlays: tuple[Overlay, ...] = ()
+    followed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -36,7 +36,8 @@ class Context:
     whether the file system knows an executable bit; without one (Windows) a file is executable that git's index says
     is, or that begins as a program or with `#!`. `real_paths` says where a path may lie
     (BuildPlan.real_paths), where that is not below `folder` alone: the first that is there counts, and of folders all
-    names do.
+    names do. `followed` are folders ("": the context) in which a link stands for what it leads to, as do the links on
+    the way to them.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Context:
         hidden: tuple[str, ...] = (),
         has_modes: bool = os.name != "nt",
         real_paths: Callable[..., list[str]] | None = None,
+        followed: tuple[str, ...] = (),
     ) -> None:
         self._folder = folder
         self._text = os.fspath(folder)
@@ -57,6 +59,7 @@ class Context:
         self._above_hidden = frozenset(above for path in hidden for above in _parents(path))
         self._has_modes = has_modes
         self._real_paths = real_paths
+        self._followed = followed
         self._tracked: frozenset[str] | None = None
         self._states: dict[str, tuple[bool, State]] = {"": (False, ())}
         self._nodes: dict[str, Node | None] = {"": _FOLDER}
@@ -69,7 +72,7 @@ class Context:
         return self._folder
 
     def lookup(self, path: str) -> Node | None:
-        """As Tree says; raises CannotCopy for what no layer can hold (pipes, sockets, devices)."""
+        """As Tree says; raises CannotCopy for what no layer can hold (pipes, sockets, devices, links to nothing)."""
         try:
             return self._nodes[path]
         except KeyError:
@@ -114,7 +117,9 @@ class Context:
         assert self._real_paths is not None  # noqa: S101  # only _listed calls this
         real_paths = map(Path, self._real_paths(path, listing=not by_name))
         folders = [
-            os.fspath(real_path) for real_path in real_paths if real_path.is_dir() and not real_path.is_symlink()
+            os.fspath(real_path)
+            for real_path in real_paths
+            if real_path.is_dir() and (self._follows(path) or not real_path.is_symlink())
         ]
         return {
             name
@@ -130,6 +135,8 @@ class Context:
         real_path = self._real_path(path)
         try:
             status = os.lstat(real_path)
+            if stat.S_ISLNK(status.st_mode) and self._follows(path):
+                status = self._led_to(path, real_path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -139,6 +146,30 @@ class Context:
         if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode), by_name=self._real_paths is not None):
             return None
         return self._node(path, real_path, status)
+
+    def _follows(self, path: str) -> bool:
+        """Whether a link of this path stands for what it leads to."""
+        return any(
+            not folder or f"{path}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{path}/")
+            for folder in self._followed
+        )
+
+    def _led_to(self, path: str, real_path: str) -> os.stat_result:
+        """The status of what a followed link leads to; CannotCopy for one to nothing, or to a folder it is in."""
+        try:
+            status = os.stat(real_path)  # noqa: PTH116  # as _real_path
+        except OSError:
+            target = os.readlink(real_path)  # noqa: PTH115  # as _node
+            hint = "a link stands for what it leads to here: make that, or remove the link"
+            raise CannotCopy(f"'{path}' is a link to '{target}', which is not there", hint=hint) from None
+        end = os.path.join(os.path.realpath(real_path), "")  # noqa: PTH118  # with a separator at its end
+        above = path
+        while above:  # by the names, as several links may lead round together
+            above = parent(above)
+            if f"{os.path.realpath(self._real_path(above))}{os.sep}".startswith(end):
+                hint = "a link stands for what it leads to here: remove it"
+                raise CannotCopy(f"'{path}' is a link to a folder that it is in", hint=hint)
+        return status
 
     def _node(self, path: str, real_path: str, status: os.stat_result) -> Node:
         if stat.S_ISDIR(status.st_mode):

@@ -85,9 +85,10 @@ class FilledContext(Context):
         *,
         hidden: tuple[str, ...],
         real_paths: Callable[..., list[str]] | None = None,
+        followed: tuple[str, ...] = (),
         given: GivenTree,
     ) -> None:
-        super().__init__(folder, digest, ignore, hidden=hidden, real_paths=real_paths)
+        super().__init__(folder, digest, ignore, hidden=hidden, real_paths=real_paths, followed=followed)
         self._given = given
 
     def lookup(self, path: str) -> Node | None:

@@ -133,7 +133,13 @@ class Reader:
         if plan.files and folder is plan.context:
             given = _given(plan.files, plan)
             return FilledContext(
-                folder, plan.file_digest, ignore, hidden=hidden, real_paths=real_paths, given=given
+                folder,
+                plan.file_digest,
+                ignore,
+                hidden=hidden,
+                real_paths=real_paths,
+                followed=plan.followed,
+                given=given,
             ), ignore
         return Context(folder, plan.file_digest, ignore, hidden=hidden, real_paths=real_paths), ignore
 
@@ -164,9 +170,11 @@ def _given(files: tuple[GivenFile, ...], plan: BuildPlan) -> GivenTree:
     A file that is given by itself may lie anywhere: those of an installed package do in the environment of `sconsw`,
     which is a folder of this build.
     """
+    followed = {file.origin for file in files if file.path in plan.followed}
 
     def opened(folder: Path, whole: bool) -> Context:  # noqa: FBT001  # as GivenTree calls it
-        return Context(folder, plan.file_digest, None, hidden=hidden_in(folder, plan) if whole else ())
+        hidden = hidden_in(folder, plan) if whole else ()
+        return Context(folder, plan.file_digest, None, hidden=hidden, followed=("",) if folder in followed else ())
 
     return GivenTree(files, opened)
 
