@@ -107,14 +107,29 @@ class ProgramImage(msgspec.Struct, frozen=True):
     def dockerfile(self) -> str:
         """The text of the Dockerfile: the same one for all platforms whose programs lie side by side.
 
-        Raises NoProgramImage for names that no Dockerfile can say.
+        Raises NoProgramImage for names that no Dockerfile can say, and for a program that is called as a folder.
         """
         for path in filter(None, (self.program, self.assets)):
             if _UNFIT.search(path):
                 raise NoProgramImage(
                     f"'{path}' cannot be copied by its name", hint="name it without quotes and wildcards"
                 )
+        if self.name.casefold() in self._folders():
+            raise NoProgramImage(
+                f"the program is to be /{self.name}, which is a folder of the image",
+                where="Image: contents",
+                hint="give the program another name; env.GoImage calls it as its first argument",
+            )
         return "\n".join([*self._lines(), ""])
+
+    def _folders(self) -> Iterator[str]:
+        """The names at the root of the image that are folders by what is added; the base may have more."""
+        if not self.base and self.platform.os != "windows":
+            yield from ("etc", "tmp")
+        if self.zoneinfo:
+            yield ZONES.partition("/")[0]
+        if self.assets:
+            yield ASSETS.split("/")[1]
 
     def _lines(self) -> Iterator[str]:
         windows = self.platform.os == "windows"

@@ -387,6 +387,22 @@ def test_what_is_not_one_program_is_an_error(project: Project, contents: str, te
     assert (ran.status, text in ran.text, "Traceback" in ran.text) == (2, True, False), ran.text
 
 
+def test_a_program_that_is_called_as_a_folder_of_the_base_is_an_error(project: Project, registry: Registry):
+    push_image(f"{registry.host}/folders:v1", "linux/amd64", {"srv/www/page": b"x"})
+    project.edit("srv", "a program\n")
+    project.edit("app", "a program\n")
+    of_file(project, '"srv"')
+    project.scons("images")  # over nothing there is no such folder
+    ran = project.scons("images", f"BASE_IMAGE={registry.host}/folders:v1", check=False)
+    assert (ran.status, "Traceback" in ran.text) == (2, False), ran.text
+    assert (
+        "generated Dockerfile:5: the program is to be /srv, which is a folder of the base: it would be /srv/srv\n"
+        "  hint: give the program another name"
+    ) in ran.text
+    of_file(project, '"app"')
+    project.scons("images", f"BASE_IMAGE={registry.host}/folders:v1")
+
+
 def test_a_dockerfile_takes_nothing_that_is_for_images_without_one(project: Project):
     of_file(project, '"main.go"', '"Dockerfile", assets="x"')
     project.edit("Dockerfile", "FROM scratch\nCOPY main.go /\n")

@@ -172,3 +172,17 @@ def some_zones(folder: Path) -> Files:
     for name in ("UTC", "Europe/Berlin"):
         (folder / name).write_bytes(b"TZif")
     return Files(folder, "2025.1")
+
+
+@pytest.mark.parametrize(
+    ("program", "more"),
+    [("out/tmp", {}), ("etc", {}), ("var", {"assets": "data"}), ("a/usr", {"zoneinfo": True, "base": "alpine:3"})],
+)
+def test_a_program_that_is_called_as_a_folder_of_the_image_is_an_error(program: str, more: dict):
+    with pytest.raises(NoProgramImage, match="which is a folder of the image\\n  hint: give the program another name"):
+        image(program=program, **more).dockerfile()
+
+
+@pytest.mark.parametrize("program", ["var", "usr", "TMP.exe", "home"])
+def test_a_program_that_is_called_as_no_folder_of_the_image_is_none(program: str):
+    assert f'ENTRYPOINT ["/{program}"]' in image(program=program).dockerfile()

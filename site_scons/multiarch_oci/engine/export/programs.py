@@ -23,6 +23,10 @@ class NoInterpreter(MultiarchError):
     """A program that an image starts, and cannot: what would load or read it is not there."""
 
 
+class StartsFolder(MultiarchError):
+    """An image without a Dockerfile whose program is called as a folder of its base, into which it was copied."""
+
+
 def entrypoint_line(recipe: Recipe, config: ImageConfig) -> str:
     """File and line of the ENTRYPOINT, or else CMD, that says what the image starts; empty when its base says it."""
     kind = Entrypoint if config.entrypoint else Cmd
@@ -55,8 +59,10 @@ def check_programs(
 
     Over nothing (`alone`) an interpreter or loader that is in no layer is in no image either: a program of the image's
     own that needs one cannot start. That raises NoInterpreter for an image without a Dockerfile; whoever wrote one may
-    mean to mount it, and is warned.
+    mean to mount it, and is warned. StartsFolder where what an image without a Dockerfile starts is a folder.
     """
+    if declared_at.startswith(GENERATED):
+        _check_no_folder(own, config, declared_at)
     platform = config.platform
     let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
     wrong = {path: machine for path, node in own.items() if (machine := _wrong(node, platform)) is not None}
@@ -80,6 +86,21 @@ def check_programs(
     mentioned = [f"/{path} ({machine})" for path, machine in wrong.items()]
     more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
     warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")
+
+
+def _check_no_folder(own: Mapping[str, Node], config: ImageConfig, declared_at: str) -> None:
+    """Raise StartsFolder where the program, which a generated Dockerfile copies to the root, landed in a folder there.
+
+    That may be a link of the base (`/bin`), so it is asked whether the program is at its path and, if not, elsewhere.
+    """
+    name = config.entrypoint[0].replace("\\", "/").rpartition("/")[2] if config.entrypoint else ""
+    node = own.get(name)
+    if not name or (node is not None and node.kind is Kind.FILE):
+        return
+    inside = [path for path, other in own.items() if path.endswith(f"/{name}") and other.kind is Kind.FILE]
+    if inside:
+        what = f"the program is to be /{name}, which is a folder of the base: it would be /{inside[0]}"
+        raise StartsFolder(what, where=declared_at, hint="give the program another name")
 
 
 def _without_interpreter(node: Node, interpreter: str, where: str) -> NoInterpreter:
