@@ -35,6 +35,7 @@ There is no SConstruct in this folder, which says what to build:
 
 multiarch -H shows the options of SCons.
 """
+_INSTEAD = "--dry-run shows what would be written"
 _PACKAGE = Path(__file__).resolve().parent
 _OF_THIS_PROJECT = "tests/SConscript"
 """What a line of the SConstruct names that is of no use to others."""
@@ -130,6 +131,8 @@ def _workflow(top: Path, name: str, *, dry_run: bool) -> int:
     if dry_run:
         sys.stdout.write(f"==> {WORKFLOWS[name]} <==\n{content}")
         return 0
+    if not _real(path).is_relative_to(_real(top)):
+        raise NotEmpty(f"{WORKFLOWS[name]}: a link leads out of this folder; nothing was changed", hint=_INSTEAD)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
@@ -137,8 +140,18 @@ def _workflow(top: Path, name: str, *, dry_run: bool) -> int:
     except FileExistsError:
         raise NotEmpty(f"{WORKFLOWS[name]}: there already; nothing was changed", hint="--dry-run shows it") from None
     _line(f"wrote {WORKFLOWS[name]}")
+    if "LOCKED=yes" in content:
+        _line("next: multiarch update-bases, and commit images.lock, where a FROM or BASE_IMAGE is of a registry")
     _line("next: read it, commit it, and push a tag: git tag v0.1.0")
     return 0
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads. Raises NotEmpty for a link to itself."""
+    try:
+        return path.resolve()
+    except RuntimeError:  # before Python 3.13
+        raise NotEmpty(f"{path.name}: a link to itself; nothing was changed", hint=_INSTEAD) from None
 
 
 def _show(proposal: Proposal) -> None:

@@ -77,8 +77,10 @@ class Files:
     def named(self, folder: str = "") -> list[str]:
         """The paths of the files in a folder, not below it, by name."""
         try:
+            if not (self.top / folder).resolve(strict=True).is_relative_to(self._resolved):
+                return []
             entries = sorted(os.scandir(self.top / folder), key=lambda entry: entry.name)
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
             return []
         prefix = f"{folder}/" if folder else ""
         return [f"{prefix}{entry.name}" for entry in entries if not entry.is_dir(follow_symlinks=False)]
@@ -103,7 +105,7 @@ class Files:
 
         try:
             return mapping(yaml.safe_load(self.text(path)))
-        except (yaml.YAMLError, RecursionError, ValueError):  # ValueError: a date such as 2024-99-99
+        except Exception:  # noqa: BLE001  # KeyError, IndexError, AttributeError… of what it constructs
             self.unread[path] = "it is no YAML"
             return {}
 

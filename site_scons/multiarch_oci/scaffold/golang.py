@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from itertools import count
 
 import msgspec
 
 from multiarch_oci.scaffold.files import Files
 
-_MODULE = re.compile(r'^\s*module\s+["`]?([^\s"`]+)', re.MULTILINE)
+_MODULE = re.compile(r'^[ \t]*module[ \t]+["`]?([^\s"`]+)', re.MULTILINE)
 _MAIN = re.compile(r"^package\s+main\b", re.MULTILINE)
 _FUNCTION = re.compile(r"^func\s+main\s*\(\s*\)", re.MULTILINE)
 _LEFT_OUT = re.compile(r"^//\s*(?:go:build|\+build)\s+(?:ignore|tools?|never|none|generate)\s*$", re.MULTILINE)
@@ -82,7 +83,7 @@ def programs(files: Files) -> list[GoProgram]:
         package = "." if inside == "." else f"./{inside}"
         name = posixpath.basename(folder) if inside != "." else modules[module] or posixpath.basename(folder)
         if name in known:
-            name = folder.replace("/", "-")
+            name = free_name(folder.replace("/", "-"), known)
         known[name] = GoProgram(module, package, name)
     return list(known.values())
 
@@ -101,6 +102,12 @@ def program_at(every: Iterable[GoProgram], folder: str, package: str) -> GoProgr
     if path.endswith(".go"):
         path = posixpath.dirname(path) or "."
     return next((program for program in every if program.folder == path), None)
+
+
+def free_name(name: str, known: Container[str]) -> str:
+    """The name, or the first of `name-2`, `name-3` … that is not known."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return name if name not in known else next(word for word in numbered if word not in known)
 
 
 def _module_name(files: Files, path: str) -> str:

@@ -51,7 +51,7 @@ def test_a_go_program_is_one_call(tmp_path: Path):
 def test_a_variable_called_version_is_set(tmp_path: Path):
     files = {"go.mod": "module a\n", "main.go": MAIN + 'var version = "dev"\n', "VERSION": "v1.0\n"}
     proposal = proposed(tmp_path, files)
-    assert calls(proposal)[0] == "scons_multiarch.environment(GOLDFLAGS='-X main.version=$VERSION')"
+    assert calls(proposal)[0] == "scons_multiarch.environment(GOLDFLAGS='-X main.version=${VERSION}')"
     assert proposal.arguments == ("REGISTRY=ghcr.io/<you>",)
 
 
@@ -95,7 +95,7 @@ builds:
     files = {"go.mod": "module a\n", "cmd/web/main.go": MAIN, "cmd/other/main.go": MAIN, ".ko.yaml": ko}
     proposal = proposed(tmp_path, files)
     assert calls(proposal) == [
-        "scons_multiarch.environment(GOLDFLAGS='-X main.version=$VERSION', PLATFORMS='linux/arm64,linux/amd64')",
+        "scons_multiarch.environment(GOLDFLAGS='-X main.version=${VERSION}', PLATFORMS='linux/arm64,linux/amd64')",
         "env.GoImage('web', './cmd/web')",
     ]
     for words in ("main.date", "windows/amd64", "defaultBaseImage", "cmd/other"):
@@ -119,7 +119,7 @@ dockers:
     proposal = proposed(tmp_path, files)
     assert calls(proposal) == [
         (
-            "scons_multiarch.environment(GOLDFLAGS='-X main.version=$VERSION -X main.commit=$REVISION', "
+            "scons_multiarch.environment(GOLDFLAGS='-X main.version=${VERSION} -X main.commit=${REVISION}', "
             "PLATFORMS='linux/amd64,linux/arm64,linux/arm/v7', REGISTRY='ghcr.io/acme/tools')"
         ),
         "env.GoImage('tool', './cmd/tool', repository='hammer')",
