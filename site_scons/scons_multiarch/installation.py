@@ -91,14 +91,20 @@ def check_copies(toolpath: list[str]) -> None:
             what = f"{folder} holds an older copy of this tool, and scons-multiarch {installed_version()} is installed"
             refuse(what, "remove what was copied (git rm -r site_scons), and call scons_multiarch.environment()")
     elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() != _HOME]
-    spec = importlib.machinery.PathFinder.find_spec(_PACKAGES[0], elsewhere)
-    if spec is None or spec.origin is None:
-        return
-    other = Path(spec.origin).resolve().parents[1]
-    if other == _HOME:
-        return
+    others: dict[Path, list[str]] = {}
+    for package in _PACKAGES:  # one alone would be mixed with the other one of _HOME
+        spec = importlib.machinery.PathFinder.find_spec(package, elsewhere)
+        other = _HOME if spec is None or spec.origin is None else Path(spec.origin).resolve().parents[1]
+        if other != _HOME and (_HOME / package).is_dir():
+            others.setdefault(other, []).append(package)
+    for other, packages in others.items():
+        _check_copy(other, packages)
+
+
+def _check_copy(other: Path, packages: list[str]) -> None:
+    """Say that the packages of another folder are the same, or end the process."""
     copy = _HOME if _HOME.name == _SITE else other
-    differing = sorted(_differing(_HOME, other))
+    differing = sorted(_differing(_HOME, other, packages))
     if not differing:
         version = installed_version()
         text = f"scons: {copy} holds scons-multiarch {version}, and {version} is installed: the copy can be removed\n"
@@ -106,8 +112,9 @@ def check_copies(toolpath: list[str]) -> None:
         return
     from scons_multiarch import RELEASE
 
+    what = f"scons-multiarch {RELEASE}" if packages == list(_PACKAGES) else f"{packages[0]} without its other package"
     refuse(
-        f"{copy} holds scons-multiarch {RELEASE}, and {installed_version()} is installed: {_count(differing)}",
+        f"{copy} holds {what}, and {installed_version()} is installed: {_count(differing)}",
         "remove the copy (git rm -r site_scons), or start it by ./sconsw, in an environment of its own",
     )
 
@@ -127,9 +134,9 @@ def installed_version() -> str:
         return "another one"
 
 
-def _differing(first: Path, second: Path) -> Iterator[str]:
-    """The files of both packages that are not the same in both folders."""
-    for package in _PACKAGES:
+def _differing(first: Path, second: Path, packages: list[str]) -> Iterator[str]:
+    """The files of packages that are not the same in both folders."""
+    for package in packages:
         names = {
             path.relative_to(folder)
             for folder in (first, second)

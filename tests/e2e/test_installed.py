@@ -277,6 +277,21 @@ def test_another_copy_in_the_tree_is_one_error(file: str, command: str, installe
     assert "and 1 more files\n" in installed.run(foreign.path, "images", command=command, check=False).text
 
 
+@pytest.mark.parametrize("package", ["scons_multiarch", "multiarch_oci"])
+def test_one_package_alone_in_the_tree_is_not_mixed_with_the_installed_other_one(
+    package: str, installed: Installed, foreign: Project
+) -> None:
+    site = foreign.path / "site_scons"
+    shutil.copytree(ROOT / "site_scons" / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
+    foreign.edit(f"site_scons/{package}/errors.py", "# another one\n")
+    ran = installed.run(foreign.path, "images", check=False)
+    assert (ran.status, "Traceback" in ran.text, (foreign.path / "_output").exists()) == (2, False, False), ran.text
+    assert (
+        f"scons: *** {site} holds {package} without its other package, and 3.2.1 is installed: they differ in "
+        f"{package}/errors.py\n  hint: remove the copy"
+    ) in ran.text
+
+
 def test_a_copy_from_before_there_were_packages_is_one_error(installed: Installed, foreign: Project) -> None:
     foreign.edit("site_scons/site_tools/oci_image.py", "")
     ran = installed.run(foreign.path, "images", check=False)
