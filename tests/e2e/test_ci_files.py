@@ -157,6 +157,51 @@ def test_the_step_of_the_action_takes_the_words_of_a_command_line(
     assert platforms(registry, "team/whoami:v1.0") == {"linux/arm64"}
 
 
+@pytest.mark.parametrize("command", ["a b=c", "a\nb=c\n", "\n a\n\n  b=c", "a \\\n b=c"])
+def test_all_lines_of_the_actions_command_count(tmp_path: Path, command: str) -> None:
+    program = tmp_path / "multiarch"
+    program.write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\n")
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "COMMAND": command}
+    script = [required("bash"), "-eo", "pipefail", "-c", read("action.yml")["runs"]["steps"][-1]["run"]]
+    ran = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == "<a><b=c>"
+
+
+PUSHES: dict[str, dict[str, str]] = {
+    "branch": {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "x"},
+    "branch of a request": {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "x", "CI_OPEN_MERGE_REQUESTS": "a!1"},
+    "request": {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_OPEN_MERGE_REQUESTS": "a!1"},
+    "tag": {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_TAG": "v1.0"},
+    "another tag": {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_TAG": "x"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "pipelines"),
+    [("gitlab.yml", ["branch", "request", "tag", "another tag"]), ("gitlab-machines.yml", ["tag"])],
+)
+def test_a_push_is_one_pipeline_of_gitlab(name: str, pipelines: list[str]) -> None:
+    rules = read(name)["workflow"]["rules"]
+    assert [push for push, variables in PUSHES.items() if has_pipeline(rules, variables)] == pipelines
+
+
+def has_pipeline(rules: list[dict[str, str]], variables: dict[str, str]) -> bool:
+    """Whether the first rule that is true says so, of those that these files use."""
+
+    def holds(term: str) -> bool:
+        name, operator, value = (*term.split(), "", "")[:3]
+        actual = variables.get(name[1:], "")
+        if operator == "=~":
+            return re.search(value.strip("/"), actual) is not None
+        return actual == value.strip('"') if operator else bool(actual)
+
+    for rule in rules:
+        if all(map(holds, rule["if"].split(" && "))):
+            return rule.get("when") != "never"
+    return False
+
+
 def gitlab(registry: Registry) -> dict[str, str]:
     """The variables that a host of GitLab sets."""
     host = registry.host
