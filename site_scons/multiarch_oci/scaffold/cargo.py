@@ -45,11 +45,11 @@ def rust(draft: Draft, _hints: Clues) -> bool:
     draft.taken.append(Clue(f"the Rust program {programs[0]}", "Cargo.toml"))
     if by_dockerfile(draft, name):
         return True
-    build = mapping(cargo.get("package")).get("build")
-    paths = (*_CARGO, *texts(build), *(path for binary in listed(cargo.get("bin")) for path in _path(binary)))
+    paths = (*_CARGO, *texts(mapping(cargo.get("package")).get("build")), *_targets(cargo))
     known = [path for path in dict.fromkeys(paths) if is_plain(path) and draft.files.first(path)]
-    sources = ["Cargo.toml", *(path for path in known if _inside(path) and not path.startswith("src/"))]
-    folders = ["src", *_folders(draft, cargo)]
+    folders = _folders(draft, cargo)
+    inside = [path for path in known if _inside(path) and not any(path.startswith(f"{folder}/") for folder in folders)]
+    sources = ["Cargo.toml", *inside]
     listing = ", ".join([*map(literal, sources), *(f"Dir({literal(folder)})" for folder in folders)])
     locked = " --locked" if "Cargo.lock" in sources else ""
     draft.imports.insert(0, "import os")
@@ -66,6 +66,9 @@ def _programs(files: Files, cargo: Mapping[str, object]) -> list[str]:
     if not main and files.first("src/main.rs"):
         main = [package.get("name")]
     scripts = [path.rpartition("/")[2].removesuffix(".rs") for path in files.named("src/bin") if path.endswith(".rs")]
+    scripts += [
+        match[1] for path in files.below("main.rs") if (match := re.fullmatch(r"src/bin/([^/]+)/main\.rs", path))
+    ]
     names = [package.get("default-run"), *main, *(binary.get("name") for binary in binaries), *scripts]
     plain = [name for name in names if isinstance(name, str) and re.fullmatch(r"[\w-]+", name, re.ASCII)]
     return list(dict.fromkeys(plain))
@@ -77,6 +80,11 @@ def _path(table: object) -> list[str]:
     return [posixpath.normpath(path)] if isinstance(path, str) and path else []
 
 
+def _targets(cargo: Mapping[str, object]) -> list[str]:
+    """The files that a package's library and programs begin with, where it names them."""
+    return [path for table in (cargo.get("lib"), *listed(cargo.get("bin"))) for path in _path(table)]
+
+
 def _inside(path: str) -> bool:
     return not path.startswith(("/", "..")) and path != "."
 
@@ -85,11 +93,11 @@ def _folders(draft: Draft, cargo: Mapping[str, object]) -> list[str]:
     """The folders of the packages that a build reads beside its own; those outside are left out and said."""
     members = texts(mapping(cargo.get("workspace")).get("members"))
     pending = [posixpath.normpath(member.partition("*")[0] or ".") for member in members]
-    pending += _dependencies(cargo, ".")
-    folders: dict[str, None] = {}
+    pending += [*filter(None, map(posixpath.dirname, _targets(cargo))), *_dependencies(cargo, ".")]
+    folders = {"src": None} if draft.files.first("src") else {}
     while pending and len(folders) < _MOST_FOLDERS:
         folder = pending.pop(0)
-        if folder in folders or folder in (".", "src") or folder.startswith("src/"):
+        if folder == "." or folder in folders:
             continue
         if not _inside(folder) or not is_plain(folder):
             draft.left_out.append(Clue(f"the package {folder}: a change in it is not seen", "Cargo.toml"))

@@ -27,7 +27,7 @@ def go(draft: Draft, hints: Clues) -> bool:
     draft.left_out += [
         Clue(f"the program {program.name}, which is beside the others", program.folder) for program in beside
     ]
-    safe = [program for program in programs if is_plain(program.folder)]
+    safe = [program for program in programs if is_plain(program.folder) and " " not in program.package]
     draft.left_out += [
         Clue("a program, as SCons would read its path otherwise", p.folder) for p in programs if p not in safe
     ]

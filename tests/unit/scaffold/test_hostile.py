@@ -268,6 +268,8 @@ name = "web"
 [[bin]]
 name = "other"
 path = "extra/other.rs"
+[lib]
+path = "lib/x.rs"
 [workspace]
 members = ["crates/*"]
 [dependencies]
@@ -275,18 +277,22 @@ core = {path = "libs/core"}
 far = {path = "../far"}
 """
     files = {
-        "Cargo.toml": cargo, "build.rs": "", "src/main.rs": "", "src/bin/more.rs": "", "extra/other.rs": "",
+        "Cargo.toml": cargo, "build.rs": "", "src/main.rs": "", "src/bin/more.rs": "", "extra/other.rs": "", "src/bin/tool/main.rs": "",
         "libs/core/Cargo.toml": '[dependencies]\nbase = {path = "../base"}\n', "libs/base/Cargo.toml": "",
-        "crates/x/Cargo.toml": "", "Makefile": MAKEFILE,
+        "crates/x/Cargo.toml": "", "lib/x.rs": "", "Makefile": MAKEFILE,
     }  # fmt: skip
     proposal = proposed(tmp_path, files)
-    sources = (
-        "['Cargo.toml', 'build.rs', 'extra/other.rs', Dir('src'), Dir('crates'), Dir('libs/core'), Dir('libs/base')]"
-    )
+    folders = ("src", "crates", "lib", "extra", "libs/core", "libs/base")
+    sources = f"['Cargo.toml', 'build.rs', {', '.join(f'Dir({folder!r})' for folder in folders)}]"
     assert sources in proposal.sconstruct
     assert "env.MultiarchImage('web', program)" in proposal.sconstruct
-    for words in ("program other", "program more", "far: a change", "s390x"):
+    for words in ("program other", "program more", "program tool", "far: a change", "s390x"):
         assert words in left_out(proposal)
+
+
+def test_a_rust_program_outside_src_has_no_folder_that_is_not_there(tmp_path: Path):
+    files = {"Cargo.toml": '[[bin]]\nname = "a"\npath = "main.rs"\n[package]\nname = "b"\n', "main.rs": ""}
+    assert "['Cargo.toml', 'main.rs']" in proposed(tmp_path, files).sconstruct
 
 
 def test_a_rust_library_is_no_program(tmp_path: Path):
