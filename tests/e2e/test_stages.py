@@ -168,6 +168,22 @@ def test_certificates_for_a_folder_are_a_file_in_it(project: Project):
     ) in fails(project)
 
 
+def test_the_stage_that_is_the_image_cannot_be_replaced(project: Project):
+    for text, more in (
+        ('{1: "/app"}', "1"),
+        ('{"final": "/app"}', "final"),
+        ('{"build": "/app"}, stage="build"', "build"),
+    ):
+        named = "FROM scratch AS final" if more == "final" else "FROM scratch"
+        project.edit("Dockerfile", DOCKERFILE.replace("FROM scratch", named))
+        stages(project, text)
+        line = 2 if more == "build" else 7
+        assert (
+            f"Dockerfile:{line}: stages= replaces stage '{more}', which is the image itself\n"
+            "  hint: give the stage that the image copies from; "
+        ) in fails(project)
+
+
 def test_a_folder_that_the_build_makes_can_be_the_whole_stage(project: Project):
     text = SCONSTRUCT.replace("MORE", 'stages={"build": env.Dir("dist")}')
     project.edit("SConstruct", text + 'env.Command("dist/app", "program.in", Copy("$TARGET", "$SOURCE"))\n')

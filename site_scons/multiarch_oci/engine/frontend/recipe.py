@@ -39,6 +39,7 @@ from multiarch_oci.engine.frontend.stages import (
     PlannedStage,
     check_given,
     check_order,
+    check_target,
     named_origin,
     needed_stages,
     origins,
@@ -179,6 +180,7 @@ def _recipe(parsed: Parsed, plan: BuildPlan, here: Platform) -> Recipe:
     planned = _planned(parsed, plan, variables)
     check_given(planned, plan.contexts, name)
     target = _target(planned, plan.target, name)
+    check_target(planned[target], target, name)
     triggers = _triggers(planned, plan.bases, name)
     needed = needed_stages(planned, triggers, target, name)
     check_order(planned, name)

@@ -109,6 +109,16 @@ def check_given(planned: tuple[PlannedStage, ...], contexts: Contexts, name: str
             )
 
 
+def check_target(stage: PlannedStage, number: int, name: str) -> None:
+    """Raise InvalidDockerfile where given files replace the stage that is the image: nothing says then what it is."""
+    if stage.replaced and stage.context is not None and stage.context.files is not None:
+        raise InvalidDockerfile(
+            f"stages= replaces stage '{stage.stage.name or number}', which is the image itself",
+            where=f"{name}:{stage.stage.line}",
+            hint="give the stage that the image copies from; one program needs no Dockerfile (dockerfile=None)",
+        )
+
+
 def _is(context: NamedContext, given: NamedContext) -> bool:
     return context == given or (given.stage is not None and context.stage == given.stage)
 
