@@ -56,6 +56,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
     `stages` is what a Go program of this build can stand for: of each stage the paths that the image takes, and the
     Python expression of what they are. It is empty where a stage gives what nobody but an engine knows.
+    `linked` says that a RUN gives the linker values of variables (`-X`).
     """
 
     path: str
@@ -63,6 +64,7 @@ class Recipe(msgspec.Struct, frozen=True):
     stages: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     copied: tuple[str, ...] = ()
     asks_git: bool = False
+    linked: bool = False
 
 
 def recipe(files: Files, program: str = "", go: GoProgram | None = None, *, alone: bool = False) -> Recipe | None:
@@ -110,7 +112,8 @@ def _read(files: Files, path: str, go: GoProgram | None, *, alone: bool) -> Reci
         for source in command.sources
     ]
     asks_git = any(re.search(r"\bgit\b", text) for text in runs)
-    return Recipe(path, any(map(_COMPILES.search, runs)), replaced, tuple(copied), asks_git)
+    linked = any(re.search(r"\s-X[\s=]|[\"']-X[\s=]", text) for text in runs)
+    return Recipe(path, any(map(_COMPILES.search, runs)), replaced, tuple(copied), asks_git, linked)
 
 
 def _stages(
@@ -121,11 +124,12 @@ def _stages(
     own: set[str] = set()
     for number, stage in enumerate(parts[:-1]):
         chain = _chain(parts, number)
+        names = [name for name in (stage.name, str(number)) if name]
         if any(_OWN_AUTHORITY.search(command.original) for part in chain for command in part.instructions):
-            own |= {stage.name, str(number)}
+            own.update(names)
         if any(isinstance(command, Run) for part in chain for command in part.instructions):
             compiles = _compiles(parts, chain, go, folder, alone=alone)
-            running |= dict.fromkeys((stage.name, str(number)), compiles)
+            running |= dict.fromkeys(names, compiles)
     stages: dict[str, dict[str, str]] = {}
     for command in parts[-1].instructions:
         name = command.from_.lower() if isinstance(command, Copy) else ""

@@ -79,6 +79,8 @@ def _call(draft: Draft, program: GoProgram, hints: Clues, *, only: bool, alone: 
         return f"env.GoImage({', '.join(words)}, dockerfile=None)"
     draft.recipes.append(dockerfile)
     if dockerfile.stages:
+        if dockerfile.linked and not hints.linked:
+            draft.left_out.append(Clue("-X of its go build: GOLDFLAGS takes such, with ${VERSION}", dockerfile.path))
         words.append(f"stages={{{', '.join(map(_stage, dockerfile.stages))}}}")
         names = ", ".join(name for name, _ in dockerfile.stages)
         draft.taken.append(Clue(f"{name} in the place of what is compiled in stage {names}", dockerfile.path))

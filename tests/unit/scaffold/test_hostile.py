@@ -124,6 +124,20 @@ def test_a_stage_that_compiles_the_program_is_replaced(tmp_path: Path, files: di
     assert "stages={'build': '/app'}" in _staged(tmp_path, files, steps)
 
 
+def test_a_file_of_the_context_is_of_no_stage_without_a_name(tmp_path: Path):
+    dockerfile = "FROM golang\nCOPY . .\nRUN go build -o /app .\nFROM scratch\nCOPY run.sh /\n"
+    text = proposed(tmp_path, {**GO, "Dockerfile": dockerfile}).sconstruct
+    assert "env.MultiarchImage('a')" in text
+    text = proposed(tmp_path, {"Dockerfile": f"{dockerfile}COPY --from=0 /app /app\n"}).sconstruct
+    assert "stages={'0': '/app'}" in text
+
+
+def test_what_a_replaced_stage_gave_the_linker_is_said(tmp_path: Path):
+    steps = 'RUN go build -ldflags="-s -X main.built=$BUILT" -o /app .'
+    assert "stages={'build': '/app'}" in _staged(tmp_path, GO, steps)
+    assert "-X of its go build" in left_out(propose(tmp_path))
+
+
 def test_a_dockerfile_of_a_nested_module_that_copies_its_own_files_is_said(tmp_path: Path):
     dockerfile = "FROM golang AS build\nCOPY . .\nRUN go build -o /app .\nFROM scratch\n"
     dockerfile += "COPY config.yaml /etc/\nCOPY --from=build /app /app\n"
