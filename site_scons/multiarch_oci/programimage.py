@@ -114,7 +114,7 @@ class ProgramImage(msgspec.Struct, frozen=True):
                 raise NoProgramImage(
                     f"'{path}' cannot be copied by its name", hint="name it without quotes and wildcards"
                 )
-        if self.name.casefold() in self._folders():
+        if (self.name.casefold() if self.platform.os == "windows" else self.name) in self._folders():
             raise NoProgramImage(
                 f"the program is to be /{self.name}, which is a folder of the image",
                 where="Image: contents",

@@ -183,6 +183,6 @@ def test_a_program_that_is_called_as_a_folder_of_the_image_is_an_error(program: 
         image(program=program, **more).dockerfile()
 
 
-@pytest.mark.parametrize("program", ["var", "usr", "TMP.exe", "home"])
+@pytest.mark.parametrize("program", ["var", "usr", "Tmp", "tmp.exe", "home"])
 def test_a_program_that_is_called_as_no_folder_of_the_image_is_none(program: str):
     assert f'ENTRYPOINT ["/{program}"]' in image(program=program).dockerfile()
