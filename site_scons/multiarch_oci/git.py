@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,8 +24,12 @@ from multiarch_oci.version import InvalidVersion, Version
 _ABBREVIATED = 7
 """Hexadecimal digits of a commit in a version: as many in each clone, whatever its size or configuration."""
 _LIMIT_S = 60
+_DEEPEST = 5
+"""Symbolic references that lead to one another, as git follows them."""
 _LONG = re.compile(r"(?P<tag>.+)-(?P<distance>[0-9]+)-g(?P<commit>[0-9a-f]{7,64})")
-_OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE")
+_HEAD = "HEAD alone"
+"""No glob of tags: a tag holds no blank."""
+OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE")
 """Variables, set in hooks of git, that name another repository than the one which a folder lies in."""
 _GIVE = "or give VERSION=v1.0 on the command line"
 
@@ -95,12 +99,16 @@ class Repository(msgspec.Struct, frozen=True):
         """Whether commits, and tags with them, were left out when it was cloned (`fetch-depth` of a CI)."""
         return (self.common_dir / "shallow").exists()
 
-    def deciding(self) -> tuple[Path, ...]:
-        """The files that say which commit HEAD is, but for tags."""
-        head = self.git_dir / "HEAD"
-        text = _text(head)
-        branch = (self.common_dir / text[5:].strip(),) if text.startswith("ref: ") else ()
-        return head, *branch, self.common_dir / "packed-refs"
+    def _refs(self) -> Iterator[str]:
+        """HEAD and what it leads to, each as it stands in its file; a branch may be a symbolic reference, too."""
+        text = _text(self.git_dir / "HEAD")
+        yield text
+        for _ in range(_DEEPEST):
+            if not text.startswith("ref: "):
+                return
+            name = text[5:].strip()
+            text = _text(self.git_dir / name) or _text(self.common_dir / name)
+            yield text
 
     def has_tags(self) -> bool:
         """Whether any tag is there, by the files that hold them; where refs are tables of their own, nobody knows."""
@@ -109,11 +117,7 @@ class Repository(msgspec.Struct, frozen=True):
 
     def state(self) -> str:
         """A digest of HEAD, of its branch and of all tags, from files alone: equal as long as git says the same."""
-        head = _text(self.git_dir / "HEAD")
-        parts = [head]
-        if head.startswith("ref: "):
-            name = head[5:].strip()
-            parts += [_text(folder / name) for folder in (self.git_dir, self.common_dir)]
+        parts = list(self._refs())
         kept = ("packed-refs", "shallow", "reftable/tables.list")
         parts += [_signature(folder / name) for folder in (self.git_dir, self.common_dir) for name in kept]
         parts += sorted(_loose(str(self.common_dir / "refs" / "tags")))
@@ -125,7 +129,7 @@ class Git:
 
     def __init__(self, folder: Path, environment: Mapping[str, str], cache: Path | None = None) -> None:
         self._folder = folder
-        self._environment = {name: value for name, value in environment.items() if name not in _OF_ANOTHER}
+        self._environment = {name: value for name, value in environment.items() if name not in OF_ANOTHER}
         self._environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
         self._cache = cache
 
@@ -135,24 +139,30 @@ class Git:
         Starts git only when HEAD or a ref is another than at the last call with this cache. Raises NoAnswer, which
         says what is missing: git, a repository, a commit, a tag, or the history of a shallow clone.
         """
+        return self._kept(pattern, lambda repository: self._describe(repository, pattern))
+
+    def _kept(self, question: str, ask: Callable[[Repository], Described]) -> Described:
+        """What was answered to this question in this state of the refs, or is now."""
         repository = self._repository()
         state = f"{repository.worktree}\0{repository.state()}"
         known = (None if self._cache is None else remembered_as(self._cache, dict[str, _Answer])) or {}
-        if (answer := known.get(pattern)) is not None and answer.state == state:
+        if (answer := known.get(question)) is not None and answer.state == state:
             return answer.described
-        described = self._describe(repository, pattern)
+        described = ask(repository)
         if self._cache is not None:
-            kept = {**known, pattern: _Answer(state, described)}
+            kept = {**known, question: _Answer(state, described)}
             replace_text(self._cache, _ascii(kept))
         return described
 
     def head(self) -> str:
-        """HEAD's commit in full. Raises NoAnswer where there is none."""
-        repository = self._repository()
+        """HEAD's commit in full, asked as `describe` asks. Raises NoAnswer where there is none."""
+        return self._kept(_HEAD, self._head).commit
+
+    def _head(self, repository: Repository) -> Described:
         done = self._run(repository, ("rev-parse", "--verify", "HEAD^{commit}"))
         if done.returncode:
             raise _refused(done)
-        return done.stdout.strip()
+        return Described("", 0, done.stdout.strip())
 
     def changed(self) -> tuple[str, ...]:
         """The tracked files, as git spells them, that are not as HEAD has them; untracked ones do not count."""

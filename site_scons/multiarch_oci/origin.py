@@ -16,10 +16,12 @@ import msgspec
 
 _LIMIT = 1 << 20
 _MODULE = r'(?m)^\s*module\s+["`]?([\w.~/-]+)["`]?\s*(?://.*)?$'
+_OWNED = 3
+"""Parts of a path that name a repository: host, owner, name."""
 _FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org")
 """Hosts at which the first two parts of a Go module's path are its repository; others are asked over the network."""
 _SHORT = {"": "github.com", "github": "github.com", "gitlab": "gitlab.com", "bitbucket": "bitbucket.org"}
-_SHORTHAND = r"(?a:(?:(github|gitlab|bitbucket):)?(\w[\w.-]*/\w[\w.-]*))"
+_SHORTHAND = r"(?a:(?:(github|gitlab|bitbucket):)?(\w[\w-]*/\w[\w.-]*))"
 _SCP = r"(?a:(?:[\w.-]+@)?([\w.-]+\.[\w-]+):(?!//)([\w./-]+))"
 
 
@@ -37,10 +39,13 @@ class Origin(msgspec.Struct, frozen=True):
         return cls(source, next((origin.url for origin in origins if origin.url), ""))
 
 
-def address(text: str) -> str:
-    """The https address that a repository's spelling means (`git+https://…`, `git@host:…`, `owner/name`), or ""."""
+def address(text: str, *, shorthands: bool = False) -> str:
+    """The https address that a repository's spelling means (`git+https://…`, `git@host:…`), or "".
+
+    With `shorthands` also npm's `owner/name` and `gitlab:owner/name`.
+    """
     text = text.strip()
-    if shorthand := re.fullmatch(_SHORTHAND, text):
+    if shorthands and (shorthand := re.fullmatch(_SHORTHAND, text)):
         return f"https://{_SHORT[shorthand[1] or '']}/{shorthand[2].removesuffix('.git')}"
     if scp := re.fullmatch(_SCP, text):
         text = f"https://{scp[1]}/{scp[2]}"
@@ -53,14 +58,17 @@ def address(text: str) -> str:
         return ""
     if not host or parts.scheme not in ("https", "http", "git", "ssh") or not text.isprintable() or " " in text:
         return ""
+    host = f"[{host}]" if ":" in host else host
     named = f"{host}:{port}" if port and parts.scheme in ("https", "http") else host
     return f"https://{named}{parts.path.rstrip('/').removesuffix('.git')}"
 
 
 def _of_go(folder: Path) -> Origin:
     module = re.search(_MODULE, _text(folder / "go.mod"))
-    parts = module[1].split("/") if module else []
-    return Origin("https://" + "/".join(parts[:3])) if len(parts) > 2 and parts[0] in _FORGES else Origin()  # noqa: PLR2004  # host, owner, name
+    parts = [part for part in (module[1].split("/") if module else []) if not re.fullmatch(r"v[0-9]+", part)]
+    if len(parts) < _OWNED or parts[0] not in _FORGES or (parts[0] == "gitlab.com" and len(parts) > _OWNED):
+        return Origin()  # on GitLab a group in a group, or a folder of the repository: nobody knows
+    return Origin("https://" + "/".join(parts[:_OWNED]))
 
 
 def _of_cargo(folder: Path) -> Origin:
@@ -84,11 +92,11 @@ def _of_npm(folder: Path) -> Origin:
         return Origin()
     repository = package.get("repository")
     named = repository if isinstance(repository, str) else _object(repository).get("url")
-    return Origin(_address(named), _address(package.get("homepage")))
+    return Origin(_address(named, shorthands=True), _address(package.get("homepage")))
 
 
-def _address(value: object) -> str:
-    return address(value) if isinstance(value, str) else ""
+def _address(value: object, *, shorthands: bool = False) -> str:
+    return address(value, shorthands=shorthands) if isinstance(value, str) else ""
 
 
 def _object(value: object) -> Mapping[str, object]:

@@ -65,12 +65,12 @@ def several_windows(members: Sequence[Any]) -> list[Any]:
 
 def check(node: Any, run: Run) -> None:
     """Raise IncompleteIndex, TagImmutable or NotAsTagged where a run, about to write a tag of `node`, could not end."""
-    check_tree(run)
+    check_tree(run, node)
     if node.check_attributes("beside"):
         _check_versions(run, *node.attributes.beside)
     if run.settings.policy.immutable:
-        number = node.check_attributes("registry")
-        run.build.once(("immutable", number), lambda: _refuse_early(run, number))
+        name = node.check_attributes("registry_name")
+        run.build.once(("immutable", name), lambda: _refuse_early(run, name))
 
 
 def _check_versions(run: Run, members: Sequence[Any], index: Any) -> None:
@@ -117,17 +117,17 @@ def copied_receipt(run: Run, copy_to: Reference) -> Path:
     return run.tree.root / receipt_path(copy_to)
 
 
-def _refuse_early(run: Run, number: int | None) -> None:
+def _refuse_early(run: Run, name: str | None) -> None:
     """With IMMUTABLE=yes: find a tag of this run that must not be moved before the first one is written.
 
     What a tag is to hold is known where its image is made, or all members of its index are; the others' own pushes
-    will tell. Of several registries only the one of this `number` is looked at. Raises TagImmutable.
+    will tell. Of several registries only the one of this `name` is looked at. Raises TagImmutable.
     """
     from multiarch_oci.publish import decide
 
     ask_all(run)
     for node in filter(writes, reversed(reachable())):
-        if node.check_attributes("registry") != number:
+        if node.check_attributes("registry_name") != name:
             continue
         digest = _known_digest(run, node)
         if digest is None:

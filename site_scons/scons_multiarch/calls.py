@@ -109,14 +109,14 @@ def read_call(env: Any, builder: str, given: Any, repository: Any, keywords: dic
     names = {"VERSION": str(version), "IMAGE": path, "IMAGE_FILE": file, "REPOSITORY": repositories[0]}
     own = override(env, {**_typed(env, builder, given_variables), **names})
     own["DESCRIBED"] = described
+    own["RELEASE"] = str(version) if described is None else described.release
     own["REPOSITORIES"] = repositories
     own["EXTERNAL"] = external(spelled["EXTERNAL"], destinations[0], path, words)
     for word in {"LABELS", "BUILD_ARGS"} & set(given_variables):
         own[word] = tuple((key, str(own.subst(value))) for key, value in own[word])
-    unmoved_tags = None
     if {"VERSION", "VERSION_TAG", "TAGS"} & set(given_variables):
         own["TAGS"] = expand(spelled["TAGS"], version)
-        unmoved_tags = unmoved(spelled["TAGS"], version), f"{version} is a pre-release"
+    unmoved_tags = unmoved(spelled["TAGS"], version), f"{version} is a pre-release"
     noted = (
         *_annotations(own, version),
         *own["ANNOTATIONS"],
@@ -132,6 +132,7 @@ def _annotations(env: Any, version: Version) -> tuple[tuple[str, str], ...]:
     """
     run: Run = env["MULTIARCH_RUN"]
     with_revision = env["DESCRIBED"] is not None or truth_of("REVISION", env["VARIABLE_TEXTS"]["REVISION"])
+    run.declarations.names_commit |= with_revision
     origin = run.build.once("origin", lambda: Origin.of(run.tree.root))
     known = {
         "version": str(version),

@@ -24,13 +24,18 @@ def spread(env: Any, reference: object) -> Iterator[Any]:
     Only a reference that is written with `$REPOSITORY` goes to all of them; any other says itself where it goes.
     """
     yield env
-    if isinstance(reference, str) and ("$REPOSITORY" in reference or "${REPOSITORY}" in reference):
+    if is_spread(reference):
         for repository in env.get("REPOSITORIES", ())[1:]:
             yield env.Override({"REPOSITORY": repository})
 
 
+def is_spread(reference: object) -> bool:
+    """Whether a reference means each of several registries."""
+    return isinstance(reference, str) and ("$REPOSITORY" in reference or "${REPOSITORY}" in reference)
+
+
 def mark(env: Any, node: Any) -> None:
-    """Note which of several registries a target writes to."""
+    """Note which of several registries a target writes to, of a reference that is written with `$REPOSITORY`."""
     repositories = env.get("REPOSITORIES", ())
     if len(repositories) > 1:
         node.attributes.registry = repositories.index(env["REPOSITORY"]) if env["REPOSITORY"] in repositories else None

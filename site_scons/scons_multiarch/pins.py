@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multiarch_oci.receipt import Receipt
+from multiarch_oci.reference import Reference
 from scons_multiarch.beforehand import check, copied_receipt, outside
 from scons_multiarch.process import say
 from scons_multiarch.receipts import (
@@ -25,7 +26,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
-    reference, copy_to = record.reference, record.copy_to
+    reference, copy_to = _as_seen(node), record.copy_to
     check(node, run)
     copied = None if copy_to is None else copied_receipt(run, copy_to)
     intention = None if copy_to is None else Intention(run, copy_to)
@@ -52,6 +53,15 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         intention.clear()
     state.digest = receipt.descriptor.digest
     keep_receipt(node, receipt)
+
+
+def _as_seen(node: Any) -> Reference:
+    """The reference of a pin; what is copied to a further registry is what the first one's pin has seen."""
+    reference: Reference = node.attributes.target.reference
+    first = node.check_attributes("first_pin")
+    receipt = None if first is None else receipt_at(Path(first.get_abspath()))
+    digest = None if receipt is None else receipt.reference.digest
+    return reference if digest is None else reference.with_digest(digest)
 
 
 def drifted(node: Any) -> str | None:

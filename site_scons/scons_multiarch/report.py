@@ -115,9 +115,14 @@ def _tracked(path: Path) -> str | None:
     """Whether git knows this file, where there is one."""
     if not path.is_file():
         return None
+    from multiarch_oci.git import OF_ANOTHER
+
     command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "ls-files", "--error-unmatch", "--"]
     try:
-        ended = subprocess.run([*command, path.name], cwd=path.parent, capture_output=True, check=False)
+        environment = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER}
+        ended = subprocess.run(
+            [*command, path.name], cwd=path.parent, env=environment, capture_output=True, check=False
+        )
     except OSError:
         return None
     return "is tracked by git, and is not replaced" if ended.returncode == 0 else None

@@ -25,7 +25,7 @@ from scons_multiarch.paths import shown
 from scons_multiarch.records import Records
 
 if TYPE_CHECKING:
-    from multiarch_oci.git import Described
+    from multiarch_oci.git import Repository
     from multiarch_oci.golang.recipe import GoBuild
     from multiarch_oci.output import Output
     from scons_multiarch.targets import Chain
@@ -90,7 +90,10 @@ class Declarations:
         self.caches: set[Path] = set()  # folders of SCons' shared cache
         self.contents_read: dict[Path, bytes | None] = {}  # in a session: of files that decide what is declared
         self.presence_seen: dict[Path, bool] = {}  # in a session: of files that decide it by being there, or not
-        self.described: list[Described] = []  # versions that git says, of this tree
+        self.names_commit = False  # whether a version or an index names a commit of git
+        self.refs: tuple[Repository, str] | None = (
+            None  # in a session: git's repository, and its state when it was asked
+        )
         self._claimed: set[Reference] = set()
 
     def hide(self, *paths: str) -> None:
@@ -173,6 +176,7 @@ class Run:
             from scons_multiarch.destinations import outcome
 
             sys.stderr.write("".join(f"scons: {line}\n" for line in outcome(self)))
+            self.build.failures.clear()  # said once
         if report and "REPORT" in self.settings.outputs:
             self._write_report(self.settings.outputs["REPORT"])
 

@@ -276,12 +276,19 @@ def destinations_of(run: Run, text: str, image: str) -> tuple[Destination, ...]:
     Raises MultiarchError for what is neither a registry nor a folder, and for one that is named twice.
     """
     chosen = tuple(_destination(run, part, image) for part in items_of(text) or [text])
+    names = [_identity(run, destination) for destination in chosen]
     for number, destination in enumerate(chosen):
-        if destination in chosen[:number]:
+        if names[number] in names[:number]:
             raise UnknownWord(f"{destination} is named twice", where="REGISTRY", hint="name each once")
     if len(chosen) > 1:
         go_on_after(is_one_of_several)
     return chosen
+
+
+def _identity(run: Run, destination: Destination) -> str:
+    if destination.registry is not None:
+        return str(destination).lower()
+    return str((run.tree.root / destination.path).resolve())
 
 
 def _destination(run: Run, text: str, image: str) -> Destination:
@@ -340,11 +347,12 @@ def read(env: Any, *, versioned: bool) -> None:
     run.settings.not_moved = unmoved(given["TAGS"], version) if version else ()
     run.settings.not_moved_because = f"{version} is a pre-release"
     run.settings.policy = Policy(
-        repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair",
-        immutable=truth_of("IMMUTABLE", given["IMMUTABLE"]),
+        # Of the whole build: what one environment forbids, another one does not allow.
+        repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair" and run.settings.policy.repair,
+        immutable=truth_of("IMMUTABLE", given["IMMUTABLE"]) or run.settings.policy.immutable,
     )
-    run.settings.insecure = insecure_hosts(given["INSECURE"])
-    run.settings.locked = truth_of("LOCKED", given["LOCKED"])
+    run.settings.insecure = tuple(dict.fromkeys((*run.settings.insecure, *insecure_hosts(given["INSECURE"]))))
+    run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
@@ -369,6 +377,7 @@ def read(env: Any, *, versioned: bool) -> None:
             "REBASE": truth_of("REBASE", given["REBASE"]),
             "VARIABLE_TEXTS": given,
             "DESCRIBED": described,
+            "RELEASE": given["VERSION"] if described is None else described.release,
             "REVISION": lambda target, source, env, for_signature: revision(env),  # noqa: ARG005  # SCons calls it so
         }
     )

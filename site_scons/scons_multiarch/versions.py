@@ -69,7 +69,7 @@ def _version_of_tree(run: Run, tags: str) -> tuple[Version, Described | None]:
             if tags:
                 raise
             raise NoVersion(f"the file is missing, and {error.what}", where="VERSION", hint=error.hint) from None
-        run.declarations.described.append(described)
+        run.declarations.names_commit = True
         return described.version, described
     return _of_file(file), None
 
@@ -79,8 +79,7 @@ def described_by_git(run: Run, tags: str) -> Described:
     from multiarch_oci.git import Repository
 
     if run.settings.interactive and (repository := Repository.around(run.tree.root)) is not None:
-        for path in repository.deciding():
-            run.note_read(path)
+        run.declarations.refs = repository, repository.state()
     return run.build.once(("described", tags), lambda: git_of(run).describe(tags))
 
 
@@ -102,29 +101,30 @@ def revision(env: Any) -> str:
     """The commit of HEAD in full: `$REVISION`. Raises MultiarchError where git does not know one."""
     described = env.get("DESCRIBED")
     run: Run = env["MULTIARCH_RUN"]
-    return git_of(run).head() if described is None else str(described.commit)
+    return run.build.once("HEAD", lambda: git_of(run).head()) if described is None else str(described.commit)
 
 
-def check_tree(run: Run) -> None:
-    """Say once a run, before the first tag is written, that tracked files are not as the version has them.
+def check_tree(run: Run, node: Any) -> None:
+    """Say once a run, before the first tag is written, that tracked files are not as the commit has them that is named.
 
-    Raises NotAsTagged where the version is a tag of git and IMMUTABLE=yes: what it holds could never be made again.
+    Raises NotAsTagged where the version of this target is a tag of git and IMMUTABLE=yes: what it holds could never be
+    made again.
     """
-    if run.declarations.described:
-        run.build.once("changed files", lambda: _check_tree(run))
-
-
-def _check_tree(run: Run) -> None:
-    changed = git_of(run).changed()
+    described = node.get_build_env().get("DESCRIBED")
+    if described is None and not run.declarations.names_commit:
+        return
+    changed: tuple[str, ...] = run.build.once("changed files", lambda: git_of(run).changed())
     if not changed:
         return
-    described = min(run.declarations.described, key=lambda known: known.distance)
     others = f" and {len(changed) - 1} more" if changed[1:] else ""
-    what = f"{quoted(changed[0])[1:-1]}{others}: not as in git's commit {described.commit[:7]}"
-    if described.distance == 0 and run.settings.policy.immutable:
+    what = f"{quoted(changed[0])[1:-1]}{others}: not as in git's commit"
+    if described is not None and described.distance == 0 and run.settings.policy.immutable:
         hint = "commit and set another tag, or give VERSION=… on the command line"
-        raise NotAsTagged(f"{what}, which has the tag {described.tag}", where="IMMUTABLE", hint=hint)
-    say(f"  {what}, which the version {described.version} names")
+        what = f"{what} {described.commit[:7]}, which has the tag {described.tag}"
+        raise NotAsTagged(what, where="IMMUTABLE", hint=hint)
+    words = f"  {what} {git_of(run).head()[:7]}, which the index names"
+    if run.build.is_new(words):
+        say(words)
 
 
 def _of_file(path: Path) -> Version:

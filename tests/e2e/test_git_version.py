@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,21 @@ def test_the_index_says_version_and_source_and_the_revision_where_the_version_is
     assert annotations(tree, "VERSION=v0.3.1", "REVISION=yes")["revision"] == tree.git("rev-parse", "HEAD")
     steps = tree.scons("manifest", "VERSION=v0.3.1", "REVISION=yes").steps
     assert steps == []
+
+
+def test_a_session_refuses_a_version_that_a_new_tag_made_old(tree: Repository) -> None:
+    tag = f"{required('git')} tag v9.0"
+    tree.edit("SConstruct", WHOAMI + f'env.AlwaysBuild(env.Alias("tag", [], "{tag}"))\n')
+    tree.edit("Dockerfile.amd64", tree.read("Dockerfile.amd64").replace("demo", "whoami"))
+    words = "build manifest\nbuild tag\nbuild manifest\nexit\n"
+    command = [sys.executable, "-m", "SCons", "--interactive"]
+    ran = subprocess.run(command, cwd=tree.path, input=words, capture_output=True, text=True, check=False)
+    assert "changed since this session read what there is to build" in ran.stdout + ran.stderr
+
+
+def test_a_revision_beside_a_version_of_a_file_says_changed_files(tree: Repository) -> None:
+    tree.edit("VERSION", "v5\n")
+    tree.edit("main.go", tree.read("main.go") + "// more\n")
+    text = tree.scons("push-manifest", "REVISION=yes").text
+    assert "main.go: not as in git's commit" in text
+    assert tree.scons("push-manifest", "REVISION=yes").up_to_date

@@ -139,3 +139,30 @@ def test_folders_and_loads_mean_the_first(project: Project, tmp_path: Path) -> N
     for folder in ("one", "two"):
         assert (tmp_path / folder / "demo" / "index.json").is_file()
     assert len(list((project.path / "_output/release").iterdir())) == 2
+
+
+def test_options_of_scons_for_failures_end_the_run(project: Project, registry: Registry, second: Registry) -> None:
+    second.stop()
+    for option in ("-i", "-k"):
+        ran = project.scons(
+            option, "push-manifest", f"REGISTRY={registry.host},{second.host}", check=False, timeout=120
+        )
+        assert "Traceback" not in ran.text
+        assert inspect(registry, "demo:v1.0")
+
+
+def test_what_one_environment_forbids_another_does_not_allow(project: Project, registry: Registry) -> None:
+    project.edit(
+        "SConstruct",
+        'import scons_multiarch\n\nfirst = scons_multiarch.environment(IMMUTABLE="yes")\nfirst.GoImage("demo")\n'
+        "second = scons_multiarch.environment()\n",
+    )
+    to = f"REGISTRY={registry.host}"
+    project.scons("push-manifest", to)
+    ran = project.scons("push-manifest", to, "LABELS=a=b", check=False)
+    assert (ran.status, "exists with other content" in ran.text) == (2, True)
+
+
+def test_one_folder_by_two_spellings_is_one(project: Project) -> None:
+    ran = project.scons("manifest", f"REGISTRY={project.path}/_output/r,./_output/r", check=False)
+    assert (ran.status, "named twice" in ran.text) == (2, True)

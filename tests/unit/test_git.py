@@ -194,3 +194,24 @@ def test_a_hooks_variables_do_not_lead_to_another_repository(tree: Path, tmp_pat
     git(tree, "tag", "v1.0")
     environment = {**ENVIRONMENT, "GIT_DIR": str(tmp_path / "nowhere"), "GIT_INDEX_FILE": str(tmp_path / "index")}
     assert Git(tree, environment).describe().version.text == "v1.0"
+
+
+def test_a_branch_that_is_a_symbolic_reference_is_followed(tree: Path):
+    git(tree, "tag", "v1.0")
+    git(tree, "branch", "trunk")
+    git(tree, "symbolic-ref", "refs/heads/alias", "refs/heads/trunk")
+    git(tree, "symbolic-ref", "HEAD", "refs/heads/alias")
+    cache = tree / "git.json"
+    assert Git(tree, ENVIRONMENT, cache).describe().distance == 0
+    commit(tree)
+    assert Git(tree, ENVIRONMENT, cache).describe().distance == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the program that counts is a shell script")
+def test_the_commit_alone_is_asked_once_too(tree: Path, tmp_path: Path):
+    environment, calls = counted(tmp_path)
+    cache = tree / "git.json"
+    for _ in range(2):
+        assert Git(tree, environment, cache).head() == git(tree, "rev-parse", "HEAD")
+    assert calls.read_text(encoding="utf-8").count("\n") == 1
+    assert Git(tree, environment, cache).head() != commit(tree) == Git(tree, environment, cache).head()

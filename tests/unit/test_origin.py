@@ -18,9 +18,9 @@ from multiarch_oci.origin import Origin, address
         ("git@github.com:a/b.git", "https://github.com/a/b"),
         ("git+ssh://git@github.com:22/a/b.git", "https://github.com/a/b"),
         ("https://user:secret@example.org:8443/a/b?token=x#y", "https://example.org:8443/a/b"),
-        ("github:a/b", "https://github.com/a/b"),
-        ("gitlab:a/b", "https://gitlab.com/a/b"),
-        ("a/b", "https://github.com/a/b"),
+        ("example.com/docs", ""),
+        ("a/b", ""),
+        ("https://[::1]:80/x", "https://[::1]:80/x"),
         ("file:///home/a/b", ""),
         ("/home/a/b", ""),
         ("../b", ""),
@@ -39,6 +39,9 @@ def test_a_repository_is_an_https_address_without_a_login(text: str, expected: s
     [
         ("go.mod", "// c\nmodule github.com/a/b/v2\n\ngo 1.24\n", Origin("https://github.com/a/b")),
         ("go.mod", "module example.org/a/b\n", Origin()),
+        ("go.mod", "module gitlab.com/group/sub/project\n", Origin()),
+        ("go.mod", "module gitlab.com/group/project/v2\n", Origin("https://gitlab.com/group/project")),
+        ("package.json", '{"repository": "gitlab:a/b", "homepage": "a/b"}', Origin("https://gitlab.com/a/b")),
         ("go.mod", "module demo\n", Origin()),
         (
             "Cargo.toml",

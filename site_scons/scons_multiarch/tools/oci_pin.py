@@ -61,7 +61,9 @@ def _pin(env: Any, reference: str, platform: Any, before: list[Any]) -> Any:
             hint=f"{target_platform} may stand in PLATFORMS or in EXTERNAL, once",
         )
     receipt = env.OciPin([node], [])
-    env.Depends(receipt, before)  # of which it copies what the first one saw
+    if before:
+        env.Depends(receipt, before)
+        node.attributes.first_pin = before[0]
     mark(env, node)
     values = {"reference": text, "platform": str(target_platform), "copied to": str(own) if elsewhere else ""}
     spell = partial(spelled, nodes=receipt)

@@ -8,7 +8,7 @@ from typing import Any
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
 from scons_multiarch.beforehand import hold_back
-from scons_multiarch.destinations import is_of, mark, spread
+from scons_multiarch.destinations import is_of, is_spread, mark, spread
 from scons_multiarch.pushes import drifted, perform
 from scons_multiarch.receipts import (
     TwoPushes,
@@ -55,7 +55,8 @@ def _push(env: Any, source: Any, reference: str, children: Any, also: Any) -> An
     receipt = (env.OciPublish if is_index(content) or before else env.OciPush)([node], content)
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
     spell = partial(spelled, nodes=receipt)
-    mark(env, node)
+    if is_spread(reference):
+        mark(env, node)
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     if before:
         env.Depends(receipt, before)

@@ -92,6 +92,9 @@ def all_nodes(fs: Any) -> Iterator[Any]:
 def check_declarations(run: Run) -> None:
     """Raise Outdated when a file that decided what is declared is not as it was read."""
     changed = [path for path, content in run.declarations.contents_read.items() if content_of(path) != content]
+    if run.declarations.refs is not None:
+        repository, state = run.declarations.refs
+        changed += [] if repository.state() == state else [repository.git_dir / "HEAD"]
     changed += [path for path, there in run.declarations.presence_seen.items() if path.exists() != there]
     for path in changed:
         raise Outdated(

@@ -73,8 +73,8 @@ def go_on_after(is_alone: Callable[[Any], bool]) -> None:
         return
 
     def do_failed(task: Any, status: int = 2) -> None:
-        if any(map(is_alone, task.targets)):  # the options are of all tasks; these are of this one
-            task.options = SimpleNamespace(ignore_errors=task.options.ignore_errors, keep_going=True)
+        if not task.options.ignore_errors and any(map(is_alone, task.targets)):
+            task.options = SimpleNamespace(ignore_errors=False, keep_going=True)  # of this task, not of all
         failed(task, status)
 
     do_failed.is_alone = is_alone  # type: ignore[attr-defined]
