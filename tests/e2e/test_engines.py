@@ -41,8 +41,8 @@ def running(fresh: Tree, registry: Registry) -> Tree:
     fresh.edit("token", "correct horse")
     fresh.replace(
         "SConstruct",
-        "        platform=platform,\n    )\n    programs",
-        '        platform=platform,\n        secrets="id=token,src=token",\n    )\n    programs',
+        'env.GoImage("demo")',
+        'env.GoImage("demo", secrets="id=token,src=token")',
     )
     return fresh
 
@@ -181,8 +181,14 @@ def test_each_platform_is_built_by_an_engine_of_its_own_one_of_them_behind_ssh(
         ssh.serving(Path(folder), docker_environment["DOCKER_HOST"], f"{Path(required('docker')).parent}") as far,
     ):
         choice = f'engine="docker", endpoint="{far.address}", network="none"'
-        running.replace("SConstruct", 'secrets="id=token,src=token"', "**ENGINES[platform.architecture]")
+        running.replace("SConstruct", 'secrets="id=token,src=token"', "**BY_PLATFORM")
         engines = f'ENGINES = {{"amd64": dict(engine="podman", secrets="id=token,src=token"), "arm64": dict({choice})}}'
+        engines += """
+NONE = {"engine": None, "secrets": (), "endpoint": "", "network": ""}
+BY_PLATFORM = {
+    word: (lambda platform, word=word: ENGINES[platform.architecture].get(word, NONE[word])) for word in NONE
+}
+"""
         running.edit("SConstruct", f"{engines}\n{running.read('SConstruct')}")
         told = told_of(podman_environment, tmp_path)
         path = os.pathsep.join((far.client(), docker_environment["PATH"], told["PATH"]))
@@ -277,8 +283,8 @@ def test_the_wrong_machine_is_an_error_over_a_base_with_links(
     assert not (fresh.path / IMAGE).exists()
     fresh.replace(
         "SConstruct",
-        "        platform=platform,\n    )\n    programs",
-        f'        platform=platform, foreign="{path}",\n    )\n    programs',
+        'env.GoImage("demo")',
+        f'env.GoImage("demo", foreign="{path}")',
     )
     fresh.scons(IMAGE, f"ENGINE={engine}", env=told(podman_environment))
 

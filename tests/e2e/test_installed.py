@@ -134,7 +134,7 @@ def test_another_scons_first_on_path_is_not_what_the_command_runs(
     scons = other_scons(tmp_path / "other")
     path = {"PATH": f"{scons.parent}{os.pathsep}{os.environ['PATH']}"}
     assert installed.run(foreign.path, "images", env=path).status == 0
-    assert installed.run(foreign.path, "-v", env=path).text.count("SCons by") == 1
+    assert " on SCons 4.11.1, " in installed.run(foreign.path, "-v", env=path).text
 
 
 def test_another_version_of_scons_is_one_error_that_says_what_to_run(

@@ -113,8 +113,7 @@ def test_the_engine_builds_where_it_is_asked_to_or_more_than_the_base_changed(
         ran = moving.scons(IMAGE, *words, env=engine)
         assert "rebased" not in ran.text
         assert "build" in starts(tmp_path)
-    declared = "        platform=platform,\n    )\n    programs"
-    moving.replace("SConstruct", declared, declared.replace("platform,", "platform, rebase=False,"))
+    moving.replace("SConstruct", 'env.GoImage("demo")', 'env.GoImage("demo", rebase=False)')
     push_base(registry, "4")
     moving.scons("update-bases", env=engine)
     assert "rebased" not in moving.scons(IMAGE, env=engine).text

@@ -197,7 +197,7 @@ def test_two_externals_of_one_version_are_found_before_the_first_is_copied(fresh
 
 def test_an_external_that_is_not_there_yet_holds_up_no_push_of_the_platforms(fresh: Tree, registry: Registry) -> None:
     fresh.edit("Dockerfile.win", DOCKERFILE.format(base=base(registry, NEW)))
-    fresh.scons("push", f"REGISTRY={registry.host}", *beside_external("nowhere:1"))
+    fresh.scons("push", f"REGISTRY={registry.host}", *beside_external("./nowhere:1"))
     assert registry.digest("demo", "v1.0-windows-amd64") is not None
 
 
