@@ -122,7 +122,8 @@ def test_auto_stays_with_the_engine_of_the_last_build(
 def test_each_image_has_the_engine_that_the_sconstruct_names(
     running: Tree, docker_environment: dict[str, str], podman_environment: dict[str, str]
 ):
-    choice = f'engine="docker" if platform.architecture == "amd64" else "embedded", endpoint="{docker_environment["DOCKER_HOST"]}"'
+    chosen = 'lambda platform: "docker" if platform.architecture == "amd64" else "embedded"'
+    choice = f'engine={chosen}, endpoint="{docker_environment["DOCKER_HOST"]}"'
     running.replace("SConstruct", 'src=token"', f'src=token", network="none", {choice}')
     path = f"{docker_environment['PATH']}{os.pathsep}{os.environ['PATH']}"
     ran = running.scons("images", env=told(podman_environment) | {"PATH": path})
