@@ -202,14 +202,14 @@ def is_made(node: Any) -> bool:
 
 def all_nodes() -> Iterator[Any]:
     """Every file and folder that SCons knows of."""
-    for root in SCons.Node.FS.get_default_fs().Root.values():
-        pending = [root]
-        while pending:
-            for name, node in list(pending.pop().entries.items()):
-                if name not in (".", ".."):
-                    yield node
-                    if isinstance(node, SCons.Node.FS.Dir):
-                        pending.append(node)
+    pending = list({*SCons.Node.FS.get_default_fs().Root.values()})  # one root has several names
+    yield from pending
+    while pending:
+        for name, node in list(pending.pop().entries.items()):
+            if name not in (".", ".."):
+                yield node
+                if isinstance(node, SCons.Node.FS.Dir):
+                    pending.append(node)
 
 
 def as_file(node: Any, kind: type[Plain], run: Run) -> None:

@@ -12,7 +12,6 @@ opened through `SConsign.DataBase`, and each folder has its own in `_sconsign`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from multiarch_oci.errors import MultiarchError
 from scons_multiarch.installation import command
 from scons_multiarch.process import say
 from scons_multiarch.session import Run, content_of
+from scons_multiarch.tracking.folders import all_nodes
 from scons_multiarch.tracking.phases import after_reading
 
 
@@ -47,7 +47,7 @@ def hold_builds_apart(run: Run, env: Any) -> None:
             say(f"scons: *** {error}")
             return None
         try:
-            forget(run, fs)
+            forget(run)
             if options.clean and not targets:
                 SCons.Script.BUILD_TARGETS = targets = _whole_clean(run, env)
             return build_targets(fs, options, targets, target_top)
@@ -57,14 +57,14 @@ def hold_builds_apart(run: Run, env: Any) -> None:
     SCons.Script.Main._build_targets = build  # noqa: SLF001
 
 
-def forget(run: Run, fs: Any) -> None:
+def forget(run: Run) -> None:
     """Let the next build find out everything anew: the state of targets, SCons' records, what it knows of files."""
     run.renew()
     for target in run.declarations.targets:
         target.attributes.state.renew()
     SCons.SConsign.Reset()
     SCons.SConsign.DataBase.clear()
-    for node in all_nodes(fs):
+    for node in all_nodes():
         node.clear()
         node.set_state(SCons.Node.no_state)
         node.implicit = None
@@ -74,19 +74,6 @@ def forget(run: Run, fs: Any) -> None:
             if executor is not None and not getattr(executor, "_do_execute", 1):
                 # SCons makes a folder once, and then never again: it may be gone by now.
                 executor._do_execute = executor._execute_str = 1  # noqa: SLF001  # what Executor.nullify set to 0
-
-
-def all_nodes(fs: Any) -> Iterator[Any]:
-    """Every file and folder that SCons knows of."""
-    pending = list(fs.Root.values())
-    seen = set()
-    while pending:
-        node = pending.pop()
-        if node not in seen:
-            seen.add(node)
-            yield node
-            if isinstance(node, SCons.Node.FS.Dir):
-                pending += [entry for name, entry in node.entries.items() if name not in (".", "..")]
 
 
 def check_declarations(run: Run) -> None:
