@@ -14,8 +14,9 @@ from typing import cast
 
 import msgspec
 
+from multiarch_oci.golang.modules import module_path
+
 _LIMIT = 1 << 20
-_MODULE = r'(?m)^\s*module\s+["`]?([\w.~/-]+)["`]?\s*(?://.*)?$'
 _OWNED = 3
 """Parts of a path that name a repository: host, owner, name."""
 _FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org")
@@ -64,8 +65,8 @@ def address(text: str, *, shorthands: bool = False) -> str:
 
 
 def _of_go(folder: Path) -> Origin:
-    module = re.search(_MODULE, _text(folder / "go.mod"))
-    parts = [part for part in (module[1].split("/") if module else []) if not re.fullmatch(r"v[0-9]+", part)]
+    path = module_path(_text(folder / "go.mod"))
+    parts = [part for part in path.split("/") if not re.fullmatch(r"v[0-9]+", part)]
     if len(parts) < _OWNED or parts[0] not in _FORGES or (parts[0] == "gitlab.com" and len(parts) > _OWNED):
         return Origin()  # on GitLab a group in a group, or a folder of the repository: nobody knows
     return Origin("https://" + "/".join(parts[:_OWNED]))

@@ -71,6 +71,11 @@ def go_version(text: str) -> str | None:
     return None
 
 
+def module_path(text: str) -> str:
+    """The path of the module, as in `example.org/demo/v2`; "" without one."""
+    return next((arguments[0] for verb, *arguments in directives(text) if verb == "module" and arguments), "")
+
+
 def local_replacements(text: str) -> list[str]:
     """The folders that `replace … => ./folder` names, as written."""
     folders = []

@@ -9,9 +9,9 @@ from itertools import count
 
 import msgspec
 
+from multiarch_oci.golang.modules import module_path
 from multiarch_oci.scaffold.files import Files
 
-_MODULE = re.compile(r'^[ \t]*module[ \t]+["`]?([^\s"`]+)', re.MULTILINE)
 _MAIN = re.compile(r"^package\s+main\b", re.MULTILINE)
 _FUNCTION = re.compile(r"^func\s+main\s*\(\s*\)", re.MULTILINE)
 _LEFT_OUT = re.compile(r"^//\s*(?:go:build|\+build)\s+(?:ignore|tools?|never|none|generate)\s*$", re.MULTILINE)
@@ -111,8 +111,7 @@ def free_name(name: str, known: Container[str]) -> str:
 
 
 def _module_name(files: Files, path: str) -> str:
-    match = _MODULE.search(files.text(path))
-    parts = [part for part in (match[1] if match else "").split("/") if part]
+    parts = [part for part in module_path(files.text(path)).split("/") if part]
     if len(parts) > 1 and _MAJOR.fullmatch(parts[-1]):
         parts.pop()
     return parts[-1] if parts else ""
