@@ -69,8 +69,8 @@ def check(node: Any, run: Run) -> None:
     if node.check_attributes("beside"):
         _check_versions(run, *node.attributes.beside)
     if run.settings.policy.immutable:
-        name = node.check_attributes("registry_name")
-        run.build.once(("immutable", name), lambda: _refuse_early(run, name))
+        registry = node.check_attributes("registry")
+        run.build.once(("immutable", registry), lambda: _refuse_early(run, registry))
 
 
 def _check_versions(run: Run, members: Sequence[Any], index: Any) -> None:
@@ -117,17 +117,17 @@ def copied_receipt(run: Run, copy_to: Reference) -> Path:
     return run.tree.root / receipt_path(copy_to)
 
 
-def _refuse_early(run: Run, name: str | None) -> None:
+def _refuse_early(run: Run, registry: str | None) -> None:
     """With IMMUTABLE=yes: find a tag of this run that must not be moved before the first one is written.
 
     What a tag is to hold is known where its image is made, or all members of its index are; the others' own pushes
-    will tell. Of several registries only the one of this `name` is looked at. Raises TagImmutable.
+    will tell. Of several registries only this one is looked at. Raises TagImmutable.
     """
     from multiarch_oci.publish import decide
 
     ask_all(run)
     for node in filter(writes, reversed(reachable())):
-        if node.check_attributes("registry_name") != name:
+        if node.check_attributes("registry") != registry:
             continue
         digest = _known_digest(run, node)
         if digest is None:

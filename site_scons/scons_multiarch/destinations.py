@@ -36,22 +36,21 @@ def is_spread(reference: object) -> bool:
 
 def mark(env: Any, node: Any) -> None:
     """Note which of several registries a target writes to, of a reference that is written with `$REPOSITORY`."""
+    node.attributes.registry = _registry(env)
+
+
+def _registry(env: Any) -> str | None:
+    """The registry of an environment, as REGISTRY names it; None where there are not several, or it is none of them."""
     repositories = env.get("REPOSITORIES", ())
-    if len(repositories) > 1:
-        node.attributes.registry = repositories.index(env["REPOSITORY"]) if env["REPOSITORY"] in repositories else None
-        node.attributes.registry_name = env.subst("$REPOSITORY").removesuffix(f"/{env.subst('$IMAGE')}")
+    if len(repositories) < 2 or env["REPOSITORY"] not in repositories:  # noqa: PLR2004  # several
+        return None
+    return str(env.subst("$REPOSITORY")).removesuffix(f"/{env.subst('$IMAGE')}")
 
 
-def is_of(env: Any, child: Any) -> bool:
-    """Whether a child belongs to the registry of this environment: written there, or to none of several."""
-    number = child.check_attributes("registry")
-    repositories = env.get("REPOSITORIES", ())
-    return number is None or env["REPOSITORY"] not in repositories or repositories.index(env["REPOSITORY"]) == number
-
-
-def is_of_first(node: Any) -> bool:
-    """Whether a target is what the first registry has, or would have were it the only one."""
-    return not node.check_attributes("registry")
+def is_of(env: Any, node: Any) -> bool:
+    """Whether a target belongs to the registry of this environment: written there, or to none of several."""
+    registry, own = node.check_attributes("registry"), _registry(env)
+    return own is None or registry in (None, own)
 
 
 def is_one_of_several(node: Any) -> bool:
@@ -62,7 +61,7 @@ def is_one_of_several(node: Any) -> bool:
 def failed(node: Any, words: str) -> None:
     """Note why a target could not be written to its registry; the first reason is kept."""
     if is_one_of_several(node):
-        node.attributes.run.build.failures.setdefault(node.attributes.registry_name, words.partition("\n")[0])
+        node.attributes.run.build.failures.setdefault(node.attributes.registry, words.partition("\n")[0])
 
 
 def outcome(run: Run) -> list[str]:
@@ -71,7 +70,7 @@ def outcome(run: Run) -> list[str]:
         return []
     names: dict[str, bool] = {}
     for node in filter(is_one_of_several, reversed(reachable())):
-        name = node.attributes.registry_name
+        name = node.attributes.registry
         names[name] = names.get(name, True) and node.get_state() in (executed, up_to_date)
     ended = {name: "complete" if done else "not finished" for name, done in names.items()} | run.build.failures
     return [f"{name}: {words}" for name, words in ended.items()]
