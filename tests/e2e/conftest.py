@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from machines import debian, small
+from machines import debian, small, wheels
+from machines.project import Project
 from machines.required import cache_folder
 from machines.small import Tree
 
@@ -86,3 +87,25 @@ def rust(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
         if not folder or not Path(folder).is_dir():
             return debian.rust(tmp_path_factory.mktemp("rust"), CACHE)
     return None
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Return a maker of wheels: this tree, with another version; each is made once."""
+    wheels.hatchling()
+    folder = tmp_path_factory.mktemp("wheels")
+
+    def make(version: str) -> str:
+        tree = folder / version
+        if not tree.exists():
+            wheels.checkout(tree, f"v{version}")
+            Project(tree).scons("wheel")
+        return str(tree / "_output" / "dist" / f"scons_multiarch-{version}-py3-none-any.whl")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> wheels.Installed:
+    """Return an environment of this Python with the wheel 3.2.1 in it; nobody changes it."""
+    return wheels.Installed(tmp_path_factory.mktemp("environment") / "venv", sys.executable, wheel("3.2.1"))

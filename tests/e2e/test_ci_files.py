@@ -34,16 +34,6 @@ SCHEMAS = {
 }
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Return an environment with the wheel of this tree."""
-    wheels.hatchling()
-    tree = Project(wheels.checkout(tmp_path_factory.mktemp("tree") / "tree", "v3.2.1"))
-    tree.scons("wheel")
-    (wheel,) = (tree.path / "_output" / "dist").iterdir()
-    return Installed(tmp_path_factory.mktemp("environment") / "venv", sys.executable, str(wheel))
-
-
 @pytest.fixture
 def foreign(tmp_path: Path) -> Callable[[str], Project]:
     """Return a maker of clones of somebody else's repository."""

@@ -7,7 +7,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from machines import debian, wheels
+from machines import debian
 from machines.project import ROOT, Project, copy_template
 from machines.registry import Registry
 from machines.required import cache_folder, required
@@ -129,16 +128,6 @@ def test_another_folder_gives_the_same_index(example: Example, plant: Callable[.
     one.scons()
     other.scons()
     assert one.digests("_output/manifest") == other.digests("_output/manifest") != {}
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Return an environment with the wheel of this tree."""
-    wheels.hatchling()
-    tree = Project(wheels.checkout(tmp_path_factory.mktemp("wheel") / "tree", "v3.2.1"))
-    tree.scons("wheel")
-    (wheel,) = (tree.path / "_output" / "dist").iterdir()
-    return Installed(tmp_path_factory.mktemp("environment") / "venv", sys.executable, str(wheel))
 
 
 @pytest.mark.parametrize("example", ALL, ids=str)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from machines import wheels
-from machines.project import Project
 from machines.required import required
 from scons_multiarch.init import FILES, WORKFLOWS
 
@@ -16,13 +16,9 @@ MAIN = 'package main\n\nvar version = "dev"\n\nfunc main() { println(version) }\
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> wheels.Installed:
-    """Return an environment with the wheel of this tree."""
-    wheels.hatchling()
-    project = Project(wheels.checkout(tmp_path_factory.mktemp("tagged") / "tree", "v1.2.3"))
-    project.scons("wheel")
-    (wheel,) = (project.path / "_output" / "dist").iterdir()
-    return wheels.Installed(tmp_path_factory.mktemp("installed") / "venv", wheels.pythons()[-1], str(wheel))
+def installed(wheel: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> wheels.Installed:
+    """Return an environment of the newest Python with the wheel 1.2.3 in it."""
+    return wheels.Installed(tmp_path_factory.mktemp("installed") / "venv", wheels.pythons()[-1], wheel("1.2.3"))
 
 
 @pytest.fixture

@@ -22,28 +22,6 @@ VOLATILE = (".multiarch/lock", ".multiarch/stat.json")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="environments are laid out as on POSIX")
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Return a maker of wheels: this tree, with another version."""
-    wheels.hatchling()
-    folder = tmp_path_factory.mktemp("wheels")
-
-    def make(version: str) -> str:
-        tree = folder / version
-        if not tree.exists():
-            wheels.checkout(tree, f"v{version}")
-            Project(tree).scons("wheel")
-        return str(tree / "_output" / "dist" / f"scons_multiarch-{version}-py3-none-any.whl")
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Return an environment of this Python with the wheel 3.2.1 in it."""
-    return Installed(tmp_path_factory.mktemp("environment") / "venv", sys.executable, wheel("3.2.1"))
-
-
 @pytest.fixture
 def foreign(tmp_path: Path) -> Project:
     """Return somebody else's repository: no file of this tool, but for three lines of its SConstruct."""

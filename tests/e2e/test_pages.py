@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from machines import bases, debian, wheels
+from machines import bases, debian
 from machines.project import ROOT, Project
 from machines.registry import Registry
 from machines.required import cache_folder, required
@@ -72,16 +72,6 @@ PAGES = [
     for heading, text in sections(page).items()
     if heading in SOURCES
 ]
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Return an environment with the wheel of this tree."""
-    wheels.hatchling()
-    tree = Project(wheels.checkout(tmp_path_factory.mktemp("tree") / "tree"))
-    tree.scons("wheel")
-    (wheel,) = (tree.path / "_output" / "dist").iterdir()
-    return Installed(tmp_path_factory.mktemp("environment") / "venv", sys.executable, str(wheel))
 
 
 def push_bases(host: str) -> None:
