@@ -16,7 +16,7 @@ from machines.bases import push_image, store_of
 from machines.builders import busybox
 from machines.registry import Registry
 from multiarch_oci.config import ImageConfig
-from multiarch_oci.engine import Base, Engine, EngineUnavailable, GivenFile, NamedContext
+from multiarch_oci.engine import Base, BuildPlan, Engine, EngineUnavailable, GivenFile, NamedContext
 from multiarch_oci.engine.buildx import BuildxEngine
 from multiarch_oci.engine.docker import DockerEngine
 from multiarch_oci.engine.embedded.engine import EmbeddedEngine
@@ -231,6 +231,19 @@ def config_of(path: Path) -> dict[str, object]:
     return {name: getattr(config, name) for name in SAME} | {"env": set(config.env)}
 
 
+def same_or_refused(shop: Workshop, plan: BuildPlan, engine: Engine, tmp_path: Path, *, refused: bool) -> None:
+    """Assert that an engine makes the image that the embedded one makes, or says beforehand that it cannot."""
+    if refused:
+        assert engine.refusal(plan) is not None
+        with pytest.raises(EngineUnavailable):
+            engine.build(plan, shop.output)
+        return
+    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
+    engine.build(plan, shop.output)
+    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
+    assert config_of(shop.output) == config_of(tmp_path / "ours.tar")
+
+
 @pytest.mark.parametrize("name", DOCKERFILES)
 @pytest.mark.parametrize("other", OTHERS)
 def test_files_and_config_are_those_of_the_embedded_engine(
@@ -365,15 +378,7 @@ def test_named_contexts_mean_the_same_to_every_engine(  # noqa: PLR0917  # fixtu
 ):
     plan = shop.plan(text_of(NAMED[name], shop), epoch=1_700_000_000, contexts=named)
     engine = OTHERS[other](given(shop, request.getfixturevalue(f"{other}_environment")))
-    if (other, name) in NOT_NAMED:
-        assert engine.refusal(plan) is not None
-        with pytest.raises(EngineUnavailable):
-            engine.build(plan, shop.output)
-        return
-    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
-    engine.build(plan, shop.output)
-    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
-    assert config_of(shop.output) == config_of(tmp_path / "ours.tar")
+    same_or_refused(shop, plan, engine, tmp_path, refused=(other, name) in NOT_NAMED)
 
 
 REPLACED = {
@@ -418,15 +423,7 @@ def test_a_replaced_stage_means_the_same_to_every_engine(
 ):
     plan = shop.plan(text_of(REPLACED[name], shop), epoch=1_700_000_000, contexts=replaced(shop, name))
     engine = OTHERS[other](given(shop, request.getfixturevalue(f"{other}_environment")))
-    if (other, name) in NOT_REPLACED:
-        assert engine.refusal(plan) is not None
-        with pytest.raises(EngineUnavailable):
-            engine.build(plan, shop.output)
-        return
-    EmbeddedEngine(store_of, shop.warnings.append).build(plan, tmp_path / "ours.tar")
-    engine.build(plan, shop.output)
-    assert unpacked.of_archive(shop.output) == unpacked.of_archive(tmp_path / "ours.tar")
-    assert config_of(shop.output) == config_of(tmp_path / "ours.tar")
+    same_or_refused(shop, plan, engine, tmp_path, refused=(other, name) in NOT_REPLACED)
 
 
 @pytest.mark.parametrize("name", ["copies", "one line", "by number", "a base"])

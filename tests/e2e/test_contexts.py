@@ -10,7 +10,7 @@ import pytest
 
 import unpacked
 from machines.bases import push_image
-from machines.project import ROOT, Project
+from machines.project import Project
 from machines.registry import Registry
 from multiarch_oci.store.archive import Archive
 
@@ -31,10 +31,7 @@ ONE, TWO, THREE = (f"Image _output/images/{name}.tar" for name in ("one", "two",
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Return a build of three images, of which two have a context each."""
-    made = Project(tmp_path / "project")
-    made.path.mkdir()
-    (made.path / "site_scons").symlink_to(ROOT / "site_scons")
-    made.edit("SConstruct", SCONSTRUCT)
+    made = Project.linked(tmp_path / "project", {"SConstruct": SCONSTRUCT})
     made.edit("Dockerfile.one", RECIPE.format("a*.txt sub"))
     made.edit("Dockerfile.two", RECIPE.format("."))
     made.edit("Dockerfile.three", "FROM scratch\nCOPY made.in /\n")

@@ -14,7 +14,7 @@ import tzdata
 
 import unpacked
 from machines.bases import push_image
-from machines.project import ROOT, Project
+from machines.project import Project
 from machines.registry import Registry
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.store.archive import Archive
@@ -45,13 +45,12 @@ ENTRYPOINT ["/whoami"]
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Return a Go program with three lines about it, and no Dockerfile."""
-    made = Project(tmp_path / "project")
-    made.path.mkdir()
-    (made.path / "site_scons").symlink_to(ROOT / "site_scons")
-    made.edit("SConstruct", SCONSTRUCT)
-    made.edit("go.mod", "module example.com/whoami\n\ngo 1.21\n")
-    made.edit("main.go", 'package main\n\nfunc main() { println("whoami") }\n')
-    return made
+    files = {
+        "SConstruct": SCONSTRUCT,
+        "go.mod": "module example.com/whoami\n\ngo 1.21\n",
+        "main.go": 'package main\n\nfunc main() { println("whoami") }\n',
+    }
+    return Project.linked(tmp_path / "project", files)
 
 
 def files(project: Project, path: str) -> dict[str, unpacked.Found]:

@@ -11,7 +11,7 @@ import pytest
 
 import unpacked
 from machines.bases import push_image
-from machines.project import ROOT, Project
+from machines.project import Project
 from machines.registry import Registry
 from multiarch_oci.descriptor import BASE_NAME
 from multiarch_oci.store.archive import Archive
@@ -46,11 +46,7 @@ BOTH = ["Image _output/images/app-linux-amd64.tar", "Image _output/images/app-li
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Return a build of a file, and the Dockerfile of somebody else."""
-    made = Project(tmp_path / "project")
-    made.path.mkdir()
-    (made.path / "site_scons").symlink_to(ROOT / "site_scons")
-    made.edit("program.in", "the program\n")
-    made.edit("Dockerfile", DOCKERFILE)
+    made = Project.linked(tmp_path / "project", {"program.in": "the program\n", "Dockerfile": DOCKERFILE})
     stages(made, '{"build": "/app"}')
     return made
 

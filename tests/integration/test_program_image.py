@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import unpacked
-from machines.project import ROOT, Project
+from machines.project import Project
 from multiarch_oci.store.archive import Archive
 
 SCONSTRUCT = """\
@@ -54,13 +54,8 @@ TOLD = ("CONTAINERS_STORAGE_CONF", "BUILDAH_ISOLATION", "DOCKER_HOST", "DOCKER_C
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path / "project")
-    made.path.mkdir()
-    (made.path / "site_scons").symlink_to(ROOT / "site_scons")
-    made.edit("SConstruct", SCONSTRUCT)
-    made.edit("go.mod", "module example.com/whoami\n\ngo 1.21\n")
-    made.edit("main.go", MAIN)
-    return made
+    files = {"SConstruct": SCONSTRUCT, "go.mod": "module example.com/whoami\n\ngo 1.21\n", "main.go": MAIN}
+    return Project.linked(tmp_path / "project", files)
 
 
 @pytest.mark.parametrize("other", ["buildx", "podman", "docker"])

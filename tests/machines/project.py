@@ -69,6 +69,16 @@ class Project:
             made.edit(name, text)
         return made
 
+    @classmethod
+    def linked(cls, path: Path, files: Mapping[str, str]) -> Project:
+        """A new tree in `path`: a link to the tool's own sources, which nothing here edits, and these files, by path."""
+        made = cls(path)
+        path.mkdir()
+        (path / "site_scons").symlink_to(ROOT / "site_scons")
+        for name, text in files.items():
+            made.edit(name, text)
+        return made
+
     def edit(self, path: str, text: str) -> None:
         """Write a file, making its folders; line ends are kept as given."""
         file = self.path / path
