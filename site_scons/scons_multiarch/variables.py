@@ -323,6 +323,24 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
+def _read_settings(run: Run, given: Mapping[str, str]) -> None:
+    """Read what is of the whole build; raises MultiarchError for the first bad one."""
+    run.settings.policy = Policy(
+        # What one environment forbids, another one does not allow.
+        repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair" and run.settings.policy.repair,
+        immutable=truth_of("IMMUTABLE", given["IMMUTABLE"]) or run.settings.policy.immutable,
+    )
+    run.settings.insecure = tuple(dict.fromkeys((*run.settings.insecure, *insecure_hosts(given["INSECURE"]))))
+    run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
+    one_of("VERIFY", given["VERIFY"], ("", "content"))
+    run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
+    for name in ("REPORT", "PLAN"):
+        if given[name]:
+            from scons_multiarch.report import output_of
+
+            run.settings.outputs[name] = output_of(run, name, given[name])
+
+
 def read(env: Any, *, versioned: bool) -> None:
     """Turn the texts into typed values of the environment; raises MultiarchError for the first bad one.
 
@@ -340,34 +358,22 @@ def read(env: Any, *, versioned: bool) -> None:
     given["VERSION"] = str(version or "")
     one_of("REVISION", given["REVISION"], ("no", "yes"))
     destinations = destinations_of(run, given["REGISTRY"], given["IMAGE"])
-    for destination in reversed(destinations):  # in the end it is the first
+    for destination in destinations:
         destination.reference(given["IMAGE"], version.tag() if version else None)
-    outside = external(given["EXTERNAL"], destination, given["IMAGE"])
+    repositories = tuple(literal(f"{destination}/{given['IMAGE']}") for destination in destinations)
+    outside = external(given["EXTERNAL"], destinations[0], given["IMAGE"])
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
     run.settings.not_moved = unmoved(given["TAGS"], version) if version else ()
     run.settings.not_moved_because = f"{version} is a pre-release"
-    run.settings.policy = Policy(
-        # Of the whole build: what one environment forbids, another one does not allow.
-        repair=one_of("DRIFT", given["DRIFT"], ("repair", "fail")) == "repair" and run.settings.policy.repair,
-        immutable=truth_of("IMMUTABLE", given["IMMUTABLE"]) or run.settings.policy.immutable,
-    )
-    run.settings.insecure = tuple(dict.fromkeys((*run.settings.insecure, *insecure_hosts(given["INSECURE"]))))
-    run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
-    one_of("VERIFY", given["VERIFY"], ("", "content"))
-    run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
-    for name in ("REPORT", "PLAN"):
-        if given[name]:
-            from scons_multiarch.report import output_of
-
-            run.settings.outputs[name] = output_of(run, name, given[name])
+    _read_settings(run, given)
     unset = ("PLATFORM", "REVISION") if version else ("PLATFORM", "REVISION", "VERSION")  # PLATFORM is SCons' own
     env.Replace(
         **{name: value for name, value in given.items() if name not in unset}
         | {
             "PLATFORMS": declared(given["PLATFORMS"]),
             "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
-            "REPOSITORY": literal(f"{destination}/{given['IMAGE']}"),
-            "REPOSITORIES": tuple(literal(f"{other}/{given['IMAGE']}") for other in destinations),
+            "REPOSITORY": repositories[0],
+            "REPOSITORIES": repositories,
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
             "TAGS": expand(given["TAGS"], version) if version else (),
