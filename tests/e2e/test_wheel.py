@@ -92,7 +92,10 @@ def test_scons_is_pinned_and_what_decides_bytes_too(tagged: Project) -> None:
     named = {
         name for path in texts for name in re.findall(r"scons-multiarch\[([a-z,]+)\]", path.read_text(encoding="utf-8"))
     }
-    assert {"go", "cgo", "zoneinfo"} | named == set(told.get_all("Provides-Extra") or [])
+    assert {"go", "cgo", "zoneinfo", "sign", "keyless"} | named == set(told.get_all("Provides-Extra") or [])
+    signing = (ROOT / "requirements-sign.in").read_text(encoding="utf-8").splitlines()
+    extra = [line.partition(";")[0].strip() for line in needed if re.search(r"extra == .sign\b", line)]
+    assert extra == [line for line in signing if not line.startswith("#")]
 
 
 @pytest.mark.parametrize(
