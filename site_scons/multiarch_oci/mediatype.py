@@ -1,4 +1,4 @@
-"""Media types of the OCI image spec 1.1 (media-types.md) and of Docker's schema 2; the only place that spells them."""
+"""Media types of the OCI image spec 1.1 (media-types.md), Docker's schema 2 and attestations; spelled only here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_LAYER_TAR = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+IN_TOTO = "application/vnd.in-toto+json"
+"""The payload of a DSSE envelope that holds a statement (in-toto attestation spec, v1/envelope.md)."""
 
 MANIFESTS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 """What is asked for with Accept, and stored below /manifests/ of a registry."""

@@ -31,6 +31,7 @@ FLOORS = (
         "tarreader", "layer", "windows", "image",
     ),
     ("store",),
+    ("attest",),
     ("engine", "bases", "programimage"),
     ("golang", "git", "origin"),
     ("output", "plan", "verify", "why"),
@@ -48,6 +49,9 @@ GUARDED = {
     "http": {"store/http"},
     "requests": {"store/daemon", "engine/docker"},  # what docker-py raises
     "subprocess": {"golang", "git", "engine", "store/daemon", "store/auth"},
+    "cryptography": {"attest"},
+    "nacl": {"attest"},
+    "sigstore": {"attest"},
     "SCons": set(),
 }
 

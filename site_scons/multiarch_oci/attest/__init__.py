@@ -1,0 +1,1 @@
+"""Attestations: what is said about an image or index, by whom, and how that is checked."""
