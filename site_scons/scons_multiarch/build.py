@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiarch_oci.bases import Bases
     from multiarch_oci.golang.lister import Lister
     from multiarch_oci.golang.toolchain import Toolchain
+    from scons_multiarch.recorder import Recorder, StepRecord
     from scons_multiarch.report import Report
     from scons_multiarch.session import Run
 
@@ -52,6 +53,21 @@ class Build:
     def report(self) -> Report:
         """The steps that were performed."""
         return self.once("report", _new_report)
+
+    def recorder(self) -> Recorder:
+        """What is done, as it is done."""
+        return self.once("recorder", self._recorder)
+
+    def _recorder(self) -> Recorder:
+        from scons_multiarch.recorder import Recorder
+
+        recorder = self.registries.recorder = Recorder()
+        return recorder
+
+    def current_step(self) -> StepRecord | None:
+        """The step that this thread performs; None when it performs none."""
+        recorder: Recorder | None = self._values.peek("recorder")
+        return None if recorder is None else recorder.current()
 
     def input_cache(self) -> InputCache:
         """What Dockerfiles took in earlier builds."""

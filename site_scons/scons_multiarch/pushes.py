@@ -55,6 +55,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         unfinished=unfinished_digests,
         intend=lambda: intention.note(root.digest),
     )
+    step = run.build.current_step()
+    if step is not None:
+        step.copied = done.copied
     say_not_moved(node)
     for remark in done.remarks:
         say(f"  {spelled(remark, target)}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from multiarch_oci.store.cache import Cache
     from multiarch_oci.store.http.transport import Transport
     from multiarch_oci.store.visible import Written
+    from scons_multiarch.recorder import Recorder
     from scons_multiarch.session import Settings
 
 CACHE_BYTES = 20 << 30
@@ -32,6 +33,7 @@ class Registries:
         self._root = root
         self._settings = settings
         self._cancelled = cancelled
+        self.recorder: Recorder | None = None  # told of all requests, where somebody asks for that
         self._guard = threading.RLock()
         self._transport: Transport | None = None
         self._cache: Cache | None = None
@@ -41,11 +43,14 @@ class Registries:
         self._asking: list[threading.Thread] = []
 
     def transport(self) -> Transport:
-        """The connections of this run."""
+        """The connections of this run; requests are recorded with the step that this thread performs, if any."""
         with self._guard:
             if self._transport is None:
                 self._transport = self._connected()
-            return self._transport
+            transport, recorder = self._transport, self.recorder
+            transport.watch = recorder  # of requests for tokens
+        step = None if recorder is None else recorder.current()
+        return transport if step is None else transport.watched(step)
 
     def _connected(self) -> Transport:
         from multiarch_oci.store.auth import Credentials

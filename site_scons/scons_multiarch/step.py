@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import SCons.Builder
 import SCons.Errors
@@ -25,6 +25,9 @@ from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import WrongSource, check_source
 from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, reasons
+
+if TYPE_CHECKING:
+    from scons_multiarch.recorder import StepRecord
 
 Perform = Callable[[list[Any], list[Any], Any], None]
 """What a step does, given the nodes of its targets and sources, and the environment."""
@@ -72,15 +75,17 @@ class Step:
 
     def _run(self, target: list[Any], source: list[Any], env: Any) -> None:
         """Perform the step, which ends at Ctrl-C; keep the facts it was made from."""
+        run = target[0].attributes.run
         try:
-            with target[0].attributes.run.interrupts.performing():
-                self._perform(target, source, env)
+            with run.interrupts.performing(), run.build.recorder().step(self.verb, target[0]) as record:
+                self._perform(target, source, env, record)
         except Interrupted:
             words = "was interrupted"
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from None
 
-    def _perform(self, target: list[Any], source: list[Any], env: Any) -> None:
+    def _perform(self, target: list[Any], source: list[Any], env: Any, record: StepRecord) -> None:
         from multiarch_oci.store.atomic import clear_unfinished
+        from scons_multiarch.recorder import FAILED, INTERRUPTED, MADE, REPAIRED  # start-up
 
         state, run = target[0].attributes.state, target[0].attributes.run
         try:
@@ -94,8 +99,10 @@ class Step:
             self.perform(target, source, env)
             run.tree.records.remember(str(target[0]), state.facts, state.because)
             run.build.report().add(self.verb, target[0])
+            record.outcome = REPAIRED if state.repairs else MADE
         except (MultiarchError, OSError) as error:
-            words = state.spell(message_of(error))
+            words = record.error = state.spell(message_of(error))
+            record.outcome = INTERRUPTED if run.interrupts.cancelled.is_set() else FAILED
             failed(target[0], words)
             if not run.build.is_new(words):
                 words = "failed for the same reason"  # many pushes at once, and one registry that is down

@@ -52,7 +52,7 @@ class State:
 
     __slots__ = (
         *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "reasons", "retrieved"),
-        *("scan", "seen", "spell", "subject", "taken", "targets"),
+        *("repairs", "scan", "seen", "spell", "subject", "taken", "targets"),
     )
 
     def __init__(
@@ -81,6 +81,7 @@ class State:
         self.failure: Exception | None = None
         self.reasons: dict[Any, list[str]] = {}  # by target
         self.retrieved = False
+        self.repairs = False  # its bytes, or the world outside, are all that differs
         self.because: str | None = None  # the reason on the step's line
         self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
         self.seen: Any = None  # what the scan found, for the decision that comes next
@@ -368,7 +369,10 @@ def _decided(target: Any) -> bool:
             changed = True
     target.attributes.state.decide()
     signature = SCons.Util.hash_signature(target.get_executor().get_contents())
-    return _differs(target) or changed or signature != made.bactsig
+    if _differs(target):
+        target.attributes.state.repairs = not changed and signature == made.bactsig
+        return True
+    return changed or signature != made.bactsig
 
 
 def _is_changed(child: Any, target: Any, previous: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +13,9 @@ from msgspec.structs import replace
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.auth import TokenRequest, join_scopes, repository_scope
 from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
+
+if TYPE_CHECKING:
+    from multiarch_oci.store.http.recording import RequestRecord
 
 CERTS_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
 """Where Docker and podman look for the certificates of single hosts."""
@@ -99,11 +102,18 @@ class UnreadableContent(MultiarchError):
 
 
 class Outgoing:
-    """A request's body of exactly `length` bytes, stopped between blocks by `check`."""
+    """A request's body of exactly `length` bytes, stopped between blocks by `check`, counted in `record`."""
 
-    def __init__(self, content: Callable[[], BinaryIO], length: int, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        content: Callable[[], BinaryIO],
+        length: int,
+        check: Callable[[], None],
+        record: RequestRecord | None = None,
+    ) -> None:
         self._content = content
         self._check = check
+        self._record = record
         self._remaining = length
         self._stream: BinaryIO | None = None
 
@@ -134,6 +144,8 @@ class Outgoing:
         if not block:
             raise UnreadableContent(f"the content ended {self._remaining} bytes too early")
         self._remaining -= len(block)
+        if self._record is not None:
+            self._record.went(len(block))
         return block
 
     def close(self) -> None:

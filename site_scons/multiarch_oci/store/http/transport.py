@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -32,6 +33,7 @@ from multiarch_oci.store.http.refusals import FAILED, Refusals
 
 if TYPE_CHECKING:
     from multiarch_oci.store.http.client import Client
+    from multiarch_oci.store.http.recording import RequestRecord, Watch
 
 _T = TypeVar("_T")
 _REDIRECTS = 5
@@ -57,9 +59,16 @@ class Transport:
         self._hosts: dict[str, Endpoint] = {}
         self._schemes: Once[str] = Once()  # of hosts in INSECURE, by host:port
         self._given_up: dict[str, tuple[Unreachable, float]] = {}  # by host:port; until when
-        self._made_client: Client | None = None
+        self._made_client: Once[Client] = Once()
+        self.watch: Watch | None = None  # is told of every request
         self._authorizations = Authorizations(credentials, self._fetch, settings.may_be_plain)
         self._refusals = Refusals(self._authorizations)
+
+    def watched(self, watch: Watch) -> Transport:
+        """The same connections, tokens and limits; `watch` is told of what is asked through this one."""
+        other = copy.copy(self)
+        other.watch = watch
+        return other
 
     def ask(self, request: Request) -> Answer:
         """One try of one request, with login and redirects where they are wanted.
@@ -112,6 +121,8 @@ class Transport:
                 pause = self._pause(count, error)
                 if pause is None or (end is not None and time.monotonic() + pause >= end):
                     raise self._give_up(error.tried(count)) from None
+                if self.watch is not None:
+                    self.watch.pause(pause, str(error).partition("\n")[0])
                 if self._cancelled.wait(pause):
                     raise Cancelled from None
         raise AssertionError  # pragma: no cover  # itertools.count does not end
@@ -243,7 +254,9 @@ class Transport:
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
         self._check_given_up(url)
-        answer = self._client().send(method, url, headers, body or None)
+        answer = self._recorded(
+            method, url, len(body), lambda _: self._client().send(method, url, headers, body or None)
+        )
         if answer.status in FAILED:
             raise self._refusals.transient(answer, f"the token service {public_url(url)}", _netloc(url))
         return answer.status, answer.content
@@ -259,12 +272,12 @@ class Transport:
 
     def _client(self) -> Client:
         """What is sent and received by, made at the first request: with it come `http.client` and `ssl`."""
-        with self._lock:
-            if self._made_client is None:
-                from multiarch_oci.store.http.client import Client
+        return self._made_client.get("client", self._make_client)
 
-                self._made_client = Client(self.settings, self._cancelled)
-            return self._made_client
+    def _make_client(self) -> Client:
+        from multiarch_oci.store.http.client import Client
+
+        return Client(self.settings, self._cancelled)
 
     # -- the way to a host -----------------------------------------------------------------------------------------
 
@@ -325,9 +338,36 @@ class Transport:
 
     def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
         self._check_given_up(url)
+        return self._recorded(
+            request.method, url, request.length, lambda record: self._sent(request, url, headers, record)
+        )
+
+    def _recorded(self, method: str, url: str, length: int, send: Callable[[RequestRecord | None], Answer]) -> Answer:
+        """Send, and let who watches see what becomes of it."""
+        if self.watch is None:
+            return send(None)
+        from multiarch_oci.store.http.recording import Counted, RequestRecord
+
+        record = RequestRecord.begun(method, url, length)
+        self.watch.request(record)
+        try:
+            answer = send(record)
+        except BaseException as error:
+            record.end(type(error).__name__)
+            raise
+        record.status = answer.status
+        if answer.stream is not None:
+            return replace(answer, stream=cast("BinaryIO", Counted(answer.stream, record)))
+        record.came(len(answer.content))
+        record.end()
+        return answer
+
+    def _sent(
+        self, request: Request, url: str, headers: tuple[tuple[str, str], ...], record: RequestRecord | None
+    ) -> Answer:
         body: Outgoing | None = None
         if request.body is not None:
-            body = Outgoing(request.body, request.length, self.check)
+            body = Outgoing(request.body, request.length, self.check, record)
             headers = (*headers, ("Content-Length", str(request.length)))
         try:
             if body is not None:
