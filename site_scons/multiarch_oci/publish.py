@@ -40,12 +40,13 @@ class NotVisible(MultiarchError):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What a push established and did; `remarks` are lines that the user must see."""
+    """What a push established and did: `also` are the further tags that it wrote, `remarks` what the user must see."""
 
     receipt: Receipt
     move: Move
     copied: Copied
     remarks: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 def publish(
@@ -97,7 +98,8 @@ def publish(
         own = unfinished | ({previous.descriptor.digest} if previous is not None else set())
         before = {reference: own | _digests(decided), **{plan.reference: _digests(plan) for plan in others}}
         remarks += _settle(store, root, reference, policy, before)
-    return Published(Receipt(reference, root), decided.move, copied, tuple(remarks))
+    written = tuple(plan.reference.tag or "" for plan in others)
+    return Published(Receipt(reference, root), decided.move, copied, tuple(remarks), written)
 
 
 def decide(

@@ -30,9 +30,10 @@ def main() -> None:
         from scons_multiarch.init import answer_outside
 
         sys.exit(answer_outside(sys.argv[1:]))
-    from SCons.Script.Main import main as run_scons
+    from SCons.Script import Main
 
-    run_scons()
+    Main.progress_display.set_mode(mode=False)  # "Reading SConscript files ..." tells nobody anything
+    Main.main()
 
 
 def _is_outside(words: list[str]) -> bool:

@@ -14,6 +14,7 @@ import SCons.Script
 import SCons.Tool
 
 from scons_multiarch.installation import check_copies
+from scons_multiarch.tracking.phases import print_less
 
 _TOOLS = str(Path(__file__).parent / "tools")
 
@@ -26,6 +27,8 @@ BUILDERS = (
 
 def say(line: str) -> None:
     """Print a line for the user, from any thread; by one write, as other steps print theirs meanwhile."""
+    if SCons.Script.GetOption("silent"):
+        return
     print(f"{line}\n", end="", flush=True)  # noqa: T201
 
 
@@ -55,6 +58,7 @@ def set_up(root: Path) -> None:
     gc.set_threshold(50_000, 20, 50)
     atexit.register(gc.freeze)
     SCons.Tool.DefaultToolpath.insert(0, _TOOLS)
+    print_less()
     SCons.Script.DefaultEnvironment(tools=[])
 
 

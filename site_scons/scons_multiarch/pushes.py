@@ -61,7 +61,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     say_not_moved(node)
     for remark in done.remarks:
         say(f"  {spelled(remark, target)}")
-    state.digest = root.digest
+    state.digest, state.published = root.digest, done
     keep_receipt(node, done.receipt)
     intention.clear()
 

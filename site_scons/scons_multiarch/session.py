@@ -22,6 +22,7 @@ from multiarch_oci.treelock import TreeLock
 from scons_multiarch.build import Build
 from scons_multiarch.interrupts import Interrupts
 from scons_multiarch.paths import shown
+from scons_multiarch.process import say
 from scons_multiarch.records import Records
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Settings(msgspec.Struct):
     outputs: dict[str, Output] = msgspec.field(default_factory=dict)  # what REPORT and PLAN name
     not_moved: tuple[str, ...] = ()  # further tags that a pre-release leaves alone
     not_moved_because: str = ""
+    digests_to: int | None = None  # a descriptor: where PRINT=digest writes what was published
     interactive: bool = False
     keeps: bool = True  # False: what this run finds out is not written to the tree
     asks: bool = False  # True: nothing is built, and nobody waits for the lock
@@ -177,8 +179,23 @@ class Run:
 
             sys.stderr.write("".join(f"scons: {line}\n" for line in outcome(self)))
             self.build.failures.clear()  # said once
+        if not self.settings.asks:
+            self._say_published()
         if report and "REPORT" in self.settings.outputs:
             self._write_report(self.settings.outputs["REPORT"])
+
+    def _say_published(self) -> None:
+        """Say which tags hold what now, where this build pushed any, or PRINT asks for it."""
+        done = [target for target in self.declarations.targets if target.attributes.state.published is not None]
+        if done:
+            from scons_multiarch.published import summary
+
+            for line in summary(done):
+                say(line)
+        if self.settings.digests_to is not None:
+            from scons_multiarch.published import print_digests
+
+            print_digests(self, self.settings.digests_to)
 
     def _write_report(self, output: Output) -> None:
         from multiarch_oci.errors import MultiarchError

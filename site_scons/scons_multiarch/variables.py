@@ -52,6 +52,8 @@ VARIABLES = (
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REPORT", "", "JSON file of what was done, with digests; - is standard output"),
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
+    ("PRINT", "", "digest: standard output holds only repository@digest of what is published, a line an image"),
+    ("QUIET", "no", "yes: nothing is printed unless it fails"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
 )
 
@@ -333,12 +335,21 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
     run.settings.insecure = tuple(dict.fromkeys((*run.settings.insecure, *insecure_hosts(given["INSECURE"]))))
     run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
     one_of("VERIFY", given["VERIFY"], ("", "content"))
+    one_of("PRINT", given["PRINT"], ("", "digest"))
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
         if given[name]:
             from scons_multiarch.report import output_of
 
             run.settings.outputs[name] = output_of(run, name, given[name])
+            if given["PRINT"] and run.settings.outputs[name].is_stdout:
+                raise UnknownWord(f"{name} and PRINT both want standard output", where=name, hint="name a file")
+    if truth_of("QUIET", given["QUIET"]):
+        SCons.Script.SetOption("silent", value=True)
+    if given["PRINT"] and run.settings.digests_to is None:
+        from scons_multiarch.published import divert
+
+        run.settings.digests_to = divert()
 
 
 def read(env: Any, *, versioned: bool) -> None:

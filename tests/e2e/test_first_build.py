@@ -124,7 +124,7 @@ def test_asked_again_nothing_runs_and_nothing_is_written(fresh: Tree):
     before = stamps(fresh)
     run = fresh.scons()
     assert run.up_to_date
-    assert "scons: `manifest' is up to date." in run.text
+    assert "`manifest' is up to date." in run.text
     assert fresh.go_starts() == []
     assert stamps(fresh) == before
 

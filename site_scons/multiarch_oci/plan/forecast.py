@@ -193,7 +193,7 @@ class Plan(msgspec.Struct, frozen=True):
         counted = ", ".join(f"{moves[move]} {move.value}" for move in Move if moves[move])
         failing = sum(tag.fails is not None for tag in self.tags)
         fails = f", {failing} of them would fail" if failing else ""
-        sizes = f"{'at most ' if self.bound else ''}{_size(self.upload)} to upload"
+        sizes = f"{'at most ' if self.bound else ''}{readable_size(self.upload)} to upload"
         more = "" if self.complete else ", and what nobody can tell yet"
         return f"tags: {counted or 'none'}{fails}; {sizes}{more}"
 
@@ -335,12 +335,14 @@ def _tag_line(tag: PlannedTag) -> str:
     if tag.move is Move.KEEP:
         return f"{line}, {tag.new}"
     change = f"{tag.old} → {tag.new or LATER}" if tag.old is not None else str(tag.new or f"digest {LATER}")
-    size = "nobody knows how much" if tag.upload is None else f"{'at most ' if tag.bound else ''}{_size(tag.upload)}"
+    at_most = "at most " if tag.bound else ""
+    size = "nobody knows how much" if tag.upload is None else f"{at_most}{readable_size(tag.upload)}"
     failing = f"; this would fail: {tag.fails}" if tag.fails is not None else ""
     return f"{line}, {change}, {size} to upload{failing}"
 
 
-def _size(count: int) -> str:
+def readable_size(count: int) -> str:
+    """A number of bytes, to be read: `4.6 MB`."""
     for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if count >= limit:
             return f"{count / limit:.1f} {unit}"

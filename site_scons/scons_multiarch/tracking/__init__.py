@@ -63,6 +63,10 @@ folders.as_file: SCons.Node.FS.Entry.disambiguate, SCons.Node.FS.File._morph
     tests/e2e/test_folders.py::test_a_folder_of_the_user_alone_is_made_again_and_what_is_made_of_it
 phases.after_reading: SCons.Script.Main._main
     tests/e2e/test_sconscripts.py::test_the_event_that_scons_has_not_is_found_where_it_is_looked_for
+phases.print_less: SCons.Script.Main._main, SCons.Script.Main.BuildTask.needs_execute
+    tests/e2e/test_lines.py::test_what_scons_prints_says_something
+phases.has_succeeded: SCons.Script.Main._build_targets, SCons.Script.Main.main
+    tests/e2e/test_lines.py::test_digests_are_all_that_stands_on_standard_output
 phases.rename: SCons.Node.FS.RootDir._lookup_abs, SCons.Node.FS.Base.get_labspath
     tests/e2e/test_pipeline.py::test_images_whose_last_parts_are_equal_have_their_whole_names_in_files
 phases.override: SCons.Environment.OverrideEnvironment.__getattr__, SCons.Util.envs.MethodWrapper.clone

@@ -34,6 +34,7 @@ from scons_multiarch.tracking.phases import after_reading
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
+    from multiarch_oci.publish import Published
 
 Nodes = Sequence[Any]
 _MISSING = "absent"
@@ -51,8 +52,8 @@ class State:
     """
 
     __slots__ = (
-        *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "reasons", "retrieved"),
-        *("repairs", "scan", "seen", "spell", "subject", "taken", "targets"),
+        *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "published"),
+        *("reasons", "repairs", "retrieved", "scan", "seen", "spell", "subject", "taken", "targets"),
     )
 
     def __init__(
@@ -84,6 +85,7 @@ class State:
         self.repairs = False  # its bytes, or the world outside, are all that differs
         self.because: str | None = None  # the reason on the step's line
         self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
+        self.published: Published | None = None  # what a push did, when its step has ended
         self.seen: Any = None  # what the scan found, for the decision that comes next
         self.mend: frozenset[Digest] | None = None  # of `verify`: the tag is written again, and these blobs
 

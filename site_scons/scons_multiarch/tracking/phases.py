@@ -7,7 +7,9 @@ What this leans on: `SCons.Script.Main._main` reads every SConscript, and then, 
 before it builds, calls its global `progress_display` with the line "done reading", also where nothing is printed (`-Q`,
 `-s`). By then `SCons.Script.sconscript_reading` is 0; it is more while any SConscript is read. `_main`'s local
 `target_top` is the folder that SCons was started in, from the top, with `-u`, `-U` and `-D`, else None: no other place
-knows it.
+knows it. All other lines of `progress_display` ("Reading SConscript files ...", "done building targets.") tell nobody
+anything, and are not printed; what configures a build prints by another one. `SCons.Script.Main.display` prints, of
+what is seen here, that a target is up to date, as "scons: `T' is up to date.".
 """
 
 from __future__ import annotations
@@ -27,29 +29,65 @@ import SCons.Script
 import SCons.Script.Main
 
 from multiarch_oci.treelock import NoFileOfOurs
+from scons_multiarch.installation import command
 
 
-class _AfterReading:
-    """In the place of `progress_display` until all SConscripts have been read; then that is itself again."""
+class _Phases:
+    """In the place of `progress_display`: prints nothing, and acts when all SConscripts have been read."""
 
     def __init__(self) -> None:
         self.acts: dict[object, Callable[[Any], None]] = {}
-        self._display = SCons.Script.Main.progress_display
+        self._is_read = False
 
-    def __call__(self, text: str, append_newline: int = 1) -> None:
-        """Print a line, as SCons does; before the first one after the last SConscript, act."""
-        if not SCons.Script.sconscript_reading:
-            SCons.Script.Main.progress_display = self._display
+    def __call__(self, text: str, _append_newline: int = 1) -> None:
+        """Act, at the first line after the last SConscript."""
+        if not self._is_read and SCons.Script.sconscript_reading == 0 and text.startswith("scons: done reading"):
+            self._is_read = True
             started_in = sys._getframe(1).f_locals["target_top"]  # noqa: SLF001  # see above
             fs = SCons.Node.FS.get_default_fs()
             fs.chdir(fs.Top, change_os_dir=True)  # SCons does so a moment later
             for act in self.acts.values():
                 act(fs.Dir(started_in) if started_in else fs.Top)
-        self._display(text, append_newline)
+            if SCons.Script.GetOption("help") and SCons.Script.help_text is not None:
+                _print_help()
+
+    def set_mode(self, mode: object) -> None:
+        """Nothing is printed in any mode."""
+
+
+class _Answers:
+    """In the place of `display`, which prints what SCons has to say of targets: without a prefix that says nothing."""
+
+    def __init__(self) -> None:
+        self._display = SCons.Script.Main.display
+
+    def __call__(self, text: str, append_newline: int = 1) -> None:
+        """Print a line."""
+        self._display(text.removeprefix("scons: ") if text.endswith(" is up to date.") else text, append_newline)
 
     def set_mode(self, mode: object) -> None:
         """Whether lines are printed at all."""
         self._display.set_mode(mode)
+
+
+def _print_help() -> None:
+    """Print the text of `-h` and end; SCons itself would say after it that SCons was started by `scons`."""
+    own = f"Use {command()} -H for help about SCons' own options."
+    sys.stdout.write(f"{SCons.Script.help_text}\n{own}\n")
+    SCons.Script.Exit(0)
+
+
+def print_less() -> None:
+    """Let SCons print nothing but what it has to say of targets; what was printed before this call was."""
+    if not isinstance(SCons.Script.Main.progress_display, _Phases):
+        SCons.Script.Main.progress_display = _Phases()
+        SCons.Script.Main.display = _Answers()
+
+
+def has_succeeded(*, interactive: bool) -> bool:
+    """Whether what was built up to now was built without an error; in a session that of the last build."""
+    main = SCons.Script.Main
+    return not main.this_build_status and (interactive or not main.exit_status)
 
 
 def after_reading(act: Callable[[Any], None], *, name: str | None = None) -> None:
@@ -58,8 +96,7 @@ def after_reading(act: Callable[[Any], None], *, name: str | None = None) -> Non
     That is the top, or with `-u`, `-U` and `-D` the folder that SCons was started in. What is given first is called
     first; what it raises ends the run. Of those with the same `name` only the first one is called.
     """
-    if not isinstance(SCons.Script.Main.progress_display, _AfterReading):
-        SCons.Script.Main.progress_display = _AfterReading()
+    print_less()
     SCons.Script.Main.progress_display.acts.setdefault(name or act, act)
 
 
