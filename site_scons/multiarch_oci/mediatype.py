@@ -19,6 +19,12 @@ DOCKER_LAYER_FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzi
 
 IN_TOTO = "application/vnd.in-toto+json"
 """The payload of a DSSE envelope that holds a statement (in-toto attestation spec, v1/envelope.md)."""
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+"""A signature with what verifies it (sigstore/cosign, specs/BUNDLE_SPEC.md)."""
+EMPTY = "application/vnd.oci.empty.v1+json"
+"""The config of an artifact (OCI image spec 1.1, manifest.md: "Guidance for an Empty Descriptor")."""
+SPDX_JSON = "application/spdx+json"
+CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
 
 MANIFESTS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 """What is asked for with Accept, and stored below /manifests/ of a registry."""

@@ -25,7 +25,7 @@ FLOORS = (
         "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
         "statcache", "treelock", "once", "pathtable",
     ),
-    ("descriptor", "config", "manifest", "index", "receipt"),
+    ("descriptor", "config", "manifest", "artifact", "index", "receipt"),
     (
         "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "tarfields",
         "tarreader", "layer", "windows", "image",

@@ -5,7 +5,7 @@ The layout's marker, and `index.json` as a list of entries of which we change on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -130,6 +130,16 @@ class Entries(msgspec.Struct, frozen=True):
         """The entries and, at the end, this one without a tag."""
         raw: list[object] = [dict(item.members) for item in self._documents()]
         return Entries({**self.members, "manifests": [*raw, descriptor.to_json()]}, self.where)
+
+    def without(self, gone: Collection[Digest]) -> Entries:
+        """The entries but for those of these digests that have no tag."""
+        digests = set(map(str, gone))
+        raw = [
+            dict(item.members)
+            for item in self._documents()
+            if item.members.get("digest") not in digests or _name(item) is not None
+        ]
+        return Entries({**self.members, "manifests": raw}, self.where)
 
     def _documents(self) -> tuple[Document, ...]:
         return Document(self.members, self.where).objects("manifests")

@@ -26,6 +26,7 @@ from multiarch_oci.store.entries import (
     InvalidLayout,
     check_marker,
     marker,
+    untagged,
 )
 
 _LOCK = ".index.lock"
@@ -129,6 +130,21 @@ class Layout:
         with locked(self._folder / _LOCK):
             before = self._entries()
             after = before.tagged(name, descriptor)
+            if after != before:
+                self._write_index(after)
+
+    def listed(self) -> tuple[Descriptor, ...]:
+        """All entries of the index, without the annotations that are their tags."""
+        return tuple(map(untagged, self._entries().descriptors()))
+
+    def relist(self, new: tuple[Descriptor, ...], gone: frozenset[Digest]) -> None:
+        """List manifests that are here without a tag, each once, and list those that are `gone` no more."""
+        self._establish()
+        with locked(self._folder / _LOCK):
+            before = self._entries()
+            after = before.without(gone)
+            for descriptor in new:
+                after = after if after.with_digest(descriptor.digest) is not None else after.listed(descriptor)
             if after != before:
                 self._write_index(after)
 

@@ -26,12 +26,16 @@ from multiarch_oci.store.repository import Repository
 from multiarch_oci.store.served import check_digest
 from multiarch_oci.store.visible import Written
 
-_CREATED = 201
+_CREATED, _NOT_FOUND, _PRECONDITION_FAILED = 201, 404, 412
 _CLIENT_ERRORS = range(400, 500)
 _UNKNOWN = re.compile(rb"(?:BLOB|MANIFEST)[_ ]UNKNOWN|UNKNOWN[_ ](?:BLOB|MANIFEST)", re.IGNORECASE)
 """Distribution spec 1.1, "Error Codes": BLOB_UNKNOWN, MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN. Where all was sent, the
 registry shows late what it took, or lost it."""
 _LOST = "the registry lost what it took, or somebody deleted it; run the same command again: what is there stays"
+
+
+class Superseded(MultiarchError):
+    """A tag that is not any more what it was when it was read."""
 
 
 class Registry(Repository):
@@ -84,12 +88,37 @@ class Registry(Repository):
         bytes_ = self._manifest(descriptor) if content is None else _bytes(descriptor, content)
         self._put_manifest(name, descriptor, bytes_)
 
-    def _put_manifest(self, name: str, descriptor: Descriptor, content: bytes) -> None:
+    def replace(self, name: str, descriptor: Descriptor, content: bytes, etag: str | None) -> None:
+        """Let a tag name these bytes, where it still is what `etag` says; else Superseded, where the registry can tell.
+
+        PartsMissing as `tag`.
+        """
+        self._put_manifest(name, descriptor, content, () if etag is None else (("If-Match", etag),))
+
+    def indexed(self, referrer: Digest) -> bool:
+        """Whether the registry said of a manifest put here that it lists it by itself (spec: OCI-Subject)."""
+        return referrer in self._indexed
+
+    def delete(self, digest: Digest) -> bool:
+        """Remove a manifest (spec: "Deleting Manifests"); False where the registry does not do that, or not for us."""
+        scopes = (repository_scope(self._name.repository, "delete"),)
+        try:
+            answer = self._transport.request(
+                self._request("DELETE", f"manifests/{digest}", action="push", scopes=scopes)
+            )
+        except Unauthorized:
+            return False
+        self._there.discard((self._name.name, digest))
+        return answer.fine or answer.status == _NOT_FOUND
+
+    def _put_manifest(
+        self, name: str, descriptor: Descriptor, content: bytes, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         """PUT the exact bytes (spec: "Pushing Manifests"); what the registry then calls them is checked."""
         own, digest = self._name.name, descriptor.digest
         by_digest = parse_digest(name) is not None
         _insist(
-            lambda: self._offer(name, descriptor, content),
+            lambda: self._offer(name, descriptor, content, headers),
             lambda: self._missing(descriptor, content),
             self._written,
             f"{own}@{digest}" if by_digest else f"{own}:{name}",
@@ -101,13 +130,15 @@ class Registry(Repository):
         if not by_digest:
             self._written.wrote_tag(own, name, digest)
 
-    def _offer(self, name: str, descriptor: Descriptor, content: bytes) -> MultiarchError | None:
+    def _offer(
+        self, name: str, descriptor: Descriptor, content: bytes, headers: tuple[tuple[str, str], ...]
+    ) -> MultiarchError | None:
         """One PUT; the refusal of a registry that says that it lacks what the manifest names, None once it took it."""
         request = self._request(
             "PUT",
             f"manifests/{name}",
             action="push",
-            headers=(("Content-Type", descriptor.media_type),),
+            headers=(("Content-Type", descriptor.media_type), *headers),
             body=lambda: io.BytesIO(content),
             length=len(content),
         )
@@ -124,6 +155,8 @@ class Registry(Repository):
                 refusal = self._transport.refused(request, answer)
                 if _lacks_parts(answer):
                     return refusal
+                if headers and answer.status == _PRECONDITION_FAILED:
+                    raise Superseded(refusal.what, where=refusal.where)
                 raise refusal
         except (Forbidden, RegistryRefused):
             # A tag that must not move is refused again when only the answer to the first try was lost.
@@ -131,6 +164,8 @@ class Registry(Repository):
                 raise
         else:
             check_digest(answer, descriptor.digest, where=f"{self._name.name}:{name}")
+            if "OCI-Subject" in answer.headers:
+                self._indexed.add(descriptor.digest)
         return None
 
     def _missing(self, descriptor: Descriptor, content: bytes) -> tuple[Descriptor, ...]:

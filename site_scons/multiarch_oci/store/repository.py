@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import BinaryIO, TypeAlias, TypeVar
+
+import msgspec
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, verifying
@@ -13,9 +16,9 @@ from multiarch_oci.document import LIMIT, Document
 from multiarch_oci.index import Index
 from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
 from multiarch_oci.reference import Reference, check_tag
-from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
+from multiarch_oci.store import BlobMissing, ManifestTooLarge
 from multiarch_oci.store.entries import parse_digest
-from multiarch_oci.store.http.exchange import Request
+from multiarch_oci.store.http.exchange import Answer, Request
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.served import NO_REFERRERS, Download, check_digest, digest_of, media_type_of, pages
 from multiarch_oci.store.visible import Written
@@ -25,6 +28,19 @@ _ACCEPT = (("Accept", ", ".join(MANIFESTS)),)
 
 There: TypeAlias = "tuple[str, Digest]"
 _T = TypeVar("_T")
+
+
+class Tagged(msgspec.Struct, frozen=True):
+    """What a tag names, with its bytes; `etag` is what a registry calls this state of it, where it does."""
+
+    descriptor: Descriptor
+    content: bytes
+    etag: str | None
+
+
+def referrers_tag(subject: Digest) -> str:
+    """The tag that lists what refers to a manifest where the registry does not (spec: "Referrers Tag Schema")."""
+    return f"{subject.algorithm}-{subject.hex}"[:128]
 
 
 class Repository:
@@ -57,6 +73,7 @@ class Repository:
         self._trusting = there is not None
         self._written = Written() if written is None else written
         self._named: dict[Digest, float] = {}  # by a tag, and when
+        self._indexed: set[Digest] = set()  # put here, and listed by the registry itself as a referrer
 
     def resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a tag or digest now; None = absent. One HEAD, unless the registry leaves headers out."""
@@ -153,18 +170,68 @@ class Repository:
 
     def referrers(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
         """What names this manifest as its subject: by the referrers API, else by the tag `<algorithm>-<hex>`."""
-        digest = descriptor.digest
-        referrers: dict[Descriptor, None] = {}
-        listed_there = list(pages(self._transport, self._name, f"referrers/{digest}", absent=NO_REFERRERS))
-        for document in listed_there:
-            referrers.update(dict.fromkeys(Descriptor.from_json(item) for item in document.objects("manifests")))
-        if listed_there:
-            return tuple(referrers)
-        listed = self.resolve(f"{digest.algorithm}-{digest.hex}"[:128])
-        if listed is None or not is_index(listed.media_type):
+        by_api = self.referrers_by_api(descriptor.digest)
+        if by_api is not None:
+            return by_api
+        tagged = self.tagged(referrers_tag(descriptor.digest))
+        if tagged is None or not is_index(tagged.descriptor.media_type):
             return ()
-        content = read(self, listed)
-        return Index.from_json(content, where=str(listed.digest), media_type=listed.media_type).manifests
+        where, media_type = str(tagged.descriptor.digest), tagged.descriptor.media_type
+        return Index.from_json(tagged.content, where=where, media_type=media_type).manifests
+
+    def referrers_by_api(self, subject: Digest, *, limit: float | None = None) -> tuple[Descriptor, ...] | None:
+        """What names a manifest as its subject, as the registry itself lists it; None where it has no such API."""
+        path = f"referrers/{subject}"
+        documents = list(pages(self._transport, self._name, path, absent=NO_REFERRERS, limit=limit))
+        if not documents:
+            return None
+        items = (item for document in documents for item in document.objects("manifests"))
+        return tuple(dict.fromkeys(map(Descriptor.from_json, items)))
+
+    def tagged(self, name: str, *, limit: float | None = None) -> Tagged | None:
+        """What a tag names now, by one GET, with its bytes and the registry's name for this state; None = absent.
+
+        A tag that this run wrote may be late, as with `resolve`.
+        """
+        check_tag(name)
+        own, written = self._name.name, self._written
+        tagged = self._awaited(
+            lambda: self._tagged(name, limit),
+            lambda tagged: written.late_tag(own, name, None if tagged is None else tagged.descriptor.digest),
+            what=f"{own}:{name}",
+            limit=limit,
+        )
+        if tagged is not None:
+            written.saw(own, name, (tagged.descriptor.digest,))
+        return tagged
+
+    def _tagged(self, name: str, limit: float | None) -> Tagged | None:
+        answer = self._transport.request(
+            self._request("GET", f"manifests/{name}", headers=_ACCEPT, read_timeout=limit), limit=limit
+        )
+        if answer.status == _NOT_FOUND:
+            return None
+        if not answer.fine:
+            raise self._transport.refused(self._request("GET", f"manifests/{name}", headers=_ACCEPT), answer)
+        return Tagged(self._served(answer, f"{self._name.name}:{name}"), answer.content, answer.headers.get("ETag"))
+
+    @property
+    def name(self) -> str:
+        """`registry/repository`, as errors call it."""
+        return self._name.name
+
+    def until_visible(self, what: str, look: Callable[[], _T], *, done: Callable[[_T], bool]) -> _T:
+        """What `look` finds once that is `done`, or when what was written is not waited for any longer."""
+        end = time.monotonic() + self._written.patience.limit
+        return self._awaited(look, lambda answer: None if done(answer) else end, what=f"{self.name}: {what}")
+
+    def pause(self, seconds: float) -> None:
+        """Wait; ends with the run."""
+        self._written.pause(seconds, self._transport.check)
+
+    def alone(self, what: str) -> AbstractContextManager[bool]:
+        """Hold something of this repository, which `what` names, for one thread of the run."""
+        return self._transport.alone((self.name, what))
 
     def _manifest(self, descriptor: Descriptor) -> bytes:
         """The verified bytes of a manifest; BlobMissing when absent."""
@@ -197,7 +264,10 @@ class Repository:
             return None
         if not answer.fine:
             raise self._transport.refused(request, answer)
-        where = f"{self._name.name}:{name}"
+        return self._served(answer, f"{self._name.name}:{name}", expected)
+
+    def _served(self, answer: Answer, where: str, expected: Digest | None = None) -> Descriptor:
+        """The descriptor of a manifest's bytes, which are checked against what they are called, and kept."""
         digest = expected or Digest.of(answer.content)
         with verifying(io.BytesIO(answer.content), digest, len(answer.content), where=where) as stream:
             stream.read()

@@ -144,13 +144,18 @@ class Download(io.RawIOBase):
 
 
 def pages(
-    transport: Transport, name: Reference, path: str, *, absent: tuple[int, ...] = NOT_FOUND
+    transport: Transport,
+    name: Reference,
+    path: str,
+    *,
+    absent: tuple[int, ...] = NOT_FOUND,
+    limit: float | None = None,
 ) -> Iterable[Document]:
     """The JSON pages of a listing, over their Link headers (RFC 8288); nothing when the first is `absent`."""
     url: str | None = f"/v2/{name.repository}/{path}"
     for _ in range(_PAGES):
         request = Request("GET", url or "", name.registry, name.repository, headers=(("Accept", INDEX),))
-        answer = transport.request(request)
+        answer = transport.request(request, limit=limit)
         if answer.status in absent or media_type_of(answer) == "text/html":
             return
         if not answer.fine:

@@ -1,0 +1,294 @@
+"""What is attached to a manifest, in every kind of registry and in a folder (OCI distribution spec 1.1, referrers)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import CACHE
+from faults import FaultProxy
+from machines.engine import crane
+from machines.referring import referring
+from machines.registry import Registry as Machine
+from machines.registry import free_port
+from multiarch_oci.artifact import Artifact
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.index import Index
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, LAYER_GZIP, MANIFEST, SPDX_JSON
+from multiarch_oci.reference import Reference
+from multiarch_oci.store import read
+from multiarch_oci.store.auth import Credentials
+from multiarch_oci.store.http.exchange import Settings
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.layout import Layout
+from multiarch_oci.store.referrers import Attached, Attachment, Listed, attach, listing
+from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.repository import referrers_tag
+
+KINDS = (
+    *("docker-registry", "distribution v3", "go-containerregistry"),
+    *("go-containerregistry with referrers", "folder"),
+)
+WITH_API = KINDS[3]
+
+Open = Callable[[str], "Registry | Layout"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def host(
+    kind: str,
+    make_registry: Callable[..., Machine],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """Serve a registry of this kind; of a folder it is the path."""
+    if kind == WITH_API:
+        with referring(CACHE) as address:
+            yield address
+    elif kind == "go-containerregistry":
+        with plain_in_memory() as address:
+            yield address
+    elif kind == "folder":
+        yield str(tmp_path_factory.mktemp("layouts"))
+    else:
+        yield make_registry("debian" if kind == KINDS[0] else "v3").host
+
+
+@contextlib.contextmanager
+def plain_in_memory() -> Iterator[str]:
+    address = f"127.0.0.1:{free_port()}"
+    command = [*crane(CACHE).command, "registry", "serve", "--address", address]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address[10:])), 1):
+                    break
+                time.sleep(0.05)
+            yield address
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def place(kind: str, host: str) -> Open:
+    """Open a repository by its name, each time as another run would."""
+    return lambda name: Layout(Path(host) / name) if kind == "folder" else repository(host, name)
+
+
+def repository(host: str, name: str) -> Registry:
+    made = Transport(Settings(backoff=0.01), Credentials({}, Path("/nowhere")))
+    return Registry(made, Reference(host, name), action="push")
+
+
+def put(store: Registry | Layout, media_type: str, content: bytes) -> Descriptor:
+    descriptor = Descriptor.of(media_type, content)
+    store.put(descriptor, lambda: io.BytesIO(content))
+    return descriptor
+
+
+def image(store: Registry | Layout, text: str) -> Descriptor:
+    layer = put(store, LAYER_GZIP, text.encode() * 100)
+    return put(store, MANIFEST, Manifest(put(store, CONFIG, b"{}"), (layer,)).to_json())
+
+
+def attachment(subject: Descriptor, text: str, artifact_type: str = SPDX_JSON) -> Attachment:
+    content = text.encode()
+    return Artifact.of(artifact_type, subject, Descriptor.of(artifact_type, content), {"note": text}), content
+
+
+def attached(
+    store: Registry | Layout, subject: Descriptor, *texts: str, gone: frozenset[Digest] = frozenset()
+) -> Attached:
+    made = [attachment(subject, text) for text in texts]
+    return attach(store, subject.digest, made, before=listing(store, subject.digest), gone=gone)
+
+
+def notes(store: Registry | Layout, subject: Descriptor) -> list[str]:
+    """Return what refers to a subject by its notes, which are read from the manifests."""
+    referrers = listing(store, subject.digest).referrers
+    manifests = (Artifact.from_json(read(store, referrer.bare()), where="") for referrer in referrers)
+    return sorted(dict(manifest.annotations)["note"] for manifest in manifests)
+
+
+def raw_list(store: Registry, subject: Descriptor) -> bytes:
+    tagged = store.tagged(referrers_tag(subject.digest))
+    assert tagged is not None
+    return tagged.content
+
+
+def test_what_is_attached_is_listed_and_attached_once(place: Open, kind: str) -> None:
+    store = place("attached/once")
+    root = image(store, "x")
+    assert listing(store, root.digest).referrers == ()
+    done = attached(store, root, "b", "a")
+    assert (notes(place("attached/once"), root), len(done.sent)) == (["a", "b"], 4)
+    again = attached(place("attached/once"), root, "a", "b")
+    assert (again.sent, again.by) == ((), done.by)
+    by = {"folder": Listed.FOLDER, WITH_API: Listed.API}.get(kind, Listed.TAG)
+    assert (done.by, listing(store, root.digest).by) == (by, by)
+
+
+def test_a_deleted_artifact_and_a_deleted_list_are_put_back(place: Open, kind: str, host: str) -> None:
+    store = place("attached/deleted")
+    root = image(store, "x")
+    attached(store, root, "a", "b")
+    lost = attachment(root, "a")[0].descriptor()
+    if isinstance(store, Layout):
+        Path(host, "attached/deleted/blobs/sha256", lost.digest.hex).unlink()
+    elif not store.delete(lost.digest):
+        pytest.skip("deletes nothing")
+    done = attached(place("attached/deleted"), root, "a", "b")
+    assert [descriptor.digest for descriptor in done.sent] == [lost.digest]
+    assert notes(place("attached/deleted"), root) == ["a", "b"]
+    store = place("attached/deleted")
+    if kind in KINDS[:3] and isinstance(store, Registry):
+        held = store.resolve(referrers_tag(root.digest))
+        assert held is not None
+        assert store.delete(held.digest)
+        attached(place("attached/deleted"), root, "a", "b")
+        assert notes(place("attached/deleted"), root) == ["a", "b"]
+
+
+def test_what_is_gone_is_listed_no_more(place: Open) -> None:
+    store = place("attached/gone")
+    root = image(store, "x")
+    attached(store, root, "old", "other")
+    old = attachment(root, "old")[0].descriptor().digest
+    done = attached(store, root, "new", gone=frozenset([old]))
+    assert (notes(place("attached/gone"), root), done.kept) == (["new", "other"], ())
+
+
+def test_the_artifacts_of_two_machines_are_equal_bytes(place: Open) -> None:
+    stores = [place(f"attached/machine{number}") for number in (1, 2)]
+    roots = [image(store, "x") for store in stores]
+    attached(stores[0], roots[0], "a")
+    attached(stores[0], roots[0], "b")
+    attached(stores[1], roots[1], "b", "a")
+    one, other = (listing(store, roots[0].digest) for store in stores)
+    assert one.digests() == other.digests()
+    if one.by is Listed.TAG:
+        assert one == other
+        assert raw_list(stores[0], roots[0]) == raw_list(stores[1], roots[1])  # type: ignore[arg-type]
+
+
+def test_the_type_of_an_artifact_stands_in_its_manifest_and_in_the_config_of_that(place: Open) -> None:
+    store = place("attached/type")
+    root = image(store, "x")
+    attached(store, root, "a")
+    (referrer,) = listing(store, root.digest).referrers
+    members = json.loads(read(store, referrer.bare()))
+    assert members["artifactType"] == members["config"]["artifactType"] == SPDX_JSON
+    assert members["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
+    assert members["subject"] == {"mediaType": MANIFEST, "digest": str(root.digest), "size": root.size}
+    assert "org.opencontainers.image.created" not in members["annotations"]
+
+
+FOREIGN = (
+    b'{ "schemaVersion" : 2,"mediaType":"application/vnd.oci.image.index.v1+json",'
+    b'"annotations":{"theirs":"\\u0041"},"manifests":[%s ] }'
+)
+"""What another tool wrote: blanks and escapes that ours does not write."""
+
+
+@pytest.fixture
+def tagging(place: Open, kind: str) -> Open:
+    """Open a repository of a registry that keeps the list under a tag."""
+    if kind not in KINDS[:3]:
+        pytest.skip("keeps no tag")
+    return place
+
+
+def test_descriptors_of_others_are_kept_byte_for_byte_and_sorted(tagging: Open) -> None:
+    store = tagging("attached/theirs")
+    assert isinstance(store, Registry)
+    root = image(store, "x")
+    theirs = attachment(root, "theirs", "application/x-theirs")
+    for descriptor, content in ((theirs[0].layers[0], theirs[1]), (theirs[0].config, b"{}")):
+        put(store, descriptor.media_type, content)
+    manifest = put(store, MANIFEST, theirs[0].to_json())
+    entry = b'{"size":%d , "digest":"%s","mediaType":"%s","further": 1.50e0, "text":"\\u00e9\\/"}' % (
+        manifest.size,
+        str(manifest.digest).encode(),
+        MANIFEST.encode(),
+    )
+    content = FOREIGN % entry
+    descriptor = Descriptor.of(Index(()).media_type, content)
+    store.tag(referrers_tag(root.digest), descriptor, lambda: io.BytesIO(content))
+    attached(tagging("attached/theirs"), root, "a", "b", "c")
+    written = raw_list(store, root)
+    assert entry in written
+    assert b'"annotations":{"theirs":"\\u0041"}' in written
+    digests = [item["digest"] for item in json.loads(written)["manifests"]]
+    assert digests == sorted(digests)
+    assert len(digests) == 4
+    before = written
+    attached(tagging("attached/theirs"), root, "c")
+    assert raw_list(store, root) == before
+
+
+def test_a_descriptor_of_others_whose_manifest_is_gone_is_listed_no_more(tagging: Open) -> None:
+    # distribution takes no index that names what it does not hold
+    store = tagging("attached/dangling")
+    assert isinstance(store, Registry)
+    root = image(store, "x")
+    attached(store, root, "theirs")
+    assert store.delete(attachment(root, "theirs")[0].descriptor().digest)
+    attached(tagging("attached/dangling"), root, "a")
+    there = {attachment(root, text)[0].descriptor().digest for text in ("a", "theirs")}
+    assert listing(store, root.digest).digests() <= there
+    assert attachment(root, "a")[0].descriptor().digest in listing(store, root.digest).digests()
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"{", b'{"manifests":7}', b'{"manifests":[7]}', b'{"manifests":[{}]}' + b" " * 9]
+)
+def test_a_list_that_is_none_is_an_error_or_empty_and_no_traceback(tagging: Open, content: bytes) -> None:
+    store = tagging("attached/hostile")
+    root = image(store, content.decode())
+    with FaultProxy(store.name.partition("/")[0]) as proxy:  # type: ignore[union-attr]
+        proxy.order("GET manifest", status=200, headers=(("Content-Type", Index(()).media_type),), body=content)
+        with contextlib.suppress(MultiarchError):  # and nothing else
+            assert listing(repository(proxy.host, "attached/hostile"), root.digest, by=Listed.TAG).referrers == ()
+
+
+def test_a_tag_that_holds_an_image_is_an_error_and_is_left_alone(tagging: Open) -> None:
+    store = tagging("attached/image")
+    root, other = image(store, "x"), image(store, "y")
+    store.tag(referrers_tag(root.digest), other)
+    with pytest.raises(MultiarchError, match="should list it, but names"):
+        attached(tagging("attached/image"), root, "a")
+    assert store.resolve(referrers_tag(root.digest)) == other
+
+
+def test_two_machines_at_once_lose_nothing_after_one_more_run_of_each(tagging: Open, host: str) -> None:
+    root = image(tagging("attached/race"), "x")
+    with FaultProxy(host) as proxy:
+        for turn in range(5):
+            texts = [f"{turn}-{machine}" for machine in range(3)]
+            threads = [
+                threading.Thread(target=lambda text=text: attached(repository(proxy.host, "attached/race"), root, text))
+                for text in texts
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            for text in texts:
+                attached(tagging("attached/race"), root, text)
+            assert set(texts) <= set(notes(tagging("attached/race"), root))
