@@ -34,6 +34,7 @@ TARGETS = (
     ("push", (), "every platform tag"),
     ("manifest", ("create-multi-archimages",), "the index as a file (default)"),
     ("push-manifest", ("push-multi-archimages",), "the main tag, and all that it needs"),
+    ("sbom", (), "what the images are made of, as SPDX and CycloneDX in _output/sbom"),
     ("clean", (), "empty _output but for folder registries"),
     ("run", (), "the program of PLATFORM, by default of this machine, has run"),
 )
@@ -95,6 +96,16 @@ def add_targets(env: Any, nodes: Mapping[str, Sequence[Any]], image: str = "") -
                 env.Alias(alias, members)
             if image:
                 env.Alias(f"{image}:{alias}", members)
+
+
+def is_asked_for(target: str) -> bool:
+    """Whether the command line may lead to nodes of a target that are declared only then: each costs every run.
+
+    A word says it (`sbom`, `api:sbom`, `_output/sbom/…`), or the whole tree; what a session will build nobody knows.
+    """
+    words = [str(word) for word in SCons.Script.COMMAND_LINE_TARGETS]
+    whole = any(word.strip("/#") in ("", ".", "_output") for word in words)
+    return whole or any(target in word for word in words) or bool(SCons.Script.GetOption("interactive"))
 
 
 def check_when_read(env: Any) -> None:

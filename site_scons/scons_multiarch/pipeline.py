@@ -6,6 +6,7 @@ targets that all share. Variables in capitals are of that image alone, as with S
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,12 +15,12 @@ import SCons.Node.FS
 from multiarch_oci.platform import KNOWN, Platform
 from scons_multiarch import paths
 from scons_multiarch.calls import Call, read_call
-from scons_multiarch.cli import add_targets, check_when_read, declare_run
+from scons_multiarch.cli import add_targets, check_when_read, declare_run, is_asked_for
 from scons_multiarch.programs import KEYWORDS
 from scons_multiarch.sources import dockerfile_of
 from scons_multiarch.targets import Chain
 
-TOOLS = ("oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index")
+TOOLS = ("oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index", "oci_sbom")
 """What a chain needs; an environment that was not given one of them gets it."""
 
 
@@ -101,7 +102,24 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
         tuple(map(str, map(env.subst, env["REPOSITORIES"]))),
         tuple(env["PLATFORMS"]),
         *map(tuple, (programs, images, archives, loads, pushes, pins, index, published, started)),
+        functools.cache(lambda: _sboms(call, images, index)),
     )
+
+
+def _sboms(call: Call, images: list[Any], index: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Declare the SBOMs of the images and of the index; their files are called as those."""
+    env = call.env
+
+    def declared(node: Any, ending: str, version: str) -> tuple[Any, ...]:
+        name = node.name.removesuffix(ending)
+        return tuple(env.Sbom(f"#/_output/sbom/{name}", node, name=env["IMAGE"], version=version))
+
+    of_images = tuple(declared(image, ".tar", env["RELEASE"]) for image in images)
+    of_index = declared(index[0], ".json", env["VERSION"])
+    named = env["MULTIARCH_RUN"].declarations.named_files.get(call.name)
+    if named is not None:
+        named.extend(paths.flat((of_images, of_index)))
+    return of_images, of_index
 
 
 def _image(call: Call, platform: Platform, contents: list[Any], dockerfile: Any, folders: list[Any]) -> Any:
@@ -122,6 +140,8 @@ def _join(call: Call, chain: Chain, named: Iterable[Any] = ()) -> Chain:
         both = chain.index[0].get_executor().get_all_targets()
         declarations.named_files[chain.name] = [*chain.images, *chain.archives, *both, *named]
     add_targets(env, chain.by_target(), chain.name)
+    if is_asked_for("sbom"):
+        add_targets(env, {"sbom": list(paths.flat((chain.sboms, chain.index_sbom)))}, chain.name)
     declare_run(env, [chain.started], f"{chain.name}:run")
     check_when_read(env)
     return chain

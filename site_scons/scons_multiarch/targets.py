@@ -6,7 +6,7 @@ the same when their records and their sources are equal. What one build finds ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -102,6 +102,17 @@ class IndexTarget(msgspec.Struct, frozen=True):
     digest_file: str
 
 
+class SbomTarget(msgspec.Struct, frozen=True):
+    """The SBOM of an image or index: what the image is called, and the version of it and of its programs."""
+
+    name: str
+    version: str
+
+
+def _no_sboms() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return (), ()
+
+
 class Chain(msgspec.Struct, frozen=True):
     """All nodes of one image, what `env.MultiarchImage` and `env.GoImage` return.
 
@@ -122,6 +133,17 @@ class Chain(msgspec.Struct, frozen=True):
     index: tuple[Any, ...]
     published: tuple[Any, ...]
     started: tuple[tuple[Platform, Any], ...]
+    declared_sboms: Callable[[], tuple[tuple[Any, ...], tuple[Any, ...]]] = _no_sboms
+
+    @property
+    def sboms(self) -> tuple[tuple[Any, ...], ...]:
+        """The SBOMs of the images, each in two formats. They are declared when they are asked for."""
+        return self.declared_sboms()[0]
+
+    @property
+    def index_sbom(self) -> tuple[Any, ...]:
+        """The SBOM of the index, in two formats."""
+        return self.declared_sboms()[1]
 
     def by_target(self) -> dict[str, tuple[Any, ...]]:
         """The nodes by the target of the command line that they belong to; no programs, no target for them."""
@@ -147,6 +169,7 @@ NAMES: dict[type, str] = {
     PushTarget: "push",
     PinTarget: "pin",
     IndexTarget: "index",
+    SbomTarget: "SBOM",
 }
 
 
@@ -206,4 +229,4 @@ def declared_before(targets: list[Any], record: Any, sources: Sequence[Any]) -> 
 
 
 def _with_article(name: str) -> str:
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name[0] in 'aeiouS' else 'a'} {name}"

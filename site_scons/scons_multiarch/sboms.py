@@ -1,0 +1,166 @@
+"""What decides an SBOM, and how it is written: of an image by what its layers hold, of an index by its members."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import SCons.Node.FS
+
+from multiarch_oci.digest import Digest
+from multiarch_oci.why import Facts
+from scons_multiarch.session import Run
+from scons_multiarch.step import write
+from scons_multiarch.targets import SbomTarget, is_image, is_index, target_of
+
+if TYPE_CHECKING:
+    from multiarch_oci.attest.bom import Bom, File, Package, Part
+    from multiarch_oci.attest.readers import Known
+    from multiarch_oci.image import Image
+
+FORMAT = "1"
+"""To be raised when the same facts are to give other bytes."""
+_BASE = re.compile(r"base (.+?)(?: for [^ ]+)?\Z")
+_OURS = {
+    "certifi": ("MPL-2.0", "etc/ssl/certs/ca-certificates.crt"),
+    "tzdata": ("Apache-2.0", ""),
+}
+"""What images get of packages of Python's: the licence, and the file in the image where it is one."""
+
+
+def facts(run: Run, node: Any) -> Facts:
+    """What is said in an SBOM beside what stands in the image or index itself."""
+    record: SbomTarget = node.attributes.target
+    subject = node.sources[0]
+    values = {
+        "format": FORMAT,
+        "name": record.name,
+        "version": record.version,
+        "SOURCE_DATE_EPOCH": str(run.settings.epoch),
+    }
+    if not is_image(subject):
+        return Facts(values, {})
+    subject.attributes.state.decide()  # its facts say where its files come from
+    inputs = Facts(values, {})
+    return Facts(values, {}, Digest.of(f"{inputs.digest()} {subject.attributes.state.digest_of_facts()}".encode()).hex)
+
+
+def perform(target: list[Any], _source: list[Any], env: Any) -> None:
+    """Write both documents of an image or index."""
+    from multiarch_oci.attest.cyclonedx import to_cyclonedx
+    from multiarch_oci.attest.spdx import to_spdx
+
+    bom = bom_of(env["MULTIARCH_RUN"], target[0])
+    write(Path(target[0].get_abspath()), to_spdx(bom))
+    write(Path(target[1].get_abspath()), to_cyclonedx(bom))
+
+
+def bom_of(run: Run, node: Any) -> Bom:
+    """What the image or index is made of that this SBOM speaks of. Raises what reading it raises."""
+    from scons_multiarch.receipts import is_json
+
+    record, subject = node.attributes.target, node.sources[0]
+    path = Path(subject.get_abspath())
+    if is_index(subject) or (target_of(subject) is None and is_json(path)):
+        return _of_index(run, record, path)
+    return _of_image(run, record, subject)
+
+
+def _of_index(run: Run, record: SbomTarget, path: Path) -> Bom:
+    """An index: its images by digest and platform; what is in them their own SBOMs say, where they have any."""
+    from multiarch_oci.attest.bom import Bom, image
+    from multiarch_oci.index import Index
+
+    content = path.read_bytes()
+    index = Index.from_json(content, where=str(path))
+    variants = [image(record.name, entry.digest, entry.platform) for entry in index.manifests]
+    subject = image(record.name, index.descriptor().digest, version=record.version)
+    return Bom(subject, run.settings.epoch, variants=tuple(variants))
+
+
+def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
+    from multiarch_oci.attest.bom import Bom, base_image, image
+    from multiarch_oci.attest.contents import own_contents
+    from multiarch_oci.engine.export.normalising import ENGINE
+    from multiarch_oci.store.archive import Archive
+
+    path = Path(node.get_abspath())
+    archive = Archive(path)
+    content = archive.image()
+    made_from = run.tree.records.recall(str(node)) if is_image(node) else None
+    known = _known(record, node)
+    files, parts = own_contents(content, archive, known, where=str(path))
+    remarks = []
+    engine = content.descriptor.annotation(ENGINE)
+    if engine is not None and made_from is not None:
+        files, parts = _copied(files, parts, made_from)
+        remarks.append(f"The image was built by {engine}: what its RUN instructions made is not described here.")
+    base = None if content.base is None else base_image(content.base, content.platform)
+    if base is not None:
+        remarks.append(f"What the base {content.base} holds is not described here.")
+    parts = (*parts, *_of_ours(files, made_from))
+    subject = image(record.name, content.descriptor.digest, content.platform, version=record.version)
+    return Bom(
+        subject,
+        run.settings.epoch,
+        files,
+        tuple(sorted(parts, key=lambda part: (part.path, part.packages))),
+        base,
+        taken_from=_taken_from(content, made_from),
+        remarks=tuple(remarks),
+    )
+
+
+def _known(record: SbomTarget, node: Any) -> Known:
+    """What this build knows of the files of an image: which of them are programs that it made."""
+    from multiarch_oci.attest.readers import Known
+
+    programs = frozenset(source.get_csig() for source in _programs(node))
+    return Known(record.version, programs)
+
+
+def _programs(node: Any) -> Iterator[Any]:
+    """The files that builders make and an image is made of, its scanned sources among them."""
+    for source in node.children():
+        if isinstance(source, SCons.Node.FS.File) and source.has_builder():
+            yield source
+
+
+def _copied(
+    files: tuple[File, ...], parts: tuple[Part, ...], made_from: Facts
+) -> tuple[tuple[File, ...], tuple[Part, ...]]:
+    """Of the files of an image that an engine of others made those that it copied: their contents are among its facts."""
+    contents = {state.rpartition(" ")[2] for state in made_from.files.values()}
+    kept = tuple(file for file in files if file.sha256 in contents)
+    paths = {file.path for file in kept}
+    return kept, tuple(part for part in parts if part.path in paths)
+
+
+def _of_ours(files: tuple[File, ...], made_from: Facts | None) -> Iterator[Part]:
+    """The packages whose files we give to images: certificates, time zones."""
+    from multiarch_oci.attest.bom import LIBRARY, Package, Part, purl
+
+    values: Mapping[str, str] = {} if made_from is None else made_from.values
+    paths = {file.path for file in files}
+    for name, (licence, path) in _OURS.items():
+        if name in values:
+            version = values[name]
+            package = Package(LIBRARY, name, version, purl("pypi", name, version), licence)
+            yield Part(path if path in paths else "", package)
+
+
+def _taken_from(image: Image, made_from: Facts | None) -> tuple[Package, ...]:
+    """The images beside the base that a Dockerfile names: files come from them, or were made in them."""
+    from multiarch_oci.attest.bom import base_image
+    from multiarch_oci.reference import Reference
+
+    base = None if image.base is None else image.base.digest
+    named = {} if made_from is None else made_from.values
+    found = set()
+    for value, digest in named.items():
+        match = _BASE.match(value)
+        if match is not None and digest != str(base):
+            found.add(base_image(Reference.parse(match[1]).with_default_tag().with_digest(Digest.parse(digest))))
+    return tuple(sorted(found))
