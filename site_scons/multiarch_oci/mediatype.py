@@ -26,6 +26,10 @@ EMPTY = "application/vnd.oci.empty.v1+json"
 SPDX_JSON = "application/spdx+json"
 CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
 
+SPDX_JSON = "application/spdx+json"
+CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
+"""The artifact types under which scanners look for plain SBOMs."""
+
 MANIFESTS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 """What is asked for with Accept, and stored below /manifests/ of a registry."""
 

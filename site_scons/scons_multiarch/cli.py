@@ -108,6 +108,14 @@ def is_asked_for(target: str) -> bool:
     return whole or any(target in word for word in words) or bool(SCons.Script.GetOption("interactive"))
 
 
+def targets_of(chain: Chain) -> dict[str, tuple[Any, ...]]:
+    """The nodes of a chain by the target that they belong to; what is declared later only where it is asked for."""
+    targets = chain.by_target()
+    if is_asked_for("sbom"):
+        targets["sbom"] = tuple(paths.flat((chain.sboms, chain.index_sbom)))
+    return targets
+
+
 def check_when_read(env: Any) -> None:
     """Have the words checked, questions answered and the default set when all SConscripts have been read."""
     after_reading(lambda here: finish_reading(env, here), name="targets")
@@ -124,7 +132,7 @@ def name_images(env: Any, chains: Mapping[str, Chain]) -> None:
     for name, chain in chains.items():
         short = name.rpartition("/")[2]
         if short != name and last[short] == 1 and short not in chains:
-            add_targets(env, chain.by_target(), short)
+            add_targets(env, targets_of(chain), short)
             declare_run(env, [chain.started], f"{short}:run")
         for word in dict.fromkeys((name, short) if last[short] == 1 else (name,)):
             if word not in taken and not is_alias(word):

@@ -15,7 +15,7 @@ import SCons.Node.FS
 from multiarch_oci.platform import KNOWN, Platform
 from scons_multiarch import paths
 from scons_multiarch.calls import Call, read_call
-from scons_multiarch.cli import add_targets, check_when_read, declare_run, is_asked_for
+from scons_multiarch.cli import add_targets, check_when_read, declare_run, targets_of
 from scons_multiarch.programs import KEYWORDS
 from scons_multiarch.sources import dockerfile_of
 from scons_multiarch.targets import Chain
@@ -97,13 +97,14 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
     if call.not_moved is not None:
         for node in published:
             node.attributes.not_moved = call.not_moved
-    return Chain(
+    members: list[Any] = [
         name,
         tuple(map(str, map(env.subst, env["REPOSITORIES"]))),
         tuple(env["PLATFORMS"]),
         *map(tuple, (programs, images, archives, loads, pushes, pins, index, published, started)),
         functools.cache(lambda: _sboms(call, images, index)),
-    )
+    ]
+    return Chain(*members)
 
 
 def _sboms(call: Call, images: list[Any], index: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -139,9 +140,7 @@ def _join(call: Call, chain: Chain, named: Iterable[Any] = ()) -> Chain:
     if call.program == chain.name.rpartition("/")[2]:  # and not the whole name
         both = chain.index[0].get_executor().get_all_targets()
         declarations.named_files[chain.name] = [*chain.images, *chain.archives, *both, *named]
-    add_targets(env, chain.by_target(), chain.name)
-    if is_asked_for("sbom"):
-        add_targets(env, {"sbom": list(paths.flat((chain.sboms, chain.index_sbom)))}, chain.name)
+    add_targets(env, targets_of(chain), chain.name)
     declare_run(env, [chain.started], f"{chain.name}:run")
     check_when_read(env)
     return chain

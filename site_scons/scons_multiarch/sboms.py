@@ -131,7 +131,7 @@ def _programs(node: Any) -> Iterator[Any]:
 def _copied(
     files: tuple[File, ...], parts: tuple[Part, ...], made_from: Facts
 ) -> tuple[tuple[File, ...], tuple[Part, ...]]:
-    """Of the files of an image that an engine of others made those that it copied: their contents are among its facts."""
+    """Of an image that another engine made, the files that it copied: their contents are among the image's facts."""
     contents = {state.rpartition(" ")[2] for state in made_from.files.values()}
     kept = tuple(file for file in files if file.sha256 in contents)
     paths = {file.path for file in kept}
@@ -158,9 +158,9 @@ def _taken_from(image: Image, made_from: Facts | None) -> tuple[Package, ...]:
 
     base = None if image.base is None else image.base.digest
     named = {} if made_from is None else made_from.values
-    found = set()
+    images = set()
     for value, digest in named.items():
         match = _BASE.match(value)
         if match is not None and digest != str(base):
-            found.add(base_image(Reference.parse(match[1]).with_default_tag().with_digest(Digest.parse(digest))))
-    return tuple(sorted(found))
+            images.add(base_image(Reference.parse(match[1]).with_default_tag().with_digest(Digest.parse(digest))))
+    return tuple(sorted(images))

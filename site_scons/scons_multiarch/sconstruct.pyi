@@ -53,6 +53,10 @@ class Chain:
     def published(self) -> tuple[Node, ...]: ...
     @property
     def started(self) -> tuple[tuple[Platform, Node], ...]: ...
+    @property
+    def sboms(self) -> tuple[tuple[Node, ...], ...]: ...
+    @property
+    def index_sbom(self) -> tuple[Node, ...]: ...
 
 class _Chain(TypedDict, total=False):
     """Keywords of MultiarchImage: its own, variables of the command line in capitals, and those of Image."""
@@ -160,6 +164,9 @@ class Environment:
 
     def Index(self, target: Path, members: Paths, *, platforms: Platforms, annotations: Named = ()) -> list[Node]:
         """The index of images and pins."""
+
+    def Sbom(self, target: Path, image: Paths, *, name: str | None = None, version: str | None = None) -> list[Node]:
+        """What an image or index is made of: SPDX and CycloneDX."""
 
     def Targets(self, **nodes: Paths | None) -> None:
         """Names the targets of a chain that is made by hand."""

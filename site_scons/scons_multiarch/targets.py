@@ -109,6 +109,9 @@ class SbomTarget(msgspec.Struct, frozen=True):
     version: str
 
 
+_Sboms: TypeAlias = Callable[[], tuple[tuple[Any, ...], tuple[Any, ...]]]
+
+
 def _no_sboms() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return (), ()
 
@@ -133,7 +136,7 @@ class Chain(msgspec.Struct, frozen=True):
     index: tuple[Any, ...]
     published: tuple[Any, ...]
     started: tuple[tuple[Platform, Any], ...]
-    declared_sboms: Callable[[], tuple[tuple[Any, ...], tuple[Any, ...]]] = _no_sboms
+    declared_sboms: _Sboms = _no_sboms
 
     @property
     def sboms(self) -> tuple[tuple[Any, ...], ...]:

@@ -1,4 +1,4 @@
-"""Each of the nine Tools works alone, and all of them in any order: none counts on another one before it."""
+"""Each of the Tools works alone, and all of them in any order: none counts on another one before it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from machines.project import GO_MODULE, Project
 
 TOOLS = (
     *("oci_settings", "go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index"),
-    "oci_targets",
+    *("oci_sbom", "oci_targets"),
 )
 ORDERS = {
     "as in the template": TOOLS,
@@ -28,6 +28,7 @@ image = env.Image("_output/images/demo.tar", program, dockerfile="Dockerfile")
 archive = env.Archive("_output/release/demo.tar", image, reference="$REPOSITORY:$VERSION")
 push = env.Push(image, "$REPOSITORY:$VERSION-amd64")
 index = env.Index("_output/manifest/demo.json", image, platforms=["linux/amd64"])
+env.Sbom("_output/sbom/demo-amd64", image)
 published = env.Push(index, "$REPOSITORY:$VERSION", children=push)
 env.Targets(bin=program, images=image, release=archive, push=push, manifest=index, push_manifest=published)
 """
@@ -41,6 +42,7 @@ ALONE = {
     "oci_push": "print(env.Push)",
     "oci_pin": 'env.Pin("_output/registry/demo:v1-amd64", platform="linux/amd64")',
     "oci_index": "print(env.Index)",
+    "oci_sbom": "print(env.Sbom)",
     "oci_targets": "env.Targets()",
 }
 WORDS = {"go_binary": ("_output",), "oci_image": ("_output",), "oci_pin": ("-n",)}

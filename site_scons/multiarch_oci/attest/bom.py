@@ -21,8 +21,6 @@ from multiarch_oci.reference import Reference
 TOOL = "scons-multiarch"
 """Who writes the documents. No version of it: a new one that says the same makes no new document."""
 LIBRARY, APPLICATION, CONTAINER = "library", "application", "container"
-SPDX_JSON, CYCLONEDX_JSON = "application/spdx+json", "application/vnd.cyclonedx+json"
-"""The media types under which the plain documents are found in a registry."""
 
 
 class InvalidSbom(MultiarchError, ValueError):

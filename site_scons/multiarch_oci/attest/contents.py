@@ -120,12 +120,12 @@ def _read(path: str, opener: Callable[[], BinaryIO], known: Known) -> Kept:
     sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
     with opener() as stream, tempfile.SpooledTemporaryFile(_IN_MEMORY) as content:
         block = stream.read(max(HEAD, 1 << 20))
-        wanted = wants(path, block[:HEAD])
+        is_read = wants(path, block[:HEAD])
         while block:
             sha1.update(block)
             sha256.update(block)
-            if wanted:
+            if is_read:
                 content.write(block)
             block = stream.read(1 << 20)
         file = File(path, sha1.hexdigest(), sha256.hexdigest())
-        return file, parts_of(file, cast("BinaryIO", content), known) if wanted else ()
+        return file, parts_of(file, cast("BinaryIO", content), known) if is_read else ()

@@ -52,9 +52,9 @@ def read_build_info(stream: BinaryIO) -> BuildInfo | None:
     Whatever the bytes are, nothing is raised but what the stream raises, and memory stays bounded.
     """
     for section in _candidates(sections(stream)):
-        found = _within(read_section(stream, section))
-        if found is not None:
-            return found
+        info = _within(read_section(stream, section))
+        if info is not None:
+            return info
     return None
 
 
@@ -136,5 +136,3 @@ def _unquoted(text: str) -> str:
         return str(json.loads(re.sub(r"\\x([0-9a-f]{2})", r"\\u00\1", text)))
     except ValueError:
         return text
-
-

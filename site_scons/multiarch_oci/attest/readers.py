@@ -92,7 +92,7 @@ def _module(module: Module, known: Known) -> Package:
     if module.replace is not None:
         stands_for = " ".join(filter(None, (module.path, module.version)))
         properties += (("go:replaces", stands_for),)
-        if not actual.version:  # a folder: what is there is called as what it stands for
+        if actual.version in ("", _DEVEL):  # a folder: what is there is called as what it stands for
             properties += (("go:folder", actual.path),)
             actual = Module(module.path, module.version)
     licence = known.licences.get((actual.path, actual.version), "")

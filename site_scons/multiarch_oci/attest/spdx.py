@@ -40,8 +40,8 @@ def to_spdx(bom: Bom) -> bytes:
         binaries = {part.path for part in bom.parts if part.main is not None and part.main.kind == APPLICATION}
         members["files"] = [_file(file, binary=file.path in binaries) for file in bom.files]
     members["relationships"] = [
-        {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
-        for one, kind, other in dict.fromkeys(_relationships(bom))
+        {"spdxElementId": element, "relationshipType": kind, "relatedSpdxElement": other}
+        for element, kind, other in dict.fromkeys(_relationships(bom))
     ]
     return readable(members)
 

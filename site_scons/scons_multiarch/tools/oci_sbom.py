@@ -25,10 +25,10 @@ def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = 
     source = source_of(env, image, "env.Sbom", ImageTarget, IndexTarget)
     prefix = paths.file(env, "Sbom: target", target)
     nodes = [prefix.dir.File(f"{prefix.name}.{ending}") for ending in ("spdx.json", "cdx.json")]
-    said = env.get("VERSION", "") if is_index(source) else env.get("RELEASE", env.get("VERSION", ""))
+    of_build = env.get("VERSION", "") if is_index(source) else env.get("RELEASE", env.get("VERSION", ""))
     record = SbomTarget(
         paths.text(env, "Sbom: name", env.get("IMAGE") or prefix.name if name is None else name),
-        paths.text(env, "Sbom: version", said if version is None else version),
+        paths.text(env, "Sbom: version", of_build if version is None else version),
     )
     if declared_before(nodes, record, [source]):
         return nodes
