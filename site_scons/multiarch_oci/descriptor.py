@@ -12,6 +12,10 @@ from multiarch_oci.platform import Platform
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 REF_NAME = "org.opencontainers.image.ref.name"
+CACHE_ORIGIN = "multiarch.cache"
+"""In a tarball: the repository, or the folder of a layout, that holds the layers which a shared cache had."""
+CACHE_LAYERS = "multiarch.cache.layers"
+"""In a tarball: the digests of these layers, with blanks between."""
 
 
 class Descriptor(msgspec.Struct, frozen=True):

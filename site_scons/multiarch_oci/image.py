@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from multiarch_oci.config import ImageConfig
-from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
+from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, CACHE_LAYERS, CACHE_ORIGIN, Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch
 from multiarch_oci.document import InvalidDocument
 from multiarch_oci.manifest import Manifest
@@ -21,7 +21,8 @@ class Image(msgspec.Struct, frozen=True):
     """A manifest with its config, checked against each other; `own` are the digests that its place holds.
 
     `descriptor` is the manifest's, with the platform and the annotations under which it was found. `base` is the image
-    that it was built on, with digest; None over `scratch`, or when nothing says so.
+    that it was built on, with digest; None over `scratch`, or when nothing says so. `shared` are the layers that lie
+    where a shared cache has them, `shared_at`: a repository, or the folder of a layout.
     """
 
     descriptor: Descriptor
@@ -29,6 +30,8 @@ class Image(msgspec.Struct, frozen=True):
     config: ImageConfig
     base: Reference | None
     own: frozenset[Digest]
+    shared: frozenset[Digest] = frozenset()
+    shared_at: str = ""
 
     @classmethod
     def of(
@@ -47,7 +50,8 @@ class Image(msgspec.Struct, frozen=True):
         annotated = descriptor.platform
         if annotated is not None and annotated.normalized() != parsed.platform.normalized():
             raise InvalidDocument(f"is said to be {annotated}, but its config says {parsed.platform}", where=where)
-        return cls(descriptor, read, parsed, _base(descriptor, read), held)
+        shared, shared_at = _shared(descriptor)
+        return cls(descriptor, read, parsed, _base(descriptor, read), held, shared - held, shared_at)
 
     @property
     def platform(self) -> Platform:
@@ -66,13 +70,11 @@ class Image(msgspec.Struct, frozen=True):
 
     @property
     def mountable(self) -> Mapping[Digest, Reference]:
-        """From which repository each missing layer can be taken; empty without a base. Foreign layers are not sent."""
+        """From which repository each missing layer of the base can be taken. Foreign layers are not sent."""
         if self.base is None:
             return MappingProxyType({})
-        origin = self.base
-        return MappingProxyType(
-            {layer.digest: origin for layer in self.missing if not is_foreign(layer.media_type)},
-        )
+        missing = (layer for layer in self.missing if layer.digest not in self.shared)
+        return MappingProxyType({layer.digest: self.base for layer in missing if not is_foreign(layer.media_type)})
 
 
 def check_layers(manifest: Manifest, config: ImageConfig, *, where: str) -> None:
@@ -86,6 +88,12 @@ def _check(expected: Digest, content: bytes, where: str) -> None:
     actual = Digest.of(content, expected.algorithm)
     if actual != expected:
         raise DigestMismatch(f"wanted {expected}, the bytes are {actual}", where=where)
+
+
+def _shared(descriptor: Descriptor) -> tuple[frozenset[Digest], str]:
+    """The layers that a shared cache has, and where; what only a tarball's entry says, never a registry."""
+    digests = (descriptor.annotation(CACHE_LAYERS) or "").split()
+    return frozenset(map(Digest.parse, digests)), descriptor.annotation(CACHE_ORIGIN) or ""
 
 
 def _base(descriptor: Descriptor, manifest: Manifest) -> Reference | None:

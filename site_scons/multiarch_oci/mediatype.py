@@ -30,6 +30,12 @@ SPDX_JSON = "application/spdx+json"
 CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
 """The artifact types under which scanners look for plain SBOMs."""
 
+OCTETS = "application/octet-stream"
+ACTION = "application/vnd.multiarch.action.v1+json"
+"""The artifactType of an entry of a shared cache."""
+ACTION_LIST = "application/vnd.multiarch.action.list.v1+json"
+"""The artifactType of a list of the keys that a run wrote to a shared cache, or used."""
+
 MANIFESTS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 """What is asked for with Accept, and stored below /manifests/ of a registry."""
 

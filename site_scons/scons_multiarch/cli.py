@@ -270,7 +270,8 @@ def leavings(output: Path) -> list[Path]:
 
 
 def wipe(env: Any) -> None:
-    """Remove what was built."""
+    """Remove what was built, and forget what a shared cache holds of it."""
+    env["MULTIARCH_RUN"].tree.held.clear()
     for path in leavings(Path(env["MULTIARCH_RUN"].tree.root, "_output")):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

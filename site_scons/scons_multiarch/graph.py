@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import SCons.Node
@@ -42,21 +42,23 @@ def is_done(node: Any) -> bool:
 
 def reachable() -> list[Any]:
     """Every node with a remote tag that the targets of this run lead to."""
-    pending = _requested()
+    return [node for node in reachable_nodes() if is_remote(node)]
+
+
+def reachable_nodes() -> Iterator[Any]:
+    """Every node that the targets of this run lead to by what is declared, not by what only a scanner finds."""
+    pending = requested()
     seen: set[Any] = set()
-    remote = []
     while pending:
         node = pending.pop()
         if node in seen:
             continue
         seen.add(node)
         pending += [*node.sources, *(node.depends or ()), *(node.prerequisites or ())]
-        if is_remote(node):
-            remote.append(node)
-    return remote
+        yield node
 
 
-def _requested() -> list[Any]:
+def requested() -> list[Any]:
     """The nodes of the targets that this run was asked for."""
     fs = SCons.Node.FS.get_default_fs()
     targets = SCons.Script.BUILD_TARGETS

@@ -18,6 +18,7 @@ from scons_multiarch.registries import location
 from scons_multiarch.session import Run
 from scons_multiarch.step import write
 from scons_multiarch.targets import PinTarget, PushTarget, is_index, is_pin, target_of
+from scons_multiarch.tracking.nodes import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
@@ -173,12 +174,18 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
 
     archive = Archive(path)
     image = archive.image()
-    mountable = {d: r for d, r in image.mountable.items() if r.registry == reference.registry}
-    source: Source = archive
+    mountable = dict(image.mountable)
+    sources: list[Source] = [archive]
+    state = state_of(node)
+    if image.shared or (state is not None and state.kept_at):
+        from scons_multiarch.shared.layers import lent
+
+        mountable |= lent(run, node, image, sources)
     if image.base is not None:
-        base = Attributed(run.build.registries.source(image.base), Subject.base(str(image.base), None))
-        source = Chain((archive, base), base=str(image.base))
-    return Content(source, image.descriptor.bare(), mountable, image.platform)
+        sources.append(Attributed(run.build.registries.source(image.base), Subject.base(str(image.base), None)))
+    source = Chain(sources, base=str(image.base)) if image.base is not None else Chain(sources)
+    mountable = {d: r for d, r in mountable.items() if r.registry == reference.registry and r.name != reference.name}
+    return Content(source if len(sources) > 1 else archive, image.descriptor.bare(), mountable, image.platform)
 
 
 def loaded_name(env: Any, reference: str) -> Reference:

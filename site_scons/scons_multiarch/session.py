@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from multiarch_oci.heldfiles import HeldFiles
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.reference import Reference
 from multiarch_oci.statcache import StatCache
@@ -45,6 +46,18 @@ HIDDEN = (
 """What the build makes of images: an image that copies everything does not copy these."""
 
 
+class CacheSettings(msgspec.Struct, frozen=True):
+    """The shared cache: what CACHE says, whether it is read and written, and the scope.
+
+    `origin` is a repository, the folder of a layout (`./…`, or absolute), or empty: the image's own repository.
+    """
+
+    origin: str
+    reads: bool
+    writes: bool
+    scope: str = ""
+
+
 class Settings(msgspec.Struct):
     """What the process's environment and the command line say, read by the modules `settings` and `variables`.
 
@@ -61,6 +74,7 @@ class Settings(msgspec.Struct):
     not_moved_because: str = ""
     digests_to: int | None = None  # a descriptor: where PRINT=digest writes what was published
     interactive: bool = False
+    cache: CacheSettings | None = None  # where steps look for what others made
     keeps: bool = True  # False: what this run finds out is not written to the tree
     asks: bool = False  # True: nothing is built, and nobody waits for the lock
 
@@ -72,8 +86,19 @@ class Tree:
         self.root = root
         self.private = root / PRIVATE
         self.stat = StatCache(self.private / "stat.json")
+        self.held = HeldFiles(root, self.private / "held.json")
         self.lock = TreeLock(self.private / "lock")
         self.records = Records(self.private / "facts")
+
+    def digest(self, path: Path) -> str:
+        """The sha256 of a file, in hexadecimal, also of one that a shared cache holds. OSError is the caller's."""
+        try:
+            return self.stat.digest(path)
+        except FileNotFoundError:
+            held = self.held.get(path)
+            if held is None:
+                raise
+            return held.digest
 
 
 class Declarations:
@@ -139,6 +164,7 @@ class Run:
         """Forget all that was found out: another build of an interactive session begins. What is declared stays."""
         self.interrupts.cancelled.clear()
         self.tree.stat.refresh()
+        self.tree.held.refresh()
         self.build = Build(self)
 
     def note_read(self, path: Path) -> None:
@@ -173,6 +199,8 @@ class Run:
             thread.join(max(0.0, deadline - time.monotonic()))
         with suppress(OSError):  # what cannot be kept is found anew
             self.tree.stat.save()
+        with suppress(OSError):
+            self.tree.held.save()
         self.build.save()
         if self.build.failures:
             from scons_multiarch.destinations import outcome

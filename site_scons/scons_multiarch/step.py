@@ -24,6 +24,7 @@ from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import WrongSource, check_source
+from scons_multiarch.tracking.held import held_file
 from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, reasons
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Step:
                 clear_unfinished(Path(node.get_abspath()))
             if state.because is None:  # under -s nothing is announced
                 state.because = why(target[0])
-            self.perform(target, source, env)
+            self._make(target, source, env)
             run.tree.records.remember(str(target[0]), state.facts, state.because)
             run.build.report().add(self.verb, target[0])
             record.outcome = REPAIRED if state.repairs else MADE
@@ -108,11 +109,51 @@ class Step:
                 words = "failed for the same reason"  # many pushes at once, and one registry that is down
             raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
 
+    def _make(self, target: list[Any], source: list[Any], env: Any) -> None:
+        """Perform the step over what is on this machine, and leave what it made where a shared cache is written."""
+        node, run = target[0], target[0].attributes.run
+        if run.tree.held.is_empty() and run.settings.cache is None:
+            self._perform_over(node, lambda: self.perform(target, source, env))
+            return
+        from scons_multiarch.shared.fetching import bring
+
+        bring(node)
+        self._perform_over(node, lambda: self.perform(target, source, env))
+        for made in target:
+            run.tree.held.drop(made.get_abspath())
+        if node.attributes.state.kind and run.settings.cache is not None and run.settings.cache.writes:
+            from scons_multiarch.shared.keeping import keep
+
+            keep(node)
+
+    @staticmethod
+    def _perform_over(node: Any, perform: Callable[[], None]) -> None:
+        """Perform a step; where a shared cache has lost a layer that it reads, that image is made here first."""
+        from multiarch_oci.store import BlobMissing
+
+        try:
+            perform()
+        except BlobMissing:
+            from scons_multiarch.shared.fetching import remake_lost
+
+            if not remake_lost(node):
+                raise
+            perform()
+
+
+def step_of(node: Any) -> Step:
+    """The step that makes a target of ours."""
+    actions = getattr(node.builder.action, "list", None) or [node.builder.action]
+    step: Step = actions[0].execfunction
+    return step
+
 
 def why(target: Any) -> str | None:
     """The reason for which a target runs, in one line; None when there is none to tell."""
     known = target.get_stored_info().binfo.bactsig is not None
     if not target.exists():
+        if held_file(target) is not None and not target.changed():
+            return "a cache holds it, and its bytes are asked for"
         former = target.check_attributes("former")
         if former is not None and former.exists():
             return f"its receipt moves here from {shown(former)}"

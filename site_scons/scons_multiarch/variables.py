@@ -49,6 +49,9 @@ VARIABLES = (
     ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
     ("REBASE", "yes", "no: an engine builds an image again, too, when nothing but its base changed"),
+    ("CACHE", "", "where steps are kept for other machines: host/repository, a folder, or REGISTRY (each image's own)"),
+    ("CACHE_MODE", "read", "read, readwrite or write"),
+    ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REPORT", "", "JSON file of what was done, with digests; - is standard output"),
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
@@ -336,6 +339,10 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
     run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     one_of("PRINT", given["PRINT"], ("", "digest"))
+    if given["CACHE"] or given["CACHE_MODE"] != "read" or given["CACHE_SCOPE"]:
+        from scons_multiarch.shared.origins import read_settings
+
+        run.settings.cache = read_settings(run, given)
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
         if given[name]:

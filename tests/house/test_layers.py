@@ -23,14 +23,14 @@ OURS = {
 FLOORS = (
     (
         "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
-        "statcache", "treelock", "once", "pathtable",
+        "statcache", "heldfiles", "treelock", "once", "pathtable",
     ),
     ("descriptor", "config", "manifest", "artifact", "index", "receipt"),
     (
         "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "tarfields",
         "tarreader", "layer", "windows", "image",
     ),
-    ("store",),
+    ("store", "actioncache"),
     ("attest",),
     ("engine", "bases", "programimage"),
     ("golang", "git", "origin"),

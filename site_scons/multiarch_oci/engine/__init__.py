@@ -19,6 +19,7 @@ from multiarch_oci.platform import Platform
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.digest import Digest
+    from multiarch_oci.heldfiles import HeldFiles
 
 AUTO = "auto"
 GENERATED = "generated Dockerfile"
@@ -125,7 +126,8 @@ class BuildPlan(msgspec.Struct, frozen=True):
     Dockerfile does not name counts for nothing. A Dockerfile that is no file is a `text`; `files` are what the context
     holds beside its folder, taken by name alone (a COPY of a folder above does not); `remarks` are named values that
     say what these are, and count. `overlays` are folders whose files are in the context, too. `followed` are folders of
-    the context in which a link stands for what it leads to.
+    the context in which a link stands for what it leads to. `held` knows files of the context that are not on this
+    machine, which count as if they were.
     """
 
     platform: Platform
@@ -149,6 +151,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
     remarks: tuple[tuple[str, str], ...] = ()
     overlays: tuple[Overlay, ...] = ()
     followed: tuple[str, ...] = ()
+    held: HeldFiles | None = None
 
     @property
     def name(self) -> str:
@@ -193,9 +196,12 @@ class BuildPlan(msgspec.Struct, frozen=True):
     def real_path(self, folder: Path, path: str) -> Path:
         """Where a path of the context, or of the folder of a named one, lies, or would lie."""
         real_paths = self.real_paths(folder, path)
-        return Path(
-            real_paths[0] if len(real_paths) == 1 else next(filter(os.path.lexists, real_paths), str(folder / path))
-        )
+        if len(real_paths) == 1:
+            return Path(real_paths[0])
+        return Path(next(filter(self._is_known, real_paths), str(folder / path)))
+
+    def _is_known(self, path: str) -> bool:
+        return os.path.lexists(path) or (self.held is not None and self.held.get(path) is not None)
 
 
 class Engine(Protocol):

@@ -126,6 +126,11 @@ class Entries(msgspec.Struct, frozen=True):
         raw.sort(key=lambda members: _name(Document(members, self.where)) or "")
         return Entries({**self.members, "manifests": raw}, self.where)
 
+    def removed(self, digest: Digest) -> Entries:
+        """The entries without those of this digest, tagged or not."""
+        raw = [dict(item.members) for item in self._documents() if item.members.get("digest") != str(digest)]
+        return Entries({**self.members, "manifests": raw}, self.where)
+
     def listed(self, descriptor: Descriptor) -> Entries:
         """The entries and, at the end, this one without a tag."""
         raw: list[object] = [dict(item.members) for item in self._documents()]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.descriptor import REF_NAME, Descriptor
 from multiarch_oci.digest import BLOCK, Digest, DigestMismatch, verifying
 from multiarch_oci.document import LIMIT
 from multiarch_oci.mediatype import MANIFESTS
@@ -26,10 +27,13 @@ from multiarch_oci.store.entries import (
     InvalidLayout,
     check_marker,
     marker,
+    parse_digest,
     untagged,
 )
 
 _LOCK = ".index.lock"
+_YOUNG_S = 3600
+"""Seconds for which a blob is left alone that nothing names: what names it may be about to be written."""
 
 
 class Layout:
@@ -147,6 +151,38 @@ class Layout:
                 after = after if after.with_digest(descriptor.digest) is not None else after.listed(descriptor)
             if after != before:
                 self._write_index(after)
+
+    def fetch(self, name: str) -> Descriptor | None:
+        """As `resolve`."""
+        return self.resolve(name)
+
+    def tags(self) -> tuple[str, ...]:
+        """All tags, sorted; none where there is no layout yet."""
+        return tuple(sorted(filter(None, (item.annotation(REF_NAME) for item in self._entries().descriptors()))))
+
+    def delete(self, digest: Digest) -> bool:
+        """Let a manifest and all its tags be gone; True. Blobs stay until `sweep`."""
+        if not (self._folder / MARKER).exists():
+            return True
+        with locked(self._folder / _LOCK):
+            before = self._entries()
+            after = before.removed(digest)
+            if after != before:
+                self._write_index(after)
+        self._blob(digest).unlink(missing_ok=True)
+        return True
+
+    def sweep(self, keep: Iterable[Digest]) -> int:
+        """Remove all blobs but those that are in `keep`, listed, or were written in the last hour; bytes removed."""
+        kept = {*keep, *(item.digest for item in self._entries().descriptors())}
+        removed, oldest = 0, time.time() - _YOUNG_S
+        for path in self._folder.glob("blobs/*/*"):
+            digest = parse_digest(f"{path.parent.name}:{path.name}")
+            status = path.stat()
+            if digest is not None and digest not in kept and status.st_mtime < oldest:
+                path.unlink(missing_ok=True)
+                removed += status.st_size
+        return removed
 
     def _blob(self, digest: Digest) -> Path:
         return self._folder / "blobs" / digest.algorithm / digest.hex

@@ -61,6 +61,23 @@ class Memory:
             if descriptor.media_type in MANIFESTS:
                 self._types[descriptor.digest] = descriptor.media_type
 
+    def fetch(self, name: str) -> Descriptor | None:
+        """As `resolve`."""
+        return self.resolve(name)
+
+    def tags(self) -> tuple[str, ...]:
+        """All tags, sorted."""
+        with self._lock:
+            return tuple(sorted(self._tags))
+
+    def delete(self, digest: Digest) -> bool:
+        """Let a manifest and all its tags be gone; True."""
+        with self._lock:
+            self._types.pop(digest, None)
+            self._blobs.pop(digest, None)
+            self._tags = {name: held for name, held in self._tags.items() if held != digest}
+        return True
+
     def mount(self, descriptor: Descriptor, origin: Reference) -> bool:  # noqa: ARG002  # the protocol's
         """False unless the blob is here already: nothing lies beside a repository in memory."""
         return self.has(descriptor)

@@ -101,6 +101,10 @@ class Repository:
             self._named[descriptor.digest] = time.monotonic()
         return descriptor
 
+    def fetch(self, name: str, *, limit: float | None = None) -> Descriptor | None:
+        """As `resolve`, by one GET: the content is kept here, and opening it asks nothing more."""
+        return self._get(name, parse_digest(name), limit)
+
     def _look(
         self, name: str, digest: Digest | None, limit: float | None, optional: tuple[str, ...]
     ) -> Descriptor | None:

@@ -48,6 +48,16 @@ class Subject(msgspec.Struct, frozen=True):
         return restated
 
 
+class Lender(Subject, frozen=True):
+    """A place that may lose anything at any time: whatever it fails with, the answer is another place, or none."""
+
+    def restated(self, error: MultiarchError) -> MultiarchError:
+        """BlobMissing, with the reason; the end of the run stays what it is."""
+        if isinstance(error, (Cancelled, BlobMissing)):
+            return error
+        return BlobMissing(f"{self.name} does not give it: {error.what}", where=error.where)
+
+
 class Attributed:
     """A Source as another one, but for the errors it raises; those of its streams, too."""
 

@@ -108,6 +108,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
         lambda: facts(run, own, build_record),
         lambda: not_executable(node),
         taken=lambda: make_executable(node),
+        kind="program",
     )
     declare(env, nodes, record, state)
     return nodes

@@ -82,7 +82,8 @@ def image(
         platform=target_platform,
         dockerfile=recipe_path(recipe[0]) if recipe else run.tree.root / GENERATED,
         context=run.tree.root,
-        file_digest=run.tree.stat.digest,
+        file_digest=run.tree.digest,
+        held=run.tree.held,
         build_args=(
             *env.get("BUILD_ARGS", ()),
             *paths.named_for(env, "Image: build_args", build_args, target_platform).items(),
@@ -111,6 +112,7 @@ def image(
         lambda: unkept(run, node),
         scan=lambda: scan(node, env),
         taken=lambda: keep(run, with_bases(run, plan)[0]),
+        kind="image",
     )
     declare(env, nodes, record, state)
     return nodes

@@ -1,6 +1,7 @@
 """All that leans on SCons' insides; SCons is pinned. Nothing else here changes SCons, or uses a private name of it.
 
-`nodes`: files and targets as they are signed and decided. `folders`: those that builders make. `cache`: CacheDir.
+`nodes`: files and targets as they are signed and decided. `folders`: those that builders make. `kept`, `cache`:
+CacheDir. `held`: targets that a shared cache has, and this machine not.
 `phases`: SCons' records, and what is to happen once all SConscripts were read. `interactive`: sessions.
 
 Each hook by its name, with the SCons code that it leans on, and the test that fails when it does not work any more.
@@ -13,6 +14,16 @@ nodes.Tracked.srcnode: SCons.Node.FS.Base.srcnode, SCons.Node.FS.Dir.srcdir_list
     tests/e2e/test_sconscripts.py::test_sources_of_a_variant_folder_are_found_and_their_edits_seen
 nodes.Tracked.scan: SCons.Node.Node.scan, SCons.Node.Node.add_to_implicit, SCons.Node.Node.children
     tests/e2e/test_incremental.py::test_a_generated_file_that_a_dockerfile_copies_is_made_first_and_again
+nodes.Tracked.is_up_to_date: SCons.Node.FS.File.is_up_to_date
+    tests/e2e/test_shared_cache.py::test_a_run_with_nothing_to_do_asks_no_cache
+nodes.Tracked.remove: SCons.Node.FS.File.remove
+    tests/e2e/test_shared_cache.py::test_what_is_cleaned_is_looked_for_again
+nodes.Tracked.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.Taskmaster.Task.execute
+    tests/e2e/test_shared_cache.py::test_another_machine_publishes_without_a_byte_of_a_layer
+held.taken: SCons.Node.Node.built
+    tests/e2e/test_shared_cache.py::test_another_machine_publishes_without_a_byte_of_a_layer
+held.look_anew: SCons.Node.FS.File.get_stored_info, SCons.SConsign.Base.store_info
+    tests/e2e/test_shared_cache.py::test_a_blob_that_the_cache_lost_is_made_again
 nodes.Tracked.make_ready: SCons.Node.FS.File.make_ready, SCons.Node.Node.get_binfo, SCons.Executor.Executor.get_contents
     tests/e2e/test_scons.py::test_what_is_recorded_holds_the_facts_that_are_found_when_a_target_is_decided
 nodes.Tracked.changed: SCons.Node.FS.File.changed, SCons.Node.Node.changed, SCons.Node.FS.File.is_up_to_date
@@ -25,9 +36,9 @@ nodes.Tracked.get_build_env: SCons.Node.Node.get_build_env, SCons.CacheDir.Cache
     tests/e2e/test_scons.py::test_a_cache_folder_gives_back_the_image_of_these_inputs_and_of_no_others
 nodes.Tracked.get_cachedir_csig: SCons.Node.FS.File.get_cachedir_csig, SCons.Node.FS.File.get_cachedir_bsig
     tests/e2e/test_cache.py::test_the_options_of_scons_mean_what_scons_says_they_mean
-nodes.Kept.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.CacheDir.CacheDir.retrieve
+kept.Kept.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.CacheDir.CacheDir.retrieve
     tests/e2e/test_cache.py::test_what_is_damaged_in_the_cache_is_made_again
-nodes.Kept.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
+kept.Kept.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
     tests/e2e/test_cache.py::test_what_was_edited_while_it_was_made_is_not_kept_for_others
 nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
     tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken

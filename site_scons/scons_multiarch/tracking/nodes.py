@@ -22,7 +22,6 @@ from multiarch_oci.why import Facts
 from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.tracking.folders import (
     SAME_LAYOUT,
-    Plain,
     above,
     all_nodes,
     as_file,
@@ -30,6 +29,8 @@ from scons_multiarch.tracking.folders import (
     is_folder,
     with_folders,
 )
+from scons_multiarch.tracking.held import held_file, is_kept_back
+from scons_multiarch.tracking.kept import Kept
 from scons_multiarch.tracking.phases import after_reading
 
 if TYPE_CHECKING:
@@ -48,12 +49,15 @@ class State:
     may fail: a decision that raised would stop SCons for ever under `-j`, so the failure is kept, the target counts as
     out of date, and its step reports it. `drifted` says why the world outside differs from what the last step left.
     `scan` finds sources that no declaration names; `spell` puts a message into the user's words; `taken` does what is
-    left to do where SCons' cache had the file. `retrieved`: it had, in this build.
+    left to do where a cache had the file. `retrieved`: one had, in this build; `shared`: it was the shared one.
+    `kind` is what the step is called in the shared cache, empty for one that is not there; `kept_at` is the place where
+    this build put what the step made.
     """
 
     __slots__ = (
         *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "published"),
         *("reasons", "repairs", "retrieved", "scan", "seen", "spell", "subject", "taken", "targets"),
+        *("kept_at", "kind", "shared"),
     )
 
     def __init__(
@@ -65,6 +69,7 @@ class State:
         scan: Callable[[], Nodes] | None = None,
         spell: Callable[[str], str] = str,
         taken: Callable[[], None] | None = None,
+        kind: str = "",
     ) -> None:
         self.targets: Nodes = ()
         self.subject = subject
@@ -72,6 +77,7 @@ class State:
         self.scan = scan
         self.spell = spell
         self.taken = taken
+        self.kind = kind
         self.find = find
         self.renew()
 
@@ -81,7 +87,8 @@ class State:
         self.facts: Facts | None = None
         self.failure: Exception | None = None
         self.reasons: dict[Any, list[str]] = {}  # by target
-        self.retrieved = False
+        self.retrieved = self.shared = False
+        self.kept_at = ""
         self.repairs = False  # its bytes, or the world outside, are all that differs
         self.because: str | None = None  # the reason on the step's line
         self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
@@ -102,6 +109,13 @@ class State:
         except Interrupted:  # SCons has noted the signal, too, and begins nothing more
             self.failure = MultiarchError("was interrupted")
 
+    def find_again(self) -> None:
+        """Find the facts anew: what they were found of has been made anew, and is not what it was."""
+        self.facts, self.failure = None, None
+        self.decide()
+        if self.failure is not None:
+            raise self.failure
+
     def still_holds(self) -> bool:
         """Whether the facts, found anew, are those that were found; raises what finding them raises."""
         return self.find().digest() == self._facts_digest
@@ -109,34 +123,6 @@ class State:
     def digest_of_facts(self) -> str:
         """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
         return self._facts_digest
-
-
-class Kept(Plain):
-    """A file that comes out of SCons' cache only whole. Existing File nodes of other builders change to this class."""
-
-    __slots__ = SAME_LAYOUT
-
-    def _is_cached(self) -> bool:
-        """Whether SCons' cache may hold this file."""
-        return bool(self.has_builder() and not self.nocache and self.get_build_env().get_CacheDir().is_enabled())
-
-    def retrieve_from_cache(self) -> bool:
-        """Take the file out of SCons' cache when it is there, and whole."""
-        if not self._is_cached():
-            return False
-        from scons_multiarch.tracking import cache
-
-        retrieved = cache.prepare(self) and bool(super().retrieve_from_cache())
-        if retrieved:
-            cache.finish(self)
-        return retrieved
-
-    def push_to_cache(self) -> None:
-        """Put the file that was just made into SCons' cache, when it is what it will be called there."""
-        if self._is_cached() and not is_folder(self):
-            from scons_multiarch.tracking.cache import keep
-
-            keep(self, super().push_to_cache)
 
 
 class Tracked(Kept):
@@ -189,8 +175,39 @@ class Tracked(Kept):
         """Whether it is not there, and nothing makes it; with `-n` what is in a made folder is to be made with it."""
         return bool(super().missing()) and (SCons.Action.execute_actions or above(self) is None)
 
+    def is_up_to_date(self) -> bool:
+        """Whether it is as made; a target that a cache holds, and whose bytes nobody needs, by its digest alone."""
+        if is_ours(self) and not self.exists() and is_kept_back(self):
+            return not self.changed()
+        return bool(super().is_up_to_date())
+
+    def remove(self) -> bool:
+        """Remove the file, for `-c`; what a cache holds of it is forgotten, too."""
+        held = held_file(self) is not None
+        self.attributes.run.tree.held.drop(self.get_abspath())
+        return bool(super().remove()) or held
+
+    def retrieve_from_cache(self) -> bool:
+        """Take what the step would make out of SCons' cache, or else out of the shared one."""
+        if super().retrieve_from_cache():
+            return True
+        state = state_of(self)
+        if state is None or not state.kind:
+            return False
+        if self.attributes.run.settings.cache is None and held_file(self) is None:
+            return False
+        from scons_multiarch.shared.taking import take
+
+        return take(self)
+
     def _elsewhere(self) -> str:
-        """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies."""
+        """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies.
+
+        Of a target that a shared cache holds it is the digest there.
+        """
+        held = held_file(self)
+        if held is not None:
+            return held.digest
         try:
             return str(self.attributes.run.tree.stat.digest(self.rfile().get_abspath()))
         except OSError:
@@ -273,7 +290,8 @@ class Tracked(Kept):
         """Record what was made; of what came out of SCons' cache the facts, too, though no step ran."""
         retrieved = self.cached
         super().built()
-        if retrieved:
+        state = state_of(self)
+        if retrieved and not (state is not None and state.shared):
             from scons_multiarch.tracking.cache import note
 
             note(self)
@@ -401,11 +419,14 @@ def _differs(target: Any) -> bool:
 
 def _look(target: Any) -> bool:
     made = getattr(target.get_stored_info().ninfo, "csig", None)
-    if made is None or not target.exists():
+    held = made is not None and not target.exists() and held_file(target) is not None
+    if made is None or not (held or target.exists()):
         return False  # SCons itself sees that; to ask the world outside would be a request too many
     if target.get_csig() != made:
         reasons(target).append(DAMAGED)
         return True
+    if held:
+        return False  # what a file system says of it is said when it is one
     drift = target.attributes.state.drifted()
     if drift:
         reasons(target).append(drift)

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed, remembered
@@ -19,6 +20,9 @@ from multiarch_oci.engine import OURS, BuildPlan
 from multiarch_oci.engine.frontend import FILE, BaseWanted, ContextFile, ContextInputs, covering, may_be_pattern
 from multiarch_oci.errors import holds_login
 from multiarch_oci.platform import Platform
+
+if TYPE_CHECKING:
+    from multiarch_oci.heldfiles import HeldFiles
 
 _FORMAT = "inputs 2"
 _LIMIT = 4096
@@ -106,15 +110,19 @@ def _checked(
         root = os.fspath(plan.context)
         if [file.path for file in files] != sorted([*paths, *(path for path, _, _ in given)]):
             known = [ContextFile(path, kind, executable) for path, kind, executable in given]
-            files = tuple(sorted([*known, *(_plain_file(root, path) for path in paths)], key=lambda file: file.path))
+            plain = (_plain_file(root, path, plan.held) for path in paths)
+            files = tuple(sorted([*known, *plain], key=lambda file: file.path))
         named = tuple(BaseWanted(name, Platform.parse(text), line) for name, text, line in bases)
         return CachedInputs(files, tuple(patterns), (), named, read=read)
     except (TypeError, ValueError, OSError, AttributeError):
         return None
 
 
-def _plain_file(root: str, path: str) -> ContextFile:
-    """A file of the context as it is now; OSError when it is none, or a link leads to it."""
+def _plain_file(root: str, path: str, held: HeldFiles | None) -> ContextFile:
+    """A file of the context as it is now, or is `held`; OSError when it is none, or a link leads to it."""
+    known = None if held is None else held.get(f"{root}{os.sep}{path}")
+    if known is not None:
+        return ContextFile(path, FILE, known.executable)
     above, _, _ = path.rpartition("/")
     while above:
         if not stat.S_ISDIR(os.lstat(f"{root}/{above}").st_mode):

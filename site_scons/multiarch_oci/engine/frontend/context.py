@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from multiarch_oci.digest import Digest, verifying
 from multiarch_oci.engine.frontend.gitindex import executables
@@ -19,6 +19,9 @@ from multiarch_oci.executable import HEAD, is_executable_head
 from multiarch_oci.ignorefile import IgnoreFile, State
 from multiarch_oci.layer import Kind
 from multiarch_oci.store.atomic import is_unfinished
+
+if TYPE_CHECKING:
+    from multiarch_oci.heldfiles import HeldFiles
 
 _FOLDER = ROOT
 _SPECIAL = {
@@ -37,7 +40,7 @@ class Context:
     is, or that begins as a program or with `#!`. `real_paths` says where a path may lie
     (BuildPlan.real_paths), where that is not below `folder` alone: the first that is there counts, and of folders all
     names do. `followed` are folders ("": the context) in which a link stands for what it leads to, as do the links on
-    the way to them.
+    the way to them. What `held` knows counts as if the disk had it.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class Context:
         has_modes: bool = os.name != "nt",
         real_paths: Callable[..., list[str]] | None = None,
         followed: tuple[str, ...] = (),
+        held: HeldFiles | None = None,
     ) -> None:
         self._folder = folder
+        self._held = held
         self._text = os.fspath(folder)
         self._digest = digest
         self._ignore = ignore
@@ -97,20 +102,33 @@ class Context:
     def _real_path(self, path: str) -> str:
         if self._real_paths is not None:
             real_paths = self._real_paths(path)
-            return next(filter(os.path.lexists, real_paths), real_paths[0])
+            return next(filter(self._is_known, real_paths), real_paths[0])
         return os.path.join(self._text, *path.split("/")) if path else self._text  # noqa: PTH118  # the hot path
+
+    def _is_known(self, real_path: str) -> bool:
+        if os.path.lexists(real_path):
+            return True
+        held = self._held
+        return held is not None and (held.get(real_path) is not None or held.is_folder(real_path))
 
     def _listed(self, path: str, *, by_name: bool = False) -> list[str]:
         try:
-            names = (
-                os.listdir(self._real_path(path))  # noqa: PTH208  # the hot path
-                if self._real_paths is None
-                else self._merged(path, by_name=by_name)
-            )
+            names = self._names(path) if self._real_paths is None else self._merged(path, by_name=by_name)
             # What another step is writing at this moment is in no context: it will be there under its name, or gone.
             return sorted(name for name in names if not is_unfinished(name))
         except OSError as error:
             raise _unreadable(path or ".", error) from None
+
+    def _names(self, path: str) -> list[str] | set[str]:
+        real_path = self._real_path(path)
+        held = set() if self._held is None else self._held.names(real_path)
+        try:
+            names = os.listdir(real_path)  # noqa: PTH208  # the hot path
+        except FileNotFoundError:
+            if not held:
+                raise
+            return held
+        return held.union(names) if held else names
 
     def _merged(self, path: str, *, by_name: bool) -> set[str]:
         """The names in all the folders that a path is; `by_name`: also those that are there by their name alone."""
@@ -121,12 +139,13 @@ class Context:
             for real_path in real_paths
             if real_path.is_dir() and (self._follows(path) or not real_path.is_symlink())
         ]
-        return {
+        merged = {
             name
             for folder in folders
             for name in os.listdir(folder)  # noqa: PTH208  # as in _listed
             if os.path.join(folder, name) in self._real_paths(joined(path, name))  # noqa: PTH118  # else it is without it
         }
+        return merged if self._held is None else merged.union(*map(self._held.names, self._real_paths(path)))
 
     def _read(self, path: str) -> Node | None:
         above = self.lookup(parent(path))
@@ -138,7 +157,7 @@ class Context:
             if stat.S_ISLNK(status.st_mode) and self._follows(path):
                 status = self._led_to(path, real_path)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return self._held_node(path, real_path)
         except OSError as error:
             raise _unreadable(path, error) from None
         except ValueError:  # a NUL in the name
@@ -146,6 +165,17 @@ class Context:
         if not self._is_seen(path, directory=stat.S_ISDIR(status.st_mode), by_name=self._real_paths is not None):
             return None
         return self._node(path, real_path, status)
+
+    def _held_node(self, path: str, real_path: str) -> Node | None:
+        """What is known of a path that is not on this machine."""
+        held = None if self._held is None else self._held.get(real_path)
+        directory = held is None and self._held is not None and self._held.is_folder(real_path)
+        if (held is None and not directory) or not self._is_seen(path, directory=directory):
+            return None
+        if held is None:
+            return _FOLDER
+        content = _content(Path(real_path), held.size, self._digest)
+        return Node(Kind.FILE, 0o755 if held.executable else 0o644, content=content)
 
     def _follows(self, path: str) -> bool:
         """Whether a link of this path stands for what it leads to."""
@@ -237,7 +267,13 @@ class Context:
         if not excluded:
             return True
         if directory is None:
-            directory = stat.S_ISDIR(os.lstat(self._real_path(path)).st_mode)
+            real_path = self._real_path(path)
+            try:
+                directory = stat.S_ISDIR(os.lstat(real_path).st_mode)
+            except FileNotFoundError:
+                if self._held is None:
+                    raise
+                directory = self._held.is_folder(real_path)
         return None if directory and not self._ignore.prunable(path) else False
 
     def _judged(self, path: str) -> tuple[bool, State]:

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from multiarch_oci.engine import GivenFile
 from multiarch_oci.engine.frontend import covering
@@ -15,6 +15,9 @@ from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.tree import ROOT, Content, Node, parent
 from multiarch_oci.ignorefile import IgnoreFile
 from multiarch_oci.layer import Kind
+
+if TYPE_CHECKING:
+    from multiarch_oci.heldfiles import HeldFiles
 
 OpenFolder = Callable[[Path, bool], Context]
 
@@ -61,7 +64,8 @@ class GivenTree:
             return None if inside else Node(Kind.FILE, 0o644, content=_content(given.path, given.content))
         if given.origin.is_dir():
             return self._context(given.origin).lookup(inside)
-        file = Path(os.path.realpath(given.origin))  # a link to a file stands for the file
+        # A link to a file stands for the file; what is not there is known by the name that it was given.
+        file = Path(os.path.realpath(given.origin)) if given.origin.exists() else given.origin
         return None if inside else self._context(file.parent, whole=False).lookup(file.name)
 
     def _context(self, folder: Path, *, whole: bool = True) -> Context:
@@ -86,9 +90,10 @@ class FilledContext(Context):
         hidden: tuple[str, ...],
         real_paths: Callable[..., list[str]] | None = None,
         followed: tuple[str, ...] = (),
+        held: HeldFiles | None = None,
         given: GivenTree,
     ) -> None:
-        super().__init__(folder, digest, ignore, hidden=hidden, real_paths=real_paths, followed=followed)
+        super().__init__(folder, digest, ignore, hidden=hidden, real_paths=real_paths, followed=followed, held=held)
         self._given = given
 
     def lookup(self, path: str) -> Node | None:

@@ -139,9 +139,10 @@ class Reader:
                 hidden=hidden,
                 real_paths=real_paths,
                 followed=plan.followed,
+                held=plan.held,
                 given=given,
             ), ignore
-        return Context(folder, plan.file_digest, ignore, hidden=hidden, real_paths=real_paths), ignore
+        return Context(folder, plan.file_digest, ignore, hidden=hidden, real_paths=real_paths, held=plan.held), ignore
 
     def _ignore(self, plan: BuildPlan, *candidates: Path) -> IgnoreFile | None:
         """The first of these ignore files that is there."""
@@ -161,7 +162,10 @@ class Reader:
 
 
 def _is_there(plan: BuildPlan, folder: Path | None) -> bool:
-    return folder is not None and any(map(os.path.isdir, plan.real_paths(folder, "")))
+    if folder is None:
+        return False
+    real_paths = plan.real_paths(folder, "")
+    return any(map(os.path.isdir, real_paths)) or (plan.held is not None and any(map(plan.held.is_folder, real_paths)))
 
 
 def _given(files: tuple[GivenFile, ...], plan: BuildPlan) -> GivenTree:
@@ -174,7 +178,8 @@ def _given(files: tuple[GivenFile, ...], plan: BuildPlan) -> GivenTree:
 
     def opened(folder: Path, whole: bool) -> Context:  # noqa: FBT001  # as GivenTree calls it
         hidden = hidden_in(folder, plan) if whole else ()
-        return Context(folder, plan.file_digest, None, hidden=hidden, followed=("",) if folder in followed else ())
+        links = ("",) if folder in followed else ()
+        return Context(folder, plan.file_digest, None, hidden=hidden, followed=links, held=plan.held)
 
     return GivenTree(files, opened)
 

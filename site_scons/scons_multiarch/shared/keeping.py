@@ -1,0 +1,73 @@
+"""What a step that was performed leaves in the shared cache for others, and the list of what a run left and used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch_oci.actioncache import Entry, Key, NoEntry, Output
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError, public
+from multiarch_oci.executable import essential, read_head
+from multiarch_oci.mediatype import OCTETS
+from scons_multiarch.process import say
+from scons_multiarch.shared.lookups import lookups
+from scons_multiarch.shared.origins import origin_of
+from scons_multiarch.targets import ImageTarget, target_of
+from scons_multiarch.tracking.cache import may_keep
+
+if TYPE_CHECKING:
+    from multiarch_oci.actioncache.cache import Contents
+    from scons_multiarch.session import Run
+
+
+def keep(node: Any) -> None:
+    """Put what a step has just made into the cache, unless what it was made from changed meanwhile. Never raises."""
+    run: Run = node.attributes.run
+    asking = lookups(run)
+    key, origin = asking.key(node), origin_of(run, node)
+    if key is None or origin in asking.closed or not may_keep(node):
+        return
+    try:
+        entry, contents = _entry(node, key)
+        asking.cache(origin, action="push").keep(entry, contents)
+    except NoEntry as error:
+        say(f"  warning: not kept in the cache: {str(error).partition(chr(10))[0]}")
+    except (MultiarchError, OSError) as error:
+        asking.closed.add(origin)  # each step would meet the same trouble
+        say(f"  warning: the cache cannot be written to: {str(error).partition(chr(10))[0]}")
+    else:
+        asking.note(origin, key)
+        node.attributes.state.kept_at = origin
+
+
+def _entry(node: Any, key: Key) -> tuple[Entry, Contents]:
+    """The entry of a step, and where to read its outputs."""
+    facts = node.attributes.state.facts
+    names = tuple(public(name) for name in facts.values) if facts is not None else ()
+    if isinstance(target_of(node), ImageTarget):
+        from multiarch_oci.actioncache.imageentry import entry_of
+        from multiarch_oci.store.archive import Archive
+
+        archive = Archive(Path(node.get_abspath()))
+        entry = entry_of(key, archive, names)
+        return entry, {o.descriptor.digest: _opened(archive, o.descriptor) for o in entry.outputs}
+    outputs, contents = [], {}
+    for target in node.attributes.state.targets:
+        path = Path(target.get_abspath())
+        output = _output(node.attributes.run, path)
+        outputs.append(output)
+        contents[output.descriptor.digest] = lambda path=path: path.open("rb")
+    return Entry(key, tuple(outputs), names=names), contents
+
+
+def _opened(archive: Any, descriptor: Descriptor) -> Any:
+    return lambda: archive.open(descriptor)
+
+
+def _output(run: Run, path: Path) -> Output:
+    status = path.stat()
+    descriptor = Descriptor(OCTETS, Digest("sha256", run.tree.stat.finished(path)), status.st_size)
+    head = essential(read_head(lambda: path.open("rb")))
+    return Output(descriptor, path.name, bool(status.st_mode & 0o100), head)

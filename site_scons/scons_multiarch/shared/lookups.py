@@ -1,0 +1,145 @@
+"""The entries of a build's steps: each is asked for once, those of all programs together, and never again in a run."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from multiarch_oci.actioncache import Entry, Key, NoEntry
+from multiarch_oci.actioncache.cache import ActionCache
+from multiarch_oci.digest import DigestMismatch
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch.graph import reachable_nodes
+from scons_multiarch.process import say
+from scons_multiarch.shared.origins import open_origin, origin_of
+from scons_multiarch.targets import ProgramTarget, target_of
+from scons_multiarch.tracking.nodes import state_of
+
+if TYPE_CHECKING:
+    from scons_multiarch.session import Run
+
+_TOGETHER = 8
+_DAMAGE = (NoEntry, InvalidDocument, DigestMismatch)
+_FAILURES = 3
+"""After so many places that could not be asked, nobody is asked any more: each may have cost its time limit."""
+
+
+class Lookups:
+    """What the cache of a build has; any number of threads. One a build."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._guard = threading.Lock()
+        self._answers: dict[tuple[str, str], Future[Entry | None]] = {}
+        self._failures = 0
+        self._began = False
+        self.closed: set[str] = set()  # places that could not be written to
+        self.used: dict[str, dict[str, None]] = {}  # by place, the keys that counted or were written
+
+    def cache(self, origin: str, *, action: str = "pull") -> ActionCache:
+        """The entries of a place."""
+        settings = self._run.settings.cache
+        scope = "" if settings is None else settings.scope
+        return ActionCache(open_origin(self._run, origin, action=action), scope=scope)
+
+    def key(self, node: Any) -> Key | None:
+        """The key of a step that was decided; None where its facts are not known, or it is not shared."""
+        state, settings = state_of(node), self._run.settings.cache
+        if state is None or not state.kind or settings is None:
+            return None
+        state.decide()
+        if state.facts is None or state.facts.values.get("error"):
+            return None
+        return Key(state.kind, state.digest_of_facts(), settings.scope)
+
+    def look(self, node: Any) -> Entry | None:
+        """The entry of a step; None where there is none that counts, and where the cache is not read."""
+        settings, key = self._run.settings.cache, self.key(node)
+        if settings is None or not settings.reads or key is None:
+            return None
+        if isinstance(target_of(node), ProgramTarget):
+            self._begin_programs()
+        return self.find(key, origin_of(self._run, node))
+
+    def find(self, key: Key, origin: str) -> Entry | None:
+        """The entry of a key at a place, asked for once."""
+        return self._ask(key, origin).result()
+
+    def _ask(self, key: Key, origin: str, pool: ThreadPoolExecutor | None = None) -> Future[Entry | None]:
+        with self._guard:
+            known = self._answers.get((origin, key.hex))
+            if known is not None:
+                return known
+            future: Future[Entry | None] = Future()
+            self._answers[origin, key.hex] = future
+
+        def answer() -> None:
+            try:
+                future.set_result(self._read(key, origin))
+            except BaseException as error:  # noqa: BLE001  # raised by whoever waits
+                future.set_exception(error)
+
+        if pool is None:
+            answer()
+        else:
+            pool.submit(answer)
+        return future
+
+    def _read(self, key: Key, origin: str) -> Entry | None:
+        if self._failures >= _FAILURES:
+            return None
+        try:
+            entry = self.cache(origin).look(key)
+        except _DAMAGE as error:
+            self._say(f"an entry of the cache is left out: {_first(error)}")
+            return None
+        except (MultiarchError, OSError) as error:
+            self._failures += 1
+            self._say(f"the cache cannot be read: {_first(error)}")
+            return None
+        if entry is not None:
+            self.note(origin, key)
+        return entry
+
+    def note(self, origin: str, key: Key) -> None:
+        """Note that a key was used or written, for the list that a writer leaves."""
+        with self._guard:
+            self.used.setdefault(origin, {})[key.hex] = None
+
+    def _say(self, words: str) -> None:
+        if self._run.build.is_new(words):
+            say(f"  warning: {words}")
+
+    def _begin_programs(self) -> None:
+        """Ask for the entries of all programs that this run leads to and whose facts can be known by now."""
+        with self._guard:
+            began, self._began = self._began, True
+        if began:
+            return
+        nodes = [node for node in reachable_nodes() if self._may_be_asked(node)]
+        if len(nodes) <= 1:
+            return
+        with ThreadPoolExecutor(_TOGETHER) as pool:
+            for node in nodes:
+                key = self.key(node)
+                if key is not None:
+                    self._ask(key, origin_of(self._run, node), pool)
+
+    def _may_be_asked(self, node: Any) -> bool:
+        """Whether a program is not here, and nothing that it is made from is still to be made."""
+        if not isinstance(target_of(node), ProgramTarget) or any(source.has_builder() for source in node.sources):
+            return False
+        path = node.get_abspath()
+        return not os.path.lexists(path) and self._run.tree.held.get(path) is None
+
+
+def _first(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def lookups(run: Run) -> Lookups:
+    """Those of the present build."""
+    return run.build.once("shared cache", lambda: Lookups(run))

@@ -1,0 +1,96 @@
+"""Where a shared cache is: a repository, an OCI layout in a folder, or the image's own repository."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch_oci.errors import quoted
+from multiarch_oci.reference import Destination, InvalidReference, Reference
+from scons_multiarch.registries import location
+from scons_multiarch.session import CacheSettings
+from scons_multiarch.variables import UnknownWord, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from multiarch_oci.actioncache.cache import EntryStore
+    from scons_multiarch.session import Run
+
+OWN = "REGISTRY"
+"""What CACHE says for the repository of each image."""
+MODES = ("read", "readwrite", "write")
+_SCOPE = re.compile(r"[A-Za-z0-9._/@:-]{0,128}")
+_FOLDER = re.compile(r"\.{0,2}[/\\]|[A-Za-z]:[/\\]")
+
+
+def read_settings(run: Run, given: Mapping[str, str]) -> CacheSettings | None:
+    """What CACHE, CACHE_MODE and CACHE_SCOPE say; None without a cache. Raises MultiarchError."""
+    mode, scope = one_of("CACHE_MODE", given["CACHE_MODE"], MODES), given["CACHE_SCOPE"]
+    if not _SCOPE.fullmatch(scope):
+        raise UnknownWord(
+            f"{quoted(scope)} is no scope", where="CACHE_SCOPE", hint="letters, digits and ._/@:- , 128 at most"
+        )
+    text = given["CACHE"].strip()
+    if not text:
+        return None
+    origin = "" if text == OWN else _origin(run, text)
+    return CacheSettings(origin, mode != "write", mode != "read", scope)
+
+
+def _origin(run: Run, text: str) -> str:
+    environment = run.settings.environment
+    home = environment.get("HOME") or environment.get("USERPROFILE")
+    try:
+        destination = Destination.chosen(text, home=home, is_layout=lambda folder: _is_layout(run.tree.root / folder))
+    except InvalidReference as error:
+        raise InvalidReference(error.what, where="CACHE", hint=error.hint) from None
+    if destination.registry is None:
+        folder = Path(os.path.abspath(run.tree.root / destination.path))  # noqa: PTH100  # links are no matter here
+        if not folder.is_relative_to(run.tree.root):
+            return str(folder)
+        below = folder.relative_to(run.tree.root).as_posix()
+        if below == ".":
+            raise UnknownWord("is the folder of this build", where="CACHE", hint="name another: ../cache")
+        run.declarations.hide(below)
+        return f"./{below}"
+    repository, colon, _ = destination.path.partition(":")
+    if not repository or colon:
+        hint = f"name it: {destination.registry}/team/cache"
+        raise UnknownWord(f"{quoted(text)} names no repository", where="CACHE", hint=hint)
+    return Reference(destination.registry, repository).name
+
+
+def _is_layout(folder: Path) -> bool:
+    return (folder / "oci-layout").is_file()
+
+
+def origin_of(run: Run, node: Any) -> str:
+    """The place for what a node is: that of the settings, or the repository of its image."""
+    settings = run.settings.cache
+    assert settings is not None  # noqa: S101  # nobody asks without one
+    if settings.origin:
+        return settings.origin
+    reference, folder = location(str(node.get_build_env().subst("$REPOSITORY")))
+    if folder is None:
+        return reference.name
+    path = Path(folder)
+    return folder if path.is_absolute() else f"./{path.as_posix()}"
+
+
+def repository_of(origin: str) -> Reference | None:
+    """The repository that a place is, to mount blobs from; None for a folder."""
+    return None if _FOLDER.match(origin) else Reference.parse(origin)
+
+
+def open_origin(run: Run, origin: str, *, action: str = "pull") -> EntryStore:
+    """The place itself, for `pull` or `push`; requests are those of the step that this thread performs."""
+    reference = repository_of(origin)
+    if reference is None:
+        from multiarch_oci.store.layout import Layout
+
+        return Layout(run.tree.root / origin)
+    store: Any = run.build.registries.store(reference, action=action)
+    return store  # type: ignore[no-any-return]  # a registry's, which has them all

@@ -1,0 +1,159 @@
+"""What stands in the place of a step whose outputs the cache has: a record, a tarball without layers, or the files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import SCons.Action
+
+from multiarch_oci.actioncache import Entry, NoEntry, Output
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.executable import agrees, identify
+from multiarch_oci.heldfiles import HeldFile
+from scons_multiarch.paths import shown
+from scons_multiarch.process import say
+from scons_multiarch.shared.fetching import CacheLost, fetch, fetch_held, is_wanted
+from scons_multiarch.shared.lookups import lookups
+from scons_multiarch.shared.origins import origin_of
+from scons_multiarch.step import step_of, why
+from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
+from scons_multiarch.tracking.held import held_file, look_anew, taken
+
+if TYPE_CHECKING:
+    from scons_multiarch.session import Run
+    from scons_multiarch.tracking.nodes import State
+
+WHY = "from cache"
+
+
+def take(node: Any) -> bool:
+    """Take what a step would make out of the shared cache; False where it has to be made. Any thread; never raises."""
+    state: State = node.attributes.state
+    if node is not state.targets[0]:
+        return state.retrieved  # the first of them took all
+    try:
+        return _take(node)
+    except (MultiarchError, OSError) as error:
+        say(f"  {shown(node)}: the cache does not give it ({str(error).partition(chr(10))[0]}); it is made here")
+        return False
+
+
+def _take(node: Any) -> bool:
+    run: Run = node.attributes.run
+    held = held_file(node)
+    if held is not None and not node.changed():
+        return _fetched(node, held)
+    entry = lookups(run).look(node) if run.settings.cache is not None else None
+    if entry is None:
+        return False
+    from scons_multiarch.recorder import CACHED
+
+    state, origin = node.attributes.state, origin_of(run, node)
+    if state.because is None:
+        state.because = why(node)
+    with run.build.recorder().step(step_of(node).verb, node) as record:
+        is_file = _put(node, entry, origin)
+        if is_file is None:
+            return False
+        record.outcome = CACHED
+    say(f"{step_of(node).verb} {state.subject}: {WHY}")
+    taken(node, is_file=is_file)
+    state.retrieved = state.shared = True
+    state.because = f"{state.because}; {WHY}" if state.because else WHY
+    if SCons.Action.execute_actions:
+        run.tree.records.remember(str(node), state.facts, state.because)
+        run.build.report().add(step_of(node).verb, node)
+    if state.taken is not None and is_file and SCons.Action.execute_actions:
+        state.taken()
+    return True
+
+
+def _fetched(node: Any, held: HeldFile) -> bool:
+    """Make a held target, of which all stands but its bytes, a file; False where it has to be made."""
+    state = node.attributes.state
+    if SCons.Action.execute_actions:
+        try:
+            fetch_held(node, held)
+        except CacheLost as lost:
+            say(f"  {lost.where}: {lost.what}; it is made here")
+            node.attributes.run.tree.held.drop(node.get_abspath())
+            return False
+    say(f"{step_of(node).verb} {state.subject}: {WHY}")
+    state.retrieved = state.shared = True
+    taken(node, is_file=True)
+    return True
+
+
+def _put(node: Any, entry: Entry, origin: str) -> bool | None:
+    """Put what an entry has under the names of a step's targets; whether it is files now; None: it does not count."""
+    record = target_of(node)
+    try:
+        if isinstance(record, ProgramTarget):
+            return _put_program(node, record, entry, origin)
+        if isinstance(record, ImageTarget):
+            return _put_image(node, entry, origin)
+        return _put_files(node, entry, origin)
+    except (NoEntry, InvalidDocument) as error:
+        say(f"  warning: an entry of the cache is left out: {str(error).partition(chr(10))[0]}")
+        return None
+
+
+def _put_program(node: Any, record: ProgramTarget, entry: Entry, origin: str) -> bool:
+    output = _only(entry)
+    machine = identify(output.head)
+    if machine is not None and not agrees(machine, record.platform):
+        raise NoEntry(f"is a program for {machine}, not for {record.platform}", where=entry.key.tag)
+    run: Run = node.attributes.run
+    path, descriptor = Path(node.get_abspath()), output.descriptor
+    if not os.path.lexists(path) and not is_wanted(node):
+        held = HeldFile(descriptor.digest.hex, descriptor.size, origin, output.executable)
+        run.tree.held.put(path, held, keep=bool(SCons.Action.execute_actions))
+        return False
+    if SCons.Action.execute_actions:
+        _write(run, origin, output, path)
+    return True
+
+
+def _only(entry: Entry) -> Output:
+    if len(entry.outputs) != 1 or entry.outputs[0].descriptor.digest.algorithm != "sha256":
+        raise NoEntry(f"has {len(entry.outputs)} files, not one", where=entry.key.tag)
+    return entry.outputs[0]
+
+
+def _write(run: Run, origin: str, output: Output, path: Path) -> None:
+    """Write one output to a file, unless these bytes are there."""
+    if path.is_file() and run.tree.stat.digest(path) == output.descriptor.digest.hex:
+        return
+    fetch(run, origin, output.descriptor, path, executable=output.executable)
+
+
+def _put_image(node: Any, entry: Entry, origin: str) -> bool:
+    """Write the tarball of an image, none of whose layers is here."""
+    from multiarch_oci.actioncache.imageentry import check, write
+    from scons_multiarch.images import with_bases
+
+    run: Run = node.attributes.run
+    plan, _ = with_bases(run, target_of(node).plan)
+    image = check(entry, plan.platform, [base.digest for base in plan.bases])
+    if SCons.Action.execute_actions:
+        config = entry.output(image.manifest.config.digest)
+        assert config is not None  # noqa: S101  # `check` saw it
+        node.attributes.state.digest = write(image, config.data or b"", Path(node.get_abspath()), origin).digest
+    return True
+
+
+def _put_files(node: Any, entry: Entry, origin: str) -> bool:
+    """Write the files of a step, all of them or none."""
+    run: Run = node.attributes.run
+    targets = node.attributes.state.targets
+    if [output.name for output in entry.outputs] != [target.name for target in targets]:
+        raise NoEntry("has other files than this step makes", where=entry.key.tag)
+    if SCons.Action.execute_actions:
+        for target, output in zip(targets, entry.outputs, strict=True):
+            _write(run, origin, output, Path(target.get_abspath()))
+            if target is not node:
+                look_anew(target)
+    return True

@@ -1,0 +1,54 @@
+"""Targets that a shared cache holds: known by digest, not on this machine, and "made" for all that.
+
+SCons runs a builder that leaves no file again in every run, and asks the disk for existence and contents. Here a target
+of ours answers from its record (`multiarch_oci.heldfiles`), for as long as nobody needs the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import SCons.Action
+import SCons.Node
+
+if TYPE_CHECKING:
+    from multiarch_oci.heldfiles import HeldFile
+
+_SEEN = ("exists", "rexists", "stat", "get_size", "get_timestamp")
+"""What SCons memoizes of a file on the disk; its records stay."""
+
+
+def held_file(node: Any) -> HeldFile | None:
+    """The record of a target that is not there, and that a cache holds; None for every other."""
+    held: HeldFile | None = node.attributes.run.tree.held.get(node.get_abspath())
+    return held
+
+
+def is_kept_back(node: Any) -> bool:
+    """Whether a target is held, and nobody needs its bytes."""
+    if held_file(node) is None:
+        return False
+    from scons_multiarch.shared.fetching import is_wanted
+
+    return not is_wanted(node)
+
+
+def look_anew(node: Any) -> None:
+    """Let SCons see that a file is there, or that its bytes are others than before; what it recorded follows."""
+    for name in _SEEN:
+        node._memo.pop(name, None)  # noqa: SLF001  # SCons has no word for less than everything
+    node.pseudo = False
+    info, stored = node.get_ninfo(), node.get_stored_info()
+    before = getattr(info, "csig", None)
+    if hasattr(info, "csig"):
+        del info.csig
+    csig = node.get_csig()
+    if before is not None and csig != before and SCons.Node.do_store_info:
+        stored.ninfo.csig = csig
+        folder = node.dir.sconsign()
+        folder.dirty = True
+
+
+def taken(node: Any, *, is_file: bool) -> None:
+    """Have SCons record a target that came out of the shared cache: it may be no file, of which it would warn."""
+    node.pseudo = not is_file and bool(SCons.Action.execute_actions)
