@@ -48,7 +48,12 @@ class Statement(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, content: bytes, *, where: str) -> Statement:
         """Read a statement of at most LIMIT bytes; InvalidDocument for anything else, and for one without a subject."""
-        document = Document.parse(content, where=where, limit=LIMIT)
+        return cls.of(Document.parse(content, where=where, limit=LIMIT))
+
+    @classmethod
+    def of(cls, document: Document) -> Statement:
+        """Take a document that was read already; InvalidDocument as `parse`."""
+        where = document.where
         kind = document.required("_type")
         if kind not in (STATEMENT, OLDER_STATEMENT):
             raise InvalidDocument(f"has the type {kind[:140]!r}, not {STATEMENT!r}", where=where)

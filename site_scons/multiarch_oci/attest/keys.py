@@ -1,0 +1,254 @@
+"""Keys: ECDSA over P-256 and Ed25519, as PEM files of OpenSSL and of cosign.
+
+Signing is deterministic (RFC 6979, RFC 8032): equal payloads have equal signatures. `cryptography` and `nacl` are
+imported where they are used. No message holds a key or a password.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from multiarch_oci.document import UnreadableFile, content_of
+from multiarch_oci.errors import MultiarchError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    AnyPrivateKey: TypeAlias = EllipticCurvePrivateKey | Ed25519PrivateKey
+
+_LONGEST = 64 << 10
+"""Bytes of the largest file that is read for a key."""
+
+_KINDS = "an ECDSA key over P-256, or an Ed25519 key"
+_MAKE = "cosign generate-key-pair makes one, openssl genpkey -algorithm ed25519 too"
+_LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,60})-----\s*$", re.MULTILINE)
+_COSIGN = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
+_PRIVATE = (*_COSIGN, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY")
+_SHARED = 0o077
+"""Bits of a file's mode that let others in."""
+
+
+class InvalidKey(MultiarchError, ValueError):
+    """A file that holds no key that can be used here."""
+
+
+class WrongPassword(InvalidKey):
+    """A private key that no password was given for, or not its own."""
+
+
+class MissingPackage(MultiarchError):
+    """A package that signs or verifies, and is not installed."""
+
+
+@contextmanager
+def installed(extra: str = "sign") -> Iterator[None]:
+    """A context in which packages are imported; raises MissingPackage, which says what to install."""
+    try:
+        yield
+    except ImportError as error:
+        what = f"the package {(error.name or 'that is needed').partition('.')[0]} is not installed"
+        hint = f"pip install 'scons-multiarch[{extra}]'"
+        raise MissingPackage(what, hint=hint) from None
+
+
+class PublicKey(msgspec.Struct, frozen=True):
+    """A public key: its SubjectPublicKeyInfo (RFC 5280, 4.1) in DER."""
+
+    der: bytes
+
+    @classmethod
+    def from_pem(cls, content: bytes, *, where: str) -> PublicKey:
+        """Read the one public key of a PEM text; raises InvalidKey, for a private key too, and for other kinds."""
+        with installed():
+            from cryptography.exceptions import UnsupportedAlgorithm
+            from cryptography.hazmat.primitives.serialization import load_pem_public_key
+        label = _label(content, where)
+        if label in _PRIVATE:
+            hint = "its public half belongs here: cosign public-key --key FILE, openssl pkey -in FILE -pubout"
+            raise InvalidKey("is a private key", where=where, hint=hint)
+        if label != "PUBLIC KEY":
+            raise InvalidKey(f"holds a {label}, not a PUBLIC KEY", where=where, hint=f"it must be {_KINDS}")
+        try:
+            key = load_pem_public_key(content)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise InvalidKey("holds no public key that can be read", where=where) from None
+        return _public(key, where)
+
+    @classmethod
+    def read(cls, path: Path, *, where: str | None = None) -> PublicKey:
+        """Read a PEM file; raises InvalidKey, UnreadableFile."""
+        where = where or str(path)
+        content = content_of(path, _LONGEST, where=where)
+        if content is None:
+            raise UnreadableFile("there is no such file", where=where)
+        return cls.from_pem(content, where=where)
+
+    @property
+    def fingerprint(self) -> str:
+        """The hexadecimal sha256 of the DER, as `openssl pkey -pubin -outform der | sha256sum` says it."""
+        import hashlib
+
+        return hashlib.sha256(self.der).hexdigest()
+
+    def __str__(self) -> str:
+        return f"key sha256:{self.fingerprint}"
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Whether this is a signature of the message by this key."""
+        with installed():
+            from cryptography.exceptions import InvalidSignature
+            from cryptography.hazmat.primitives import hashes
+            from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+        key = _loaded(self.der)
+        try:
+            if isinstance(key, EllipticCurvePublicKey):
+                key.verify(signature, message, ECDSA(hashes.SHA256()))
+            else:
+                key.verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class PrivateKey:
+    """A private key, opened. It has no `repr` that shows it, and is never written anywhere."""
+
+    def __init__(self, key: AnyPrivateKey, public: PublicKey) -> None:
+        self._key = key
+        self.public = public
+
+    @classmethod
+    def read(cls, path: Path, password: Callable[[], bytes | None], *, where: str | None = None) -> PrivateKey:
+        """Open a key file of this user alone; `password` is asked only for a key that has one, and gives None for none.
+
+        Raises InvalidKey, WrongPassword, UnreadableFile.
+        """
+        where = where or str(path)
+        content = content_of(path, _LONGEST, where=where)
+        if content is None:
+            raise UnreadableFile("there is no such file", where=where, hint="SIGN names a private key, a PEM file")
+        label = _label(content, where)
+        if label == "PUBLIC KEY":
+            hint = "SIGN is the private key; the public one belongs into SIGN_KEY"
+            raise InvalidKey("is a public key, which cannot sign", where=where, hint=hint)
+        if label not in _PRIVATE:
+            raise InvalidKey(f"holds a {label}", where=where, hint=f"it must be {_KINDS}; {_MAKE}")
+        _check_alone(path, where)
+        key = _cosign(content, password, where) if label in _COSIGN else _openssl(content, password, where)
+        return cls(*key)
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature of a message: always the same one."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+
+        if isinstance(self._key, EllipticCurvePrivateKey):
+            return self._key.sign(message, ECDSA(hashes.SHA256(), deterministic_signing=True))
+        return self._key.sign(message)
+
+
+def _label(content: bytes, where: str) -> str:
+    """What a PEM text says it holds (RFC 7468), its first part that is no list of parameters."""
+    labels = [label.decode() for label in _LABEL.findall(content.replace(b"\r\n", b"\n"))]
+    labels = [label for label in labels if label != "EC PARAMETERS"]
+    if len(labels) != 1:
+        what = "holds no key in PEM" if not labels else f"holds {len(labels)} keys, not one"
+        raise InvalidKey(what, where=where, hint=f"it must be {_KINDS}; {_MAKE}")
+    return str(labels[0])
+
+
+def _check_alone(path: Path, where: str) -> None:
+    if os.name == "posix" and (mode := path.stat().st_mode) & _SHARED:
+        hint = "make it readable by you alone: chmod 600"
+        raise InvalidKey(f"others can read this private key (mode {mode & 0o777:04o})", where=where, hint=hint)
+
+
+def _public(key: object, where: str) -> PublicKey:
+    """A public key of `cryptography` as ours; raises InvalidKey for other kinds."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    if isinstance(key, EllipticCurvePublicKey):
+        if not isinstance(key.curve, SECP256R1):
+            raise InvalidKey(f"is an ECDSA key over {key.curve.name}", where=where, hint=f"it must be {_KINDS}")
+    elif not isinstance(key, Ed25519PublicKey):
+        kind = "an RSA key" if isinstance(key, RSAPublicKey) else f"a key of type {type(key).__name__}"
+        raise InvalidKey(f"is {kind}", where=where, hint=f"it must be {_KINDS}")
+    return PublicKey(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+@functools.lru_cache(64)
+def _loaded(der: bytes) -> EllipticCurvePublicKey | Ed25519PublicKey:
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    key: object = load_der_public_key(der)
+    return key  # type: ignore[return-value]  # `_public` has let in no others
+
+
+def _private(key: object, where: str) -> tuple[AnyPrivateKey, PublicKey]:
+    public = getattr(key, "public_key", None)
+    if public is None:
+        raise InvalidKey(f"is a key of type {type(key).__name__}", where=where, hint=f"it must be {_KINDS}")
+    return key, _public(public(), where)  # type: ignore[return-value]  # `_public` has looked at its half
+
+
+def _openssl(content: bytes, password: Callable[[], bytes | None], where: str) -> tuple[AnyPrivateKey, PublicKey]:
+    """PKCS #8 (RFC 5958), encrypted or not, and the older form of EC keys (RFC 5915)."""
+    with installed():
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    is_locked = b"ENCRYPTED" in content
+    secret = _required(password, where) if is_locked else None
+    try:
+        return _private(load_pem_private_key(content, secret), where)
+    except InvalidKey:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        if is_locked:
+            raise _wrong(where) from None
+        raise InvalidKey("holds no private key that can be read", where=where) from None
+
+
+def _cosign(content: bytes, password: Callable[[], bytes | None], where: str) -> tuple[AnyPrivateKey, PublicKey]:
+    """An own key of cosign; an empty password, which many in CI have, is not asked for."""
+    from multiarch_oci.attest.cosignkey import Locked
+
+    with installed():
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import load_der_private_key
+    locked = Locked.from_pem(content, where=where)
+    der = locked.opened(b"")
+    if der is None:
+        der = locked.opened(_required(password, where))
+    if der is None:
+        raise _wrong(where)
+    try:
+        return _private(load_der_private_key(der, None), where)
+    except InvalidKey:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise InvalidKey("holds no private key that can be read", where=where) from None
+
+
+def _required(password: Callable[[], bytes | None], where: str) -> bytes:
+    secret = password()
+    if secret is None:
+        hint = "set SIGN_PASSWORD in the environment, or start this in a terminal, where it is asked for"
+        raise WrongPassword("this key has a password, and none was given", where=where, hint=hint)
+    return secret
+
+
+def _wrong(where: str) -> WrongPassword:
+    hint = "it is taken from SIGN_PASSWORD, else COSIGN_PASSWORD of the environment, else from the terminal"
+    return WrongPassword("the password is not the one of this key", where=where, hint=hint)

@@ -1,0 +1,94 @@
+"""Who signs: what SIGN says, opened only when something is to be signed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from multiarch_oci.attest.bundle import Bundle, hint_of
+from multiarch_oci.attest.dsse import Envelope, pae
+from multiarch_oci.attest.keys import InvalidKey, PrivateKey, PublicKey
+from multiarch_oci.attest.verifying import KeyVerifier, Verifier
+from multiarch_oci.errors import MultiarchError
+
+Password = Callable[[], "bytes | None"]
+"""Asks for the password of a key; None where there is none, and nobody who could be asked."""
+
+
+class UnknownSigner(MultiarchError, ValueError):
+    """A value of SIGN, SIGN_KEY or SIGN_IDENTITY that says nothing that could be done."""
+
+
+class Signer(Protocol):
+    """One who signs; made without a look at any file, and used by any number of threads."""
+
+    def verifier(self) -> Verifier:
+        """Who that is, and what verifies such a signature. Raises MultiarchError where that cannot be known.
+
+        The private key is not opened for it where its public half is known: by SIGN_KEY, or from the file `.pub`
+        beside it.
+        """
+
+    def sign(self, payload_type: str, payload: bytes) -> bytes:
+        """A bundle v0.3 with this payload, in JSON, that `verifier()` takes. Raises MultiarchError."""
+
+
+class KeySigner:
+    """Signer by a key file."""
+
+    def __init__(self, path: Path, name: str, password: Password, *, public: Path | None = None) -> None:
+        """`name` is the file as the user wrote it; `public` is the file of SIGN_KEY."""
+        self._path = path
+        self._name = name
+        self._password = password
+        self._public = public
+        self._guard = threading.Lock()
+        self._opened: PrivateKey | None = None
+        self._verifier: KeyVerifier | None = None
+
+    def verifier(self) -> Verifier:
+        """As Signer says."""
+        with self._guard:
+            if self._verifier is None:
+                public = self._known()
+                self._verifier = KeyVerifier(self._private().public if public is None else public)
+            return self._verifier
+
+    def sign(self, payload_type: str, payload: bytes) -> bytes:
+        """As Signer says; the key is opened by the first call, and its public half compared with the known one."""
+        with self._guard:
+            private = self._private()
+            public = self._known()
+        if public is not None and public != private.public:
+            where = str(self._public or self._beside())
+            hint = f"it is {public}, and that of {self._name} is {private.public.fingerprint}"
+            raise InvalidKey(f"is not the public half of {self._name}", where=where, hint=hint)
+        signature = private.sign(pae(payload_type, payload))
+        return Bundle(Envelope(payload_type, payload, signature), hint_of(private.public.fingerprint)).to_json()
+
+    def _private(self) -> PrivateKey:
+        if self._opened is None:
+            self._opened = PrivateKey.read(self._path, self._password, where=self._name)
+        return self._opened
+
+    def _beside(self) -> Path:
+        """The file that cosign writes the public half to: `cosign.pub` for `cosign.key`; else `<name>.pub`."""
+        is_cosign = self._path.suffix == ".key"
+        return self._path.with_suffix(".pub") if is_cosign else self._path.with_name(f"{self._path.name}.pub")
+
+    def _known(self) -> PublicKey | None:
+        if self._public is not None:
+            return PublicKey.read(self._public)
+        beside = self._beside()
+        return PublicKey.read(beside) if beside.is_file() else None
+
+
+def signer(text: str, *, root: Path, password: Password, public: str = "") -> Signer:
+    """Who SIGN says, and SIGN_KEY as `public`: paths from `root`. Nothing is read yet. Raises UnknownSigner."""
+    name = text.strip()
+    if "://" in name:
+        hint = "a program that can do it signs as SIGN=plugin:<program>"
+        raise UnknownSigner("is no file: keys that lie elsewhere are for a plugin", where="SIGN", hint=hint)
+    return KeySigner(root / name, name, password, public=root / public if public else None)
