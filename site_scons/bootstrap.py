@@ -29,8 +29,11 @@ MOST_BYTES = 50_000_000  # of an index page or a wheel of pip; both are a few MB
 
 WINDOWS = sys.platform == "win32"
 NOTHING = "-"
-# Settings that send pip's files elsewhere, or put another environment's modules before ours.
-UNWANTED = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_DRY_RUN", "PYTHONPATH", "PYTHONHOME")
+# Settings that send pip's files elsewhere, or put another environment's modules before ours; the passwords of keys.
+UNWANTED = (
+    *("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_DRY_RUN", "PYTHONPATH", "PYTHONHOME"),
+    *("SIGN_PASSWORD", "COSIGN_PASSWORD"),
+)
 
 
 class SetupError(Exception):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from multiarch_oci.heldfiles import HeldFiles
+from multiarch_oci.once import Once
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.reference import Reference
 from multiarch_oci.statcache import StatCache
@@ -27,6 +28,7 @@ from scons_multiarch.process import say
 from scons_multiarch.records import Records
 
 if TYPE_CHECKING:
+    from multiarch_oci.attest.signing import Signer
     from multiarch_oci.git import Repository
     from multiarch_oci.golang.recipe import GoBuild
     from multiarch_oci.output import Output
@@ -64,7 +66,8 @@ class Settings(msgspec.Struct):
     Nothing changes it once the SConscripts are read.
     """
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str]  # without the passwords of keys
+    passwords: Mapping[str, str] = msgspec.field(default_factory=dict)  # … which stand here
     policy: Policy = Policy()  # what becomes of tags that somebody moved
     insecure: tuple[str, ...] = ()  # hosts that may speak plain HTTP, or show an unknown certificate
     locked: bool = False  # a base that is not in images.lock is an error
@@ -153,11 +156,12 @@ class Declarations:
 class Run:
     """The state of one run. `build` is what the present build found out; the next one of a session has its own."""
 
-    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
-        self.settings = Settings(environment)
+    def __init__(self, root: Path, environment: Mapping[str, str], passwords: Mapping[str, str] | None = None) -> None:
+        self.settings = Settings(environment, passwords or {})
         self.tree = Tree(root)
         self.declarations = Declarations(self.tree)
         self.interrupts = Interrupts()
+        self.signers: Once[Signer] = Once()  # their keys stay open, so that a session asks for a password once
         self.build = Build(self)
 
     def renew(self) -> None:

@@ -14,6 +14,7 @@ import SCons.Script
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.process import say
 from scons_multiarch.session import Run
+from scons_multiarch.signatures import take_passwords
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.tracking.phases import Signatures, check_signatures
 from scons_multiarch.variables import WITHOUT_LOCK, read
@@ -41,7 +42,8 @@ def _join(env: Any, *, versioned: bool) -> None:
     top = env.Dir("#")
     first = not top.check_attributes("run")
     if first:
-        top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ))
+        passwords = take_passwords(os.environ)
+        top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ), passwords)
     run: Run = top.attributes.run
     env["MULTIARCH_RUN"] = run
     run.settings.interactive = bool(SCons.Script.GetOption("interactive"))

@@ -20,6 +20,7 @@ from multiarch_oci.version import Version, expand, unmoved
 from scons_multiarch.destinations import is_one_of_several
 from scons_multiarch.paths import TRUTHS
 from scons_multiarch.session import Run
+from scons_multiarch.signatures import check_words, hide_keys
 from scons_multiarch.tracking.phases import go_on_after
 from scons_multiarch.versions import revision, version_file, version_of
 
@@ -52,6 +53,14 @@ VARIABLES = (
     ("CACHE", "", "where steps are kept for other machines: host/repository, a folder, or REGISTRY (each image's own)"),
     ("CACHE_MODE", "read", "read, readwrite or write"),
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
+    (
+        "SIGN",
+        "",
+        "who signs: a private key's file, plugin:<program> or keyless",
+    ),
+    ("SIGN_KEY", "", "the public key that signatures of SIGN are verified against; default: the .pub beside the key"),
+    ("SIGN_IDENTITY", "", "identity,issuer that they are verified against, where no key signs"),
+    ("SIGN_ROOT", "", "trusted_root.json for SIGN_IDENTITY; default: sigstore's own, from the network"),
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
     ("REPORT", "", "JSON file of what was done, with digests; - is standard output"),
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
@@ -251,11 +260,13 @@ def values(env: Any) -> dict[str, object]:
         raise UnknownWord(
             f"{name} is a keyword of Environment()", where="SConstruct", hint=f'write DEFAULTS={{"{name}": "…"}}'
         )
+    check_words(SCons.Script.ARGUMENTS)
     variables = SCons.Script.Variables("custom.py", SCons.Script.ARGUMENTS)
     for name, default, text in known:
         variables.Add(name, text, defaults.pop(name, default))
     scratch = env.Clone(tools=[])
     variables.Update(scratch)
+    check_words(variables.UnknownVariables())
     for name in [*defaults, *variables.UnknownVariables()]:
         raise UnknownWord(f"there is no variable {quoted(name)[1:-1]}", hint=nearest(name, names))
     env["SAID_VARIABLES"] = frozenset(names) - frozenset(variables.defaulted)
@@ -337,6 +348,7 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
     )
     run.settings.insecure = tuple(dict.fromkeys((*run.settings.insecure, *insecure_hosts(given["INSECURE"]))))
     run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
+    hide_keys(run, given)
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     one_of("PRINT", given["PRINT"], ("", "digest"))
     if given["CACHE"] or given["CACHE_MODE"] != "read" or given["CACHE_SCOPE"]:

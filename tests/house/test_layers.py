@@ -48,7 +48,7 @@ GUARDED = {
     "urllib3": {"store/http"},
     "http": {"store/http"},
     "requests": {"store/daemon", "engine/docker"},  # what docker-py raises
-    "subprocess": {"golang", "git", "engine", "store/daemon", "store/auth"},
+    "subprocess": {"golang", "git", "engine", "store/daemon", "store/auth", "attest/plugin"},
     "cryptography": {"attest"},
     "nacl": {"attest"},
     "sigstore": {"attest"},

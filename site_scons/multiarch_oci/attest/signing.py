@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from multiarch_oci.attest.bundle import Bundle, hint_of
 from multiarch_oci.attest.dsse import Envelope, pae
@@ -38,12 +40,15 @@ class Signer(Protocol):
 class KeySigner:
     """Signer by a key file."""
 
-    def __init__(self, path: Path, name: str, password: Password, *, public: Path | None = None) -> None:
-        """`name` is the file as the user wrote it; `public` is the file of SIGN_KEY."""
+    def __init__(
+        self, path: Path, name: str, password: Password, *, public: Path | None = None, public_name: str = ""
+    ) -> None:
+        """`name` is the file as the user wrote it; `public` is the file of SIGN_KEY, and `public_name` as written."""
         self._path = path
         self._name = name
         self._password = password
         self._public = public
+        self._public_name = public_name
         self._guard = threading.Lock()
         self._opened: PrivateKey | None = None
         self._verifier: KeyVerifier | None = None
@@ -62,7 +67,7 @@ class KeySigner:
             private = self._private()
             public = self._known()
         if public is not None and public != private.public:
-            where = str(self._public or self._beside())
+            where = self._public_name or self._beside().name
             hint = f"it is {public}, and that of {self._name} is {private.public.fingerprint}"
             raise InvalidKey(f"is not the public half of {self._name}", where=where, hint=hint)
         signature = private.sign(pae(payload_type, payload))
@@ -80,15 +85,62 @@ class KeySigner:
 
     def _known(self) -> PublicKey | None:
         if self._public is not None:
-            return PublicKey.read(self._public)
+            return PublicKey.read(self._public, where=self._public_name)
         beside = self._beside()
-        return PublicKey.read(beside) if beside.is_file() else None
+        return PublicKey.read(beside, where=beside.name) if beside.is_file() else None
 
 
-def signer(text: str, *, root: Path, password: Password, public: str = "") -> Signer:
-    """Who SIGN says, and SIGN_KEY as `public`: paths from `root`. Nothing is read yet. Raises UnknownSigner."""
-    name = text.strip()
-    if "://" in name:
+class Asked(msgspec.Struct, frozen=True):
+    """What SIGN, SIGN_KEY, SIGN_IDENTITY and SIGN_ROOT say; paths are from the SConstruct's folder."""
+
+    sign: str = ""
+    key: str = ""
+    identity: str = ""
+    root: str = ""
+
+
+def verifier_of(given: Asked, root: Path) -> Verifier | None:
+    """Who SIGN_KEY or SIGN_IDENTITY names; None for neither. Raises UnknownSigner for both, InvalidKey for another."""
+    if given.key and given.identity:
+        raise UnknownSigner("stands beside SIGN_KEY", where="SIGN_IDENTITY", hint="a signature is by one of the two")
+    if given.identity:
+        from multiarch_oci.attest.identity import Identity, IdentityVerifier
+
+        trusted = root / given.root if given.root else None
+        return IdentityVerifier(Identity.parse(given.identity, where="SIGN_IDENTITY"), trusted)
+    return KeyVerifier(PublicKey.read(root / given.key, where=given.key)) if given.key else None
+
+
+def signer(
+    given: Asked, *, root: Path, password: Password, environment: Mapping[str, str], interactive: bool = False
+) -> Signer:
+    """Who signs as SIGN says; no private key is opened yet.
+
+    `environment` is a plugin's; `interactive`: the user may be asked, as in a browser. Raises UnknownSigner, and for a
+    plugin or keyless what `verifier_of` raises.
+    """
+    kind, _, program = given.sign.partition(":")
+    if kind == "plugin":
+        from multiarch_oci.attest.plugin import PluginSigner
+
+        verifier = verifier_of(given, root)
+        if not program or verifier is None:
+            hint = "SIGN=plugin:<program> with SIGN_KEY=<public key> or SIGN_IDENTITY=<identity>,<issuer>"
+            what = "names no program" if not program else "is not enough: what it gives has to be verified"
+            raise UnknownSigner(what, where="SIGN", hint=hint)
+        return PluginSigner(program, root, environment, verifier)
+    if given.sign == "keyless":
+        from multiarch_oci.attest.identity import IdentityVerifier, KeylessSigner
+
+        verifier = verifier_of(given, root)
+        if not isinstance(verifier, IdentityVerifier):
+            hint = "SIGN_IDENTITY=<identity>,<issuer>, as the certificate will say it"
+            raise UnknownSigner("is not enough: who signs has to be known", where="SIGN", hint=hint)
+        return KeylessSigner(verifier, interactive=interactive)
+    if "://" in given.sign:
         hint = "a program that can do it signs as SIGN=plugin:<program>"
         raise UnknownSigner("is no file: keys that lie elsewhere are for a plugin", where="SIGN", hint=hint)
-    return KeySigner(root / name, name, password, public=root / public if public else None)
+    if given.identity:
+        raise UnknownSigner("is not for a key file", where="SIGN_IDENTITY", hint="SIGN_KEY is its public half")
+    public = root / given.key if given.key else None
+    return KeySigner(root / given.sign, given.sign, password, public=public, public_name=given.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import random
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from multiarch_oci.attest.dsse import InvalidEnvelope, pae
 from multiarch_oci.attest.keys import InvalidKey, PublicKey, WrongPassword
-from multiarch_oci.attest.signing import KeySigner, UnknownSigner, signer
+from multiarch_oci.attest.signing import Asked, KeySigner, UnknownSigner, signer
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE, statement
 from multiarch_oci.attest.verifying import NotVerified
 from multiarch_oci.digest import Digest
@@ -29,6 +30,7 @@ from multiarch_oci.document import UnreadableFile
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import IN_TOTO
 
+COSIGN = Path(__file__).parents[2] / "data" / "cosign"
 SUBJECT = Digest.of(b"an index")
 PAYLOAD = statement(SUBJECT, "registry.example/app", COSIGN_SIGNATURE, {})
 
@@ -69,7 +71,7 @@ def write_public(path: Path, key: object) -> Path:
 
 
 def key_signer(path: Path, password: object = never, public: str = "") -> KeySigner:
-    chosen = signer(path.name, root=path.parent, password=password, public=public)
+    chosen = signer(Asked(path.name, public), root=path.parent, password=password, environment={})
     assert isinstance(chosen, KeySigner)
     return chosen
 
@@ -171,7 +173,7 @@ def test_what_is_no_key_is_an_error(tmp_path: Path):
         with pytest.raises((InvalidKey, UnreadableFile)):
             key_signer(path).sign(IN_TOTO, PAYLOAD)
     with pytest.raises(UnknownSigner):
-        signer("awskms://alias/key", root=tmp_path, password=nobody)
+        signer(Asked("awskms://alias/key"), root=tmp_path, password=nobody, environment={})
 
 
 def test_another_key_another_subject_and_another_type_are_refused(tmp_path: Path):
@@ -246,3 +248,76 @@ def test_deep_and_long_json_is_refused(tmp_path: Path):
     for content in (b"[" * 200_000, b'{"a":' * 5000 + b"1" + b"}" * 5000, b"NaN", b"{}", b"[]", b"\xff", b'{"a":NaN}'):
         with pytest.raises(InvalidEnvelope):
             verifier.verify(content, subject=SUBJECT)
+
+
+@pytest.fixture
+def cosign(tmp_path: Path) -> Path:
+    """Return a folder with keys that cosign made: `empty.key`, and `locked.key` with the password hunter2."""
+    for file in COSIGN.glob("*.key"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+        (tmp_path / file.name).chmod(0o600)
+    return tmp_path
+
+
+def test_a_key_of_cosign_with_an_empty_password_asks_for_none(cosign: Path):
+    chosen = key_signer(cosign / "empty.key", never)
+    public = PublicKey.read(COSIGN / "empty.pub")
+    assert chosen.verifier().identity == str(public)
+    assert chosen.verifier().verify(chosen.sign(IN_TOTO, PAYLOAD), subject=SUBJECT)
+
+
+def test_a_key_of_cosign_opens_by_its_password_alone(cosign: Path):
+    chosen = key_signer(cosign / "locked.key", lambda: b"hunter2")
+    assert chosen.verifier().identity == str(PublicKey.read(COSIGN / "locked.pub"))
+    for password, words in ((lambda: b"hunter3", "the password is not the one"), (nobody, "none was given")):
+        with pytest.raises(WrongPassword, match=words) as raised:
+            key_signer(cosign / "locked.key", password).sign(IN_TOTO, PAYLOAD)
+        assert "hunter" not in str(raised.value)
+
+
+def test_the_older_heading_of_cosign_is_the_same_key(cosign: Path):
+    path = cosign / "empty.key"
+    path.write_bytes(path.read_bytes().replace(b"SIGSTORE", b"COSIGN"))
+    assert key_signer(path).sign(IN_TOTO, PAYLOAD)
+
+
+def rewritten(path: Path, change: object) -> Path:
+    """A key file of cosign whose JSON was changed."""
+    lines = path.read_bytes().splitlines()
+    members = json.loads(base64.b64decode(b"".join(lines[1:-1])))
+    change(members)
+    path.write_bytes(b"\n".join([lines[0], base64.b64encode(json.dumps(members).encode()), lines[-1], b""]))
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["kdf"]["params"].update(N=1 << 40),
+        lambda m: m["kdf"]["params"].update(N=3),
+        lambda m: m["kdf"]["params"].update(N=0),
+        lambda m: m["kdf"]["params"].update(r=-1),
+        lambda m: m["kdf"]["params"].update(p=1 << 30),
+        lambda m: m["kdf"].update(name="argon2"),
+        lambda m: m["cipher"].update(name="aes"),
+        lambda m: m["cipher"].update(nonce="AAAA"),
+        lambda m: m.update(ciphertext="AA"),
+        lambda m: m.pop("kdf"),
+        lambda m: m.update(kdf=[]),
+    ],
+)
+def test_a_damaged_key_of_cosign_is_an_error_and_takes_no_measureless_memory(cosign: Path, change: object):
+    with pytest.raises(InvalidKey):
+        key_signer(rewritten(cosign / "empty.key", change), never).sign(IN_TOTO, PAYLOAD)
+
+
+def test_of_random_damage_to_key_files_nothing_is_a_traceback(cosign: Path):
+    path = write(cosign / "pkcs8.pem", make("p256"))
+    dice = random.Random(61)  # noqa: S311  # not for secrets
+    good = path.read_bytes()
+    for _ in range(400):
+        damaged = bytearray(good)
+        damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(MultiarchError):
+            key_signer(path, lambda: b"x").sign(IN_TOTO, PAYLOAD)

@@ -1,0 +1,103 @@
+"""Who signs what this build makes: SIGN, SIGN_KEY, SIGN_IDENTITY, SIGN_ROOT; passwords, and keys kept out of images."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch_oci.errors import MultiarchError
+
+if TYPE_CHECKING:
+    from multiarch_oci.attest.signing import Signer
+    from scons_multiarch.session import Run
+
+PASSWORDS = ("SIGN_PASSWORD", "COSIGN_PASSWORD")
+"""Variables of the environment that the password of a key is taken from, the first that is set."""
+
+_OTHERS = ("plugin", "keyless")
+"""What SIGN may say beside a file."""
+
+
+class PasswordShown(MultiarchError):
+    """A password where others can read it."""
+
+
+def take_passwords(environment: MutableMapping[str, str]) -> dict[str, str]:
+    """Take the passwords of keys out of the environment: no engine, no `go` and no other program inherits them."""
+    return {name: environment.pop(name) for name in PASSWORDS if name in environment}
+
+
+def check_words(words: Mapping[str, object]) -> None:
+    """Raise PasswordShown for a password on the command line or in custom.py; it is not repeated."""
+    for name in PASSWORDS:
+        if name in words:
+            hint = f"set {name} in the environment, or be asked in a terminal; and take another password"
+            raise PasswordShown(f"{name} stands where others can read it", hint=hint)
+
+
+def hide_keys(run: Run, given: Mapping[str, str]) -> None:
+    """Keep the private key that SIGN names out of every image, by the name that it has and where links lead."""
+    kind = given["SIGN"].partition(":")[0]
+    if not given["SIGN"] or kind in _OTHERS:
+        return
+    path = run.tree.root / given["SIGN"]
+    for key in (Path(os.path.abspath(path)), Path(os.path.realpath(path))):  # noqa: PTH100  # links kept, and followed
+        for root in (run.tree.root, Path(os.path.realpath(run.tree.root))):
+            if key.is_relative_to(root):
+                run.declarations.hide(key.relative_to(root).as_posix())
+
+
+def signer_of(env: Any) -> Signer | None:
+    """Who signs what is declared in an environment; None without SIGN. One for all who say the same.
+
+    Its key is opened when something is to be signed, and once a run. Raises UnknownSigner, InvalidKey, UnreadableFile.
+    """
+    if not env["SIGN"]:
+        return None
+    from multiarch_oci.attest.signing import Asked, signer
+
+    run: Run = env["MULTIARCH_RUN"]
+    given = Asked(*(str(env[name]) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT")))
+
+    def make() -> Signer:
+        return signer(
+            given,
+            root=run.tree.root,
+            password=functools.partial(_password, run, given.sign),
+            environment={**run.settings.environment, **run.settings.passwords},
+            interactive=_is_terminal(),
+        )
+
+    return run.signers.get((given, _state(run.tree.root / given.sign)), make)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What tells a key file from one that was put in its place, in a session."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _password(run: Run, name: str) -> bytes | None:
+    """The password of a key: from the environment, else from the user; None where neither has one."""
+    for variable in PASSWORDS:
+        if variable in run.settings.passwords:
+            return run.settings.passwords[variable].encode("utf-8", "surrogateescape")
+    if not _is_terminal():
+        return None
+    import getpass
+
+    try:
+        return getpass.getpass(f"Password of {name}: ").encode("utf-8", "surrogateescape")
+    except EOFError:
+        return None
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -1,0 +1,84 @@
+"""Keys and passwords of signatures in a build: where they must not get to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import unpacked
+from machines.project import Project
+
+SCONSTRUCT = """\
+import os
+DefaultEnvironment(tools=[])
+env = Environment(tools=["oci_settings", "oci_image", "oci_targets"], ENGINES)
+env.Targets(images=[env.Image("_output/images/one.tar", dockerfile="Dockerfile")])
+print("seen", [name for name in os.environ if "SIGN" in name])
+env.Command("environment.txt", [], "env > $TARGET", ENV=dict(os.environ))
+"""
+
+SECRET = "correct-horse-battery"  # noqa: S105  # nobody's
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project.linked(
+        tmp_path / "project", {"SConstruct": SCONSTRUCT.replace("ENGINES", 'DEFAULTS={"VERSION": "v1"}')}
+    )
+    made.edit("Dockerfile", "FROM scratch\nCOPY . /\n")
+    made.edit("keys/own.pem", "a private key\n")
+    made.edit("keys/other.txt", "no key\n")
+    (made.path / "linked.pem").symlink_to("keys/own.pem")
+    return made
+
+
+@pytest.mark.parametrize("spelled", ["keys/own.pem", "./keys/own.pem", "../project/keys/own.pem", "{}/keys/own.pem"])
+def test_the_key_of_sign_is_in_no_image(project: Project, spelled: str):
+    project.scons("images", f"SIGN={spelled.format(project.path)}")
+    names = set(unpacked.of_archive(project.path / "_output/images/one.tar"))
+    assert "keys/other.txt" in names
+    assert "keys/own.pem" not in names
+
+
+def test_a_key_behind_a_link_is_in_no_image_under_either_name(project: Project):
+    project.scons("images", "SIGN=linked.pem")
+    names = set(unpacked.of_archive(project.path / "_output/images/one.tar"))
+    assert not {"keys/own.pem", "linked.pem"} & names
+
+
+def test_a_key_that_is_copied_by_name_is_not_there(project: Project):
+    project.edit("Dockerfile", "FROM scratch\nCOPY keys/own.pem /\n")
+    ran = project.scons("images", "SIGN=keys/own.pem", check=False)
+    assert ran.status == 2
+    assert "keys/own.pem" in ran.text
+    assert "Traceback" not in ran.text
+
+
+@pytest.mark.parametrize("name", ["SIGN_PASSWORD", "COSIGN_PASSWORD"])
+def test_a_password_on_the_command_line_is_an_error_that_does_not_repeat_it(project: Project, name: str):
+    ran = project.scons("images", f"{name}={SECRET}", check=False)
+    assert ran.status == 2
+    assert f"{name} stands where others can read it" in ran.text
+    assert SECRET not in ran.text
+
+
+def test_a_password_in_custom_py_is_one_too(project: Project):
+    project.edit("custom.py", f"SIGN_PASSWORD = {SECRET!r}\n")
+    ran = project.scons("images", check=False)
+    assert ran.status == 2
+    assert "SIGN_PASSWORD stands where others can read it" in ran.text
+    assert SECRET not in ran.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="env is a program of POSIX")
+def test_no_other_program_inherits_a_password_and_no_file_holds_it(project: Project):
+    ran = project.scons(
+        "environment.txt", "images", "SIGN=keys/own.pem", env={"SIGN_PASSWORD": SECRET, "COSIGN_PASSWORD": SECRET}
+    )
+    assert "seen []" in ran.text
+    assert "PATH=" in project.read("environment.txt")
+    assert SECRET not in ran.text
+    holding = [file for file in project.path.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
+    assert holding == []
