@@ -32,6 +32,7 @@ class NoPackage(MultiarchError, ValueError):
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Run `go build`; the program replaces the old one at once or not at all."""
     from multiarch_oci.golang.compiler import build
+    from scons_multiarch.licences import keep
 
     run: Run = env["MULTIARCH_RUN"]
     record = target[0].attributes.target.build
@@ -47,6 +48,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         hints=lister.inputs(record).hints,
         again=is_known(run, target[0]),
     )
+    keep(run, target[0])
 
 
 def is_known(run: Run, target: Any) -> bool:

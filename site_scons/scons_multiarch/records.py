@@ -20,6 +20,10 @@ class Records:
         # A target outside the tree has an absolute name; that of a drive (`C:/`) would lead out of the folder.
         return self._folder / f"{Path(target).as_posix().lstrip('/').replace(':', '_')}.json"
 
+    def beside(self, target: str, name: str) -> Path:
+        """A file beside the facts of a target, for what else is to be remembered of its making."""
+        return self._facts_file(target).with_suffix(f".{name}.json")
+
     def remember(self, target: str, facts: Facts, because: str | None) -> None:
         """Keep the facts of a target that has just been made, and why it was."""
         from scons_multiarch.step import write

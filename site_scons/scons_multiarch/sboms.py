@@ -11,6 +11,7 @@ import SCons.Node.FS
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.why import Facts
+from scons_multiarch import licences
 from scons_multiarch.session import Run
 from scons_multiarch.step import write
 from scons_multiarch.targets import SbomTarget, is_image, is_index, target_of
@@ -42,9 +43,13 @@ def facts(run: Run, node: Any) -> Facts:
     }
     if not is_image(subject):
         return Facts(values, {})
+    files: dict[str, str] = {}
+    for program in _programs(subject):
+        values[f"licences in {program}"], of_tree = licences.facts(run, program)
+        files |= of_tree
     subject.attributes.state.decide()  # its facts say where its files come from
-    inputs = Facts(values, {})
-    return Facts(values, {}, Digest.of(f"{inputs.digest()} {subject.attributes.state.digest_of_facts()}".encode()).hex)
+    known = f"{Facts(values, files).digest()} {subject.attributes.state.digest_of_facts()}"
+    return Facts(values, files, Digest.of(known.encode()).hex)
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -90,7 +95,7 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
     archive = Archive(path)
     content = archive.image()
     made_from = run.tree.records.recall(str(node)) if is_image(node) else None
-    known = _known(record, node)
+    known = _known(run, record, node)
     files, parts = own_contents(content, archive, known, where=str(path))
     remarks = []
     engine = content.descriptor.annotation(ENGINE)
@@ -113,12 +118,15 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
     )
 
 
-def _known(record: SbomTarget, node: Any) -> Known:
-    """What this build knows of the files of an image: which of them are programs that it made."""
+def _known(run: Run, record: SbomTarget, node: Any) -> Known:
+    """What this build knows of the files of an image: which of them are programs that it made, and their licences."""
     from multiarch_oci.attest.readers import Known
 
-    programs = frozenset(source.get_csig() for source in _programs(node))
-    return Known(record.version, programs)
+    programs = list(_programs(node))
+    of_modules: dict[tuple[str, str], str] = {}
+    for program in programs:
+        of_modules |= licences.licences_of(run, program)
+    return Known(record.version, frozenset(program.get_csig() for program in programs), of_modules)
 
 
 def _programs(node: Any) -> Iterator[Any]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -280,3 +281,30 @@ def test_each_image_has_its_word_and_why_tells(project: Project):
     project.edit("VERSION", "2.0\n")
     reasons = project.scons("why", "_output/sbom/demo-linux-amd64.spdx.json").text
     assert "version: '1.0' → '2.0'" in reasons
+
+
+def licences(project: Project) -> dict[str, str]:
+    """Return the declared licence of each package, where there is one."""
+    declared = {name: package["licenseDeclared"] for name, package in packages(spdx(project)).items()}
+    return {name: licence for name, licence in declared.items() if licence != "NOASSERTION" and name != "stdlib"}
+
+
+def test_licences_come_from_the_files_of_modules_as_they_were_compiled(project: Project, modules: Path):
+    project.scons("bin")
+    shutil.rmtree(modules)
+    project.scons("sbom")
+    assert licences(project) == {"example.org/Upper/lib": "MIT"}
+    project.edit("local/LICENSE", "SPDX-License-Identifier: ISC\n")
+    run = project.scons("sbom")
+    assert {step.partition(" ")[0] for step in run.steps} == {"Sbom"}
+    assert licences(project) == {"example.org/Upper/lib": "MIT", "example.org/local": "ISC"}
+
+
+def test_vendored_modules_have_their_licences_too(project: Project, modules: Path):
+    subprocess.run(["go", "mod", "vendor"], cwd=project.path, check=True, capture_output=True)
+    shutil.rmtree(modules)
+    project.scons("sbom")
+    assert licences(project) == {"example.org/Upper/lib": "MIT"}
+    project.edit("vendor/example.org/Upper/lib/LICENSE", "Ask us.\n")
+    assert all(step.startswith("Sbom") for step in project.scons("sbom").steps)
+    assert licences(project) == {}

@@ -75,7 +75,7 @@ def go_part(file: File, info: BuildInfo, known: Known) -> Part:
         main.path,
         version,
         golang(main.path, version),
-        known.licences.get((main.path, ""), ""),
+        known.licences.get((main.path, main.version), ""),
         "",
         (*((name, value) for name, value in settings if value), *_sum(main)),
     )
@@ -86,18 +86,22 @@ def go_part(file: File, info: BuildInfo, known: Known) -> Part:
     return Part(file.path, program, tuple(sorted(modules)))
 
 
-def _module(module: Module, known: Known) -> Package:
+def named(module: Module) -> Module:
+    """A module as an SBOM names it: by what replaces it; a folder that does is called as what it stands for."""
     actual = module.replace or module
+    return Module(module.path, module.version) if actual.version in ("", _DEVEL) else actual
+
+
+def _module(module: Module, known: Known) -> Package:
+    actual = named(module)
     properties: tuple[tuple[str, str], ...] = _sum(actual)
     if module.replace is not None:
-        stands_for = " ".join(filter(None, (module.path, module.version)))
-        properties += (("go:replaces", stands_for),)
-        if actual.version in ("", _DEVEL):  # a folder: what is there is called as what it stands for
-            properties += (("go:folder", actual.path),)
-            actual = Module(module.path, module.version)
+        properties += (("go:replaces", " ".join(filter(None, (module.path, module.version)))),)
+        if actual.path != module.replace.path:
+            properties += (("go:folder", module.replace.path),)
     licence = known.licences.get((actual.path, actual.version), "")
-    name, version = actual.path, "" if actual.version == _DEVEL else actual.version
-    return Package(LIBRARY, name, version, golang(name, version), licence, "", properties)
+    version = "" if actual.version == _DEVEL else actual.version
+    return Package(LIBRARY, actual.path, version, golang(actual.path, version), licence, "", properties)
 
 
 def _sum(module: Module) -> tuple[tuple[str, str], ...]:

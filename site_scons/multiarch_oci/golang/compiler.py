@@ -156,7 +156,7 @@ def _is_out_of_bounds(packages: Sequence[str], environment: Mapping[str, str], h
     """
     temporary = tempfile.gettempdir()
     folders = [temporary, os.path.realpath(temporary), *packages]
-    cache = _module_cache(environment)
+    cache = module_cache(environment)
     if any(_is_below(folder, cache) for folder in folders):
         return True
     for above, patterns in hints.embeds:
@@ -170,7 +170,7 @@ def _is_below(folder: str, above: str) -> bool:
     return folder == above or folder.startswith(above.rstrip(os.sep) + os.sep)
 
 
-def _module_cache(environment: Mapping[str, str]) -> str:
+def module_cache(environment: Mapping[str, str]) -> str:
     """Where the environment says that it is (`go help environment`)."""
     path = environment.get("GOPATH", "").split(os.pathsep)[0]
     home = environment.get("HOME") or environment.get("USERPROFILE") or os.sep
