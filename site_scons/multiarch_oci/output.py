@@ -20,13 +20,14 @@ import msgspec
 
 from multiarch_oci.document import readable
 from multiarch_oci.errors import MultiarchError
+from multiarch_oci.quoting import json_in_log
 
 STDOUT = "-"
 FORMAT = "format"
 """The first key of every JSON file that is written where a user asked; its value begins with `_OURS`."""
 _OURS = "multiarch "
-_HTML = b"<!doctype html><!-- multiarch "
-"""How a page of ours begins."""
+_MARKED = (b"<!doctype html><!-- multiarch ", b"<!-- multiarch ")
+"""How a page and a summary of ours begin."""
 _OLDER = ({"steps", "unchanged"}, {"images", "pins", "tags", "upload"})
 """The keys of reports and plans that did not say yet what they are."""
 _LIMIT = 64 << 20
@@ -215,7 +216,7 @@ def _tried(path: Path) -> int | None:
 
 def document(kind: str, members: dict[str, object]) -> bytes:
     """A JSON file of ours of this kind (`report 1`), which a later run may replace."""
-    return readable({FORMAT: f"{_OURS}{kind}"} | members)
+    return json_in_log(readable({FORMAT: f"{_OURS}{kind}"} | members))
 
 
 def _is_ours(path: Path, size: int) -> bool:
@@ -224,7 +225,7 @@ def _is_ours(path: Path, size: int) -> bool:
         return False
     try:
         content = path.read_bytes()
-        if content.lower().startswith(_HTML):
+        if content.lower().startswith(_MARKED):
             return True
         document = json.loads(content)
     except (OSError, ValueError, RecursionError, MemoryError):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from multiarch_oci.golang.lister import Lister
     from multiarch_oci.golang.toolchain import Toolchain
     from scons_multiarch.recorder import Recorder, StepRecord
-    from scons_multiarch.report import Report
     from scons_multiarch.session import Run
 
 _T = TypeVar("_T")
@@ -38,6 +37,8 @@ class Build:
         self._values: Once[Any] = Once()
         self._messages: set[str] = set()
         self._guard = threading.Lock()
+        if "REPORT" in run.settings.outputs:
+            self.recorder()  # it tells also of what is asked before the first step
 
     def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
         """Make something at its first use and keep it for the build; who wants something else does not wait for it."""
@@ -49,10 +50,6 @@ class Build:
             known = message in self._messages
             self._messages.add(message)
             return not known
-
-    def report(self) -> Report:
-        """The steps that were performed."""
-        return self.once("report", _new_report)
 
     def recorder(self) -> Recorder:
         """What is done, as it is done."""
@@ -135,12 +132,6 @@ class Build:
             with suppress(OSError):
                 if memory is not None:
                     memory.save()
-
-
-def _new_report() -> Report:
-    from scons_multiarch.report import Report
-
-    return Report()
 
 
 def _copied(private: Path) -> TemporaryDirectory[str]:

@@ -40,6 +40,34 @@ def is_done(node: Any) -> bool:
     return not is_made(node) or node.get_state() in (SCons.Node.up_to_date, SCons.Node.executed)
 
 
+def children_of(node: Any) -> list[Any]:
+    """What a node is made of, or comes after, as far as it is known by now; nothing is scanned, nothing decided."""
+    return [*node.sources, *(node.implicit or ()), *(node.depends or ()), *(node.prerequisites or ())]
+
+
+def first_of_step(node: Any) -> Any:
+    """The target that stands for the step which makes this one: the first of those of a step of ours."""
+    state = node.attributes.__dict__.get("state")
+    return state.targets[0] if state is not None and state.targets else node
+
+
+def made_below(roots: Iterable[Any]) -> list[Any]:
+    """Every file that something makes and that the roots lead to, sources first; of a step of ours the first target."""
+    order: dict[Any, None] = {}
+    pending = [(node, False) for node in reversed(list(roots))]
+    entered: set[Any] = set()
+    while pending:
+        node, is_done_below = pending.pop()
+        if is_done_below:
+            if is_made(node):
+                order[first_of_step(node)] = None
+        elif node not in entered:
+            entered.add(node)
+            pending.append((node, True))
+            pending += [(child, False) for child in reversed(children_of(node))]
+    return list(order)
+
+
 def reachable() -> list[Any]:
     """Every node with a remote tag that the targets of this run lead to."""
     return [node for node in reachable_nodes() if is_remote(node)]

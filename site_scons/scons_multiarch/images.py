@@ -151,6 +151,7 @@ def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor |
     if rebased is not None:
         remark = f"rebased from {rebased.before} to {rebased.after} (no engine run)"
         state.because = f"{state.because}; rebased, no engine run"
+        state.sentences = (*state.sentences, "rebased, no engine run")
     if remark:
         say(f"  {remark}")
     return None if rebased is None else rebased.descriptor

@@ -102,6 +102,13 @@ class Recorder:
                 record.outcome = MADE
             self._tell(record)
 
+    def retrieved(self, verb: str, target: Any) -> None:
+        """Note a target whose file came out of a cache: no step was performed."""
+        now = time.monotonic()
+        record = StepRecord(verb, target, threading.current_thread().name, now, now, CACHED)
+        self.steps.append(record)
+        self._tell(record)
+
     def current(self) -> StepRecord | None:
         """The step that this thread performs; None when it performs none."""
         step: StepRecord | None = getattr(self._performing, "step", None)

@@ -5,43 +5,130 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import SCons.Node
 
 from multiarch_oci.digest import Digest
+from multiarch_oci.document import canonical
 from multiarch_oci.errors import MultiarchError
+from scons_multiarch.step import message_of
 from scons_multiarch.targets import ImageTarget, IndexTarget, LoadTarget, PinTarget, PushTarget, target_of
 
 if TYPE_CHECKING:
     from multiarch_oci.output import Output
+    from multiarch_oci.report import record as records
+    from multiarch_oci.report.comparing import Comparison
+    from scons_multiarch.session import Run
 
+HTML, MARKDOWN, TRACE, JSON = "html", "markdown", "trace", "json"
 _COPIES = r"\s*(?:COPY|ADD|ONBUILD)\s"
 
 
-class Report:
-    """The steps of a run, in the order in which they ended."""
+def format_of(output: Output, environment: Mapping[str, str]) -> str:
+    """How a report is written there, by the name: HTML, MARKDOWN, TRACE, else JSON.
 
-    def __init__(self) -> None:
-        self._steps: list[tuple[str, Any]] = []
+    The file that GitHub's steps are summed up in has no ending.
+    """
+    name = output.path.name.lower()
+    if name.endswith((".html", ".htm")):
+        return HTML
+    if name.endswith((".md", ".markdown")) or output.text == environment.get("GITHUB_STEP_SUMMARY"):
+        return MARKDOWN
+    return TRACE if name.endswith(("trace.json", ".trace")) else JSON
 
-    def add(self, verb: str, target: Any) -> None:
-        """Note a step that was performed; any thread may."""
-        self._steps.append((verb, target))
 
-    def to_json(self, declared: Iterable[Any]) -> bytes:
-        """`steps` that ran, `unchanged`: what was asked for and was up to date, `not_moved`: tags of no pre-release."""
-        from multiarch_oci.output import document
+def write(run: Run, outputs: Iterable[Output]) -> None:
+    """Write the reports of this run; what cannot be written is said for each, and the others are written."""
+    contents = _Contents(run)
+    for output in outputs:
+        try:
+            output.write(contents.of(format_of(output, run.settings.environment)))
+        except (MultiarchError, OSError) as error:  # SCons has ended already, with the status of the build
+            words = message_of(error)
+        except KeyboardInterrupt:
+            words = "interrupted"
+        else:
+            continue
+        with suppress(OSError):
+            sys.stderr.write(f"scons: REPORT was not written: {words}\n")
+            sys.stderr.flush()
+    contents.keep()
 
-        all_targets = list(declared)
-        steps = [{"step": verb} | _line(target) for verb, target in self._steps]
-        same = [_line(target) for target in all_targets if target.get_state() == SCons.Node.up_to_date]
-        done = (SCons.Node.up_to_date, SCons.Node.executed)
-        members: dict[str, object] = {"steps": steps, "unchanged": same}
-        not_moved = [line for target in all_targets if target.get_state() in done for line in _not_moved(target)]
-        return document("report 1", members | ({"not_moved": not_moved} if not_moved else {}))
+
+class _Contents:
+    """The bytes of the reports of one run; what several need is made once."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._last = run.tree.private / "last-run.json"
+
+    def of(self, kind: str) -> bytes:
+        """One report."""
+        if kind == JSON:
+            return to_json(self._run)
+        if kind == TRACE:
+            from multiarch_oci.quoting import json_in_log
+            from multiarch_oci.report.trace import trace
+
+            return json_in_log(canonical(trace(self._record)) + b"\n")
+        if kind == MARKDOWN:
+            from multiarch_oci.report.summary import summary
+
+            return summary(self._record, self._comparison)
+        from multiarch_oci.report.page import page
+
+        return page(self._record, self._comparison)
+
+    @cached_property
+    def _record(self) -> records.Run:
+        from scons_multiarch.run_record import gathered
+
+        return gathered(self._run)
+
+    @cached_property
+    def _comparison(self) -> Comparison | None:
+        from multiarch_oci.report.comparing import compare
+        from multiarch_oci.report.record import last_run
+        from scons_multiarch.run_record import listings
+
+        before = last_run(self._last)
+        return None if before is None else compare(before, self._record, listings(self._run).kept)
+
+    def keep(self) -> None:
+        """Keep the record for the next run, where one was made; what cannot be kept is not compared with."""
+        if "_record" not in self.__dict__ or not self._record.nodes:
+            return
+        from multiarch_oci.report.record import kept
+        from multiarch_oci.store.atomic import replacing
+        from scons_multiarch.run_record import listings
+
+        with suppress(OSError):
+            with replacing(self._last) as file:
+                file.write(kept(self._record))
+            listings(self._run).forget_others({layer.digest for layer in self._record.layers})
+
+
+def to_json(run: Run) -> bytes:
+    """`steps` that ran, `unchanged`: what was asked for and was up to date, `not_moved`: tags of no pre-release."""
+    from multiarch_oci.output import document
+    from scons_multiarch.recorder import CACHED, MADE, REPAIRED
+
+    all_targets = run.declarations.targets
+    last = {step.target: step for step in run.build.recorder().steps}  # a cache may have been asked before in vain
+    performed = [step for step in last.values() if step.outcome in (CACHED, MADE, REPAIRED)]
+    performed.sort(key=lambda step: step.ended or 0.0)
+    steps = [{"step": step.verb} | _line(step.target) for step in performed]
+    same = [_line(target) for target in all_targets if target.get_state() == SCons.Node.up_to_date]
+    done = (SCons.Node.up_to_date, SCons.Node.executed)
+    members: dict[str, object] = {"steps": steps, "unchanged": same}
+    not_moved = [line for target in all_targets if target.get_state() in done for line in _not_moved(target)]
+    return document("report 1", members | ({"not_moved": not_moved} if not_moved else {}))
 
 
 def _not_moved(target: Any) -> list[dict[str, str]]:
@@ -74,24 +161,37 @@ def _digest(target: Any) -> str | None:
         return None
 
 
-def output_of(run: Any, name: str, text: str) -> Output:
-    """Where REPORT or PLAN wants something written. Raises Refused before anything is built."""
+def outputs_of(run: Run, name: str, text: str) -> tuple[Output, ...]:
+    """Where REPORT (several, by commas) or PLAN wants something written. Raises Refused before anything is built."""
     from multiarch_oci.output import Output, Refused
 
-    output = Output.of(name, text, run.tree.root)
-    for other in run.settings.outputs.values():
-        if output.is_same(other) and other.name != name:
-            raise Refused(f"{text} is the file of {other.name}, too", where=name, hint="name another file")
+    texts = [part.strip() for part in text.split(",")] if name == "REPORT" else [text]
+    outputs: list[Output] = []
+    others = [other for which, group in run.settings.outputs.items() if which != name for other in group]
+    for part in filter(None, texts):
+        output = Output.of(name, part, run.tree.root)
+        for other in (*others, *outputs):
+            if output.is_same(other) or (output.is_stdout and other.is_stdout and other.name == name):
+                twice = "is named twice" if other.name == name else f"is the file of {other.name}, too"
+                raise Refused(f"{part} {twice}", where=name, hint="name another file")
+        _check(run, output)
+        outputs.append(output)
+    return tuple(outputs)
+
+
+def _check(run: Run, output: Output) -> None:
+    from multiarch_oci.output import Refused
+
     output.check(_tracked)
     folder = output.path.parent
-    if name == "REPORT" and output.descriptor is None and not folder.is_dir():  # a plan is short, and makes its folder
-        raise Refused(f"there is no folder {folder}", where=name, hint="make it first")
+    # A plan is short, and makes its folder.
+    if output.name == "REPORT" and output.descriptor is None and not folder.is_dir():
+        raise Refused(f"there is no folder {folder}", where=output.name, hint="make it first")
     if output.below is not None:  # an image that copied it would be new with each run
         run.declarations.hide(output.below)
-    return output
 
 
-def check_sources(env: Any, outputs: dict[str, Output], targets: Iterable[Any]) -> None:
+def check_sources(env: Any, outputs: dict[str, tuple[Output, ...]], targets: Iterable[Any]) -> None:
     """End the run, and write nothing, where a declared source or target of this build would be written over.
 
     Called when the SConstruct has declared everything, and before the build asks for any other file.
@@ -100,7 +200,7 @@ def check_sources(env: Any, outputs: dict[str, Output], targets: Iterable[Any]) 
     from scons_multiarch.step import fail
 
     plans = [record.plan for record in map(target_of, targets) if isinstance(record, ImageTarget)]
-    for output in outputs.values():
+    for output in [output for group in outputs.values() for output in group]:
         below = output.below
         if below is not None:
             why = "is a file of this build" if _declared(env.Dir("#"), below) else _copied(below, plans)

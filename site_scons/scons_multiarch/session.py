@@ -72,7 +72,7 @@ class Settings(msgspec.Struct):
     insecure: tuple[str, ...] = ()  # hosts that may speak plain HTTP, or show an unknown certificate
     locked: bool = False  # a base that is not in images.lock is an error
     epoch: int = 0  # the one time stamp
-    outputs: dict[str, Output] = msgspec.field(default_factory=dict)  # what REPORT and PLAN name
+    outputs: dict[str, tuple[Output, ...]] = msgspec.field(default_factory=dict)  # what REPORT and PLAN name
     not_moved: tuple[str, ...] = ()  # further tags that a pre-release leaves alone
     not_moved_because: str = ""
     digests_to: int | None = None  # a descriptor: where PRINT=digest writes what was published
@@ -214,7 +214,11 @@ class Run:
         if not self.settings.asks:
             self._say_published()
         if report and "REPORT" in self.settings.outputs:
-            self._write_report(self.settings.outputs["REPORT"])
+            from scons_multiarch.report import write
+
+            with suppress(OSError):
+                sys.stdout.flush()
+            write(self, self.settings.outputs["REPORT"])
 
     def _say_published(self) -> None:
         """Say which tags hold what now, where this build pushed any, or PRINT asks for it."""
@@ -228,24 +232,6 @@ class Run:
             from scons_multiarch.published import print_digests
 
             print_digests(self, self.settings.digests_to)
-
-    def _write_report(self, output: Output) -> None:
-        from multiarch_oci.errors import MultiarchError
-        from scons_multiarch.step import message_of
-
-        try:
-            with suppress(OSError):
-                sys.stdout.flush()
-            output.write(self.build.report().to_json(self.declarations.targets))
-        except (MultiarchError, OSError) as error:  # SCons has ended already, with the status of the build
-            words = message_of(error)
-        except KeyboardInterrupt:
-            words = "interrupted"
-        else:
-            return
-        with suppress(OSError):
-            sys.stderr.write(f"scons: REPORT was not written: {words}\n")
-            sys.stderr.flush()
 
 
 def content_of(path: Path) -> bytes | None:

@@ -81,6 +81,8 @@ def _begin(run: Run, env: Any, *, first: bool) -> None:
     elif settings.asks:
         settings.outputs.pop("REPORT", None)  # nothing is done that could be reported
     else:
+        if "REPORT" in settings.outputs:
+            run.build.recorder()  # before the first step, as it tells what is asked before that, too
         if not os.access(private, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(private))
         run.tree.lock.acquire(lambda line: say(f"scons: {line}"))

@@ -67,7 +67,7 @@ class Step:
         """The line that SCons prints before the step, or instead of it under `-n`."""
         state = target[0].attributes.state
         if state.because is None:  # else what SCons' cache had is shown, and was looked at before it was taken
-            state.because = why(target[0])
+            explain(target[0])
         return f"{self.verb} {state.subject}" + (f": {state.because}" if state.because else "")
 
     def __call__(self, target: list[Any], source: list[Any], env: Any) -> None:
@@ -96,10 +96,9 @@ class Step:
             for node in target:
                 clear_unfinished(Path(node.get_abspath()))
             if state.because is None:  # under -s nothing is announced
-                state.because = why(target[0])
+                explain(target[0])
             self._make(target, source, env)
             run.tree.records.remember(str(target[0]), state.facts, state.because)
-            run.build.report().add(self.verb, target[0])
             record.outcome = REPAIRED if state.repairs else MADE
         except (MultiarchError, OSError) as error:
             words = record.error = state.spell(message_of(error))
@@ -150,24 +149,35 @@ def step_of(node: Any) -> Step:
 
 def why(target: Any) -> str | None:
     """The reason for which a target runs, in one line; None when there is none to tell."""
+    return brief(all_reasons(target))
+
+
+def explain(target: Any) -> None:
+    """Note for which reasons a target runs, all of them and in one line, while the facts of the last time are there."""
+    state = target.attributes.state
+    state.sentences = tuple(all_reasons(target))
+    state.because = brief(state.sentences)
+
+
+def all_reasons(target: Any) -> list[str]:
+    """Every reason for which a target runs; none when there is none to tell."""
     known = target.get_stored_info().binfo.bactsig is not None
     if not target.exists():
         if held_file(target) is not None and not target.changed():
-            return "a cache holds it, and its bytes are asked for"
+            return ["a cache holds it, and its bytes are asked for"]
         former = target.check_attributes("former")
         if former is not None and former.exists():
-            return f"its receipt moves here from {shown(former)}"
-        return "it is not there" if known else None
+            return [f"its receipt moves here from {shown(former)}"]
+        return ["it is not there"] if known else []
     if not known:
-        return "no record of the last build"
+        return ["no record of the last build"]
     facts = target.attributes.state.facts
     before = target.attributes.run.tree.records.recall(str(target))
     differences = [] if facts is None or before is None else list(changes(before, facts))
     # A file that the facts name, too, is told once.
-    words = brief(
-        [*differences, *(reason for reason in reasons(target) if reason not in differences), *_beside(target)]
-    )
-    return words or (None if facts is None else _unknown(before, facts))
+    sentences = [*differences, *(reason for reason in reasons(target) if reason not in differences), *_beside(target)]
+    unknown = None if sentences or facts is None else _unknown(before, facts)
+    return sentences if unknown is None else [unknown]
 
 
 def _unknown(before: Facts | None, facts: Facts) -> str | None:

@@ -62,7 +62,7 @@ VARIABLES = (
     ("SIGN_IDENTITY", "", "identity,issuer that they are verified against, where no key signs"),
     ("SIGN_ROOT", "", "trusted_root.json for SIGN_IDENTITY; default: sigstore's own, from the network"),
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
-    ("REPORT", "", "JSON file of what was done, with digests; - is standard output"),
+    ("REPORT", "", "files of what was done: report.html, summary.md, trace.json, report.json; - is standard output"),
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
     ("PRINT", "", "digest: standard output holds only repository@digest of what is published, a line an image"),
     ("QUIET", "no", "yes: nothing is printed unless it fails"),
@@ -358,10 +358,10 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     for name in ("REPORT", "PLAN"):
         if given[name]:
-            from scons_multiarch.report import output_of
+            from scons_multiarch.report import outputs_of
 
-            run.settings.outputs[name] = output_of(run, name, given[name])
-            if given["PRINT"] and run.settings.outputs[name].is_stdout:
+            run.settings.outputs[name] = outputs_of(run, name, given[name])
+            if given["PRINT"] and any(output.is_stdout for output in run.settings.outputs[name]):
                 raise UnknownWord(f"{name} and PRINT both want standard output", where=name, hint="name a file")
     if truth_of("QUIET", given["QUIET"]):
         SCons.Script.SetOption("silent", value=True)

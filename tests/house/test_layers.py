@@ -23,7 +23,7 @@ OURS = {
 FLOORS = (
     (
         "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
-        "statcache", "heldfiles", "treelock", "once", "pathtable",
+        "statcache", "heldfiles", "treelock", "once", "pathtable", "quoting",
     ),
     ("descriptor", "config", "manifest", "artifact", "index", "receipt"),
     (
@@ -34,7 +34,7 @@ FLOORS = (
     ("attest",),
     ("engine", "bases", "programimage"),
     ("golang", "git", "origin"),
-    ("output", "plan", "verify", "why"),
+    ("output", "contents", "diagram", "report", "plan", "verify", "why"),
     ("publish", "scaffold"),
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

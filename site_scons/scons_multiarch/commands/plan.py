@@ -46,7 +46,7 @@ def run(env: Any, targets: list[Any]) -> int:
         [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_with_contents(run, states)],
         run.settings.policy,
     )
-    output = run.settings.outputs.get("PLAN")
+    output = next(iter(run.settings.outputs.get("PLAN", ())), None)
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
     stream = sys.stderr if output is not None and output.is_stdout else sys.stdout
     for line in outcome.lines():

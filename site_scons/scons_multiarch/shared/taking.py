@@ -18,7 +18,7 @@ from scons_multiarch.process import say
 from scons_multiarch.shared.fetching import CacheLost, fetch, fetch_held, is_wanted
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import origin_of
-from scons_multiarch.step import step_of, why
+from scons_multiarch.step import explain, step_of
 from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
 from scons_multiarch.tracking.held import held_file, look_anew, taken
 
@@ -53,7 +53,7 @@ def _take(node: Any) -> bool:
 
     state, origin = node.attributes.state, origin_of(run, node)
     if state.because is None:
-        state.because = why(node)
+        explain(node)
     with run.build.recorder().step(step_of(node).verb, node) as record:
         is_file = _put(node, entry, origin)
         if is_file is None:
@@ -63,9 +63,9 @@ def _take(node: Any) -> bool:
     taken(node, is_file=is_file)
     state.retrieved = state.shared = True
     state.because = f"{state.because}; {WHY}" if state.because else WHY
+    state.sentences = (*state.sentences, WHY)
     if SCons.Action.execute_actions:
         run.tree.records.remember(str(node), state.facts, state.because)
-        run.build.report().add(step_of(node).verb, node)
     if state.taken is not None and is_file and SCons.Action.execute_actions:
         state.taken()
     return True

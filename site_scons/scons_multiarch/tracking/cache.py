@@ -19,7 +19,7 @@ import SCons.Errors
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.process import say
-from scons_multiarch.step import why
+from scons_multiarch.step import explain
 from scons_multiarch.tracking.folders import is_folder
 from scons_multiarch.tracking.nodes import Tracked, state_of
 
@@ -41,7 +41,7 @@ def prepare(node: Any) -> bool:
     if not all(sound):
         return False
     if state is not None and state.because is None:
-        state.because = why(state.targets[0])
+        explain(state.targets[0])
     return True
 
 
@@ -64,9 +64,10 @@ def note(node: Any) -> None:
         return
     state.retrieved = True
     state.because = f"{state.because}; {_WHY}" if state.because else _WHY
+    state.sentences = (*state.sentences, _WHY)
     run = node.attributes.run
     run.tree.records.remember(str(node), state.facts, state.because)
-    run.build.report().add("Retrieve", node)
+    run.build.recorder().retrieved("Retrieve", node)
 
 
 def may_keep(node: Any) -> bool:

@@ -56,7 +56,7 @@ class State:
 
     __slots__ = (
         *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "published"),
-        *("reasons", "repairs", "retrieved", "scan", "seen", "spell", "subject", "taken", "targets"),
+        *("reasons", "repairs", "retrieved", "scan", "seen", "sentences", "spell", "subject", "taken", "targets"),
         *("kept_at", "kind", "shared"),
     )
 
@@ -91,6 +91,7 @@ class State:
         self.kept_at = ""
         self.repairs = False  # its bytes, or the world outside, are all that differs
         self.because: str | None = None  # the reason on the step's line
+        self.sentences: tuple[str, ...] = ()  # all reasons
         self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
         self.published: Published | None = None  # what a push did, when its step has ended
         self.seen: Any = None  # what the scan found, for the decision that comes next

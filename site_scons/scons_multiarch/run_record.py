@@ -1,0 +1,281 @@
+"""What this run did, as the record that reports are made of: gathered from the targets when it ends. Not a Tool."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import SCons.Node
+import SCons.Script
+from msgspec.structs import replace
+
+from multiarch_oci.contents.listing import Listings, made_by
+from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError, public
+from multiarch_oci.report import record as records
+from multiarch_oci.report.record import Layer, Node, Request
+from scons_multiarch.graph import children_of, first_of_step, made_below, requested
+from scons_multiarch.receipts import not_moved, receipt_at, spelled
+from scons_multiarch.recorder import Pause, StepRecord
+from scons_multiarch.targets import (
+    NAMES,
+    IndexTarget,
+    LoadTarget,
+    PinTarget,
+    PushTarget,
+    is_index,
+    is_remote,
+    platform_of,
+    target_of,
+)
+from scons_multiarch.tracking.nodes import state_of
+
+if TYPE_CHECKING:
+    from multiarch_oci.image import Image
+    from multiarch_oci.store.http.recording import RequestRecord
+    from scons_multiarch.session import Run
+
+MOST_FILES = 40
+"""Files of one layer that a report names."""
+_PUBLIC = r"(?:base |label |module |context |go|engine|platform|reference|package|tags|compressor|stage|missing)"
+"""How the names of facts begin whose values anybody may see; of others (arguments, flags, variables) none is told."""
+_VALUE = re.compile(rf"^(?!{_PUBLIC})([^':]+): '.*", re.DOTALL)
+_VALUES = re.compile(rf"(^|, |; )(?!{_PUBLIC})([^',;:]+): '.*", re.DOTALL)
+
+
+def gathered(run: Run) -> records.Run:
+    """The record of this run as it stands."""
+    return _Gathering(run).record()
+
+
+def listings(run: Run) -> Listings:
+    """What is known of the layers of this tree."""
+    return Listings(run.tree.private / "layers")
+
+
+class _Gathering:
+    """What is read once for all targets of a record."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._recorder = run.build.recorder()
+        self._steps = {step.target: step for step in self._recorder.steps}
+        self._nodes = dict.fromkeys(made_below(requested()))
+        self._groups = groups(run)
+        self._layers: dict[str, Layer] = {}
+
+    def record(self) -> records.Run:
+        """All of it."""
+        nodes = tuple(self._node(node) for node in self._nodes)
+        failed = any(node.outcome in (records.FAILED, records.INTERRUPTED, records.NOT_REACHED) for node in nodes)
+        return records.Run(
+            began=round(self._recorder.wall, 3),
+            seconds=round(time.monotonic() - self._recorder.began, 4),
+            words=tuple(_clean(str(word)) for word in SCons.Script.COMMAND_LINE_TARGETS),
+            nodes=nodes,
+            layers=tuple(self._layers.values()),
+            requests=tuple(self._requests()),
+            failed=failed,
+            not_moved=tuple(self._not_moved()),
+        )
+
+    def _node(self, node: Any) -> Node:
+        record, state, step = target_of(node), state_of(node), self._steps.get(node)
+        kind = kind_of(node)
+        platform = platform_of(node) or (platform_of(node.sources[0]) if node.sources and kind != "file" else None)
+        group = self._groups.get(node, "")
+        made = Node(
+            key=key_of(node),
+            kind=kind,
+            title=_clean(title_of(node, kind, group, str(platform or ""))),
+            outcome=_outcome(node, step),
+            group=_clean(group),
+            platform=str(platform or "") if kind not in ("index", "tag") else "",
+            reference=_clean(_reference(node)),
+            sources=tuple(key_of(source) for source in _sources(node) if source in self._nodes),
+        )
+        if state is not None:
+            last = self._run.tree.records.last_reason(str(node)) or ""
+            sentences = tuple(map(_without_value, state.sentences)) if step is not None else ()
+            made = replace(made, reasons=sentences, last_reason=_without_values(last))
+        if step is not None:
+            made = self._with_step(made, step)
+        return self._with_contents(made, node, record)
+
+    def _with_step(self, made: Node, step: StepRecord) -> Node:
+        ended = step.ended if step.ended is not None else time.monotonic()
+        took = None if step.outcome == records.CACHED else round(ended - step.began, 4)
+        return replace(
+            made,
+            verb=step.verb,
+            thread=step.thread,
+            began=round(step.began - self._recorder.began, 4),
+            seconds=took,
+            sent=step.sent,
+            received=step.received,
+            requests=len(step.requests),
+            error=_clean(step.error or "", lines=True),
+        )
+
+    def _with_contents(self, made: Node, node: Any, record: Any) -> Node:
+        """With digest and size, and the layers of an image, where they can be read."""
+        path = Path(node.get_abspath())
+        try:
+            if made.kind == "image":
+                return self._with_layers(made, path)
+            if isinstance(record, (PushTarget, PinTarget, LoadTarget)):
+                receipt = receipt_at(path)
+                return made if receipt is None else replace(made, digest=str(receipt.descriptor.digest))
+            size = path.stat().st_size if path.is_file() else None
+            if isinstance(record, IndexTarget):
+                return replace(made, digest=str(Digest.of(path.read_bytes())), size=size)
+            digest = "" if size is None else f"sha256:{self._run.tree.stat.digest(str(path))}"
+            return replace(made, digest=digest, size=size)
+        except (MultiarchError, OSError):
+            return made
+
+    def _with_layers(self, made: Node, path: Path) -> Node:
+        from multiarch_oci.store.archive import Archive
+
+        archive = Archive(path)
+        image = archive.image()
+        for number, line in enumerate(made_by(image.config)):
+            digest = str(image.layers[number].digest)
+            if digest not in self._layers or self._layers[digest].unpacked is None:
+                self._layers[digest] = self._layer(image, number, line, archive)
+        size = sum(blob.size for blob in image.manifest.blobs())
+        return replace(
+            made,
+            digest=str(image.descriptor.digest),
+            size=size,
+            base="" if image.base is None else _clean(str(image.base)),
+            layers=tuple(str(layer.digest) for layer in image.layers),
+        )
+
+    def _layer(self, image: Image, number: int, line: str, archive: Any) -> Layer:
+        descriptor = image.layers[number]
+        from_base = descriptor.digest not in image.own
+        layer = Layer(str(descriptor.digest), descriptor.size, _clean(line), from_base)
+        if from_base:
+            return layer
+        with suppress(MultiarchError, OSError):
+            listing = listings(self._run).of(descriptor.bare(), archive, str(archive.path))
+            files = tuple(
+                replace(file, path=_clean(file.path), target=_clean(file.target))
+                for file in listing.largest(MOST_FILES)
+            )
+            return replace(layer, unpacked=listing.size, count=len(listing.files) + listing.more, files=files)
+        return layer
+
+    def _requests(self) -> Iterator[Request]:
+        for step in self._recorder.steps:
+            yield from self._made_for(key_of(step.target), step.requests, step.pauses, step.thread)
+        yield from self._made_for("", self._recorder.requests, self._recorder.pauses, "")
+
+    def _made_for(
+        self, node: str, requests: Iterable[RequestRecord], pauses: Iterable[Pause], thread: str
+    ) -> Iterator[Request]:
+        start, now = self._recorder.began, time.monotonic()
+        for request in list(requests):
+            yield Request(
+                method=request.method,
+                host=_clean(request.host),
+                path=_clean(request.path),
+                thread=request.thread,
+                began=round(request.began - start, 4),
+                seconds=round((request.ended or now) - request.began, 4),
+                node=node,
+                status=request.status,
+                sent=request.sent,
+                received=request.received,
+                error=request.error or "",
+            )
+        for pause in list(pauses):
+            began = round(pause.began - start, 4)
+            yield Request("wait", "", "", thread, began, round(pause.seconds, 4), node, error=_clean(pause.error))
+
+    def _not_moved(self) -> Iterator[tuple[str, str]]:
+        for node in self._nodes:
+            if is_remote(node) and node.get_state() in (SCons.Node.up_to_date, SCons.Node.executed):
+                tags, because = not_moved(node)
+                yield from ((_clean(spelled(str(tag), [node])), because) for tag in tags)
+
+
+def _sources(node: Any) -> list[Any]:
+    """What a target is made of, or comes after, each once; of a step that makes several the first target."""
+    return list(dict.fromkeys(first_of_step(source) for source in children_of(node)))
+
+
+def groups(run: Run) -> dict[Any, str]:
+    """For each node of a declared image that image's name."""
+    named: dict[Any, str] = {}
+    for name, chain in run.declarations.chains.items():
+        of_image = (*chain.images, *chain.archives, *chain.loads, *chain.pushes, *chain.pins, *chain.index)
+        for node in (*chain.programs, *of_image, *chain.published):
+            named.setdefault(node, name)
+    return named
+
+
+def key_of(node: Any) -> str:
+    """The name of a target in reports: its path, as in report.json."""
+    return _clean(Path(str(node)).as_posix())
+
+
+def kind_of(node: Any) -> str:
+    """One of the KINDS of a record."""
+    record = target_of(node)
+    if record is None:
+        return "file"
+    if isinstance(record, PushTarget) and node.sources and is_index(node.sources[0]):
+        return "tag"
+    return NAMES[type(record)]
+
+
+def title_of(node: Any, kind: str, group: str, platform: str) -> str:
+    """What a target is called where there is little room."""
+    name = Path(str(node)).name
+    if kind in ("push", "tag", "pin", "load"):
+        text = _reference(node).rpartition("/")[2]
+        return f"{text} {platform}".strip() if kind == "pin" else text
+    if kind == "program":
+        return f"{name} {platform}"
+    if kind in ("image", "archive"):
+        return f"{group} {platform}" if group else name
+    return group if kind == "index" and group else name
+
+
+def _reference(node: Any) -> str:
+    record = target_of(node)
+    if isinstance(record, (PushTarget, PinTarget)):
+        return public(spelled(str(record.reference), [node]))
+    return record.name.familiar if isinstance(record, LoadTarget) else ""
+
+
+def _outcome(node: Any, step: StepRecord | None) -> str:
+    if step is not None:
+        return step.outcome if step.outcome in records.OUTCOMES else records.INTERRUPTED
+    state = node.get_state()
+    if state == SCons.Node.executed:
+        return records.CACHED if getattr(node, "cached", 0) else records.MADE
+    known = {SCons.Node.up_to_date: records.CURRENT, SCons.Node.failed: records.FAILED}
+    return known.get(state, records.NOT_REACHED)
+
+
+def _without_value(sentence: str) -> str:
+    """A reason without the values of build arguments and of variables of the environment."""
+    return _clean(_VALUE.sub(r"\1 changed", sentence))
+
+
+def _without_values(line: str) -> str:
+    """A line of several reasons without such values: cut where the first of them begins."""
+    return _clean(_VALUES.sub(r"\1\2 changed …", line))
+
+
+def _clean(text: str, *, lines: bool = False) -> str:
+    """A text of any encoding as one that UTF-8 holds, without the logins of URLs; its quoting is the writer's."""
+    text = public(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+    return text if lines else text.replace("\n", " ")
