@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -109,6 +109,16 @@ class BaseLock(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return _HEADER + "".join(f"{entry}\n" for entry in self.entries)
+
+
+def lines_of(text: str, bases: Collection[tuple[str, str]]) -> str:
+    """The text of images.lock without the entries of other bases than these, each a reference and a platform."""
+    kept = [
+        line
+        for line in text.splitlines(keepends=True)
+        if not line.strip() or line.startswith("#") or tuple(line.split()[:2]) in bases
+    ]
+    return "".join(kept)
 
 
 def _entry(words: list[str], where: str) -> Locked:

@@ -100,6 +100,13 @@ class Build:
         except GoNotFound as error:
             raise GoNotFound(error.what, where=error.where, hint=f"{way_to_install('go')}, {error.hint}") from None
 
+    def go_sources(self) -> str:
+        """The digest of the sources of this run's Go; "" where it has none."""
+        from multiarch_oci.golang.toolchain import source_digest
+
+        cache = self._tree.private / "go-sources.json" if self._settings.keeps else None
+        return self.once("go sources", lambda: source_digest(self.toolchain(), cache))
+
     def lister(self) -> Lister:
         """What says what Go programs are made of; all programs declared so far are known to it."""
         return self.once("lister", self._lister)

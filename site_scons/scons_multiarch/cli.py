@@ -35,6 +35,7 @@ TARGETS = (
     ("manifest", ("create-multi-archimages",), "the index as a file (default)"),
     ("push-manifest", ("push-multi-archimages",), "the main tag, and all that it needs"),
     ("sbom", (), "what the images are made of, as SPDX and CycloneDX in _output/sbom"),
+    ("provenance", (), "what every image and index was made from, as in-toto statements"),
     ("clean", (), "empty _output but for folder registries"),
     ("run", (), "the program of PLATFORM, by default of this machine, has run"),
 )
@@ -113,6 +114,8 @@ def targets_of(chain: Chain) -> dict[str, tuple[Any, ...]]:
     targets = chain.by_target()
     if is_asked_for("sbom"):
         targets["sbom"] = tuple(paths.flat((chain.sboms, chain.index_sbom)))
+    if is_asked_for("provenance"):
+        targets["provenance"] = (*chain.provenances, *chain.index_provenance)
     return targets
 
 

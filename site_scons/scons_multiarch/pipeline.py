@@ -20,7 +20,7 @@ from scons_multiarch.programs import KEYWORDS
 from scons_multiarch.sources import dockerfile_of
 from scons_multiarch.targets import Chain
 
-TOOLS = ("oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index", "oci_sbom")
+TOOLS = ("oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index", "oci_sbom", "oci_provenance")
 """What a chain needs; an environment that was not given one of them gets it."""
 
 
@@ -103,6 +103,7 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
         tuple(env["PLATFORMS"]),
         *map(tuple, (programs, images, archives, loads, pushes, pins, index, published, started)),
         functools.cache(lambda: _sboms(call, images, index)),
+        functools.cache(lambda: _provenances(call, images, index)),
     ]
     return Chain(*members)
 
@@ -117,10 +118,27 @@ def _sboms(call: Call, images: list[Any], index: list[Any]) -> tuple[tuple[Any, 
 
     of_images = tuple(declared(image, ".tar", env["RELEASE"]) for image in images)
     of_index = declared(index[0], ".json", env["VERSION"])
-    named = env["MULTIARCH_RUN"].declarations.named_files.get(call.name)
-    if named is not None:
-        named.extend(paths.flat((of_images, of_index)))
+    _name_alike(call, paths.flat((of_images, of_index)))
     return of_images, of_index
+
+
+def _provenances(call: Call, images: list[Any], index: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Declare the provenances of the images and of the index; their files are called as those."""
+    of_images = tuple(_provenance(call, image, ".tar") for image in images)
+    of_index = (_provenance(call, index[0], ".json"),)
+    _name_alike(call, (*of_images, *of_index))
+    return of_images, of_index
+
+
+def _provenance(call: Call, node: Any, ending: str) -> Any:
+    return call.env.Provenance(f"#/_output/provenance/{node.name.removesuffix(ending)}.json", node)[0]
+
+
+def _name_alike(call: Call, nodes: Iterable[Any]) -> None:
+    """Have files called by the image that were declared when they were asked for."""
+    named = call.env["MULTIARCH_RUN"].declarations.named_files.get(call.name)
+    if named is not None:
+        named.extend(nodes)
 
 
 def _image(call: Call, platform: Platform, contents: list[Any], dockerfile: Any, folders: list[Any]) -> Any:

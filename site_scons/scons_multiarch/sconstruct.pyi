@@ -57,6 +57,9 @@ class Chain:
     def sboms(self) -> tuple[tuple[Node, ...], ...]: ...
     @property
     def index_sbom(self) -> tuple[Node, ...]: ...
+    def provenances(self) -> tuple[Node, ...]: ...
+    @property
+    def index_provenance(self) -> tuple[Node, ...]: ...
 
 class _Chain(TypedDict, total=False):
     """Keywords of MultiarchImage: its own, variables of the command line in capitals, and those of Image."""
@@ -167,6 +170,8 @@ class Environment:
 
     def Sbom(self, target: Path, image: Paths, *, name: str | None = None, version: str | None = None) -> list[Node]:
         """What an image or index is made of: SPDX and CycloneDX."""
+    def Provenance(self, target: Path, image: Paths) -> list[Node]:
+        """What an image or index was made from, as an in-toto Statement."""
 
     def Targets(self, **nodes: Paths | None) -> None:
         """Names the targets of a chain that is made by hand."""

@@ -43,7 +43,10 @@ _PATIENCE_S = 1.0
 HIDDEN = (
     PRIVATE,
     "images.lock",
-    *(f"_output/{folder}" for folder in ("images", "release", "receipts", "manifest", "registry", "sbom", "scratch")),
+    *(
+        f"_output/{folder}"
+        for folder in ("images", "release", "receipts", "manifest", "provenance", "registry", "sbom", "scratch")
+    ),
 )
 """What the build makes of images: an image that copies everything does not copy these."""
 

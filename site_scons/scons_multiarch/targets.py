@@ -109,10 +109,16 @@ class SbomTarget(msgspec.Struct, frozen=True):
     version: str
 
 
-_Sboms: TypeAlias = Callable[[], tuple[tuple[Any, ...], tuple[Any, ...]]]
+class ProvenanceTarget(msgspec.Struct, frozen=True):
+    """The provenance of an image or index as a file, a whole in-toto Statement; `name` is what it calls its subject."""
+
+    name: str
 
 
-def _no_sboms() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+_Declared: TypeAlias = Callable[[], tuple[tuple[Any, ...], tuple[Any, ...]]]
+
+
+def _nothing() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return (), ()
 
 
@@ -136,7 +142,8 @@ class Chain(msgspec.Struct, frozen=True):
     index: tuple[Any, ...]
     published: tuple[Any, ...]
     started: tuple[tuple[Platform, Any], ...]
-    declared_sboms: _Sboms = _no_sboms
+    declared_sboms: _Declared = _nothing
+    declared_provenances: _Declared = _nothing
 
     @property
     def sboms(self) -> tuple[tuple[Any, ...], ...]:
@@ -147,6 +154,16 @@ class Chain(msgspec.Struct, frozen=True):
     def index_sbom(self) -> tuple[Any, ...]:
         """The SBOM of the index, in two formats."""
         return self.declared_sboms()[1]
+
+    @property
+    def provenances(self) -> tuple[Any, ...]:
+        """The provenances of the images. They are declared when they are asked for, too."""
+        return self.declared_provenances()[0]
+
+    @property
+    def index_provenance(self) -> tuple[Any, ...]:
+        """The provenance of the index."""
+        return self.declared_provenances()[1]
 
     def by_target(self) -> dict[str, tuple[Any, ...]]:
         """The nodes by the target of the command line that they belong to; no programs, no target for them."""
@@ -173,6 +190,7 @@ NAMES: dict[type, str] = {
     PinTarget: "pin",
     IndexTarget: "index",
     SbomTarget: "SBOM",
+    ProvenanceTarget: "provenance",
 }
 
 

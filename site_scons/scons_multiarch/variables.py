@@ -50,6 +50,7 @@ VARIABLES = (
     ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
     ("REBASE", "yes", "no: an engine builds an image again, too, when nothing but its base changed"),
+    ("PROVENANCE", "", "full: beside each statement one with times and an id of this run, which is not tracked"),
     ("CACHE", "", "where steps are kept for other machines: host/repository, a folder, or REGISTRY (each image's own)"),
     ("CACHE_MODE", "read", "read, readwrite or write"),
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
@@ -393,6 +394,7 @@ def read(env: Any, *, versioned: bool) -> None:
     repositories = tuple(literal(f"{destination}/{given['IMAGE']}") for destination in destinations)
     outside = external(given["EXTERNAL"], destinations[0], given["IMAGE"])
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
+    one_of("PROVENANCE", given["PROVENANCE"], ("", "full"))
     run.settings.not_moved = unmoved(given["TAGS"], version) if version else ()
     run.settings.not_moved_because = f"{version} is a pre-release"
     _read_settings(run, given)

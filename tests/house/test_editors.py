@@ -28,6 +28,7 @@ BUILDERS = {
     "Pin": ("oci_pin", "external"),
     "Index": ("oci_index", "index"),
     "Sbom": ("oci_sbom", "sbom"),
+    "Provenance": ("oci_provenance", "provenance"),
     "Targets": ("oci_targets", "targets"),
 }
 HEAD = """\

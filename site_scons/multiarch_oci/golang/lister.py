@@ -13,6 +13,7 @@ from multiarch_oci.golang import compose, recipe
 from multiarch_oci.golang.answers import Answers, Question, run_process
 from multiarch_oci.golang.contents import Contents
 from multiarch_oci.golang.inputs import Hints, Inputs, Listing, Package, Part, Run
+from multiarch_oci.golang.materials import Materials
 from multiarch_oci.golang.modules import Project, is_local, locate
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.toolchain import Toolchain
@@ -113,6 +114,17 @@ class Lister:
                 self.refresh()
             lookup = self._lookup(build)
             return self._compose(lookup, self._listing(lookup))
+
+    def materials(self, build: GoBuild, top: Path) -> Materials:
+        """The files and modules that the program is made of, files below `top` by their paths from there."""
+        with self._lock:
+            lookup = self._lookup(build)
+            packages = self._listing(lookup).behind(lookup.pattern)
+            parts = [(package, self._part(lookup, package)[0]) for package in packages]
+            main = packages[0] if packages else None
+            environment = lookup.settings.environment
+            steering = compose.steering_part(build, environment, lookup.project, main, self._contents)
+            return Materials.of(lookup.project, parts, steering, self._contents, top)
 
     def save(self) -> None:
         """Keep what was learnt about contents for the next run; the digests are the caller's to save."""

@@ -117,6 +117,7 @@ class Project(msgspec.Struct, frozen=True):
     `root` is the folder of go.mod (or the folder asked from, without one). `roots` are all folders whose contents can
     change what `go list` says; `contents` are the texts of the files that steer it, by the name shown to people.
     `facts` are the lines of go.mod and go.work that can change a program, `sums` the checksum of each `module version`.
+    `files` are go.mod and go.work themselves, there or not.
     """
 
     root: Path
@@ -125,6 +126,7 @@ class Project(msgspec.Struct, frozen=True):
     vendored: tuple[Path, ...]
     facts: Mapping[str, str]
     sums: Mapping[str, str]
+    files: tuple[Path, ...] = ()
 
 
 def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> Project:
@@ -158,6 +160,7 @@ def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> 
         tuple(path for path in dict.fromkeys(vendored) if path.is_file()),
         {key: value for name, text in contents if ".sum" not in name for key, value in facts(text, name).items()},
         {key: value for name, text in contents if ".sum" in name for key, value in _sums(text).items()},
+        (mod,) if work is None else (mod, work),
     )
 
 

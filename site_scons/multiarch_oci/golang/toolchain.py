@@ -93,6 +93,38 @@ def toolchain_at(goroot: Path) -> Toolchain | None:
     return Toolchain(go, goroot, version) if go.is_file() else None
 
 
+def source_digest(toolchain: Toolchain, cache: Path | None = None) -> str:
+    """The directory hash of a Go's own sources, tests apart, in hexadecimal (x/mod/sumdb/dirhash, Hash1).
+
+    The same on every host, as no program of the installation is in it; "" where it has no sources. Taken once for an
+    installation, and kept in the file `cache` until its VERSION is written again.
+    """
+    top = toolchain.goroot / "src"
+    try:
+        status = (toolchain.goroot / "VERSION").stat()
+    except OSError:
+        return ""
+    key = f"{toolchain.goroot} {toolchain.version} {status.st_size} {status.st_mtime_ns}"
+    known = (None if cache is None else remembered_as(cache, dict[str, str])) or {}
+    if key not in known:
+        files = {path[len(str(top)) + 1 :].replace(os.sep, "/"): path for path in _sources(str(top))}
+        lines = []
+        for name, path in sorted(files.items()):
+            with open(path, "rb") as stream:  # noqa: PTH123  # thousands of them
+                lines.append(f"{hashlib.sha256(stream.read()).hexdigest()}  {name}\n")
+        digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest() if lines else ""
+        known = {key: digest}
+        if cache is not None:
+            replace_text(cache, json.dumps(known, indent=1))
+    return known[key]
+
+
+def _sources(folder: str) -> Iterator[str]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "testdata"]
+        yield from (f"{here}{os.sep}{name}" for name in files if not name.endswith("_test.go"))
+
+
 def release(version: str) -> str:
     """`1.26.8` of `go1.26.8`, `go1.26.8-vendor` or `go1.26.8 X:loopvar`; "" when it is no release."""
     match = _RELEASE.match(version)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
-from multiarch_oci.engine import BuildPlan, NamedContext
+from multiarch_oci.engine import Base, BuildPlan, NamedContext
 from multiarch_oci.engine.frontend import FILE, ContextFile, ContextInputs, digest_in
 from multiarch_oci.gzipstream import COMPRESSOR
 from multiarch_oci.platform import Platform
@@ -15,6 +17,9 @@ from multiarch_oci.platform import Platform
 MARK = "multiarch.inputs"
 """The label in the Dockerfile that an engine gets, for its cache's sake, and in no image (`external.marks`)."""
 _BASE = "base "
+_STATE = 4
+"""The words of `file_state`."""
+_SUM = re.compile(r"[0-9a-f]{64}")
 FORMAT = "layers 1"
 """Part of every layer's key: to be raised when equal entries are to give other bytes."""
 
@@ -66,6 +71,39 @@ def apart_from(plan: BuildPlan, inputs: ContextInputs, name: str, platform: Plat
     values, files = describe(plan, inputs)
     values.pop(_base(plan, name, platform), None)
     return Digest.of(keyed([sorted(values.items()), sorted(files.items())])).hex
+
+
+class Taken(NamedTuple):
+    """What `describe` says of one file: the `state` that a layer takes over ("" where it is no more than read).
+
+    `digest` is the sha256 of its bytes in hexadecimal; "" for what is no file, or cannot be read.
+    """
+
+    name: str
+    state: str
+    digest: str
+
+
+def taken(files: Mapping[str, str]) -> Iterator[Taken]:
+    """The files that `describe` gave, each in its parts; a Dockerfile that is copied, too, has both."""
+    for name, text in files.items():
+        kind = text.partition(" ")[0]
+        if kind == FILE:
+            words = text.split(" ")
+            digest = words[_STATE - 1] if _SUM.fullmatch(words[_STATE - 1]) else ""
+            yield Taken(name, " ".join(words[:_STATE]), digest)
+        elif _SUM.fullmatch(kind):
+            yield Taken(name, "", kind)
+        else:
+            yield Taken(name, text if text.endswith(" ") else text.rpartition(" ")[0], "")
+
+
+def bases_in(values: Mapping[str, str], platform: Platform) -> Iterator[Base]:
+    """The bases in what `describe` gave for a platform, without what their configs say."""
+    for name, digest in values.items():
+        if name.startswith(_BASE):
+            spelled, _, other = name[len(_BASE) :].partition(" for ")
+            yield Base(spelled, Platform.parse(other) if other else platform, Digest.parse(digest))
 
 
 def has_bases(values: Mapping[str, str]) -> bool:

@@ -1,0 +1,116 @@
+"""What a Go program is made of, for who wants to find it again: files by their paths in the tree, modules by checksum.
+
+The names of `Inputs` are for people who look at one module; a tree may hold several, and other things than Go.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from multiarch_oci.golang.contents import ABSENT, Contents
+from multiarch_oci.golang.inputs import Package, Part
+from multiarch_oci.golang.modules import Project
+
+_BESIDE = ("overlay ", "profile ")
+"""How the names of files begin that are named by flags."""
+
+
+class Module(msgspec.Struct, frozen=True, order=True):
+    """A module of the module cache that takes part; `replaces` is the one that go.mod has in its place, or "".
+
+    `checksum` is the directory hash that go.sum says as `h1:…`, in hexadecimal ("" where it says none).
+    """
+
+    path: str
+    version: str
+    checksum: str = ""
+    replaces: str = ""
+
+
+class Materials(msgspec.Struct, frozen=True):
+    """The files of a program with their sha256 in hexadecimal, sorted by name, and its modules.
+
+    A file below the top is called by its path from there. Another is called as Go calls it: its package and name.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    modules: tuple[Module, ...]
+
+    @classmethod
+    def of(
+        cls,
+        project: Project,
+        packages: Iterable[tuple[Package, Part]],
+        steering: Part,
+        contents: Contents,
+        top: Path,
+    ) -> Materials:
+        """Of packages with their files, and the files that steer the build; go.mod and go.work are among them."""
+        files: dict[str, str] = {}
+        modules = set()
+        module_files = dict.fromkeys(map(str, project.files))
+        for package, part in packages:
+            if package.fixed:
+                modules.add(_module(package, project.sums))
+                continue
+            module_files |= dict.fromkeys(_module_file(package.folder))
+            files |= {_name(name, package, project.root, top): digest for name, digest in part.files}
+        files |= {_name(name, None, project.root, top): digest for name, digest in steering.files}
+        for path in module_files:
+            digest = contents.digest(path)
+            if digest != ABSENT:
+                files[_below(path, top) or os.path.basename(path)] = digest  # noqa: PTH119  # as text, as above
+        return cls(tuple(sorted(files.items())), tuple(sorted(modules)))
+
+
+def _module(package: Package, sums: Mapping[str, str]) -> Module:
+    version, arrow, replacement = package.version.partition(" => ")
+    path, replaces = package.module, ""
+    if arrow:
+        path, _, version = replacement.rpartition(" ")
+        replaces = package.module
+    return Module(path, version, _hexadecimal(sums.get(f"{path} {version}", "")), replaces)
+
+
+def _hexadecimal(checksum: str) -> str:
+    """The directory hash of a line of go.sum in hexadecimal; "" for what is none."""
+    kind, _, encoded = checksum.partition(":")
+    try:
+        return base64.b64decode(encoded, validate=True).hex() if kind == "h1" else ""
+    except binascii.Error:
+        return ""
+
+
+def _module_file(folder: str) -> Iterator[str]:
+    """The go.mod of the module that a folder lies in: that of a workspace, or in the place of a required one."""
+    here = Path(folder)
+    for above in (here, *here.parents):
+        path = f"{above}{os.sep}go.mod"
+        if os.path.isfile(path):  # noqa: PTH113  # asked for each folder of each program
+            yield path
+            return
+
+
+def _name(name: str, package: Package | None, root: Path, top: Path) -> str:
+    """A file's name from the top, of its name in `Inputs`; what lies elsewhere keeps that."""
+    if name.startswith(_BESIDE):
+        return name
+    folder, below = str(root), name
+    if package is not None and package.folder and name.startswith(f"{package.path}/"):
+        beside = f"{package.folder}{os.sep}{name[len(package.path) + 1 :]}"
+        if os.path.lexists(beside):
+            folder, below = package.folder, name[len(package.path) + 1 :]
+    path = _below(os.path.normpath(f"{folder}{os.sep}{below}"), top)
+    return path or (name.rpartition("/")[2] if name.startswith(("../", "/")) else name)  # no path of this machine
+
+
+def _below(path: str, top: Path) -> str:
+    """The path from the top, with `/`; "" for what does not lie below it."""
+    start = f"{top}{os.sep}"
+    return path[len(start) :].replace(os.sep, "/") if path.startswith(start) else ""

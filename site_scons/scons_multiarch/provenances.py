@@ -1,0 +1,148 @@
+"""What the provenance of an image or index says, and when it has to be written anew.
+
+An image's names contents only. The commit, and what was said on the command line, stand in that of the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from multiarch_oci.attest import provenance
+from multiarch_oci.attest.provenance import Dependency, Provenance
+from multiarch_oci.digest import Digest
+from multiarch_oci.why import Facts
+from scons_multiarch.dependencies import VERSIONS, bases_of, builders, engine_of, locked, of_image
+from scons_multiarch.paths import shown
+from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, is_index, target_of
+
+if TYPE_CHECKING:
+    from scons_multiarch.session import Run
+
+SAID = (
+    *("IMAGE", "VERSION", "VERSION_TAG", "REVISION", "PLATFORMS", "ENGINE", "BASE_IMAGE"),
+    *("LABELS", "ANNOTATIONS", "BUILD_ARGS"),
+)
+"""The variables that decide what an index and its images hold."""
+
+_REVISION = "org.opencontainers.image.revision"
+_SOURCE = "org.opencontainers.image.source"
+
+
+def facts(run: Run, node: Any) -> Facts:
+    """What decides a provenance beside the file that it is about. Raises MultiarchError, OSError."""
+    source = node.sources[0]
+    return _facts_of_index(run, source) if is_index(source) else _known(run, source)[1]
+
+
+def statements(run: Run, node: Any, *, full: bool) -> dict[Path, bytes]:
+    """The files to be written, by path: the statement, and with `full` another one beside it, of this run alone."""
+    from multiarch_oci.attest.statement import PROVENANCE, statement
+
+    source, path, name = node.sources[0], Path(node.get_abspath()), node.attributes.target.name
+    predicate = (of_index(run, source) if is_index(source) else _whole(run, source)).predicate()
+    digest = Digest.of_file(Path(source.get_abspath())) if is_index(source) else _digest(source)
+    written = {path: statement(digest, name, PROVENANCE, predicate)}
+    if full:
+        beside = path.with_name(f"{path.name.removesuffix('.json')}.full.json")
+        written[beside] = statement(digest, name, PROVENANCE, _with_this_run(run, predicate))
+    return written
+
+
+def of_index(run: Run, node: Any) -> Provenance:
+    """What an index's bytes were decided by: all that its images were, what else belongs to it, and the commit."""
+    record: IndexTarget = node.attributes.target
+    images = _images(node)
+    parts = {str(image.attributes.target.platform): _whole(run, image) for image in images}
+    dependencies = [
+        *locked(run, [base for image in images for base in bases_of(image)]),  # before the lines of each
+        *(dependency for part in parts.values() for dependency in part.dependencies),
+        *_own(run, node),
+    ]
+    made = [thing for part in parts.values() for thing in part.made]
+    for image in images:
+        digest = _digest(image)
+        made.append(Dependency(shown(image), digests=((digest.algorithm, digest.hex),)))
+    external: dict[str, object] = {
+        "annotations": {name: provenance.shown(value) for name, value in record.annotations},
+        "images": {platform: part.external for platform, part in parts.items()},
+    }
+    external |= {"variables": variables} if (variables := _variables(node)) else {}
+    internal = {"target": shown(node), "images": {platform: part.internal for platform, part in parts.items()}}
+    return Provenance(external, internal, tuple(dependencies), tuple(made), VERSIONS)
+
+
+def _known(run: Run, image: Any) -> tuple[Provenance, Facts]:
+    """What decided an image, found out once a build: its own provenance says it, and that of each index."""
+
+    def find() -> tuple[Provenance, Facts]:
+        of = of_image(run, image)
+        files = {known.name or known.uri: f"{known.digests} {known.annotations}" for known in of.dependencies}
+        values = {"parameters": f"{of.external} {of.internal}", "builder": str(of.versions), "made": str(of.made)}
+        return of, Facts(values, files)
+
+    return run.build.once(("provenance", image), find)
+
+
+def _whole(run: Run, image: Any) -> Provenance:
+    of, _ = _known(run, image)
+    engine = engine_of(image)
+    dependencies = (*of.dependencies, *builders(image, engine))
+    return replace(of, internal={**of.internal, "engine": engine}, dependencies=dependencies)
+
+
+def _facts_of_index(run: Run, node: Any) -> Facts:
+    images = _images(node)
+    files = {f"what {shown(image)} is made from": _known(run, image)[1].digest() + image.get_csig() for image in images}
+    files |= {known.name or known.uri: f"{known.digests} {known.annotations}" for known in _own(run, node)}
+    values = {f"annotation {name}": value for name, value in target_of(node).annotations}
+    return Facts(values | {name: str(value) for name, value in _variables(node).items()}, files)
+
+
+def _images(node: Any) -> list[Any]:
+    return [source for source in node.sources if isinstance(target_of(source), ImageTarget)]
+
+
+def _digest(image: Any) -> Digest:
+    from scons_multiarch.receipts import descriptor_of
+
+    return descriptor_of(image).digest
+
+
+def _own(run: Run, node: Any) -> Iterator[Dependency]:
+    """What belongs to an index beside its images: what somebody else pushed, and the commit that it names itself."""
+    from scons_multiarch.receipts import last_receipt
+
+    for pin in node.sources:
+        record = target_of(pin)
+        receipt = last_receipt(pin) if isinstance(record, PinTarget) else None
+        if receipt is not None:
+            yield provenance.image(record.reference, receipt.descriptor.digest, record.platform, "external")
+    noted = dict(target_of(node).annotations)
+    if _REVISION in noted:
+        from scons_multiarch.versions import git_of
+
+        changed = run.build.once("changed files", lambda: git_of(run).changed())
+        yield provenance.commit(noted.get(_SOURCE, ""), noted[_REVISION], dirty=bool(changed))
+
+
+def _variables(node: Any) -> dict[str, object]:
+    """The variables that the command line or custom.py said; of the user's own, which may be secrets, none."""
+    env = node.get_build_env()
+    texts: Mapping[str, str] = env.get("VARIABLE_TEXTS", {})
+    return {name: provenance.shown(texts[name]) for name in SAID if name in env.get("SAID_VARIABLES", ())}
+
+
+def _with_this_run(run: Run, predicate: Mapping[str, object]) -> dict[str, object]:
+    """The predicate with a random id of this run, when it began and when this was written, both in UTC."""
+    import uuid
+    from datetime import datetime, timezone
+
+    def now() -> str:
+        return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    invocation = run.build.once("invocation", lambda: (str(uuid.uuid4()), now()))
+    return provenance.with_run(predicate, invocation=f"urn:uuid:{invocation[0]}", started=invocation[1], finished=now())
