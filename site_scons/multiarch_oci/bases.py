@@ -1,8 +1,9 @@
 """Bases: which manifest each one is, by `images.lock` or its registry, so that a moved tag changes nothing by itself.
 
-One line of the file an entry, `<reference> <platform> <digest> [<os.version>]`, sorted, for people to read and to
-commit. The digest is that of the *platform's* manifest: an index is published anew whenever any of its platforms is.
-The os.version stands where a Windows platform without one was looked for in an index: it says which one was taken.
+One line of the file an entry, `<reference> <platform> <digest> [<os.version>] [sbom=<digest>]`, sorted, for people to
+read and to commit. The digest is that of the *platform's* manifest: an index is published anew whenever any of its
+platforms is. The os.version stands where a Windows platform without one was looked for in an index: it says which one
+was taken. The SBOM is what its makers published with the base: `update-bases` looks for it, SBOMs of images link it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _LONGEST = 16 << 20
 """The most bytes that are read of it."""
 
 _WITH_VERSION = 4
+_SBOM = "sbom="
 _VERSION = r"[0-9]+(?:\.[0-9]+){0,3}"
 _HEADER = """\
 # The bases of this build: reference, platform, digest of that platform's manifest. Commit this file.
@@ -54,15 +56,20 @@ class InvalidLock(MultiarchError, ValueError):
 
 
 class Locked(msgspec.Struct, frozen=True, order=True):
-    """One base for one platform, the digest of the manifest that it is, the Windows version that was chosen, or ""."""
+    """One base for one platform, the digest of the manifest that it is, the Windows version that was chosen, or "".
+
+    `sbom` is the document that its makers published with it, None where none is known.
+    """
 
     name: str
     platform: Platform
     digest: Digest
     version: str = ""
+    sbom: Digest | None = None
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self.name, str(self.platform), str(self.digest), self.version)))
+        sbom = "" if self.sbom is None else f"{_SBOM}{self.sbom}"
+        return " ".join(filter(None, (self.name, str(self.platform), str(self.digest), self.version, sbom)))
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -71,6 +78,7 @@ class Chosen(msgspec.Struct, frozen=True):
     digest: Digest
     version: str = ""
     description: str = ""
+    index: Digest | None = None
 
 
 class BaseLock(msgspec.Struct, frozen=True):
@@ -101,9 +109,11 @@ class BaseLock(msgspec.Struct, frozen=True):
         spelled = str(name)
         return next((e for e in self.entries if e.name == spelled and e.platform == platform), None)
 
-    def with_entry(self, name: Reference, platform: Platform, digest: Digest, version: str = "") -> BaseLock:
+    def with_entry(
+        self, name: Reference, platform: Platform, digest: Digest, version: str = "", sbom: Digest | None = None
+    ) -> BaseLock:
         """The same lock with this entry added or replaced."""
-        new = Locked(str(name), platform, digest, version)
+        new = Locked(str(name), platform, digest, version, sbom)
         others = [e for e in self.entries if (e.name, e.platform) != (new.name, new.platform)]
         return BaseLock(tuple(sorted([*others, new])))
 
@@ -123,11 +133,13 @@ def lines_of(text: str, bases: Collection[tuple[str, str]]) -> str:
 
 def _entry(words: list[str], where: str) -> Locked:
     hint = "a line is `<reference> <platform> <digest>`; remove it, and the next build writes it anew"
+    sbom = words.pop().removeprefix(_SBOM) if words[-1].startswith(_SBOM) else ""
     version = words.pop() if len(words) == _WITH_VERSION and re.fullmatch(_VERSION, words[-1]) else ""
     if len(words) != len(("reference", "platform", "digest")):
         raise InvalidLock(f"holds {len(words)} words, not 3", where=where, hint=hint)
     try:
-        return Locked(str(Reference.parse(words[0])), Platform.parse(words[1]), Digest.parse(words[2]), version)
+        parsed = Locked(str(Reference.parse(words[0])), Platform.parse(words[1]), Digest.parse(words[2]), version)
+        return replace(parsed, sbom=Digest.parse(sbom)) if sbom else parsed
     except (InvalidReference, InvalidPlatform, InvalidDigest) as error:
         raise InvalidLock(error.what, where=where, hint=hint) from None
 
@@ -155,7 +167,7 @@ def choose(source: Source, name: Reference, platform: Platform) -> Chosen:
         raise BaseNotFound(f"has no image for {platform}", where=str(name), hint=f"it has {platforms}")
     by_choice = platform.os == "windows" and not platform.os_version
     version = chosen.platform.os_version if by_choice and re.fullmatch(_VERSION, chosen.platform.os_version) else ""
-    return Chosen(chosen.descriptor.digest, version, chosen.version if version else "")
+    return Chosen(chosen.descriptor.digest, version, chosen.version if version else "", descriptor.digest)
 
 
 class Named(Protocol):
@@ -335,13 +347,21 @@ class Bases:
                 chosen = attempt(subject, functools.partial(choose, self._open_source(name), name, platform))
                 yield Current(name, platform, self.lock().entry(name, platform), chosen)
 
-    def update(self, named: Iterable[tuple[BuildPlan, Named]]) -> list[str]:
-        """Write every base as it is now into images.lock, when all are known; a line each, old → new."""
+    def update(
+        self,
+        named: Iterable[tuple[BuildPlan, Named]],
+        sbom_of: Callable[[Current], Digest | None] = lambda _: None,
+    ) -> list[str]:
+        """Write every base as it is now into images.lock, when all are known; a line each, old → new.
+
+        `sbom_of` says which SBOM was published with a base.
+        """
         self._check_writable()
         lock, lines = self.lock(), []
         for base in self.current(named):
-            lock = lock.with_entry(base.name, base.platform, base.chosen.digest, base.chosen.version)
-            lines.append(f"{base.name} for {base.platform}: {base}")
+            sbom = sbom_of(base)
+            lock = lock.with_entry(base.name, base.platform, base.chosen.digest, base.chosen.version, sbom)
+            lines.append(f"{base.name} for {base.platform}: {base}{'' if sbom is None else f'; its SBOM: {sbom}'}")
         with self._guard:
             if lock != self.lock():
                 _write(self._root / FILE, str(lock).encode())

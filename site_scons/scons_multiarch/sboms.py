@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import SCons.Node.FS
 
 from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.reference import Reference
 from multiarch_oci.why import Facts
 from scons_multiarch import licences
 from scons_multiarch.session import Run
@@ -17,8 +19,9 @@ from scons_multiarch.step import write
 from scons_multiarch.targets import SbomTarget, is_image, is_index, target_of
 
 if TYPE_CHECKING:
-    from multiarch_oci.attest.bom import Bom, File, Package, Part
+    from multiarch_oci.attest.bom import Bom, File, Linked, Package, Part
     from multiarch_oci.attest.readers import Known
+    from multiarch_oci.bases import Current
     from multiarch_oci.image import Image
 
 FORMAT = "1"
@@ -48,8 +51,19 @@ def facts(run: Run, node: Any) -> Facts:
         values[f"licences in {program}"], of_tree = licences.facts(run, program)
         files |= of_tree
     subject.attributes.state.decide()  # its facts say where its files come from
+    values["SBOM of the base"] = _sboms_of_bases(run, subject.attributes.state.facts)
     known = f"{Facts(values, files).digest()} {subject.attributes.state.digest_of_facts()}"
     return Facts(values, files, Digest.of(known.encode()).hex)
+
+
+def _sboms_of_bases(run: Run, made_from: Facts | None) -> str:
+    """What images.lock says of the SBOMs of all images that a Dockerfile names."""
+    named = {} if made_from is None else made_from.values
+    digests = {digest for name, digest in named.items() if _BASE.match(name)}
+    if not digests:
+        return ""
+    entries = run.build.bases().lock().entries
+    return ", ".join(sorted({str(e.sbom) for e in entries if e.sbom is not None and str(e.digest) in digests}))
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -103,8 +117,11 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
         files, parts = _copied(files, parts, made_from)
         remarks.append(f"The image was built by {engine}: what its RUN instructions made is not described here.")
     base = None if content.base is None else base_image(content.base, content.platform)
-    if base is not None:
-        remarks.append(f"What the base {content.base} holds is not described here.")
+    documents: tuple[Linked, ...] = ()
+    if content.base is not None and content.base.digest is not None:
+        documents = _base_documents(run, content.base.digest)
+        other = "; the SBOM that its makers published is linked" if documents else ""
+        remarks.append(f"What the base {content.base} holds is not described here{other}.")
     parts = (*parts, *_of_ours(files, made_from))
     subject = image(record.name, content.descriptor.digest, content.platform, version=record.version)
     return Bom(
@@ -113,6 +130,7 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
         files,
         tuple(sorted(parts, key=lambda part: (part.path, part.packages))),
         base,
+        documents,
         taken_from=_taken_from(content, made_from),
         remarks=tuple(remarks),
     )
@@ -146,6 +164,32 @@ def _copied(
     return kept, tuple(part for part in parts if part.path in paths)
 
 
+def _base_documents(run: Run, base: Digest) -> tuple[Linked, ...]:
+    """The SBOM that images.lock has for a base, where its registry has it."""
+    from multiarch_oci.attest.bom import Linked
+
+    documents = set()
+    for entry in run.build.bases().lock().entries:
+        if entry.digest == base and entry.sbom is not None:
+            name = Reference.parse(entry.name)
+            documents.add(Linked(f"https://{name.registry}/v2/{name.repository}/blobs/{entry.sbom}", entry.sbom.hex))
+    return tuple(sorted(documents))
+
+
+def published_sbom(run: Run, base: Current) -> Digest | None:
+    """The SBOM that was published with a base; where that cannot be found out the one that is known of these bytes."""
+    from multiarch_oci.attest.published import published_sbom
+    from multiarch_oci.store.registry import Registry
+
+    store = run.build.registries.store(base.name)
+    if not isinstance(store, Registry):
+        return None
+    try:
+        return published_sbom(store, base.chosen.digest, base.chosen.index)
+    except MultiarchError:
+        return None if base.entry is None or base.is_stale() else base.entry.sbom
+
+
 def _of_ours(files: tuple[File, ...], made_from: Facts | None) -> Iterator[Part]:
     """The packages whose files we give to images: certificates, time zones."""
     from multiarch_oci.attest.bom import LIBRARY, Package, Part, purl
@@ -162,7 +206,6 @@ def _of_ours(files: tuple[File, ...], made_from: Facts | None) -> Iterator[Part]
 def _taken_from(image: Image, made_from: Facts | None) -> tuple[Package, ...]:
     """The images beside the base that a Dockerfile names: files come from them, or were made in them."""
     from multiarch_oci.attest.bom import base_image
-    from multiarch_oci.reference import Reference
 
     base = None if image.base is None else image.base.digest
     named = {} if made_from is None else made_from.values

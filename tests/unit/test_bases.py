@@ -32,6 +32,16 @@ def test_what_is_written_is_read_again():
     assert BaseLock.parse(str(lock)) == lock
 
 
+def test_the_sbom_of_a_base_stands_last_with_its_name():
+    lock = BaseLock().with_entry(DEBIAN, AMD64, ONE, "10.0.1", TWO)
+    assert str(lock).splitlines()[-1] == f"docker.io/library/debian:12 linux/amd64 {ONE} 10.0.1 sbom={TWO}"
+    assert BaseLock.parse(str(lock)) == lock
+    without = str(lock).replace(" 10.0.1", "")
+    assert BaseLock.parse(without).entries[0].sbom == TWO
+    with pytest.raises(InvalidLock):
+        BaseLock.parse(f"debian:12 linux/amd64 {ONE} sbom=none\n")
+
+
 def test_entries_are_sorted_whatever_the_order_in_which_they_came():
     one = BaseLock().with_entry(DEBIAN, ARM64, TWO).with_entry(DEBIAN, AMD64, ONE)
     assert str(one) == str(BaseLock().with_entry(DEBIAN, AMD64, ONE).with_entry(DEBIAN, ARM64, TWO))
