@@ -1,9 +1,10 @@
 """Bases: which manifest each one is, by `images.lock` or its registry, so that a moved tag changes nothing by itself.
 
-One line of the file an entry, `<reference> <platform> <digest> [<os.version>] [sbom=<digest>]`, sorted, for people to
-read and to commit. The digest is that of the *platform's* manifest: an index is published anew whenever any of its
-platforms is. The os.version stands where a Windows platform without one was looked for in an index: it says which one
-was taken. The SBOM is what its makers published with the base: `update-bases` looks for it, SBOMs of images link it.
+One line of the file an entry, `<reference> <platform> <digest> [<os.version>] [index=<digest>] [sbom=<digest>]`,
+sorted, for people to read and to commit. The digest is that of the *platform's* manifest: an index is published anew
+whenever any of its platforms is. The os.version stands where a Windows platform without one was looked for in an index:
+it says which one was taken. The index is the one that named the manifest: signatures of it count for the manifest. The
+SBOM is what its makers published with the base: `update-bases` looks for it, SBOMs of images link it.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from msgspec.structs import replace
 from multiarch_oci.digest import Digest, InvalidDigest
 from multiarch_oci.document import Document, InvalidDocument, UnreadableFile, content_of, readable
 from multiarch_oci.engine import Base, BuildPlan
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, without_login
 from multiarch_oci.mediatype import is_index
 from multiarch_oci.once import Once
 from multiarch_oci.platform import InvalidPlatform, Platform
 from multiarch_oci.reference import InvalidReference, Reference
 
 if TYPE_CHECKING:
+    from multiarch_oci.attest.verdicts import Use, Verdicts
     from multiarch_oci.store import Source
 
 FILE = "images.lock"
@@ -35,7 +37,7 @@ _LONGEST = 16 << 20
 """The most bytes that are read of it."""
 
 _WITH_VERSION = 4
-_SBOM = "sbom="
+_INDEX, _SBOM = "index=", "sbom="
 _VERSION = r"[0-9]+(?:\.[0-9]+){0,3}"
 _HEADER = """\
 # The bases of this build: reference, platform, digest of that platform's manifest. Commit this file.
@@ -58,18 +60,21 @@ class InvalidLock(MultiarchError, ValueError):
 class Locked(msgspec.Struct, frozen=True, order=True):
     """One base for one platform, the digest of the manifest that it is, the Windows version that was chosen, or "".
 
-    `sbom` is the document that its makers published with it, None where none is known.
+    `index` is the index that named it, None where none did, or where it is not known; `sbom` is the document that its
+    makers published with it, None where none is known.
     """
 
     name: str
     platform: Platform
     digest: Digest
     version: str = ""
+    index: Digest | None = None
     sbom: Digest | None = None
 
     def __str__(self) -> str:
-        sbom = "" if self.sbom is None else f"{_SBOM}{self.sbom}"
-        return " ".join(filter(None, (self.name, str(self.platform), str(self.digest), self.version, sbom)))
+        named = ((_INDEX, self.index), (_SBOM, self.sbom))
+        more = [f"{name}{digest}" for name, digest in named if digest is not None]
+        return " ".join(filter(None, (self.name, str(self.platform), str(self.digest), self.version, *more)))
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -110,10 +115,12 @@ class BaseLock(msgspec.Struct, frozen=True):
         return next((e for e in self.entries if e.name == spelled and e.platform == platform), None)
 
     def with_entry(
-        self, name: Reference, platform: Platform, digest: Digest, version: str = "", sbom: Digest | None = None
+        self, name: Reference, platform: Platform, chosen: Digest | Chosen, *, sbom: Digest | None = None
     ) -> BaseLock:
         """The same lock with this entry added or replaced."""
-        new = Locked(str(name), platform, digest, version, sbom)
+        if isinstance(chosen, Digest):
+            chosen = Chosen(chosen)
+        new = Locked(str(name), platform, chosen.digest, chosen.version, chosen.index, sbom)
         others = [e for e in self.entries if (e.name, e.platform) != (new.name, new.platform)]
         return BaseLock(tuple(sorted([*others, new])))
 
@@ -134,12 +141,14 @@ def lines_of(text: str, bases: Collection[tuple[str, str]]) -> str:
 def _entry(words: list[str], where: str) -> Locked:
     hint = "a line is `<reference> <platform> <digest>`; remove it, and the next build writes it anew"
     sbom = words.pop().removeprefix(_SBOM) if words[-1].startswith(_SBOM) else ""
+    index = words.pop().removeprefix(_INDEX) if words[-1].startswith(_INDEX) else ""
     version = words.pop() if len(words) == _WITH_VERSION and re.fullmatch(_VERSION, words[-1]) else ""
     if len(words) != len(("reference", "platform", "digest")):
         raise InvalidLock(f"holds {len(words)} words, not 3", where=where, hint=hint)
     try:
         parsed = Locked(str(Reference.parse(words[0])), Platform.parse(words[1]), Digest.parse(words[2]), version)
-        return replace(parsed, sbom=Digest.parse(sbom)) if sbom else parsed
+        named = {name: Digest.parse(text) for name, text in (("index", index), ("sbom", sbom)) if text}
+        return replace(parsed, **named) if named else parsed
     except (InvalidReference, InvalidPlatform, InvalidDigest) as error:
         raise InvalidLock(error.what, where=where, hint=hint) from None
 
@@ -188,6 +197,7 @@ class Current(NamedTuple):
     platform: Platform
     entry: Locked | None
     chosen: Chosen
+    untrusted: MultiarchError | None = None  # why it may not be used
 
     def is_stale(self) -> bool:
         """Whether the entry is not what the registry has."""
@@ -218,13 +228,18 @@ class Bases:
         *,
         locked: bool = False,
         caches: bool = True,
+        verdicts: Verdicts | None = None,
     ) -> None:
-        """`root` is the folder of images.lock; with `locked` it must have every base; `caches`: `cache` is written."""
+        """`root` is the folder of images.lock; with `locked` it must have every base; `caches`: `cache` is written.
+
+        `verdicts` say which bases may be used; None: all.
+        """
         self._root = root
         self._cache = cache
         self._open_source = open_source
         self._locked = locked
         self._caches = caches
+        self._verdicts = verdicts
         self._guard = threading.RLock()  # never held while a registry is asked
         self._lock: BaseLock | None = None
         self._resolved: dict[tuple[Reference, Platform], Chosen] = {}  # what is not in images.lock yet
@@ -250,7 +265,7 @@ class Bases:
         try:
             if key in self._failures:
                 raise self._failures[key]
-            return self._resolve(*key)
+            return self._resolve(*key, _where(plan, named))
         except MultiarchError as error:
             from multiarch_oci.store.sources import Subject
 
@@ -259,8 +274,13 @@ class Bases:
                 raise
             raise Subject.base(named.name, _where(plan, named)).restated(error) from error
 
-    def _resolve(self, name: str, platform: Platform) -> Base:
+    def _resolve(self, name: str, platform: Platform, where: str) -> Base:
+        use = None if self._verdicts is None else _use(name, platform, where)
+        if self._verdicts is not None and use is not None:
+            self._verdicts.denial(use)
         base = Base(name, platform, self._digest(_parsed(name), platform))
+        if self._verdicts is not None and use is not None:
+            self._verdicts.check(use, base.digest, self._index(use.name, platform))
         env, on_build = self._configs.get((name, base.digest), lambda: self._cached(base.digest) or self._load(base))
         return replace(base, env=env, on_build=on_build)
 
@@ -280,6 +300,12 @@ class Bases:
                 )
         self._check_writable()
         return self._choices.get((name, platform), lambda: self._choose(name, platform)).digest
+
+    def _index(self, name: Reference, platform: Platform) -> Digest | None:
+        """The index that named a base, as images.lock or its registry says it."""
+        with self._guard:
+            entry: Locked | Chosen | None = self.lock().entry(name, platform) or self._resolved.get((name, platform))
+        return None if entry is None else entry.index
 
     def _choose(self, name: Reference, platform: Platform) -> Chosen:
         chosen = choose(self._open_source(name), name, platform)
@@ -328,7 +354,7 @@ class Bases:
                 name = _parsed(base.name)
                 chosen = self._resolved.pop((name, base.platform), None)
                 if chosen is not None:
-                    self._lock = self.lock().with_entry(name, base.platform, base.digest, chosen.version)
+                    self._lock = self.lock().with_entry(name, base.platform, chosen)
                     _write(self._root / FILE, str(self._lock).encode())
                     description = f" ({chosen.description})" if chosen.description else ""
                     lines.append(f"{FILE}: {name} for {base.platform} is {base.digest}{description}")
@@ -345,22 +371,37 @@ class Bases:
                 seen.add((name, platform))
                 subject = Subject.base(base.name, _where(plan, base))
                 chosen = attempt(subject, functools.partial(choose, self._open_source(name), name, platform))
-                yield Current(name, platform, self.lock().entry(name, platform), chosen)
+                untrusted = self._untrusted(base, chosen, _where(plan, base))
+                yield Current(name, platform, self.lock().entry(name, platform), chosen, untrusted)
+
+    def _untrusted(self, base: Named, chosen: Chosen, where: str) -> MultiarchError | None:
+        """Why a base may not be used; None when it may."""
+        if self._verdicts is None:
+            return None
+        from multiarch_oci.attest.evidence import Untrusted
+
+        try:
+            self._verdicts.check(_use(base.name, base.platform, where), chosen.digest, chosen.index)
+        except Untrusted as error:
+            return error
+        return None
 
     def update(
         self,
         named: Iterable[tuple[BuildPlan, Named]],
         sbom_of: Callable[[Current], Digest | None] = lambda _: None,
     ) -> list[str]:
-        """Write every base as it is now into images.lock, when all are known; a line each, old → new.
+        """Write every base as it is now into images.lock, when all are known and trusted; a line each, old → new.
 
         `sbom_of` says which SBOM was published with a base.
         """
         self._check_writable()
         lock, lines = self.lock(), []
         for base in self.current(named):
+            if base.untrusted is not None:
+                raise base.untrusted
             sbom = sbom_of(base)
-            lock = lock.with_entry(base.name, base.platform, base.chosen.digest, base.chosen.version, sbom)
+            lock = lock.with_entry(base.name, base.platform, base.chosen, sbom=sbom)
             lines.append(f"{base.name} for {base.platform}: {base}{'' if sbom is None else f'; its SBOM: {sbom}'}")
         with self._guard:
             if lock != self.lock():
@@ -373,6 +414,13 @@ class Bases:
 def _parsed(name: str) -> Reference:
     """What FROM names; many Dockerfiles name the same."""
     return Reference.parse(name).with_default_tag()
+
+
+def _use(name: str, platform: Platform, where: str) -> Use:
+    """A base for its verdict; in words as `Subject.base` begins them."""
+    from multiarch_oci.attest.verdicts import Use
+
+    return Use(_parsed(name), f"base {without_login(name)} for {platform}", where)
 
 
 def _where(plan: BuildPlan, named: Named) -> str:

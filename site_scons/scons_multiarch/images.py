@@ -23,6 +23,7 @@ from scons_multiarch.process import say
 from scons_multiarch.session import Run
 from scons_multiarch.targets import ImageTarget, is_image
 from scons_multiarch.tracking.nodes import reasons
+from scons_multiarch.trusted import check_frontend
 
 if TYPE_CHECKING:
     from multiarch_oci.bases import Named
@@ -56,7 +57,8 @@ def with_bases(run: Run, plan: BuildPlan) -> tuple[BuildPlan, ContextInputs]:
     while True:
         bases = tuple(run.build.bases().resolve(plan, base) for base in inputs.bases)
         if bases == plan.bases:
-            return plan, inputs
+            frontend = check_frontend(run, plan)
+            return plan if frontend is None else replace(plan, frontend=str(frontend)), inputs
         plan = replace(plan, bases=bases)
         inputs = inputs_of(run, plan, inputs)
 
@@ -188,10 +190,15 @@ def host_of_engines() -> Platform:
     return replace(Platform.of_machine("linux", platform_of_host.machine().lower()), variant="")
 
 
-def declared_bases(env: Any) -> Iterator[tuple[BuildPlan, Named]]:
-    """Every base of every image of this build, with the plan whose Dockerfile names it."""
+def declared_plans(env: Any) -> Iterator[BuildPlan]:
+    """How each image of this build is made."""
     for node in ordered([env.Alias("images")[0]]):
         if is_image(node):
-            plan = node.attributes.target.plan
-            for base in reader(node.attributes.run).inputs(plan).bases:
-                yield plan, base
+            yield node.attributes.target.plan
+
+
+def declared_bases(env: Any) -> Iterator[tuple[BuildPlan, Named]]:
+    """Every base of every image of this build, with the plan whose Dockerfile names it."""
+    for plan in declared_plans(env):
+        for base in reader(env["MULTIARCH_RUN"]).inputs(plan).bases:
+            yield plan, base

@@ -18,6 +18,7 @@ from scons_multiarch.receipts import (
     spelled,
 )
 from scons_multiarch.step import write
+from scons_multiarch.trusted import check_pin, is_trusted
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -26,8 +27,9 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
-    reference, copy_to = _as_seen(node), record.copy_to
+    copy_to = record.copy_to
     check(node, run)
+    reference = check_pin(run, record, _as_seen(node))
     copied = None if copy_to is None else copied_receipt(run, copy_to)
     intention = None if copy_to is None else Intention(run, copy_to)
     previous = None if copied is None else receipt_at(copied)
@@ -74,6 +76,8 @@ def drifted(node: Any) -> str | None:
         return "it is not in the registry"
     if observed != receipt.reference.digest:
         return f"it moved: {receipt.reference.digest} → {observed}"
+    if not is_trusted(run, record, receipt):
+        return "the trust file has changed"
     copied = record.copy_to
     if copied is not None and run.build.registries.observed(copied, record.copy_folder) != receipt.descriptor.digest:
         return f"{copied} does not hold it"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multiarch_oci.store import Source, Store
     from multiarch_oci.store.cache import Cache
     from multiarch_oci.store.http.transport import Transport
+    from multiarch_oci.store.registry import Registry
     from multiarch_oci.store.visible import Written
     from scons_multiarch.recorder import Recorder
     from scons_multiarch.session import Settings
@@ -80,6 +81,10 @@ class Registries:
             from multiarch_oci.store.layout import Layout
 
             return Layout(self._root / folder, reference=reference.bare)
+        return self.registry(reference, action=action)
+
+    def registry(self, reference: Reference, *, action: str = "pull") -> Registry:
+        """The repository of a registry, for `pull` or `push`."""
         from multiarch_oci.store.registry import Registry
 
         there = self._there if action == "push" else None

@@ -73,6 +73,7 @@ class Settings(msgspec.Struct):
     passwords: Mapping[str, str] = msgspec.field(default_factory=dict)  # … which stand here
     policy: Policy = Policy()  # what becomes of tags that somebody moved
     insecure: tuple[str, ...] = ()  # hosts that may speak plain HTTP, or show an unknown certificate
+    trust: tuple[str, ...] = ()  # trust files that were named, each of which has to allow a base
     locked: bool = False  # a base that is not in images.lock is an error
     epoch: int = 0  # the one time stamp
     outputs: dict[str, tuple[Output, ...]] = msgspec.field(default_factory=dict)  # what REPORT and PLAN name

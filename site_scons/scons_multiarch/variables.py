@@ -54,11 +54,8 @@ VARIABLES = (
     ("CACHE", "", "where steps are kept for other machines: host/repository, a folder, or REGISTRY (each image's own)"),
     ("CACHE_MODE", "read", "read, readwrite or write"),
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
-    (
-        "SIGN",
-        "",
-        "who signs: a private key's file, plugin:<program> or keyless",
-    ),
+    ("TRUST", "", "who must have signed which bases, a JSON file; default: trust.json beside the SConstruct"),
+    ("SIGN", "", "who signs: a private key's file, plugin:<program> or keyless"),
     ("SIGN_KEY", "", "the public key that signatures of SIGN are verified against; default: the .pub beside the key"),
     ("SIGN_IDENTITY", "", "identity,issuer that they are verified against, where no key signs"),
     ("SIGN_ROOT", "", "trusted_root.json for SIGN_IDENTITY; default: sigstore's own, from the network"),
@@ -350,6 +347,8 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
     run.settings.insecure = tuple(dict.fromkeys((*run.settings.insecure, *insecure_hosts(given["INSECURE"]))))
     run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
     hide_keys(run, given)
+    if given["TRUST"]:
+        run.settings.trust = tuple(dict.fromkeys((*run.settings.trust, given["TRUST"])))
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     one_of("PRINT", given["PRINT"], ("", "digest"))
     if given["CACHE"] or given["CACHE_MODE"] != "read" or given["CACHE_SCOPE"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from multiarch_oci.bases import BaseLock, BaseNotFound, BaseNotLocked, Bases, InvalidLock
+from multiarch_oci.bases import BaseLock, BaseNotFound, BaseNotLocked, Bases, Chosen, InvalidLock
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import UnreadableFile
@@ -33,7 +33,7 @@ def test_what_is_written_is_read_again():
 
 
 def test_the_sbom_of_a_base_stands_last_with_its_name():
-    lock = BaseLock().with_entry(DEBIAN, AMD64, ONE, "10.0.1", TWO)
+    lock = BaseLock().with_entry(DEBIAN, AMD64, Chosen(ONE, "10.0.1"), sbom=TWO)
     assert str(lock).splitlines()[-1] == f"docker.io/library/debian:12 linux/amd64 {ONE} 10.0.1 sbom={TWO}"
     assert BaseLock.parse(str(lock)) == lock
     without = str(lock).replace(" 10.0.1", "")

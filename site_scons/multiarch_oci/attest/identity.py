@@ -6,19 +6,23 @@ without a network; else it asks sigstore's own for one.
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from multiarch_oci.attest.bundle import Bundle
+from multiarch_oci.attest.dsse import InvalidEnvelope, decoded, strict
 from multiarch_oci.attest.keys import installed
 from multiarch_oci.attest.verifying import NotVerified, Verified, Verifier, about
 from multiarch_oci.digest import Digest
-from multiarch_oci.document import UnreadableFile, content_of
+from multiarch_oci.document import Document, InvalidDocument, UnreadableFile, canonical, content_of
 from multiarch_oci.errors import MultiarchError, quoted
-from multiarch_oci.mediatype import IN_TOTO
+from multiarch_oci.mediatype import BUNDLE_0_1, IN_TOTO
 
 if TYPE_CHECKING:
     from sigstore.models import TrustedRoot
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
 
 _LONGEST = 8 << 20
 """Bytes of the largest trusted root that is read; sigstore's own has some 10 KiB."""
+
+
+_CERTIFICATE = "dev.sigstore.cosign/certificate"
+_LOGGED = "dev.sigstore.cosign/bundle"
 
 
 class InvalidIdentity(MultiarchError, ValueError):
@@ -81,6 +89,53 @@ class IdentityVerifier(msgspec.Struct, frozen=True):
             reason = quoted(" ".join(str(error).split()) or type(error).__name__, 160)[1:-1]
             raise NotVerified(f"is not signed by {self.identity}: {reason}", where=where) from None
         return about(payload_type, payload, subject, signer=self.identity, where=where)
+
+    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:
+        """As Verifier says: certificate and log entry stand beside the signature."""
+        try:
+            bundle = canonical(_older(payload, signature, annotations))
+        except (InvalidDocument, InvalidEnvelope, ValueError):
+            return False
+        with installed("keyless"):
+            from sigstore.models import Bundle as SigstoreBundle
+            from sigstore.verify.policy import Identity as Policy
+        policy = Policy(identity=self.who.name, issuer=self.who.issuer)
+        verifier = _verifier(self.root)
+        try:
+            verifier.verify_artifact(payload, SigstoreBundle.from_json(bundle), policy)
+        except Exception:  # noqa: BLE001  # whatever is wrong with what a stranger signed: it is not verified
+            return False
+        return True
+
+
+def _older(payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> dict[str, object]:
+    """What cosign before 3 kept in annotations, as a bundle v0.1, which holds the same; raises ValueError."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_pem_x509_certificate
+
+    certificate = load_pem_x509_certificate(annotations.get(_CERTIFICATE, "").encode()).public_bytes(Encoding.DER)
+    entry = strict(annotations.get(_LOGGED, "").encode(), where="log entry", limit=_LONGEST)
+    logged = entry.nested("Payload") or Document({}, "log entry")
+    body = logged.required("body")
+    kind = strict(decoded(body, where="log entry"), where="log entry")
+    number = {
+        "logIndex": str(logged.integer("logIndex")),
+        "integratedTime": str(logged.integer("integratedTime")),
+        "logId": {"keyId": base64.b64encode(bytes.fromhex(logged.required("logID"))).decode()},
+        "kindVersion": {"kind": kind.required("kind"), "version": kind.required("apiVersion")},
+        "inclusionPromise": {"signedEntryTimestamp": entry.required("SignedEntryTimestamp")},
+        "canonicalizedBody": body,
+    }
+    chain = {"certificates": [{"rawBytes": base64.b64encode(certificate).decode()}]}
+    digest = base64.b64encode(hashlib.sha256(payload).digest()).decode()
+    return {
+        "mediaType": BUNDLE_0_1,
+        "verificationMaterial": {"x509CertificateChain": chain, "tlogEntries": [number]},
+        "messageSignature": {
+            "messageDigest": {"algorithm": "SHA2_256", "digest": digest},
+            "signature": base64.b64encode(signature).decode(),
+        },
+    }
 
 
 @functools.lru_cache(8)

@@ -68,15 +68,10 @@ class PublicKey(msgspec.Struct, frozen=True):
     @classmethod
     def from_pem(cls, content: bytes, *, where: str) -> PublicKey:
         """Read the one public key of a PEM text; raises InvalidKey, for a private key too, and for other kinds."""
+        check_public(content, where=where)
         with installed():
             from cryptography.exceptions import UnsupportedAlgorithm
             from cryptography.hazmat.primitives.serialization import load_pem_public_key
-        label = _label(content, where)
-        if label in _PRIVATE:
-            hint = "its public half belongs here: cosign public-key --key FILE, openssl pkey -in FILE -pubout"
-            raise InvalidKey("is a private key", where=where, hint=hint)
-        if label != "PUBLIC KEY":
-            raise InvalidKey(f"holds a {label}, not a PUBLIC KEY", where=where, hint=f"it must be {_KINDS}")
         try:
             key = load_pem_public_key(content)
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -87,10 +82,7 @@ class PublicKey(msgspec.Struct, frozen=True):
     def read(cls, path: Path, *, where: str | None = None) -> PublicKey:
         """Read a PEM file; raises InvalidKey, UnreadableFile."""
         where = where or str(path)
-        content = content_of(path, _LONGEST, where=where)
-        if content is None:
-            raise UnreadableFile("there is no such file", where=where)
-        return cls.from_pem(content, where=where)
+        return cls.from_pem(public_pem(path, where=where), where=where)
 
     @property
     def fingerprint(self) -> str:
@@ -117,6 +109,25 @@ class PublicKey(msgspec.Struct, frozen=True):
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def public_pem(path: Path, *, where: str) -> bytes:
+    """The bytes of a public key's file, as far as its heading tells; raises InvalidKey, UnreadableFile."""
+    content = content_of(path, _LONGEST, where=where)
+    if content is None:
+        raise UnreadableFile("there is no such file", where=where)
+    check_public(content, where=where)
+    return content
+
+
+def check_public(content: bytes, *, where: str) -> None:
+    """Raise InvalidKey for a PEM text whose heading is not that of one public key; the key itself is not looked at."""
+    label = _label(content, where)
+    if label in _PRIVATE:
+        hint = "its public half belongs here: cosign public-key --key FILE, openssl pkey -in FILE -pubout"
+        raise InvalidKey("is a private key", where=where, hint=hint)
+    if label != "PUBLIC KEY":
+        raise InvalidKey(f"holds a {label}, not a PUBLIC KEY", where=where, hint=f"it must be {_KINDS}")
 
 
 class PrivateKey:

@@ -5,6 +5,7 @@ Others than that are asked by `Verifier` alone: a key, or an identity (`identity
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -46,6 +47,9 @@ class Verifier(Protocol):
     def verify(self, bundle: bytes, *, subject: Digest, where: str = "bundle") -> Verified:
         """What a bundle says about this subject; raises NotVerified or InvalidEnvelope."""
 
+    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:
+        """Whether this is its signature of these very bytes, as cosign before 3 kept it, `annotations` beside it."""
+
 
 class KeyVerifier(msgspec.Struct, frozen=True):
     """Verifier by a public key."""
@@ -67,6 +71,10 @@ class KeyVerifier(msgspec.Struct, frozen=True):
         if not self.key.verifies(read.envelope.signature, read.envelope.signed()):
             raise NotVerified(f"its signature is not by {self.identity}", where=where)
         return about(read.envelope.payload_type, read.envelope.payload, subject, signer=self.identity, where=where)
+
+    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:  # noqa: ARG002
+        """As Verifier says."""
+        return self.key.verifies(signature, payload)
 
 
 def about(payload_type: str, payload: bytes, subject: Digest, *, signer: str, where: str) -> Verified:

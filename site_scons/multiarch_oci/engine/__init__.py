@@ -127,7 +127,8 @@ class BuildPlan(msgspec.Struct, frozen=True):
     holds beside its folder, taken by name alone (a COPY of a folder above does not); `remarks` are named values that
     say what these are, and count. `overlays` are folders whose files are in the context, too. `followed` are folders of
     the context in which a link stands for what it leads to. `held` knows files of the context that are not on this
-    machine, which count as if they were.
+    machine, which count as if they were. `frontend` is the image, by digest, that takes the place of what
+    `# syntax=` names, where an engine runs one; empty: what stands there.
     """
 
     platform: Platform
@@ -152,6 +153,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
     overlays: tuple[Overlay, ...] = ()
     followed: tuple[str, ...] = ()
     held: HeldFiles | None = None
+    frontend: str = ""
 
     @property
     def name(self) -> str:

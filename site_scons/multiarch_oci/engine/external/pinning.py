@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from multiarch_oci.dockerfile.instructions import Command, Copy, Run
+from multiarch_oci.dockerfile.parser import directive
 from multiarch_oci.engine import NamedContext
 from multiarch_oci.engine.external.marks import Marks
 from multiarch_oci.engine.frontend.reader import Settled
@@ -26,7 +27,13 @@ def pinned(content: bytes, settled: Settled, marks: Marks | None = None, *, insi
     called by its context's name. `marks` are lines more. With `inside` given files are copied from INSIDE of the
     context into the stage whose place they take.
     """
-    lines = _LINE.findall(content.decode("utf-8", "surrogateescape"))
+    text = content.decode("utf-8", "surrogateescape")
+    frontend = settled.plan.frontend
+    if frontend:  # its name stands in the head, before all else that could hold it
+        text = text.replace(
+            (directive("syntax", text.removeprefix("\ufeff")) or frontend).partition(" ")[0], frontend, 1
+        )
+    lines = _LINE.findall(text)
     ends = [*(planned.stage.line for planned in settled.recipe.stages[1:]), len(lines) + 1]
     for number, planned in enumerate(settled.recipe.stages):
         if number not in settled.recipe.needed:
