@@ -55,7 +55,7 @@ class StatCache:
 
     Loaded at the first question; a missing, damaged or foreign file is an empty cache. Safe to use from many threads.
     Nothing is written before `save`. `trust_ctime` says whether `st_ctime` is the time of the last change of the inode;
-    by default what is true of this host.
+    by default what is true of this host. Where `consulted` is a set, the paths that are asked for are put into it.
     """
 
     def __init__(self, path: Path | None, *, trust_ctime: bool = os.name != "nt") -> None:
@@ -66,6 +66,7 @@ class StatCache:
         self._dirty = False
         self._today = int(time.time() // _DAY_S)
         self._read = 0
+        self.consulted: set[str] | None = None
 
     @property
     def read(self) -> int:
@@ -76,6 +77,8 @@ class StatCache:
         """The sha256 of a file's bytes, in hexadecimal; links are followed. OSError is the caller's."""
         entries = self._loaded if self._loaded is not None else self._load()
         key = _key(path)
+        if self.consulted is not None:
+            self.consulted.add(key)
         entry = entries.get(key)
         if entry is not None:
             status = os.stat(key)  # noqa: PTH116  # pathlib triples the cost of the hot path

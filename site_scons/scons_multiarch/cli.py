@@ -46,6 +46,7 @@ QUESTIONS = (
     ("why target …", "why each step would run, or ran last"),
     ("dockerfile [target …]", "the Dockerfile of the images, also of those that have none"),
     ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
+    ("watch [target …]", "builds, and again whenever an input of the targets changes, until Ctrl-C"),
     ("check-bases, update-bases", "bases that moved; renew images.lock"),
 )
 
@@ -73,7 +74,7 @@ def help_text(values: Mapping[str, str], images: Sequence[str] = ()) -> str:
             f"Images, each a target by its name, and by name and target ({example}):",
             f"  {', '.join(images)}",
         ]
-    lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify):"]
+    lines += ["", "Questions (the first word; the targets after it are not built, but for those of verify and watch):"]
     lines += [f"  {words:40} {text}" for words, text in QUESTIONS]
     lines += ["", "Variables, with their present values:"]
     lines += [f"  {public(f'{name}={values[name]}'):40} {text}" for name, _, text in VARIABLES]

@@ -80,10 +80,20 @@ class Settings(msgspec.Struct):
     not_moved: tuple[str, ...] = ()  # further tags that a pre-release leaves alone
     not_moved_because: str = ""
     digests_to: int | None = None  # a descriptor: where PRINT=digest writes what was published
-    interactive: bool = False
+    interactive: bool = False  # several builds in this process
+    watching: bool = False  # … by `watch`
     cache: CacheSettings | None = None  # where steps look for what others made
     keeps: bool = True  # False: what this run finds out is not written to the tree
     asks: bool = False  # True: nothing is built, and nobody waits for the lock
+
+
+class Globbed(msgspec.Struct, frozen=True):
+    """What a Glob of an SConscript saw: the names that it answered, and those that were there in its folder."""
+
+    folder: Path
+    pattern: str
+    known: frozenset[str]
+    there: frozenset[str]
 
 
 class Tree:
@@ -128,6 +138,7 @@ class Declarations:
         self.refs: tuple[Repository, str] | None = (
             None  # in a session: git's repository, and its state when it was asked
         )
+        self.globbed: list[Globbed] = []  # in a session
         self._claimed: set[Reference] = set()
 
     def hide(self, *paths: str) -> None:

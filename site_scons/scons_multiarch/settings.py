@@ -46,7 +46,8 @@ def _join(env: Any, *, versioned: bool) -> None:
         top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ), passwords)
     run: Run = top.attributes.run
     env["MULTIARCH_RUN"] = run
-    run.settings.interactive = bool(SCons.Script.GetOption("interactive"))
+    run.settings.watching = SCons.Script.COMMAND_LINE_TARGETS[:1] == ["watch"] and not SCons.Script.GetOption("help")
+    run.settings.interactive = bool(SCons.Script.GetOption("interactive")) or run.settings.watching
     for stream in (sys.stdout, sys.stderr):
         # A log on Windows knows no arrow, and a file's name may be no text: what is said must not end the build.
         if hasattr(stream, "reconfigure"):

@@ -23,7 +23,7 @@ OURS = {
 FLOORS = (
     (
         "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
-        "statcache", "heldfiles", "treelock", "once", "pathtable", "quoting",
+        "statcache", "watching", "heldfiles", "treelock", "once", "pathtable", "quoting",
     ),
     ("descriptor", "config", "manifest", "artifact", "index", "receipt"),
     (

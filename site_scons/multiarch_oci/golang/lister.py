@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ from multiarch_oci.golang.tree import Tree, look, walk
 from multiarch_oci.statcache import StatCache
 
 _AT_ONCE = 4
+_MODULE_FILES = ("go.mod", "go.work", "vendor")
+"""Files and folders that change what a folder of Go files is by being there."""
 
 
 class _Settings(msgspec.Struct, frozen=True):
@@ -44,6 +47,14 @@ class _Lookup(msgspec.Struct, frozen=True):
     project: Project
     pattern: str
     question: Question
+
+
+class Locations(msgspec.Struct, frozen=True):
+    """Absolute paths: files by name, there or not; folders of packages; files and folders that are embedded."""
+
+    files: frozenset[str]
+    packages: frozenset[str]
+    embeds: frozenset[str]
 
 
 class Lister:
@@ -125,6 +136,29 @@ class Lister:
             environment = lookup.settings.environment
             steering = compose.steering_part(build, environment, lookup.project, main, self._contents)
             return Materials.of(lookup.project, parts, steering, self._contents, top)
+
+    def locations(self, build: GoBuild) -> Locations:
+        """Where the program's sources lie, or would lie: what a change has to be looked for in.
+
+        Where `go list` found something wrong that is every folder of the module: nobody knows what it would have named.
+        """
+        with self._lock:
+            self.declare(build)
+            lookup = self._lookup(build)
+            listing = self._listing(lookup)
+            packages = [package for package in listing.behind(lookup.pattern) if package.folder and not package.fixed]
+            folders = {package.folder for package in packages}
+            if not listing.sound or not packages:
+                folders |= self._tree(lookup.question.roots).folders
+            embeds = {
+                os.path.normpath(f"{package.folder}/{_fixed_part(pattern)}")
+                for package in packages
+                for pattern in package.embeds
+            }
+            named = set(lookup.project.steering)
+            named |= {str(path) for path in build.sources}
+            named |= {f"{folder}/{name}" for folder in (*folders, *lookup.question.roots) for name in _MODULE_FILES}
+            return Locations(frozenset(named), frozenset(folders), frozenset(embeds))
 
     def save(self) -> None:
         """Keep what was learnt about contents for the next run; the digests are the caller's to save."""
@@ -268,6 +302,12 @@ class Lister:
             named = lookup.settings.named
             self._parts[key] = compose.package_part(package, lookup.project.root, self._contents, named)
         return self._parts[key]
+
+
+def _fixed_part(pattern: str) -> str:
+    """The names of an embed pattern up to the first wildcard."""
+    names = pattern.removeprefix("all:").split("/")
+    return "/".join(itertools.takewhile(lambda name: not set(name) & set("*?[\\"), names))
 
 
 def _pattern(build: GoBuild, root: Path) -> tuple[str, bool]:

@@ -115,7 +115,8 @@ class Project(msgspec.Struct, frozen=True):
     """What `go` sees from a folder, the user's settings considered.
 
     `root` is the folder of go.mod (or the folder asked from, without one). `roots` are all folders whose contents can
-    change what `go list` says; `contents` are the texts of the files that steer it, by the name shown to people.
+    change what `go list` says; `contents` are the texts of the files that steer it, by the name shown to people, and
+    `steering` where these and the like lie, or would lie.
     `facts` are the lines of go.mod and go.work that can change a program, `sums` the checksum of each `module version`.
     `files` are go.mod and go.work themselves, there or not.
     """
@@ -127,6 +128,7 @@ class Project(msgspec.Struct, frozen=True):
     facts: Mapping[str, str]
     sums: Mapping[str, str]
     files: tuple[Path, ...] = ()
+    steering: tuple[str, ...] = ()
 
 
 def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> Project:
@@ -143,14 +145,17 @@ def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> 
     vendored = [root / "vendor" / "modules.txt"]
     work = _workspace(directory, settings)
     members = [(root, contents[0][1])]
+    steering = [mod, mod_sum]
     if work is not None:
         text = _text(work)
+        steering += [work, work.with_suffix(".work.sum")]
         contents += [("go.work", text), ("go.work.sum", _text(work.with_suffix(".work.sum")))]
         folders = [_absolute(work.parent, folder) for folder in uses(text)]
         members += [(folder, _text(folder / "go.mod")) for folder in folders if folder != root]
         members.append((work.parent, text))
         roots += [*folders, work.parent / "vendor"]
         vendored.append(work.parent / "vendor" / "modules.txt")
+    steering += [*vendored, *(folder / "go.mod" for folder, _ in members)]
     for folder, text in members:
         roots += [_absolute(folder, path) for path in local_replacements(text)]
     return Project(
@@ -161,6 +166,7 @@ def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> 
         {key: value for name, text in contents if ".sum" not in name for key, value in facts(text, name).items()},
         {key: value for name, text in contents if ".sum" in name for key, value in _sums(text).items()},
         (mod,) if work is None else (mod, work),
+        tuple(dict.fromkeys(map(str, steering))),
     )
 
 

@@ -71,6 +71,11 @@ class Tree(msgspec.Struct, frozen=True):
     files: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
+def may_be_source(name: str) -> bool:
+    """Whether `go list` may read a file of this name: tests, too, as it fails where one has no package clause."""
+    return name.endswith(_READ_BY_GO) and not name.startswith(("_", "."))
+
+
 def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctime: bool = os.name != "nt") -> Tree:
     """Look at all folders below `roots` (absolute), but for those in `skip` and version control's own.
 

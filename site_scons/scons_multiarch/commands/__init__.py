@@ -11,5 +11,6 @@ COMMANDS = {
     "verify": "scons_multiarch.commands.verify",
     "update-bases": "scons_multiarch.commands.update_bases",
     "check-bases": "scons_multiarch.commands.check_bases",
+    "watch": "scons_multiarch.commands.watch",
 }
 """The word of each command, and its module."""

@@ -90,6 +90,10 @@ phases.default_lists: SCons.Script._Set_Default_Targets, SCons.Script._Add_Targe
     tests/e2e/test_sconscripts.py::test_a_default_before_targets_is_the_only_one_and_a_later_one_joins_it
 interactive.hold_builds_apart: SCons.Script.Main._build_targets, SCons.Script.Interactive.SConsInteractiveCmd.do_build
     tests/e2e/test_session.py::test_the_next_build_sees_every_kind_of_edit
+interactive.build_again_by: SCons.Script.Main._main, SCons.Script.Interactive.interact
+    tests/e2e/test_watch.py::test_every_kind_of_edit_begins_a_round_that_makes_what_it_touches
+interactive.note_globs: SCons.Node.FS.Dir.glob
+    tests/e2e/test_watch.py::test_what_was_read_is_read_anew_in_a_new_process
 interactive.forget: SCons.SConsign.Reset, SCons.Node.FS.Dir.sconsign, SCons.Executor.Executor.nullify
     tests/e2e/test_session.py::test_clean_and_build_again
 phases.Signatures.open: SCons.SConsign.Get_DataBase, SCons.dblite._Dblite.__init__
