@@ -52,6 +52,11 @@ class EditRun:
             shutil.rmtree(clean.path)
 
     def build(self, tree: Tree) -> Run:
+        """What is done after an edit, in place and from clean."""
+        return self.run(tree)
+
+    def run(self, tree: Tree) -> Run:
+        """A run of SCons."""
         return tree.scons(*TARGETS, *self.sources.arguments(), env=self.sources.env, check=False, timeout=300)
 
     def compare(self, here: Run, there: Run, clean: Tree) -> None:
@@ -69,27 +74,41 @@ class EditRun:
         if indexed == self.indexed and any(step.startswith("Index ") for step in here.steps):
             self.differ("the index is made again of the same images", here)
         self.indexed = indexed
-        again = self.build(self.tree)
+        again = self.run(self.tree)
         if again.steps or again.status:
             self.differ("the run after is no no-op", here, again)
+
+    def stop(self) -> None:
+        """End what runs beside."""
 
     def differ(self, what: str, *runs: Run) -> None:
         texts = [run.text for run in runs]
         raise Different("\n".join([what, *self.log, *texts, f"again: python tests/soak/edits.py --seed {self.seed}"]))
 
 
-def run(folder: Path, seed: int, steps: int, enough: Callable[[], bool], say: Callable[[str], None]) -> int:
+def run(
+    folder: Path,
+    seed: int,
+    steps: int,
+    enough: Callable[[], bool],
+    say: Callable[[str], None],
+    *,
+    kind: type[EditRun] = EditRun,
+) -> int:
     """Do so many steps, or fewer once it is `enough`; return how many. Raises Different."""
-    made = EditRun(folder, seed)
-    for number in range(1, steps + 1):
-        if enough():
-            return number - 1
-        made.step(number)
-        say(f"{made.log[-1]}")
+    made = kind(folder, seed)
+    try:
+        for number in range(1, steps + 1):
+            if enough():
+                return number - 1
+            made.step(number)
+            say(f"{made.log[-1]}")
+    finally:
+        made.stop()
     return steps
 
 
-def main() -> int:
+def main(kind: type[EditRun] = EditRun) -> int:
     """Run by hand; a failure ends its seed, and the next seed takes the steps that are left."""
     told = alone.arguments("steps", 500)
     failures = done = 0
@@ -103,7 +122,7 @@ def main() -> int:
                 alone.say(f"{done}: {line}")
 
             try:
-                run(folder / f"seed{seed}", seed, told.count - before, told.enough, say)
+                run(folder / f"seed{seed}", seed, told.count - before, told.enough, say, kind=kind)
             except Different as error:
                 failures += 1
                 done += 1

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from soak import alone, edits
+import pytest
+
+from soak import alone, edits, watching
 
 STEPS = int(os.environ.get("SOAK_STEPS", "15"))
-SECONDS = float(os.environ.get("SOAK_SECONDS", "90"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 
 
-def test_after_every_random_edit_the_build_in_place_is_the_one_from_clean(tmp_path: Path):
+@pytest.mark.parametrize("kind", [edits.EditRun, watching.WatchRun])
+def test_after_every_random_edit_the_build_in_place_is_the_one_from_clean(kind: type[edits.EditRun], tmp_path: Path):
     # A step at the least, however slow the machine; every one raises when the two builds differ.
     enough = alone.limit(SECONDS)
     done = 0
@@ -21,5 +24,5 @@ def test_after_every_random_edit_the_build_in_place_is_the_one_from_clean(tmp_pa
         nonlocal done
         done += 1
 
-    edits.run(tmp_path / "edits", SEED, STEPS, lambda: done > 0 and enough(), count)
+    edits.run(tmp_path / "edits", SEED, STEPS, lambda: done > 0 and enough(), count, kind=kind)
     assert done >= 1
