@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
@@ -19,6 +19,7 @@ from multiarch_oci.document import readable, remembered_as
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.step import write
 from scons_multiarch.targets import ProgramTarget, target_of
+from scons_multiarch.tracking.held import held_file
 
 if TYPE_CHECKING:
     from multiarch_oci.golang.recipe import GoBuild
@@ -95,12 +96,37 @@ def _of(run: Run, program: Any) -> tuple[_Module, ...]:
 
 
 def _kept(run: Run, program: Any) -> tuple[_Module, ...]:
-    path = Path(program.get_abspath())
-    modules = tuple(_read(run, path, target_of(program).build))
-    kept = _Kept(_FORMAT, run.tree.stat.digest(path), modules)
+    with _opened(run, program) as stream:
+        modules = tuple(_read(run, stream, target_of(program).build))
+    kept = _Kept(_FORMAT, program_digest(run, program), modules)
     if run.settings.keeps:
         write(_file(run, program), readable(msgspec.to_builtins(kept)))
     return modules
+
+
+def program_digest(run: Run, program: Any) -> str:
+    """The sha256 of a program that was just made, or that a shared cache holds. OSError where it is not there."""
+    held = held_file(program)
+    return run.tree.stat.digest(program.get_abspath()) if held is None else held.digest
+
+
+def _opened(run: Run, program: Any) -> BinaryIO:
+    """A program's bytes; those of one that a shared cache holds, in a file that goes with the stream."""
+    held = held_file(program)
+    if held is None:
+        return Path(program.get_abspath()).open("rb")
+    import shutil
+    import tempfile
+
+    from multiarch_oci.descriptor import Descriptor
+    from multiarch_oci.digest import Digest
+    from multiarch_oci.mediatype import OCTETS
+    from scons_multiarch.shared.origins import open_origin
+
+    content = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115  # the caller closes it
+    with open_origin(run, held.origin).open(Descriptor(OCTETS, Digest("sha256", held.digest), held.size)) as stream:
+        shutil.copyfileobj(stream, content)
+    return content
 
 
 def _file(run: Run, program: Any) -> Path:
@@ -111,7 +137,7 @@ def _from_top(run: Run, path: Path) -> Path:
     return path.relative_to(run.tree.root) if path.is_relative_to(run.tree.root) else path
 
 
-def _read(run: Run, program: Path, build: GoBuild) -> Iterator[_Module]:
+def _read(run: Run, program: BinaryIO, build: GoBuild) -> Iterator[_Module]:
     """Every module of a program, its own first."""
     from multiarch_oci.attest.gobuild import read_build_info
     from multiarch_oci.attest.licences import of_folder
@@ -119,8 +145,7 @@ def _read(run: Run, program: Path, build: GoBuild) -> Iterator[_Module]:
     from multiarch_oci.golang.modulefolders import ModuleFolders
     from multiarch_oci.golang.recipe import flag_value, flags_of, goenv
 
-    with program.open("rb") as stream:
-        info = read_build_info(stream)
+    info = read_build_info(program)
     if info is None:
         return
     environment = run.build.lister().environment(build)

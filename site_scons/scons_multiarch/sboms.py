@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import SCons.Node.FS
 
 from multiarch_oci.digest import Digest
+from multiarch_oci.document import content_of
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
 from multiarch_oci.why import Facts
 from scons_multiarch import licences
+from scons_multiarch.paths import shown
 from scons_multiarch.session import Run
 from scons_multiarch.step import write
 from scons_multiarch.targets import SbomTarget, is_image, is_index, target_of
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from multiarch_oci.attest.readers import Known
     from multiarch_oci.bases import Current
     from multiarch_oci.image import Image
+    from multiarch_oci.store import Source
+    from multiarch_oci.store.archive import Archive
 
 FORMAT = "1"
 """To be raised when the same facts are to give other bytes."""
@@ -32,6 +37,11 @@ _OURS = {
     "tzdata": ("Apache-2.0", ""),
 }
 """What images get of packages of Python's: the licence, and the file in the image where it is one."""
+
+
+_CARGO = "Cargo.lock"
+_NODE = ("package-lock.json", "npm-shrinkwrap.json")
+_LONGEST = 64 << 20
 
 
 def facts(run: Run, node: Any) -> Facts:
@@ -47,6 +57,8 @@ def facts(run: Run, node: Any) -> Facts:
     if not is_image(subject):
         return Facts(values, {})
     files: dict[str, str] = {}
+    for _, lock in _locks(subject):
+        files[shown(lock)] = run.tree.stat.digest(lock.rfile().get_abspath())
     for program in _programs(subject):
         values[f"licences in {program}"], of_tree = licences.facts(run, program)
         files |= of_tree
@@ -64,6 +76,11 @@ def _sboms_of_bases(run: Run, made_from: Facts | None) -> str:
         return ""
     entries = run.build.bases().lock().entries
     return ", ".join(sorted({str(e.sbom) for e in entries if e.sbom is not None and str(e.digest) in digests}))
+
+
+def given_sboms(image: Any) -> tuple[Any, ...]:
+    """The documents of others that an image was declared with."""
+    return tuple(dict.fromkeys(image.attributes.target.sboms))
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -84,7 +101,27 @@ def bom_of(run: Run, node: Any) -> Bom:
     path = Path(subject.get_abspath())
     if is_index(subject) or (target_of(subject) is None and is_json(path)):
         return _of_index(run, record, path)
-    return _of_image(run, record, subject)
+    return _with_given(_of_image(run, record, subject), node.sources[1:])
+
+
+def _with_given(bom: Bom, documents: Iterable[Any]) -> Bom:
+    """With the packages of SBOMs of others that are not known by their package URL, and links to these documents."""
+    from multiarch_oci.attest.bom import InvalidSbom, Part
+    from multiarch_oci.attest.given import LIMIT, read_sbom
+
+    links: dict[Linked, None] = {}
+    packages: set[Package] = set()
+    for document in documents:
+        content = content_of(Path(document.get_abspath()), LIMIT, where=shown(document))
+        if content is None:
+            raise InvalidSbom("is not there", where=shown(document), hint="sbom= names a file, or what makes one")
+        linked, contained = read_sbom(content, where=shown(document))
+        links[linked] = None
+        packages |= set(contained)
+    known = {package.purl for package in bom.packages() if package.purl}
+    others = tuple(sorted(package for package in packages if package.purl not in known))
+    parts = (*bom.parts, Part("", None, others)) if others else bom.parts
+    return msgspec.structs.replace(bom, parts=parts, documents=tuple(sorted(links)))
 
 
 def _of_index(run: Run, record: SbomTarget, path: Path) -> Bom:
@@ -110,7 +147,7 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
     content = archive.image()
     made_from = run.tree.records.recall(str(node)) if is_image(node) else None
     known = _known(run, record, node)
-    files, parts = own_contents(content, archive, known, where=str(path))
+    files, parts = own_contents(content, _layers_of(run, node, content, archive), known, where=str(path))
     remarks = []
     engine = content.descriptor.annotation(ENGINE)
     if engine is not None and made_from is not None:
@@ -122,7 +159,7 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
         documents = _base_documents(run, content.base.digest)
         other = "; the SBOM that its makers published is linked" if documents else ""
         remarks.append(f"What the base {content.base} holds is not described here{other}.")
-    parts = (*parts, *_of_ours(files, made_from))
+    parts = (*parts, *_of_ours(files, made_from), *(_of_locks(node) if is_image(node) else ()))
     subject = image(record.name, content.descriptor.digest, content.platform, version=record.version)
     return Bom(
         subject,
@@ -136,15 +173,55 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
     )
 
 
+def _layers_of(run: Run, node: Any, image: Image, archive: Archive) -> Source:
+    """Where the image's own layers are read: in its tarball, or where a shared cache has them."""
+    if not image.shared:
+        return archive
+    from multiarch_oci.store.sources import Chain
+    from scons_multiarch.shared.layers import lent
+
+    sources: list[Source] = [archive]
+    lent(run, node, image, sources)
+    return Chain(sources)
+
+
 def _known(run: Run, record: SbomTarget, node: Any) -> Known:
     """What this build knows of the files of an image: which of them are programs that it made, and their licences."""
+    from multiarch_oci.attest.ecosystems import cargo_lock
     from multiarch_oci.attest.readers import Known
 
     programs = list(_programs(node))
     of_modules: dict[tuple[str, str], str] = {}
     for program in programs:
         of_modules |= licences.licences_of(run, program)
-    return Known(record.version, frozenset(program.get_csig() for program in programs), of_modules)
+    crates = {}
+    for program, lock in _locks(node):
+        if lock.name == _CARGO and isinstance(program, SCons.Node.FS.File):
+            crates[str(program.get_csig())] = cargo_lock(_content(lock))
+    return Known(record.version, frozenset(program.get_csig() for program in programs), of_modules, crates)
+
+
+def _locks(node: Any) -> Iterator[tuple[Any, Any]]:
+    """The lock files of other languages among what the contents of an image are made of, each with what is made."""
+    for made in node.children():
+        for source in made.sources if made.has_builder() and target_of(made) is None else ():
+            if isinstance(source, SCons.Node.FS.File) and source.name in (_CARGO, *_NODE):
+                yield made, source
+
+
+def _of_locks(node: Any) -> Iterator[Part]:
+    """What lock files of npm say of the contents that are made by them."""
+    from multiarch_oci.attest.bom import Part
+    from multiarch_oci.attest.ecosystems import package_lock
+
+    for _, lock in _locks(node):
+        packages = package_lock(_content(lock)) if lock.name in _NODE else ()
+        if packages:
+            yield Part("", None, packages)
+
+
+def _content(node: Any) -> bytes:
+    return content_of(Path(node.rfile().get_abspath()), _LONGEST, where=shown(node)) or b""
 
 
 def _programs(node: Any) -> Iterator[Any]:

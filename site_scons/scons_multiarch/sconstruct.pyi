@@ -95,6 +95,7 @@ class _Chain(TypedDict, total=False):
     base_image: OfPlatform[str | None]
     assets: OfPlatform[Path | None]
     zoneinfo: OfPlatform[bool]
+    sbom: OfPlatform[Paths]
 
 class _Go(TypedDict, total=False):
     """Keywords of GoBinary; for GoImage each may be of a platform."""
@@ -150,6 +151,7 @@ class Environment:
         base_image: OfPlatform[str | None] = None,
         assets: Path | None = None,
         zoneinfo: bool = False,
+        sbom: Paths = (),
     ) -> list[Node]:
         """What a Dockerfile makes for one platform, as a tarball."""
 

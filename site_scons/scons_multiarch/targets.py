@@ -46,7 +46,8 @@ class ImageTarget(msgspec.Struct, frozen=True):
     """An image of one platform as a tarball.
 
     `endpoint` and `builder` are those of the engines `docker` and `buildx`; `rebase` says whether it may be moved to a
-    new base without its engine.
+    new base without its engine. `sboms` are documents of others that describe something in it: its own SBOM takes them
+    over, and its bytes do not depend on them.
     """
 
     plan: BuildPlan
@@ -54,6 +55,7 @@ class ImageTarget(msgspec.Struct, frozen=True):
     endpoint: str
     builder: str
     rebase: bool
+    sboms: tuple[Any, ...] = ()
 
     @property
     def platform(self) -> Platform:

@@ -19,6 +19,7 @@ from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from machines.project import Project
+from machines.registry import Registry
 
 MIT = """\
 MIT License
@@ -308,3 +309,13 @@ def test_vendored_modules_have_their_licences_too(project: Project, modules: Pat
     project.edit("vendor/example.org/Upper/lib/LICENSE", "Ask us.\n")
     assert all(step.startswith("Sbom") for step in project.scons("sbom").steps)
     assert licences(project) == {}
+
+
+def test_a_machine_that_takes_all_out_of_the_shared_cache_writes_the_same(project: Project, registry: Registry):
+    cache = f"CACHE={registry.host}/cache"
+    project.scons("sbom", cache, "CACHE_MODE=readwrite")
+    other = make(project.path.with_name("other"))
+    run = other.scons("sbom", cache)
+    assert "from cache" in run.text
+    assert other.digests("_output/sbom") == project.digests("_output/sbom")
+    assert other.scons("sbom", cache).up_to_date

@@ -39,13 +39,13 @@ def own_contents(
 ) -> tuple[tuple[File, ...], tuple[Part, ...]]:
     """The files that the image adds to its base, or changes there, and what they say that the image is made of.
 
-    Sorted by path. `source` holds the image's own layers; each is verified. A link of the file system is a file, a
+    Sorted by path. `source` has the image's own layers; each is verified. A link of the file system is a file, a
     symbolic one is not. Raises InvalidArchive for a layer that is damaged, or packed as none of ours is.
     """
     contents: dict[str, Kept] = {}
     windows = image.platform.os == "windows"
     for layer in image.layers:
-        if layer.digest in image.own and not is_foreign(layer.media_type):
+        if layer.digest in image.own | image.shared and not is_foreign(layer.media_type):
             with _plain(source.open(layer), where) as stream:
                 _apply(contents, TarReader(stream, f"{where}: {layer.digest}"), known, windows=windows)
                 while stream.read(1 << 20):  # the digest of the whole is checked at its end

@@ -52,7 +52,8 @@ def auditable(file: File, content: BinaryIO) -> tuple[Part, ...]:
         linked = [crate for crate in crates if crate.get("kind", "runtime") == "runtime"]
         main = next((_crate(crate, APPLICATION) for crate in crates if crate.get("root") is True), None)
         packages = {_crate(crate, LIBRARY) for crate in linked if crate.get("root") is not True}
-        return (Part(file.path, main, tuple(sorted(filter(None, packages)))),)
+        own = tuple(sorted(filter(None, packages)))
+        return (Part(file.path, main, own),) if own or main is not None else ()
     return ()
 
 

@@ -49,8 +49,8 @@ def sections(stream: BinaryIO) -> tuple[Section, ...]:
     """The sections of a program (seekable) whose bytes lie in its file; none for anything else."""
     try:
         return tuple(_inside(stream, list(_sections(stream, 0))))
-    except (struct.error, OverflowError, ValueError):
-        return ()  # a header that ends early, or leads nowhere
+    except (struct.error, OverflowError, ValueError, OSError):
+        return ()  # a header that ends early, or leads where no file has anything
 
 
 def read_section(stream: BinaryIO, section: Section) -> bytes:
@@ -82,7 +82,7 @@ def _at(stream: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def _sections(stream: BinaryIO, start: int) -> Iterator[Section]:
-    head = _at(stream, start, 64)
+    head = _at(stream, start, 64).ljust(64, b"\0")
     if head.startswith(_ELF):
         yield from _elf(stream, head)
     elif head.startswith(_MZ):

@@ -41,21 +41,21 @@ def image(
     base_image: Any = None,
     assets: Any = None,
     zoneinfo: Any = False,
+    sbom: Any = (),
 ) -> Any:
     """Declare an image. `contents` are built first; what else the Dockerfile copies is found, whoever makes it.
 
-    With `dockerfile=None` the contents are one program, and the image is that (`scons dockerfile` shows how): over
-    `base_image`, by default BASE_IMAGE, with a folder of `assets` as ko's `kodata`, and with `zoneinfo` the time zones.
+    With `dockerfile=None` the contents are one program, and the image is that (see `scons dockerfile`): over
+    `base_image`, by default BASE_IMAGE, with a folder of `assets` as ko's `kodata`, and with `zoneinfo` time zones.
 
     `platform` defaults to that of the contents; `foreign` are globs of files in the image that may be of another
     machine, also when they are started; `stage` is the Dockerfile's stage to build, by default its last. `endpoint` is
     the address or the context of the engine `docker`, `builder` the builder of the engine `buildx`; `secrets`
     (`id=token,src=file`) and `ssh` (`default`) are for RUN, and no part of what is remembered; `network` (`none`,
-    `host`) is what RUN may reach.
-    `rebase=False`: the engine builds it, too, when nothing but the base changed; by default REBASE says it. `contexts`
-    say what names in the Dockerfile mean: folders, from the SConscript's, or images (`docker-image://ref`). `stages`
-    say what stands in the place of its stages: `{"build": "/app"}` the program of the contents, `{"build": {"/app":
-    node}}` any files. Both may be functions of the platform, and so may `build_args`.
+    `host`) is what RUN may reach. `rebase=False`: the engine builds it, too, when nothing but the base changed; by
+    default REBASE says it. `contexts` say what names in the Dockerfile mean: folders, from the SConscript's, or images
+    (`docker-image://ref`). `stages` say what stands in the place of its stages: `{"build": "/app"}` the program of the
+    contents, `{"build": {"/app": node}}` any files; both may be of the platform, as `build_args`. `sbom`: SBOMs of it.
     """
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, paths.nodes(env, "Image: contents", contents))
@@ -64,9 +64,7 @@ def image(
     target_platform = paths.platform_of("Image: platform", platform)
     for node in given:
         if node.has_builder() and platform_of(node) is None:
-            node.attributes.platform = (
-                target_platform  # a program of Program or Command does not say; `run` looks for its own
-            )
+            node.attributes.platform = target_platform  # others' programs do not say; `run` looks for its own
     sources = list(given)
     recipe = [] if dockerfile is None else [dockerfile_of(env, dockerfile, target_platform)]
     parts: dict[str, Any] = {}
@@ -100,7 +98,9 @@ def image(
     )
     moves = env.get("REBASE", True) if rebase is None else paths.truth(env, "Image: rebase", rebase)
     engine_options = paths.text(env, "Image: endpoint", endpoint), paths.text(env, "Image: builder", builder)
-    record = ImageTarget(plan, named_engine(env, engine), *engine_options, moves)
+    record = ImageTarget(
+        plan, named_engine(env, engine), *engine_options, moves, tuple(paths.nodes(env, "Image: sbom", sbom))
+    )
     node = paths.file(env, "Image: target", target)
     if declared_before([node], record, [*recipe, *sources]):
         return [node]

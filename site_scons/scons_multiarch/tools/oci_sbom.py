@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from scons_multiarch import paths
-from scons_multiarch.sboms import facts, perform
+from scons_multiarch.sboms import facts, given_sboms, perform
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of
-from scons_multiarch.targets import ImageTarget, IndexTarget, SbomTarget, declared_before, is_index
-from scons_multiarch.tracking.nodes import State, declare, undrifted
+from scons_multiarch.targets import ImageTarget, IndexTarget, SbomTarget, declared_before, is_image, is_index
+from scons_multiarch.tracking.nodes import State, declare, track, undrifted
 
 STEP = Step("Sbom", perform)
 
@@ -30,9 +30,10 @@ def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = 
         paths.text(env, "Sbom: name", env.get("IMAGE") or prefix.name if name is None else name),
         paths.text(env, "Sbom: version", of_build if version is None else version),
     )
-    if declared_before(nodes, record, [source]):
+    sources = [source, *(given_sboms(source) if is_image(source) else ())]
+    if declared_before(nodes, record, sources):
         return nodes
-    nodes = env.OciSbom(nodes, [source])
+    nodes = env.OciSbom(nodes, track(env, sources))
     run.declarations.hide_targets(nodes)
     node = nodes[0]
     declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, node), undrifted))
@@ -42,7 +43,7 @@ def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = 
 def generate(env: Any) -> None:
     """Add `env.Sbom`."""
     prepare(env)
-    env["BUILDERS"]["OciSbom"] = STEP.builder(single_source=True)
+    env["BUILDERS"]["OciSbom"] = STEP.builder()
     add_method(env, sbom, "Sbom")
 
 
