@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import SCons.Node.FS
@@ -23,6 +23,7 @@ from scons_multiarch.context import made_in_tree
 from scons_multiarch.paths import shown
 from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
 from scons_multiarch.tracking.nodes import Tracked
+from scons_multiarch.trusted import trust_files
 from scons_multiarch.versions import version_file
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def of_image(run: Run, node: Any) -> Provenance:
         *_version(run, node, [str(given), str(gathered.given)]),
         *(provenance.image(_reference(base), base.digest, base.platform, "base") for base in bases),
         *locked(run, bases),
+        *_trusting(run, bases),
         *gathered.dependencies,
     ]
     inside: dict[str, object] = {"target": shown(node), "image": internal}
@@ -104,6 +106,13 @@ def locked(run: Run, bases: list[Base]) -> Iterator[Dependency]:
         return
     content = lines_of(text, {(str(_reference(base)), str(base.platform)) for base in bases}).encode()
     yield Dependency(FILE, digests=(("sha256", provenance.sha256(content)),), content=content)
+
+
+def _trusting(run: Run, bases: list[Base]) -> Iterator[Dependency]:
+    """The trust files by which the bases of an image were let in, and the keys and roots that these name."""
+    for name, digest in trust_files(run) if bases else ():
+        shown_name = PurePath(name).name if PurePath(name).is_absolute() else name  # no path of this machine
+        yield Dependency(shown_name, digests=((digest.algorithm, digest.hex),))
 
 
 def engine_of(node: Any) -> str:

@@ -17,7 +17,8 @@ from multiarch_oci.reference import Reference
 SCONSTRUCT = """\
 DefaultEnvironment(tools=[])
 env = Environment(
-    tools=["oci_settings", "oci_image", "oci_pin", "oci_push", "oci_index", "oci_targets"], DEFAULTS={"VERSION": "v1"}
+    tools=["oci_settings", "oci_image", "oci_pin", "oci_push", "oci_index", "oci_provenance", "oci_targets"],
+    DEFAULTS={"VERSION": "v1"},
 )
 one = env.Image("_output/images/one.tar", dockerfile="Dockerfile", platform="linux/amd64")
 env.Targets(images=[one])
@@ -312,3 +313,14 @@ def test_a_trust_file_is_checked_strictly(case: Case, content: str, words: str):
 
 def test_a_trust_file_that_is_named_and_not_there_is_an_error(case: Case):
     assert "none.json: there is no such file" in case.refused("TRUST=none.json")
+
+
+def test_the_trust_file_and_its_keys_are_in_the_provenance(case: Case):
+    case.project.edit("SConstruct", SCONSTRUCT + 'env.Provenance("_output/provenance/one.json", one)\n')
+    case.good.sign(case.base)
+    case.demand()
+    case.project.scons("_output/provenance/one.json")
+    dependencies = json.loads(case.project.read("_output/provenance/one.json"))["predicate"]["buildDefinition"]
+    named = {item.get("name", item.get("uri")): item.get("digest") for item in dependencies["resolvedDependencies"]}
+    for file in ("trust.json", "keys/good.pub"):
+        assert named[file] == {"sha256": Digest.of_file(case.project.path / file).hex}

@@ -6,9 +6,7 @@ without a network; else it asks sigstore's own for one.
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from multiarch_oci.attest.bundle import Bundle
-from multiarch_oci.attest.dsse import InvalidEnvelope, decoded, strict
 from multiarch_oci.attest.keys import installed
 from multiarch_oci.attest.verifying import NotVerified, Verified, Verifier, about
 from multiarch_oci.digest import Digest
-from multiarch_oci.document import Document, InvalidDocument, UnreadableFile, canonical, content_of
+from multiarch_oci.document import UnreadableFile, content_of
 from multiarch_oci.errors import MultiarchError, quoted
-from multiarch_oci.mediatype import BUNDLE_0_1, IN_TOTO
+from multiarch_oci.mediatype import IN_TOTO
 
 if TYPE_CHECKING:
     from sigstore.models import TrustedRoot
@@ -32,8 +29,13 @@ _LONGEST = 8 << 20
 """Bytes of the largest trusted root that is read; sigstore's own has some 10 KiB."""
 
 
-_CERTIFICATE = "dev.sigstore.cosign/certificate"
-_LOGGED = "dev.sigstore.cosign/bundle"
+def _reason(error: Exception) -> str:
+    """What others say, for one line; an address in it is who signed, and no login."""
+    return _printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def _printable(text: str, longest: int = 200) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])
 
 
 class InvalidIdentity(MultiarchError, ValueError):
@@ -56,7 +58,9 @@ class Identity(msgspec.Struct, frozen=True):
         name, _, issuer = (part.strip() for part in text.rpartition(","))
         if not name or not issuer.startswith("https://"):
             hint = f"for example {where}=me@example.com,https://accounts.google.com"
-            raise InvalidIdentity(f"{quoted(text)} is not an identity and its issuer", where=where, hint=hint)
+            raise InvalidIdentity(f"{_printable(text)!r} is not an identity and its issuer", where=where, hint=hint)
+        if _printable(text) != text:
+            raise InvalidIdentity(f"{_printable(text)!r} holds what cannot be printed", where=where)
         return cls(name, issuer)
 
     def __str__(self) -> str:
@@ -86,56 +90,12 @@ class IdentityVerifier(msgspec.Struct, frozen=True):
         try:
             payload_type, payload = verifier.verify_dsse(SigstoreBundle.from_json(bundle), policy)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with the bundle of a stranger: it is not verified
-            reason = quoted(" ".join(str(error).split()) or type(error).__name__, 160)[1:-1]
-            raise NotVerified(f"is not signed by {self.identity}: {reason}", where=where) from None
+            raise NotVerified(f"is not signed by {self.identity}: {_reason(error)}", where=where) from None
         return about(payload_type, payload, subject, signer=self.identity, where=where)
 
-    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:
-        """As Verifier says: certificate and log entry stand beside the signature."""
-        try:
-            bundle = canonical(_older(payload, signature, annotations))
-        except (InvalidDocument, InvalidEnvelope, ValueError):
-            return False
-        with installed("keyless"):
-            from sigstore.models import Bundle as SigstoreBundle
-            from sigstore.verify.policy import Identity as Policy
-        policy = Policy(identity=self.who.name, issuer=self.who.issuer)
-        verifier = _verifier(self.root)
-        try:
-            verifier.verify_artifact(payload, SigstoreBundle.from_json(bundle), policy)
-        except Exception:  # noqa: BLE001  # whatever is wrong with what a stranger signed: it is not verified
-            return False
-        return True
-
-
-def _older(payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> dict[str, object]:
-    """What cosign before 3 kept in annotations, as a bundle v0.1, which holds the same; raises ValueError."""
-    from cryptography.hazmat.primitives.serialization import Encoding
-    from cryptography.x509 import load_pem_x509_certificate
-
-    certificate = load_pem_x509_certificate(annotations.get(_CERTIFICATE, "").encode()).public_bytes(Encoding.DER)
-    entry = strict(annotations.get(_LOGGED, "").encode(), where="log entry", limit=_LONGEST)
-    logged = entry.nested("Payload") or Document({}, "log entry")
-    body = logged.required("body")
-    kind = strict(decoded(body, where="log entry"), where="log entry")
-    number = {
-        "logIndex": str(logged.integer("logIndex")),
-        "integratedTime": str(logged.integer("integratedTime")),
-        "logId": {"keyId": base64.b64encode(bytes.fromhex(logged.required("logID"))).decode()},
-        "kindVersion": {"kind": kind.required("kind"), "version": kind.required("apiVersion")},
-        "inclusionPromise": {"signedEntryTimestamp": entry.required("SignedEntryTimestamp")},
-        "canonicalizedBody": body,
-    }
-    chain = {"certificates": [{"rawBytes": base64.b64encode(certificate).decode()}]}
-    digest = base64.b64encode(hashlib.sha256(payload).digest()).decode()
-    return {
-        "mediaType": BUNDLE_0_1,
-        "verificationMaterial": {"x509CertificateChain": chain, "tlogEntries": [number]},
-        "messageSignature": {
-            "messageDigest": {"algorithm": "SHA2_256", "digest": digest},
-            "signature": base64.b64encode(signature).decode(),
-        },
-    }
+    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:  # noqa: ARG002
+        """Never: what cosign before 3 kept proves no place in a log, and `sigstore` verifies nothing without that."""
+        return False
 
 
 @functools.lru_cache(8)
@@ -148,7 +108,7 @@ def _verifier(root: Path | None) -> SigstoreVerifier:
         return SigstoreVerifier.production()
     except Exception as error:  # noqa: BLE001  # of the network, of files, of what came: all the same to the user
         hint = "see the network, or name the file of a trusted root: SIGN_ROOT, or trustedRoot in the trust file"
-        what = f"sigstore's trusted root cannot be had ({quoted(str(error), 120)[1:-1]})"
+        what = f"sigstore's trusted root cannot be had ({_reason(error)})"
         raise NotSigned(what, hint=hint) from None
 
 
@@ -192,8 +152,9 @@ class KeylessSigner:
         except MultiarchError:
             raise
         except Exception as error:  # noqa: BLE001  # of the network, of the issuer: all the same to the user
-            reason = quoted(" ".join(str(error).split()) or type(error).__name__, 160)[1:-1]
-            raise NotSigned(f"sigstore did not sign: {reason}", where="SIGN=keyless", hint="see the network") from None
+            raise NotSigned(
+                f"sigstore did not sign: {_reason(error)}", where="SIGN=keyless", hint="see the network"
+            ) from None
         from multiarch_oci.attest.verifying import subject_of
 
         verified = self._verifier.verify(bundle, subject=subject_of(payload), where="SIGN=keyless")
