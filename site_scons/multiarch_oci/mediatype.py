@@ -33,6 +33,7 @@ CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
 """The artifact types under which scanners look for plain SBOMs."""
 
 OCTETS = "application/octet-stream"
+JSON = "application/json"
 ACTION = "application/vnd.multiarch.action.v1+json"
 """The artifactType of an entry of a shared cache."""
 ACTION_LIST = "application/vnd.multiarch.action.list.v1+json"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from multiarch_oci.golang.toolchain import Toolchain
     from scons_multiarch.recorder import Recorder, StepRecord
     from scons_multiarch.session import Run
+    from scons_multiarch.shared.lookups import Lookups
 
 _T = TypeVar("_T")
 
@@ -140,6 +141,12 @@ class Build:
         """Where the answers of Go are kept: a copy that ends with the run, where the run keeps nothing."""
         private = self._tree.private
         return private if self._settings.keeps else Path(self.once("copy of go", lambda: _copied(private)).name)
+
+    def leave_lists(self) -> None:
+        """Leave in shared caches that this run writes to which entries it wrote, or used."""
+        lookups: Lookups | None = self._values.peek("shared cache")
+        if lookups is not None:
+            lookups.leave_lists()
 
     def save(self) -> None:
         """Keep what the next build can use; what cannot be kept is found anew."""

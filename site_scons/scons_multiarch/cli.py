@@ -47,12 +47,16 @@ QUESTIONS = (
     ("dockerfile [target …]", "the Dockerfile of the images, also of those that have none"),
     ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
     ("watch [target …]", "builds, and again whenever an input of the targets changes, until Ctrl-C"),
+    ("cache, cache prune", "what the shared cache holds; delete what no list of OLDER days names"),
     ("check-bases, update-bases", "bases that moved; renew images.lock"),
 )
 
 
 Programs: TypeAlias = "Sequence[tuple[Platform | None, Any]]"
 """Programs of one image, each with its platform, where that is known."""
+
+_OWN_WORDS = {"cache": ("prune",)}
+"""Words that are no targets where they follow a question."""
 
 _LOCAL_DEFAULTS = 3
 """What SCons calls the option -U."""
@@ -185,14 +189,15 @@ def finish_reading(env: Any, here: Any) -> None:
         from scons_multiarch.report import check_sources
 
         check_sources(env, run.settings.outputs, declarations.targets)
-    arguments = words[1:] if question else words
+    own = [word for word in words[1:] if word in _OWN_WORDS.get(words[0], ())]
+    arguments = [word for word in words[1:] if word not in own] if question else words
     check_words(here, arguments, chains)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint=f"{command()} clean, and then the build"))
     if question:
         try:
             targets = [env.Alias(word)[0] if is_alias(word) else node_of(here, word) for word in arguments]
-            status = importlib.import_module(question).run(env, targets)
+            status = importlib.import_module(question).run(env, [*own, *targets])
             if status is not None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:

@@ -158,7 +158,7 @@ class _Gathering:
 
     def _layer(self, image: Image, number: int, line: str, archive: Any) -> Layer:
         descriptor = image.layers[number]
-        from_base = descriptor.digest not in image.own
+        from_base = descriptor.digest not in image.own | image.shared
         layer = Layer(str(descriptor.digest), descriptor.size, _clean(line), from_base)
         if from_base:
             return layer

@@ -123,6 +123,9 @@ class Environment:
     def MultiarchImage(self, name: str, contents: OfPlatform[Paths | None] = (), **keywords: Unpack[_Chain]) -> Chain:
         """The whole chain of an image: images, archives, loads, pushes, index, and its publication."""
 
+    def Cached(self, *nodes: Paths) -> list[Node]:
+        """Have what commands of other builders make kept in the shared cache."""
+
     def GoBinary(
         self, target: Path, package: Path = ".", *, platform: str | Platform, sources: Paths = (), **overrides: Any
     ) -> list[Node]:

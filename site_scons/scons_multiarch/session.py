@@ -210,6 +210,7 @@ class Run:
             self.tree.lock.release()
 
     def _finish(self, *, report: bool) -> None:
+        self.build.leave_lists()
         threads = self.build.registries.asking()
         if threads:
             self.interrupts.cancelled.set()

@@ -54,6 +54,7 @@ VARIABLES = (
     ("CACHE", "", "where steps are kept for other machines: host/repository, a folder, or REGISTRY (each image's own)"),
     ("CACHE_MODE", "read", "read, readwrite or write"),
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
+    ("OLDER", "30d", "for `cache prune`: what no list of so many days (30d) or weeks (4w) names is deleted"),
     ("TRUST", "", "who must have signed which bases, a JSON file; default: trust.json beside the SConstruct"),
     ("SIGN", "", "who signs: a private key's file, plugin:<program> or keyless"),
     ("SIGN_KEY", "", "the public key that signatures of SIGN are verified against; default: the .pub beside the key"),
@@ -72,7 +73,7 @@ _LAST_SECOND = 253_402_300_799
 """The last second of the year 9999, after which the time stamps of images (RFC 3339) have no form."""
 
 
-WITHOUT_LOCK = ("plan", "why", "dockerfile")
+WITHOUT_LOCK = ("plan", "why", "dockerfile", "cache")
 """Verbs that change nothing, and so wait for nobody."""
 
 

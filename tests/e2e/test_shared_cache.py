@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -367,3 +369,42 @@ def test_scons_own_cache_works_beside_it(machines: Machines, tmp_path: Path):
     assert builds(trees[1]) == []
     shutil.rmtree(folder, ignore_errors=True)
     assert machines.run(trees[1], "bin", "manifest").up_to_date
+
+
+def test_an_sbom_is_taken_and_is_made_of_layers_that_are_in_the_cache_alone(machines: Machines):
+    first = machines.first("manifest")
+    name = "_output/sbom/demo-linux-amd64.spdx.json"
+    second = machines.clone("second")
+    machines.run(second, "manifest")
+    run = machines.run(second, "sbom", mode="readwrite")
+    assert made(run)["Sbom"] == 3
+    assert builds(second) == []
+    first.scons("sbom")
+    assert second.read(name) == first.read(name)
+    assert "demo" in first.read(name)
+    third = machines.clone("third")
+    run = machines.run(third, "sbom")
+    assert cached(run) == {"Compile": 2, "Image": 2, "Sbom": 3}
+    assert machines.fetched() != []
+    assert third.digests("_output/sbom") == first.digests("_output/sbom")
+
+
+def test_each_build_of_a_session_looks_anew(machines: Machines):
+    machines.first("manifest")
+    second = machines.clone("second")
+    second.go_starts()
+    words = [f"CACHE={machines.place}", f"REGISTRY={machines.proxy.host}", "--interactive"]
+    process = subprocess.run(
+        [sys.executable, "-m", "SCons", *words],
+        cwd=second.path,
+        input="build manifest\nbuild bin\nclean manifest\nbuild manifest\nexit\n",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    lines = [line for line in process.stdout.splitlines() if line.endswith(FROM_CACHE)]
+    assert Counter(line.split("scons>>> ")[-1].partition(" ")[0] for line in lines) == {"Compile": 6, "Image": 4}
+    assert builds(second) == []
+    assert second.scons("manifest", *words[:2]).up_to_date

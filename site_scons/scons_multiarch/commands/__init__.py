@@ -8,6 +8,7 @@ COMMANDS = {
     "why": "scons_multiarch.commands.why",
     "plan": "scons_multiarch.commands.plan",
     "dockerfile": "scons_multiarch.commands.dockerfile",
+    "cache": "scons_multiarch.commands.cache",
     "verify": "scons_multiarch.commands.verify",
     "update-bases": "scons_multiarch.commands.update_bases",
     "check-bases": "scons_multiarch.commands.check_bases",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +13,12 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError, public
 from multiarch_oci.executable import essential, read_head
-from multiarch_oci.mediatype import OCTETS
+from multiarch_oci.mediatype import JSON, OCTETS
 from scons_multiarch.process import say
+from scons_multiarch.session import content_of
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import origin_of
-from scons_multiarch.targets import ImageTarget, target_of
+from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
 from scons_multiarch.tracking.cache import may_keep
 
 if TYPE_CHECKING:
@@ -56,17 +60,31 @@ def _entry(node: Any, key: Key) -> tuple[Entry, Contents]:
     outputs, contents = [], {}
     for target in node.attributes.state.targets:
         path = Path(target.get_abspath())
-        output = _output(node.attributes.run, path)
+        output = output_of(node.attributes.run, path)
         outputs.append(output)
         contents[output.descriptor.digest] = lambda path=path: path.open("rb")
+    if isinstance(target_of(node), ProgramTarget):
+        beside = _licences(node)
+        outputs += beside
+        contents |= {output.descriptor.digest: partial(io.BytesIO, output.data or b"") for output in beside}
     return Entry(key, tuple(outputs), names=names), contents
+
+
+def _licences(node: Any) -> list[Output]:
+    """What was read of licences when a program was compiled; nothing where that names a folder of this host."""
+    path = node.attributes.run.tree.records.beside(str(node), "licences")
+    content = content_of(path)
+    if content is None or re.search(rb'"folder": "(?:/|[A-Za-z]:)', content):
+        return []
+    return [Output(Descriptor.of(JSON, content), "licences.json", data=content)]
 
 
 def _opened(archive: Any, descriptor: Descriptor) -> Any:
     return lambda: archive.open(descriptor)
 
 
-def _output(run: Run, path: Path) -> Output:
+def output_of(run: Run, path: Path) -> Output:
+    """A file that a step made, as an output."""
     status = path.stat()
     descriptor = Descriptor(OCTETS, Digest("sha256", run.tree.stat.finished(path)), status.st_size)
     head = essential(read_head(lambda: path.open("rb")))

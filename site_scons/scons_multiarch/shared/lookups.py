@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.actioncache import Entry, Key, NoEntry
 from multiarch_oci.actioncache.cache import ActionCache
-from multiarch_oci.digest import DigestMismatch
-from multiarch_oci.document import InvalidDocument
+from multiarch_oci.digest import Digest, DigestMismatch
+from multiarch_oci.document import InvalidDocument, keyed
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.graph import reachable_nodes
 from scons_multiarch.process import say
+from scons_multiarch.receipts import root_of
 from scons_multiarch.shared.origins import open_origin, origin_of
-from scons_multiarch.targets import ProgramTarget, target_of
+from scons_multiarch.targets import ProgramTarget, is_image, target_of
 from scons_multiarch.tracking.nodes import state_of
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
+_BY_FACTS = ("program", "image")
 _TOGETHER = 8
 _DAMAGE = (NoEntry, InvalidDocument, DigestMismatch)
 _FAILURES = 3
@@ -53,7 +57,11 @@ class Lookups:
         state.decide()
         if state.facts is None or state.facts.values.get("error"):
             return None
-        return Key(state.kind, state.digest_of_facts(), settings.scope)
+        facts = state.digest_of_facts()
+        if state.kind not in _BY_FACTS:  # whose facts do not hold what is in their sources
+            sources = [str(root_of(source)) if is_image(source) else source.get_csig() for source in node.sources]
+            facts = Digest.of(keyed([facts, sources])).hex
+        return Key(state.kind, facts, settings.scope)
 
     def look(self, node: Any) -> Entry | None:
         """The entry of a step; None where there is none that counts, and where the cache is not read."""
@@ -108,6 +116,20 @@ class Lookups:
         """Note that a key was used or written, for the list that a writer leaves."""
         with self._guard:
             self.used.setdefault(origin, {})[key.hex] = None
+
+    def leave_lists(self) -> None:
+        """Leave in each place, where it is written to, the keys that this run wrote or used; never raises."""
+        settings = self._run.settings.cache
+        used, self.used = self.used, {}
+        if settings is None or not settings.writes or self._run.settings.asks:
+            return
+        from multiarch_oci.actioncache.upkeep import leave_list
+
+        day = dt.datetime.now(dt.timezone.utc).date()
+        for origin, keys in used.items():
+            if origin not in self.closed:
+                with suppress(MultiarchError, OSError):  # it is made again, then, some day
+                    leave_list(open_origin(self._run, origin, action="push"), keys, day)
 
     def _say(self, words: str) -> None:
         if self._run.build.is_new(words):

@@ -13,12 +13,14 @@ from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import agrees, identify
 from multiarch_oci.heldfiles import HeldFile
+from multiarch_oci.mediatype import JSON, OCTETS
+from multiarch_oci.store import read
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
 from scons_multiarch.shared.fetching import CacheLost, fetch, fetch_held, is_wanted
 from scons_multiarch.shared.lookups import lookups
-from scons_multiarch.shared.origins import origin_of
-from scons_multiarch.step import explain, step_of
+from scons_multiarch.shared.origins import open_origin, origin_of
+from scons_multiarch.step import explain, step_of, write
 from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
 from scons_multiarch.tracking.held import held_file, look_anew, taken
 
@@ -107,6 +109,7 @@ def _put_program(node: Any, record: ProgramTarget, entry: Entry, origin: str) ->
     if machine is not None and not agrees(machine, record.platform):
         raise NoEntry(f"is a program for {machine}, not for {record.platform}", where=entry.key.tag)
     run: Run = node.attributes.run
+    _put_licences(run, node, entry, origin)
     path, descriptor = Path(node.get_abspath()), output.descriptor
     if not os.path.lexists(path) and not is_wanted(node):
         held = HeldFile(descriptor.digest.hex, descriptor.size, origin, output.executable)
@@ -118,9 +121,19 @@ def _put_program(node: Any, record: ProgramTarget, entry: Entry, origin: str) ->
 
 
 def _only(entry: Entry) -> Output:
-    if len(entry.outputs) != 1 or entry.outputs[0].descriptor.digest.algorithm != "sha256":
-        raise NoEntry(f"has {len(entry.outputs)} files, not one", where=entry.key.tag)
-    return entry.outputs[0]
+    programs = [output for output in entry.outputs if output.descriptor.media_type == OCTETS]
+    if len(programs) != 1 or programs[0].descriptor.digest.algorithm != "sha256":
+        raise NoEntry(f"has {len(programs)} files, not one", where=entry.key.tag)
+    return programs[0]
+
+
+def _put_licences(run: Run, node: Any, entry: Entry, origin: str) -> None:
+    """Keep what was read of the licences in a program when it was compiled: its sources may be nowhere here."""
+    output = next((output for output in entry.outputs if output.descriptor.media_type == JSON), None)
+    if output is None or not SCons.Action.execute_actions:
+        return
+    content = read(open_origin(run, origin), output.descriptor) if output.data is None else output.data
+    write(run.tree.records.beside(str(node), "licences"), content)
 
 
 def _write(run: Run, origin: str, output: Output, path: Path) -> None:

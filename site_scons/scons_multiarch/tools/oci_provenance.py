@@ -54,7 +54,12 @@ def provenance(env: Any, target: Any, image: Any) -> Any:
     run.declarations.hide_targets(nodes)
     full = env.get("PROVENANCE") == "full"
     drifted = (lambda: "PROVENANCE=full is of each run") if full else undrifted
-    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, node), drifted))
+    declare(
+        env,
+        nodes,
+        record,
+        State(paths.shown(node), lambda: facts(run, node), drifted, kind="" if full else "provenance"),
+    )
     return nodes
 
 

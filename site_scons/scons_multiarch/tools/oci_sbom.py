@@ -36,7 +36,7 @@ def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = 
     nodes = env.OciSbom(nodes, track(env, sources))
     run.declarations.hide_targets(nodes)
     node = nodes[0]
-    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, node), undrifted))
+    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, node), undrifted, kind="sbom"))
     return nodes
 
 

@@ -39,6 +39,7 @@ def generate(env: Any) -> None:
     add_method(env, "scons_multiarch.pipeline:multiarch_image", "MultiarchImage")
     add_method(env, "scons_multiarch.pipeline:go_image", "GoImage")
     add_method(env, targets, "Targets")
+    add_method(env, "scons_multiarch.shared.others:cached", "Cached")
     env.Help(help_text(env["VARIABLE_TEXTS"]))
 
 

@@ -20,6 +20,8 @@ nodes.Tracked.remove: SCons.Node.FS.File.remove
     tests/e2e/test_shared_cache.py::test_what_is_cleaned_is_looked_for_again
 nodes.Tracked.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.Taskmaster.Task.execute
     tests/e2e/test_shared_cache.py::test_another_machine_publishes_without_a_byte_of_a_layer
+nodes.Tracked.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.Taskmaster.Task.execute
+    tests/e2e/test_shared_commands.py::test_what_a_command_made_is_taken_by_another_machine
 held.taken: SCons.Node.Node.built
     tests/e2e/test_shared_cache.py::test_another_machine_publishes_without_a_byte_of_a_layer
 held.look_anew: SCons.Node.FS.File.get_stored_info, SCons.SConsign.Base.store_info

@@ -80,7 +80,7 @@ def may_keep(node: Any) -> bool:
     try:
         children = [child for child in node.children() if isinstance(child, Tracked) and not is_folder(child)]
         return state.still_holds() and all(
-            run.tree.stat.digest(child.get_abspath()) == child.get_csig() for child in children
+            run.tree.digest(Path(child.get_abspath())) == child.get_csig() for child in children
         )
     except (MultiarchError, OSError):
         return False

@@ -193,6 +193,10 @@ class Tracked(Kept):
         if super().retrieve_from_cache():
             return True
         state = state_of(self)
+        if state is None and self.check_attributes("cached_with") is not None:
+            from scons_multiarch.shared import others
+
+            return others.take(self)
         if state is None or not state.kind:
             return False
         if self.attributes.run.settings.cache is None and held_file(self) is None:
@@ -200,6 +204,14 @@ class Tracked(Kept):
         from scons_multiarch.shared.taking import take
 
         return take(self)
+
+    def push_to_cache(self) -> None:
+        """Put the file into SCons' cache, and what a command made that `env.Cached` was told of into the shared one."""
+        super().push_to_cache()
+        if self.check_attributes("cached_with") is not None and self.attributes.run.settings.cache is not None:
+            from scons_multiarch.shared import others
+
+            others.keep(self)
 
     def _elsewhere(self) -> str:
         """The signature of a source that lies in a Repository, or beside a variant folder that gets no copies.

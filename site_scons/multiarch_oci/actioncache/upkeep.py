@@ -1,0 +1,155 @@
+"""Keeping a shared cache small: lists of the keys that runs wrote or used, what there is in all, and what may go.
+
+A list is a manifest of ours under the tag `cache-list-<day>-<digest>`, its one layer the keys, a line each. Who writes
+to a cache leaves one a day and set of keys. What no list of the last days names is of no use to anybody: at worst it
+is made again.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import io
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from multiarch_oci.actioncache import PREFIX, sizes
+from multiarch_oci.actioncache.cache import EntryStore, put_manifest
+from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
+from multiarch_oci.document import canonical
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.mediatype import ACTION_LIST, MANIFEST, OCTETS
+from multiarch_oci.store import read
+
+_LIST = re.compile(rf"{PREFIX}list-(\d{{4}}-\d\d-\d\d)-[0-9a-f]{{12}}")
+_ENTRY = re.compile(rf"{PREFIX}([0-9a-f]{{64}})")
+_TOGETHER = 8
+_LONGEST = 32 << 20
+"""Bytes of keys in one list; a run of half a million steps has less."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a cache holds: entries, lists, and the bytes of all blobs that they name, each once."""
+
+    entries: int = 0
+    lists: int = 0
+    size: int = 0
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What `prune` deleted; `refused` is the number of manifests that the place did not delete."""
+
+    entries: int = 0
+    lists: int = 0
+    size: int = 0
+    refused: int = 0
+    kept: int = 0
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """A manifest of ours under one of its tags, and the blobs that it names, with their sizes."""
+
+    tag: str
+    digest: Digest
+    blobs: dict[Digest, int]
+
+
+def leave_list(store: EntryStore, keys: Iterable[str], day: dt.date) -> str:
+    """Leave the keys that a run wrote or used, in hexadecimal; returns the tag. Idempotent for equal sets of a day."""
+    content = "".join(f"{key}\n" for key in sorted(set(keys))).encode("ascii")
+    layer = Descriptor.of(OCTETS, content)
+    members = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": ACTION_LIST,
+        "config": {**EMPTY_CONFIG.to_json(), "data": base64.b64encode(EMPTY_CONTENT).decode()},
+        "layers": [layer.to_json()],
+    }
+    tag = f"{PREFIX}list-{day.isoformat()}-{layer.digest.hex[:12]}"
+    if not store.has(layer):
+        store.put(layer, lambda: io.BytesIO(content))
+    put_manifest(store, tag, canonical(members))
+    return tag
+
+
+def usage(store: EntryStore) -> Usage:
+    """Count what a cache holds; a request an entry. Raises what the place raises."""
+    tags = store.tags()
+    entries = _held(store, [tag for tag in tags if _ENTRY.fullmatch(tag)])
+    lists = _held(store, [tag for tag in tags if _LIST.fullmatch(tag)])
+    return Usage(len(entries), len(lists), _size([*entries, *lists]))
+
+
+def prune(store: EntryStore, oldest: dt.date, *, say: Callable[[str], object] = str) -> Pruned:
+    """Delete the lists of days before `oldest`, and every entry that no later list names.
+
+    What is no entry or list of ours is left alone, whatever it is called. An entry that a run writes meanwhile, and
+    has no list yet, may go, too: it is made again. `say` is told of lists that cannot be read: then nothing is deleted.
+    Raises what the place raises.
+    """
+    tags = store.tags()
+    lists = _held(store, [tag for tag in tags if _LIST.fullmatch(tag)])
+    recent = [held for held in lists if _day(held.tag) >= oldest]
+    try:
+        named = {key for held in recent for key in _keys(store, held)}
+    except MultiarchError as error:
+        say(f"nothing is deleted: {str(error).partition(chr(10))[0]}")
+        return Pruned(kept=len(tags))
+    entries = _held(store, [tag for tag in tags if _ENTRY.fullmatch(tag)])
+    gone = [held for held in entries if held.tag.removeprefix(PREFIX) not in named]
+    old = [held for held in lists if held not in recent]
+    refused = sum(not store.delete(held.digest) for held in (*gone, *old))
+    kept = [held for held in (*entries, *lists) if held not in gone and held not in old]
+    size = _size([*gone, *old, *kept]) - _size(kept)
+    if refused:
+        return Pruned(refused=refused, kept=len(kept), size=size)
+    return Pruned(len(gone), len(old), size, kept=len(kept))
+
+
+def blobs(store: EntryStore) -> set[Digest]:
+    """Every blob that an entry or list names, and the empty config."""
+    tags = [tag for tag in store.tags() if _ENTRY.fullmatch(tag) or _LIST.fullmatch(tag)]
+    return {EMPTY_CONFIG.digest, *(digest for held in _held(store, tags) for digest in held.blobs)}
+
+
+def _held(store: EntryStore, tags: list[str]) -> list[_Held]:
+    """The manifests of ours under these tags; what is another's, damaged, or gone meanwhile is none."""
+
+    def look(tag: str) -> _Held | None:
+        descriptor = store.fetch(tag)
+        if descriptor is None or descriptor.media_type != MANIFEST:
+            return None
+        try:
+            named = sizes(read(store, descriptor), where=tag)
+        except MultiarchError:
+            return None
+        return None if named is None else _Held(tag, descriptor.digest, dict(named))
+
+    with ThreadPoolExecutor(_TOGETHER) as pool:
+        return [held for held in pool.map(look, tags) if held is not None]
+
+
+def _keys(store: EntryStore, held: _Held) -> list[str]:
+    keys: list[str] = []
+    for digest, size in held.blobs.items():
+        if size <= _LONGEST:
+            with store.open(Descriptor(OCTETS, digest, size)) as stream:
+                keys += stream.read().decode("ascii", "replace").split()
+    return keys
+
+
+def _day(tag: str) -> dt.date:
+    match = _LIST.fullmatch(tag)
+    try:
+        return dt.date.fromisoformat(match[1] if match else "")
+    except ValueError:
+        return dt.date.max  # of no day that there is: it stays
+
+
+def _size(manifests: list[_Held]) -> int:
+    return sum({digest: size for held in manifests for digest, size in held.blobs.items()}.values())

@@ -1,0 +1,146 @@
+"""`env.Cached`: what commands of other builders make (Rust, C, Node) is kept in the shared cache, too.
+
+The key of such a step is what SCons signs it by: its command, and the contents of everything that it depends on. What a
+command reads beside that SCons does not know of, and the cache no more: name it as a source, or by Depends.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import SCons.Action
+import SCons.Node.FS
+
+from multiarch_oci.actioncache import Entry, Key, NoEntry
+from multiarch_oci.digest import Digest
+from multiarch_oci.document import keyed
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch import paths
+from scons_multiarch.paths import shown
+from scons_multiarch.process import say
+from scons_multiarch.shared.fetching import fetch
+from scons_multiarch.shared.keeping import output_of
+from scons_multiarch.shared.lookups import lookups
+from scons_multiarch.shared.origins import origin_of
+from scons_multiarch.targets import WrongSource
+from scons_multiarch.tracking.held import look_anew
+from scons_multiarch.tracking.nodes import is_ours, track
+
+if TYPE_CHECKING:
+    from scons_multiarch.session import Run
+
+KIND = "command"
+FROM_CACHE = "from cache"
+
+
+def cached(env: Any, *given: Any) -> Any:
+    """Have what these nodes are kept in the shared cache: targets of Command, Program and the like, all of a step.
+
+    Returns the nodes. Harmless without CACHE, and for targets of ours, which are kept anyway. Raises WrongSource for
+    what nothing makes, and for folders.
+    """
+    nodes = paths.nodes(env, "Cached", given)
+    for node in nodes:
+        if not node.has_builder():
+            raise WrongSource("is made by nothing", where=shown(node), hint="env.Cached(env.Command(…))")
+        if isinstance(node, SCons.Node.FS.Dir):
+            hint = "have the command pack it into one file, and name that"
+            raise WrongSource("is a folder; the shared cache keeps files", where=shown(node), hint=hint)
+        if is_ours(node):
+            continue
+        together = node.get_executor().get_all_targets()
+        track(env, together)
+        track(env, [source for source in node.sources if isinstance(source, SCons.Node.FS.File)])
+        for target in together:
+            target.attributes.cached_with = together
+    return nodes
+
+
+def is_cached(node: Any) -> bool:
+    """Whether `env.Cached` was told of a target."""
+    return node.check_attributes("cached_with") is not None
+
+
+def _key(node: Any, run: Run) -> Key:
+    """The command of a step, its targets' names, the contents of all that it depends on, and the kind of machine."""
+    targets: Sequence[Any] = node.attributes.cached_with
+    executor = node.get_executor()
+    facts = [
+        [sys.platform, platform.machine().lower()],
+        executor.get_contents().decode("utf-8", "surrogateescape"),
+        [shown(target) for target in targets],
+        [_content(child, run) for child in node.children()],
+    ]
+    assert run.settings.cache is not None  # noqa: S101  # who asks has looked
+    return Key(KIND, Digest.of(keyed(facts)).hex, run.settings.cache.scope)
+
+
+def _content(child: Any, run: Run) -> str:
+    """The content of a dependency; where SCons itself would take md5, sha256 stands for files."""
+    if isinstance(child, SCons.Node.FS.File):
+        try:
+            return run.tree.digest(Path(child.rfile().get_abspath()))
+        except OSError:
+            pass
+    return str(child.get_csig())
+
+
+def take(node: Any) -> bool:
+    """Take the files of a command out of the shared cache, all or none; False where it has to run. Any thread."""
+    run: Run = node.attributes.run
+    settings, targets = run.settings.cache, node.attributes.cached_with
+    if settings is None:
+        return False
+    if node is not targets[0]:
+        return bool(targets[0].check_attributes("taken"))
+    key, origin = _key(node, run), origin_of(run, node)
+    node.attributes.key, node.attributes.taken = key, False
+    entry = lookups(run).find(key, origin) if settings.reads else None
+    if entry is None:
+        return False
+    try:
+        if [output.name for output in entry.outputs] != [target.name for target in targets]:
+            raise NoEntry("has other files than this command makes", where=key.tag)
+        if SCons.Action.execute_actions:
+            for target, output in zip(targets, entry.outputs, strict=True):
+                path = Path(target.get_abspath())
+                fetch(run, origin, output.descriptor, path, executable=output.executable)
+                if target is not node:
+                    look_anew(target)
+    except (MultiarchError, OSError) as error:
+        say(f"  {shown(node)}: the cache does not give it ({str(error).partition(chr(10))[0]}); it is made here")
+        return False
+    node.attributes.taken = True
+    say(f"{', '.join(map(shown, targets))}: {FROM_CACHE}")
+    return True
+
+
+def keep(node: Any) -> None:
+    """Put the files that a command has just made into the shared cache; never raises."""
+    run: Run = node.attributes.run
+    settings, targets = run.settings.cache, node.attributes.cached_with
+    if settings is None or not settings.writes or not SCons.Action.execute_actions or node is not targets[-1]:
+        return
+    asking, origin = lookups(run), origin_of(run, node)
+    files = [Path(target.get_abspath()) for target in targets]
+    if origin in asking.closed or not all(file.is_file() for file in files):
+        return
+    try:
+        key = _key(targets[0], run)
+        if key != targets[0].check_attributes("key"):
+            return  # something was edited while it was read
+        outputs = tuple(output_of(run, file) for file in files)
+        contents = {out.descriptor.digest: _opener(file) for out, file in zip(outputs, files, strict=True)}
+        asking.cache(origin, action="push").keep(Entry(key, outputs, names=("command", "sources")), contents)
+        asking.note(origin, key)
+    except (MultiarchError, OSError) as error:
+        asking.closed.add(origin)
+        say(f"  warning: the cache cannot be written to: {str(error).partition(chr(10))[0]}")
+
+
+def _opener(file: Path) -> Any:
+    return lambda: file.open("rb")
