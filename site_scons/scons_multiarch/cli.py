@@ -48,9 +48,16 @@ QUESTIONS = (
     ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
     ("watch [target …]", "builds, and again whenever an input of the targets changes, until Ctrl-C"),
     ("cache, cache prune", "what the shared cache holds; delete what no list of OLDER days names"),
+    (
+        "reproduce reference [FROM=.]",
+        "whether a published tag is what its revision makes; runs the build of that revision",
+    ),
     ("check-bases, update-bases", "bases that moved; renew images.lock"),
 )
 
+
+OF_REFERENCES = ("reproduce",)
+"""Questions about what was published, behind which references stand, and no targets."""
 
 Programs: TypeAlias = "Sequence[tuple[Platform | None, Any]]"
 """Programs of one image, each with its platform, where that is known."""
@@ -191,6 +198,7 @@ def finish_reading(env: Any, here: Any) -> None:
         check_sources(env, run.settings.outputs, declarations.targets)
     own = [word for word in words[1:] if word in _OWN_WORDS.get(words[0], ())]
     arguments = [word for word in words[1:] if word not in own] if question else words
+    arguments = [] if question and words[0] in OF_REFERENCES else words[1:] if question else words
     check_words(here, arguments, chains)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint=f"{command()} clean, and then the build"))

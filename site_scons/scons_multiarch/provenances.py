@@ -22,12 +22,6 @@ from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, is_inde
 if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
-SAID = (
-    *("IMAGE", "VERSION", "VERSION_TAG", "REVISION", "PLATFORMS", "ENGINE", "BASE_IMAGE"),
-    *("LABELS", "ANNOTATIONS", "BUILD_ARGS"),
-)
-"""The variables that decide what an index and its images hold."""
-
 _REVISION = "org.opencontainers.image.revision"
 _SOURCE = "org.opencontainers.image.source"
 
@@ -133,7 +127,9 @@ def _variables(node: Any) -> dict[str, object]:
     """The variables that the command line or custom.py said; of the user's own, which may be secrets, none."""
     env = node.get_build_env()
     texts: Mapping[str, str] = env.get("VARIABLE_TEXTS", {})
-    return {name: provenance.shown(texts[name]) for name in SAID if name in env.get("SAID_VARIABLES", ())}
+    return {
+        name: provenance.shown(texts[name]) for name in provenance.VARIABLES if name in env.get("SAID_VARIABLES", ())
+    }
 
 
 def _with_this_run(run: Run, predicate: Mapping[str, object]) -> dict[str, object]:

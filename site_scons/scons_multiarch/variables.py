@@ -61,6 +61,11 @@ VARIABLES = (
     ("SIGN_IDENTITY", "", "identity,issuer that they are verified against, where no key signs"),
     ("SIGN_ROOT", "", "trusted_root.json for SIGN_IDENTITY; default: sigstore's own, from the network"),
     ("PLATFORM", "", "what `run` runs; default: this machine's"),
+    (
+        "FROM",
+        ".",
+        "where `reproduce` takes the revision from: a clone's folder, https://… or ssh://…; command line only",
+    ),
     ("REPORT", "", "files of what was done: report.html, summary.md, trace.json, report.json; - is standard output"),
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
     ("PRINT", "", "digest: standard output holds only repository@digest of what is published, a line an image"),
@@ -74,6 +79,7 @@ _LAST_SECOND = 253_402_300_799
 
 
 WITHOUT_LOCK = ("plan", "why", "dockerfile", "cache")
+WITHOUT_LOCK = ("plan", "why", "dockerfile", "reproduce")
 """Verbs that change nothing, and so wait for nobody."""
 
 

@@ -15,7 +15,7 @@ GROUPS = {
     "words": "errors digest document mediatype platform misspelled reference version statcache treelock once pathtable",
     "records": "descriptor config manifest index receipt",
     "making": "goregexp wildcard ignorefile executable gzipstream tarheader tarfields tarreader layer windows image",
-    "answers": "output plan forecast verify why",
+    "answers": "output plan forecast verify why difference",
     "verbs": "publish",
 }
 OF_GROUP = {module: group for group, modules in GROUPS.items() for module in modules.split()}

@@ -33,8 +33,8 @@ FLOORS = (
     ("store", "actioncache"),
     ("attest",),
     ("engine", "bases", "programimage"),
-    ("golang", "git", "origin"),
-    ("output", "contents", "diagram", "report", "plan", "verify", "why"),
+    ("golang", "git", "origin", "checkout"),
+    ("output", "contents", "diagram", "report", "plan", "verify", "why", "difference"),
     ("publish", "scaffold"),
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -48,7 +48,7 @@ GUARDED = {
     "urllib3": {"store/http"},
     "http": {"store/http"},
     "requests": {"store/daemon", "engine/docker"},  # what docker-py raises
-    "subprocess": {"golang", "git", "engine", "store/daemon", "store/auth", "attest/plugin"},
+    "subprocess": {"golang", "git", "checkout", "engine", "store/daemon", "store/auth", "attest/plugin"},
     "cryptography": {"attest"},
     "nacl": {"attest"},
     "sigstore": {"attest"},

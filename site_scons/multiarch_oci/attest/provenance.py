@@ -30,6 +30,12 @@ BUILDER = "https://pypi.org/project/scons-multiarch/#builder-local"
 ENTRY = "multiarchEntry"
 """The digest of what a layer takes over of a name: its kind, whether it is executable, its link's target, its bytes."""
 
+VARIABLES = (
+    *("IMAGE", "VERSION", "VERSION_TAG", "REVISION", "PLATFORMS", "ENGINE", "BASE_IMAGE"),
+    *("LABELS", "ANNOTATIONS", "BUILD_ARGS"),
+)
+"""The variables of the command line that decide what an index and its images hold, and stand in its provenance."""
+
 Digests = tuple[tuple[str, str], ...]
 
 

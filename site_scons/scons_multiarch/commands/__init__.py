@@ -10,6 +10,7 @@ COMMANDS = {
     "dockerfile": "scons_multiarch.commands.dockerfile",
     "cache": "scons_multiarch.commands.cache",
     "verify": "scons_multiarch.commands.verify",
+    "reproduce": "scons_multiarch.commands.reproduce",
     "update-bases": "scons_multiarch.commands.update_bases",
     "check-bases": "scons_multiarch.commands.check_bases",
     "watch": "scons_multiarch.commands.watch",
