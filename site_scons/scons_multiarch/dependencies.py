@@ -15,6 +15,7 @@ import SCons.Node.FS
 
 from multiarch_oci.attest import provenance
 from multiarch_oci.attest.provenance import Dependency, Provenance
+from multiarch_oci.digest import Digest
 from multiarch_oci.engine.frontend import covering
 from multiarch_oci.engine.frontend.fingerprint import Taken, bases_in, taken
 from multiarch_oci.reference import Reference
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
 EMBEDDED = "embedded"
+_HOME, _PACKAGES = Path(__file__).resolve().parents[1], ("multiarch_oci", "scons_multiarch")
+_TEMPLATE = "scons_multiarch/template/"
 VERSIONS = (("scons-multiarch", RELEASE),)
 _PARAMETERS = ("platform", "stage", "engine", "label ", "build argument ", "base ")
 """How the names of facts of an image begin that stand elsewhere in its provenance."""
@@ -61,7 +64,7 @@ def of_image(run: Run, node: Any) -> Provenance:
         *_ignored(run, record.plan),
         *gathered.files(),
         *_version(run, node, [str(given), str(gathered.given)]),
-        *(provenance.image(_reference(base), base.digest, base.platform, "base") for base in bases),
+        *_bases(run, bases),
         *locked(run, bases),
         *_trusting(run, bases),
         *gathered.dependencies,
@@ -94,6 +97,19 @@ def bases_of(image: Any) -> list[Base]:
     return [base for base in bases_in(facts.values, image.attributes.target.platform) if base.name != "scratch"]
 
 
+def _bases(run: Run, bases: list[Base]) -> Iterator[Dependency]:
+    """The manifest of each base, and the index that named it where that is known."""
+    if not bases:
+        return
+    lock = run.build.bases().lock()
+    for base in bases:
+        name = _reference(base)
+        entry = lock.entry(name, base.platform)
+        yield provenance.image(name, base.digest, base.platform, "base")
+        if entry is not None and entry.index is not None:
+            yield provenance.image(name, entry.index, None, "index of a base")
+
+
 def locked(run: Run, bases: list[Base]) -> Iterator[Dependency]:
     """images.lock, without the lines of bases that have no part in this: another image's are no reason for a change."""
     if not bases:
@@ -112,7 +128,7 @@ def _trusting(run: Run, bases: list[Base]) -> Iterator[Dependency]:
     """The trust files by which the bases of an image were let in, and the keys and roots that these name."""
     for name, digest in trust_files(run) if bases else ():
         shown_name = PurePath(name).name if PurePath(name).is_absolute() else name  # no path of this machine
-        yield Dependency(shown_name, digests=((digest.algorithm, digest.hex),))
+        yield Dependency(shown_name, digests=((digest.algorithm, digest.hex),), annotations=(("role", "trust"),))
 
 
 def engine_of(node: Any) -> str:
@@ -122,23 +138,55 @@ def engine_of(node: Any) -> str:
     return normalising.engine_of(Path(node.get_abspath())) or EMBEDDED
 
 
-def builders(node: Any, name: str) -> Iterator[Dependency]:
-    """Who built an image: an engine, its front end where the Dockerfile names one, and this tool."""
-    yield provenance.package("pypi", "scons-multiarch", RELEASE)
-    if name == EMBEDDED:
-        yield provenance.package("pypi", "scons-multiarch", RELEASE, part="multiarch_oci/engine/embedded")
-        return
-    yield provenance.package("generic", name, "")
-    from multiarch_oci.dockerfile.parser import directive
+def tool_digest(run: Run) -> str:
+    """The directory hash of this tool's own modules: the same in place and installed. Kept until one is written."""
+    return run.build.once("tool", lambda: _tool_digest(run))
 
+
+def _tool_digest(run: Run) -> str:
+    from multiarch_oci.document import keyed, remembered_as
+
+    paths = {
+        path.relative_to(_HOME).as_posix(): path for package in _PACKAGES for path in (_HOME / package).rglob("*.py")
+    }
+    own = {name: path for name, path in sorted(paths.items()) if not name.startswith(_TEMPLATE)}
+    looks = [(name, (status := path.stat()).st_size, status.st_mtime_ns) for name, path in own.items()]
+    key, kept = provenance.sha256(keyed([str(_HOME), looks])), run.tree.private / "tool.json"
+    known = remembered_as(kept, dict[str, str]) or {}
+    if key not in known:
+        digest = provenance.folder_hash({name: Digest.of_file(path).hex for name, path in own.items()})
+        known = {key: digest}
+        if run.settings.keeps:
+            from scons_multiarch.step import write
+
+            write(kept, keyed(known))
+    return known[key]
+
+
+def builders(run: Run, node: Any, name: str) -> Iterator[Dependency]:
+    """Who built an image: this tool, and an engine of others with its front end, where the Dockerfile names one."""
+    own = name == EMBEDDED
+    digests = (("dirHash", tool_digest(run)),)
+    yield provenance.package("pypi", "scons-multiarch", RELEASE, digests, role="builder, engine" if own else "builder")
+    if own:
+        return
+    from scons_multiarch.engines import version_of_engine
+
+    yield provenance.package("generic", name, version_of_engine(run, name), role="engine")
+    from multiarch_oci.dockerfile.parser import directive
+    from scons_multiarch.trusted import check_frontend
+
+    plan = node.attributes.target.plan
+    pinned = check_frontend(node.attributes.run, plan)
     try:
-        text = node.attributes.target.plan.read().decode("utf-8", "replace").removeprefix("\ufeff")
+        text = plan.read().decode("utf-8", "replace").removeprefix("\ufeff")
     except OSError:
         return
     front_end = (directive("syntax", text) or "").partition(" ")[0]
     if front_end:
         reference = Reference.parse(front_end).with_default_tag()
-        yield provenance.image(reference, reference.digest, None, "front end")
+        digest = reference.digest if pinned is None else pinned.digest
+        yield provenance.image(reference, digest, None, "front end")
 
 
 def _reference(base: Base) -> Reference:

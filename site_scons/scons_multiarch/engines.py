@@ -73,6 +73,29 @@ def _surroundings(run: Run) -> Surroundings:
     return Surroundings(run.build.registries.source, warn, programs, reader(run), (*LOOPBACK, *run.settings.insecure))
 
 
+_VERSIONS = {
+    "buildx": (("docker", "buildx", "version"), ("docker-buildx", "version"), ("buildx", "version")),
+    "podman": (("podman", "--version"), ("buildah", "--version")),
+    "docker": (("docker", "version", "--format", "{{.Server.Version}}"), ("docker", "--version")),
+}
+"""What says the version of an engine, the first that answers."""
+
+
+def version_of_engine(run: Run, name: str) -> str:
+    """The version of an engine of others, as it says it now; "" where it does not."""
+
+    def ask() -> str:
+        programs = _surroundings(run).programs
+        for command in _VERSIONS.get(name, ()):
+            answered, text = programs.ask(command) if programs.find(command[0]) else (False, "")
+            number = re.search(r"(?a:[0-9]+(?:\.[0-9]+)+[\w.+-]*)", text)
+            if answered and number is not None:
+                return number[0]
+        return ""
+
+    return run.build.once(("version of an engine", name), ask)
+
+
 def warn(line: str) -> None:
     """Say what is suspicious and no error."""
     say(f"  warning: {line}")

@@ -15,7 +15,7 @@ from multiarch_oci.attest import provenance
 from multiarch_oci.attest.provenance import Dependency, Provenance
 from multiarch_oci.digest import Digest
 from multiarch_oci.why import Facts
-from scons_multiarch.dependencies import VERSIONS, bases_of, builders, engine_of, locked, of_image
+from scons_multiarch.dependencies import VERSIONS, bases_of, builders, engine_of, locked, of_image, tool_digest
 from scons_multiarch.paths import shown
 from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, is_index, target_of
 
@@ -75,7 +75,11 @@ def _known(run: Run, image: Any) -> tuple[Provenance, Facts]:
     def find() -> tuple[Provenance, Facts]:
         of = of_image(run, image)
         files = {known.name or known.uri: f"{known.digests} {known.annotations}" for known in of.dependencies}
-        values = {"parameters": f"{of.external} {of.internal}", "builder": str(of.versions), "made": str(of.made)}
+        values = {
+            "parameters": f"{of.external} {of.internal}",
+            "builder": f"{of.versions} {tool_digest(run)}",
+            "made": str(of.made),
+        }
         return of, Facts(values, files)
 
     return run.build.once(("provenance", image), find)
@@ -84,7 +88,7 @@ def _known(run: Run, image: Any) -> tuple[Provenance, Facts]:
 def _whole(run: Run, image: Any) -> Provenance:
     of, _ = _known(run, image)
     engine = engine_of(image)
-    dependencies = (*of.dependencies, *builders(image, engine))
+    dependencies = (*of.dependencies, *builders(run, image, engine))
     return replace(of, internal={**of.internal, "engine": engine}, dependencies=dependencies)
 
 

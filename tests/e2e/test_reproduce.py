@@ -13,6 +13,7 @@ from typing import Any
 from machines.bases import push_image, store_of
 from machines.project import Project, Run
 from machines.registry import Registry
+from machines.signing import Key, put_bundle
 from machines.small import Tree
 from multiarch_oci.artifact import Artifact
 from multiarch_oci.attest.statement import PROVENANCE, statement
@@ -105,6 +106,25 @@ def test_the_commit_that_is_named_is_taken_and_from_is_any_clone(
     run = reproduce(other, reference, f"FROM={clone}")
     assert line(run, "revision:") == f"revision: {published}"
     assert line(run, "index:").startswith("index: same")
+
+
+def test_who_signed_a_provenance_is_said_and_another_signature_does_not_count(
+    fresh: Tree, registry: Registry, tmp_path: Path
+):
+    good, bad = Key(tmp_path, "good"), Key(tmp_path, "bad")
+    commit(fresh)
+    fresh.scons("push-manifest", "provenance", f"REGISTRY={registry.host}")
+    reference = f"{registry.host}/demo:v1.0"
+    subject = store_of(Reference.parse(reference)).resolve("v1.0")
+    assert subject is not None
+    put_bundle(reference, subject, good.signer.sign(IN_TOTO, (fresh.path / STATEMENT).read_bytes()))
+    run = reproduce(fresh, reference, f"SIGN_KEY={good.public}")
+    assert line(run, "provenance:") == f"provenance: signed by {good.identity}"
+    assert line(run, "index:").startswith("index: same")
+    run = reproduce(fresh, reference, f"SIGN_KEY={bad.public}", status=1)
+    assert f"cannot be reproduced because its provenance is not signed by {bad.identity}" in run.text
+    run = reproduce(fresh, reference)
+    assert line(run, "provenance:").startswith("provenance: signed, which was not verified: SIGN_KEY or SIGN_IDENTITY")
 
 
 def sabotaged(registry: Registry, tree: Project, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> str:

@@ -37,11 +37,11 @@ class Key:
         self.public.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         chosen = signer(Asked(self.file.name), root=folder, password=lambda: None, environment={})
         self.identity = chosen.verifier().identity
-        self._signer = chosen
+        self.signer = chosen
 
     def bundle(self, digest: Digest, predicate_type: str = COSIGN_SIGNATURE) -> bytes:
         """A bundle about a digest."""
-        return self._signer.sign(IN_TOTO, statement(digest, "image", predicate_type, {}))
+        return self.signer.sign(IN_TOTO, statement(digest, "image", predicate_type, {}))
 
     def sign(self, image: str, predicate_type: str = COSIGN_SIGNATURE, *, about: Digest | None = None) -> None:
         """Attach a signature to what `image` names; `about` is another digest that it is of."""

@@ -162,12 +162,10 @@ def module(path: str, version: str, checksum: str, replaces: str = "") -> Depend
     return Dependency(uri=f"pkg:golang/{_quoted(path, '/')}@{_quoted(version)}", digests=digests, annotations=noted)
 
 
-def package(kind: str, name: str, version: str, digests: Digests = (), *, part: str = "") -> Dependency:
+def package(kind: str, name: str, version: str, digests: Digests = (), *, role: str = "") -> Dependency:
     """A released thing by its version: the toolchain (`generic/go`), an engine, this tool (`pypi/scons-multiarch`)."""
-    below = f"#{_quoted(part, '/')}" if part else ""
-    return Dependency(
-        uri=f"pkg:{kind}/{_quoted(name)}" + (f"@{_quoted(version)}" if version else "") + below, digests=digests
-    )
+    uri = f"pkg:{kind}/{_quoted(name)}" + (f"@{_quoted(version)}" if version else "")
+    return Dependency(uri=uri, digests=digests, annotations=(("role", role),) if role else ())
 
 
 def image(reference: Reference, digest: Digest | None, platform: Platform | None, role: str) -> Dependency:
@@ -188,6 +186,12 @@ def commit(address: str, revision: str, *, dirty: bool) -> Dependency:
     digests = (("gitCommit", revision),)
     noted = (("dirty", "yes" if dirty else "no"),)
     return Dependency(uri=f"git+{address}" if address else "git+file:.", digests=digests, annotations=noted)
+
+
+def folder_hash(files: Mapping[str, str]) -> str:
+    """The directory hash of files by their sha256, as DigestSet has it under `dirHash` (x/mod/sumdb/dirhash, Hash1)."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
+    return sha256(lines.encode("utf-8", "surrogateescape"))
 
 
 def sha256(content: bytes) -> str:

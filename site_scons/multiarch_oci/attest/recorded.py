@@ -98,7 +98,7 @@ def _files(dependencies: tuple[Document, ...]) -> Iterator[tuple[str, str]]:
     """The files that a repository can hold: what this tool gives itself is none of them, nor is images.lock."""
     for entry in dependencies:
         name, digest = entry.text("name"), dict(entry.pairs("digest")).get("sha256", "")
-        of_tree = name and not entry.text("uri") and name != "images.lock"
+        of_tree = name != "images.lock" and not entry.text("uri") and not entry.pairs("annotations")
         if name and of_tree and not name.startswith("_output/") and "//" not in name and re.fullmatch(_SHA256, digest):
             yield name, digest
 
