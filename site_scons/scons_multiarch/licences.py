@@ -72,7 +72,8 @@ def facts(run: Run, program: Any) -> tuple[str, Mapping[str, str]]:
     files: dict[str, str] = {}
     for folder in {module.folder for module in modules if module.folder is not None}:
         files |= run.build.once(("licences", folder), partial(_files, run, folder))
-    return json.dumps([[m.path, m.version, m.licence] for m in modules if m.folder is None]), files
+    kept = [[module.path, module.version, module.licence] for module in modules if module.folder is None]
+    return json.dumps(kept) if kept else "", files
 
 
 def _files(run: Run, folder: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.document import canonical
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.step import message_of
-from scons_multiarch.targets import ImageTarget, IndexTarget, LoadTarget, PinTarget, PushTarget, target_of
+from scons_multiarch.targets import ImageTarget, IndexTarget, LoadTarget, PinTarget, PushTarget, SbomTarget, target_of
 
 if TYPE_CHECKING:
     from multiarch_oci.output import Output
@@ -156,7 +156,7 @@ def _digest(target: Any) -> str | None:
             from multiarch_oci.receipt import Receipt
 
             return str(Receipt.from_json(path.read_bytes(), where=str(path)).descriptor.digest)
-        return str(Digest.of(path.read_bytes())) if isinstance(record, IndexTarget) else None
+        return str(Digest.of(path.read_bytes())) if isinstance(record, (IndexTarget, SbomTarget)) else None
     except (OSError, MultiarchError):
         return None
 

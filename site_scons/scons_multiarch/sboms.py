@@ -18,7 +18,6 @@ from multiarch_oci.why import Facts
 from scons_multiarch import licences
 from scons_multiarch.paths import shown
 from scons_multiarch.session import Run
-from scons_multiarch.step import write
 from scons_multiarch.targets import SbomTarget, is_image, is_index, target_of
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def facts(run: Run, node: Any) -> Facts:
         files |= of_tree
     subject.attributes.state.decide()  # its facts say where its files come from
     values["SBOM of the base"] = _sboms_of_bases(run, subject.attributes.state.facts)
+    values = {name: value for name, value in values.items() if value}
     known = f"{Facts(values, files).digest()} {subject.attributes.state.digest_of_facts()}"
     return Facts(values, files, Digest.of(known.encode()).hex)
 
@@ -78,19 +78,15 @@ def _sboms_of_bases(run: Run, made_from: Facts | None) -> str:
     return ", ".join(sorted({str(e.sbom) for e in entries if e.sbom is not None and str(e.digest) in digests}))
 
 
-def given_sboms(image: Any) -> tuple[Any, ...]:
-    """The documents of others that an image was declared with."""
-    return tuple(dict.fromkeys(image.attributes.target.sboms))
-
-
-def perform(target: list[Any], _source: list[Any], env: Any) -> None:
-    """Write both documents of an image or index."""
+def documents(run: Run, target: list[Any]) -> dict[Path, bytes]:
+    """The content of both documents of an image or index, by path. Raises what reading it raises."""
     from multiarch_oci.attest.cyclonedx import to_cyclonedx
     from multiarch_oci.attest.spdx import to_spdx
 
-    bom = bom_of(env["MULTIARCH_RUN"], target[0])
-    write(Path(target[0].get_abspath()), to_spdx(bom))
-    write(Path(target[1].get_abspath()), to_cyclonedx(bom))
+    bom = bom_of(run, target[0])
+    contents = {Path(target[0].get_abspath()): to_spdx(bom), Path(target[1].get_abspath()): to_cyclonedx(bom)}
+    target[0].attributes.state.digest = Digest.of(contents[Path(target[0].get_abspath())])
+    return contents
 
 
 def bom_of(run: Run, node: Any) -> Bom:
@@ -145,7 +141,7 @@ def _of_image(run: Run, record: SbomTarget, node: Any) -> Bom:
     path = Path(node.get_abspath())
     archive = Archive(path)
     content = archive.image()
-    made_from = run.tree.records.recall(str(node)) if is_image(node) else None
+    made_from: Facts | None = node.attributes.state.facts if is_image(node) else None
     known = _known(run, record, node)
     files, parts = own_contents(content, _layers_of(run, node, content, archive), known, where=str(path))
     remarks = []

@@ -43,14 +43,20 @@ def run(env: Any, targets: list[Any]) -> int:
 def step_states(targets: Iterable[Any]) -> Iterator[StepState]:
     """Every step that the targets lead to, sources before what is made of them."""
     stale: set[Any] = set()
+    seen: set[Any] = set()  # the steps, by their first targets
     for node in ordered(targets):
         if not is_made(node):
             continue
+        first = node.get_executor().get_all_targets()[0]
+        if first in seen:  # another file that the same step makes
+            stale |= {node} if first in stale else set()
+            continue
+        seen.add(first)
         waits_for = list(dict.fromkeys(child for child in node.children() if child in stale))
         # All are asked, as the reasons of each count.
         decisions = [target.is_up_to_date() for target in node.get_executor().get_all_targets()]
         if waits_for or not all(decisions):
-            stale.add(node)
+            stale |= {node, first}
         if is_ours(node):  # else another's, as of Program or Command
             yield StepState(node, None if all(decisions) else _reason(node, waits_for), waits_for)
 

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from multiarch_oci.why import Facts
 from scons_multiarch import paths
-from scons_multiarch.sboms import facts, given_sboms, perform
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
-from scons_multiarch.step import Step, add_method, source_of
-from scons_multiarch.targets import ImageTarget, IndexTarget, SbomTarget, declared_before, is_image, is_index
+from scons_multiarch.step import Step, add_method, source_of, write
+from scons_multiarch.targets import ImageTarget, IndexTarget, SbomTarget, declared_before, is_image, is_index, target_of
 from scons_multiarch.tracking.nodes import State, declare, track, undrifted
 
+
+def perform(target: list[Any], _source: list[Any], env: Any) -> None:
+    """Write both documents of an image or index."""
+    from scons_multiarch.sboms import documents
+
+    for path, content in documents(env["MULTIARCH_RUN"], target).items():
+        write(path, content)
+
+
 STEP = Step("Sbom", perform)
+
+
+def facts(run: Run, node: Any) -> Facts:
+    """What decides the documents; the module is loaded for the first that is decided."""
+    from scons_multiarch import sboms
+
+    return sboms.facts(run, node)
 
 
 def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = None) -> Any:
@@ -30,7 +46,7 @@ def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = 
         paths.text(env, "Sbom: name", env.get("IMAGE") or prefix.name if name is None else name),
         paths.text(env, "Sbom: version", of_build if version is None else version),
     )
-    sources = [source, *(given_sboms(source) if is_image(source) else ())]
+    sources = list(dict.fromkeys([source, *(target_of(source).sboms if is_image(source) else ())]))
     if declared_before(nodes, record, sources):
         return nodes
     nodes = env.OciSbom(nodes, track(env, sources))
