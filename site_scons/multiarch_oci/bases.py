@@ -378,7 +378,7 @@ class Bases:
         """Why a base may not be used; None when it may."""
         if self._verdicts is None:
             return None
-        from multiarch_oci.attest.evidence import Untrusted
+        from multiarch_oci.attest.trust import Untrusted
 
         try:
             self._verdicts.check(_use(base.name, base.platform, where), chosen.digest, chosen.index)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from multiarch_oci.errors import MultiarchError, without_login
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from multiarch_oci.attest.trust import Trust
     from multiarch_oci.attest.verdicts import Verdicts
     from multiarch_oci.digest import Digest
@@ -43,6 +46,18 @@ def trusts_of(run: Run) -> tuple[Trust, ...]:
     return run.build.once("trusts", lambda: _read(run))
 
 
+def paths_of(run: Run) -> Iterator[Path]:
+    """Where the trust files lie, or would, and what they name: what `scons watch` waits for."""
+    named = [run.tree.root / name for name in run.settings.trust or (BESIDE,)]
+    yield from named
+    try:
+        trusts = trusts_of(run)
+    except MultiarchError:
+        return
+    for path, trust in zip(named, trusts, strict=False):
+        yield from (path.parent / name for name, _ in trust.files)
+
+
 def _read(run: Run) -> tuple[Trust, ...]:
     names = run.settings.trust or ((BESIDE,) if (run.tree.root / BESIDE).exists() else ())
     if not names:
@@ -66,12 +81,14 @@ def check_frontend(run: Run, plan: BuildPlan, *, fresh: bool = False) -> Referen
     verdicts = verdicts_of(run)
     if verdicts is None:
         return None
+    content = plan.read()
+    argument = dict(plan.build_args).get(_OVERRIDE)
+    if argument is None and b"syntax" not in content:
+        return None
     from multiarch_oci.attest.verdicts import Use
     from multiarch_oci.dockerfile.parser import directive
     from multiarch_oci.reference import InvalidReference, Reference
 
-    content = plan.read()
-    argument = dict(plan.build_args).get(_OVERRIDE)
     text = argument or directive("syntax", content.decode("utf-8", "replace").removeprefix("\ufeff"))
     if not text:
         return None

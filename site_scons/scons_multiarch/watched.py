@@ -23,6 +23,7 @@ from scons_multiarch.images import inputs_of, with_bases
 from scons_multiarch.session import Globbed, Run, content_of
 from scons_multiarch.targets import ImageTarget, IndexTarget, ProgramTarget, target_of
 from scons_multiarch.tracking.nodes import state_of
+from scons_multiarch.trusted import paths_of
 
 
 class _Collected:
@@ -62,6 +63,7 @@ def watched(run: Run, roots: Iterable[Any]) -> Watched:
             collected.made[path] = signature(path)
     _take_declarations(run, collected)
     collected.files |= run.tree.stat.consulted or set()
+    collected.files.update(map(str, paths_of(run)))
     lock = str(run.tree.root / "images.lock")  # a build may write to it
     collected.made[lock] = signature(lock)
     made = collected.made

@@ -42,6 +42,20 @@ def test_the_key_of_sign_is_in_no_image(project: Project, spelled: str):
     assert "keys/own.pem" not in names
 
 
+@pytest.mark.parametrize("engine", ["podman", "docker", "buildx"])
+def test_the_key_of_sign_is_in_no_image_of_another_engine(
+    project: Project, engine: str, request: pytest.FixtureRequest
+):
+    environment: dict[str, str] = request.getfixturevalue(f"{engine}_environment")
+    project.edit("Dockerfile", "FROM scratch\nCOPY . /\nCOPY keys /keys/\n")
+    path = os.pathsep.join(filter(None, (environment.get("PATH"), os.environ["PATH"])))
+    more = {"SIGN_PASSWORD": SECRET, "PATH": path}
+    project.scons("images", "SIGN=keys/own.pem", f"ENGINE={engine}", env=environment | more)
+    image = unpacked.of_archive(project.path / "_output/images/one.tar")
+    assert "keys/other.txt" in image
+    assert "keys/own.pem" not in image
+
+
 def test_a_key_behind_a_link_is_in_no_image_under_either_name(project: Project):
     project.scons("images", "SIGN=linked.pem")
     names = set(unpacked.of_archive(project.path / "_output/images/one.tar"))

@@ -92,6 +92,17 @@ def test_a_verdict_is_kept_so_that_nobody_is_asked_again(case: Case):
         case.registry.start()
 
 
+def test_a_build_with_nothing_to_do_loads_neither_keys_nor_the_network(case: Case):
+    case.demand()
+    case.good.sign(case.base)
+    case.build()
+    ran = case.project.scons("images", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert "multiarch_oci.attest.verdicts" in ran.text
+    for module in ("cryptography", "multiarch_oci.store", "sigstore", "nacl"):
+        assert f" {module}\n" not in ran.text
+        assert f" {module}." not in ran.text
+
+
 def test_a_changed_trust_file_is_a_new_question(case: Case):
     case.demand()
     case.good.sign(case.base)
@@ -184,6 +195,17 @@ def test_the_front_end_of_syntax_is_one_and_its_digest_is_kept(case: Case):
     case.trust({f"{case.registry.host}/fronts/*": {"keys": ["keys/good.pub"]}, "*": "allow"})
     case.push(front, b"another")
     assert case.project.scons("check-bases", check=False).status == 1
+
+
+def test_a_front_end_by_a_build_argument_must_be_named_by_its_digest(case: Case):
+    front = f"{case.registry.host}/fronts/dockerfile:2"
+    digest = case.push(front)
+    case.good.sign(front)
+    case.trust({f"{case.registry.host}/fronts/*": {"keys": ["keys/good.pub"]}})
+    text = case.refused(f"BUILD_ARGS=BUILDKIT_SYNTAX={front}")
+    assert "BUILDKIT_SYNTAX" in text
+    assert "name it by its digest" in text
+    case.build(f"BUILD_ARGS=BUILDKIT_SYNTAX={front}@{digest}")
 
 
 def test_a_signature_of_the_index_counts_for_its_members_also_when_the_tag_has_moved(case: Case):

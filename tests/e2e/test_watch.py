@@ -181,6 +181,14 @@ def test_an_error_stays_until_it_is_mended(tree: Project, watch: Callable[..., W
     assert "Image" in verbs(running.round())
 
 
+def test_a_trust_file_counts_from_when_it_is_written(tree: Project, watch: Callable[..., Watch]):
+    running = watch(tree, "images")
+    tree.edit("trust.json", '{"*": "maybe"}')
+    assert "trust.json: '*': is not" in running.round()
+    tree.edit("trust.json", '{"*": "allow"}')
+    assert "is not" not in running.round()
+
+
 def test_what_was_read_is_read_anew_in_a_new_process(tree: Project, watch: Callable[..., Watch]):
     running = watch()
     running.round()

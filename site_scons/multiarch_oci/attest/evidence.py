@@ -14,12 +14,11 @@ import msgspec
 from multiarch_oci.artifact import Artifact
 from multiarch_oci.attest.dsse import InvalidEnvelope, decoded, strict
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE
-from multiarch_oci.attest.trust import Rule
+from multiarch_oci.attest.trust import Rule, Untrusted
 from multiarch_oci.attest.verifying import NotVerified, Verifier
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest
 from multiarch_oci.document import InvalidDocument
-from multiarch_oci.errors import MultiarchError
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import BUNDLE, SIMPLE_SIGNING, is_manifest
 from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
@@ -41,10 +40,6 @@ _SIMPLE = ("cosign container image signature", COSIGN_SIGNATURE)
 _SHOWN = 3
 _DAMAGED = (BlobMissing, ManifestTooLarge, DigestMismatch, InvalidDigest, InvalidDocument, InvalidEnvelope)
 """Errors of what lies there, not of asking for it: the next one may be whole."""
-
-
-class Untrusted(MultiarchError):
-    """An image whose signatures are not those that its rule demands."""
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -33,6 +33,10 @@ class InvalidTrust(MultiarchError, ValueError):
     """A trust file that is none, with the member that is wrong."""
 
 
+class Untrusted(MultiarchError):
+    """An image whose signatures are not those that its rule demands."""
+
+
 class NamedKey(msgspec.Struct, frozen=True):
     """Verifier by a key that a trust file names; the key is read when something is verified, which most runs do not."""
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from multiarch_oci.attest.evidence import Store, Untrusted, judge
-from multiarch_oci.attest.trust import Rule, Trust
+from multiarch_oci.attest.trust import Rule, Trust, Untrusted
 from multiarch_oci.digest import Digest, InvalidDigest
 from multiarch_oci.document import InvalidDocument, keyed, readable, remembered_as
-from multiarch_oci.index import Index
 from multiarch_oci.mediatype import is_index
 from multiarch_oci.once import Once
 from multiarch_oci.reference import Reference
-from multiarch_oci.store import BlobMissing, read
+
+if TYPE_CHECKING:
+    from multiarch_oci.attest.evidence import Store
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -100,6 +101,8 @@ class Verdicts:
         kept = remembered_as(path, _Kept)
         if kept is not None and (kept.image, kept.trust) == (image, str(trust.digest)):
             return
+        from multiarch_oci.attest.evidence import judge  # the network, and keys: most runs need neither
+
         store = self._open_store(use.name.bare)
         try:
             signer = judge(rule, store, self._subjects(store, use.name, digest, index))
@@ -109,6 +112,9 @@ class Verdicts:
 
     def _subjects(self, store: Store, name: Reference, digest: Digest, index: Digest | None) -> Iterator[Digest]:
         """The manifest, then the indexes that name it: the one that is known, and what its tag names now."""
+        from multiarch_oci.index import Index
+        from multiarch_oci.store import BlobMissing, read
+
         yield digest
         seen = {digest}
         named = str(name.digest) if name.digest is not None else name.tag

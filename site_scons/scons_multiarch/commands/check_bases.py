@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiarch_oci.attest.evidence import Untrusted
+from multiarch_oci.attest.trust import Untrusted
 from scons_multiarch.images import declared_bases, declared_plans
 from scons_multiarch.trusted import check_frontend
 

@@ -16,6 +16,17 @@ def pin(shop, text, **more):
     return pinned(plan.dockerfile.read_bytes(), settled).decode()
 
 
+@pytest.mark.parametrize(
+    "head",
+    ["# syntax={}\n", "#!/x\n#syntax = {} # more\n", "\ufeff# syntax={}\r\n"],
+    ids=["a comment", "behind a program", "a byte order mark"],
+)
+def test_a_front_end_that_was_verified_takes_the_place_of_the_one_by_tag(shop, head):
+    verified = "docker.io/docker/dockerfile@sha256:" + "1" * 64
+    text = head + "FROM scratch\nLABEL a=docker/dockerfile:1\n"
+    assert pin(shop, text.format("docker/dockerfile:1"), frontend=verified) == text.format(verified)
+
+
 @pytest.fixture
 def base(shop):
     return shop.base("example.com/team/base:v1", (Entry.of_bytes("f", b"x"),))
