@@ -36,6 +36,8 @@ OCTETS = "application/octet-stream"
 JSON = "application/json"
 ACTION = "application/vnd.multiarch.action.v1+json"
 """The artifactType of an entry of a shared cache."""
+ACTION_PREDICATE = "https://pypi.org/project/scons-multiarch/#action-v1"
+"""The predicate type of the statement by which such an entry is signed."""
 ACTION_LIST = "application/vnd.multiarch.action.list.v1+json"
 """The artifactType of a list of the keys that a run wrote to a shared cache, or used."""
 

@@ -52,7 +52,7 @@ HIDDEN = (
 
 
 class CacheSettings(msgspec.Struct, frozen=True):
-    """The shared cache: what CACHE says, whether it is read and written, and the scope.
+    """The shared cache: what CACHE says, whether it is read and written, the scope, and the file of CACHE_KEY.
 
     `origin` is a repository, the folder of a layout (`./…`, or absolute), or empty: the image's own repository.
     """
@@ -61,6 +61,7 @@ class CacheSettings(msgspec.Struct, frozen=True):
     reads: bool
     writes: bool
     scope: str = ""
+    key: str = ""
 
 
 class Settings(msgspec.Struct):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.errors import MultiarchError
 
 if TYPE_CHECKING:
-    from multiarch_oci.attest.signing import Signer
+    from multiarch_oci.attest.signing import Password, Signer
     from scons_multiarch.session import Run
 
 PASSWORDS = ("SIGN_PASSWORD", "COSIGN_PASSWORD")
@@ -73,6 +73,11 @@ def signer_of(env: Any) -> Signer | None:
         )
 
     return run.signers.get((given, _state(run.tree.root / given.sign)), make)
+
+
+def password_of(run: Run, name: str) -> Password:
+    """What asks for the password of the key file of this name, when it is opened."""
+    return functools.partial(_password, run, name)
 
 
 def _state(path: Path) -> tuple[int, int] | None:

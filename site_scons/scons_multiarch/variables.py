@@ -54,6 +54,7 @@ VARIABLES = (
     ("CACHE", "", "where steps are kept for other machines: host/repository, a folder, or REGISTRY (each image's own)"),
     ("CACHE_MODE", "read", "read, readwrite or write"),
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
+    ("CACHE_KEY", "", "key file: only entries with its signature count; a private one signs what is written"),
     ("OLDER", "30d", "for `cache prune`: what no list of so many days (30d) or weeks (4w) names is deleted"),
     ("TRUST", "", "who must have signed which bases, a JSON file; default: trust.json beside the SConstruct"),
     ("SIGN", "", "who signs: a private key's file, plugin:<program> or keyless"),
@@ -358,7 +359,7 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
         run.settings.trust = tuple(dict.fromkeys((*run.settings.trust, given["TRUST"])))
     one_of("VERIFY", given["VERIFY"], ("", "content"))
     one_of("PRINT", given["PRINT"], ("", "digest"))
-    if given["CACHE"] or given["CACHE_MODE"] != "read" or given["CACHE_SCOPE"]:
+    if given["CACHE"] or given["CACHE_MODE"] != "read" or given["CACHE_SCOPE"] or given["CACHE_KEY"]:
         from scons_multiarch.shared.origins import read_settings
 
         run.settings.cache = read_settings(run, given)

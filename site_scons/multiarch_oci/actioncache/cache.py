@@ -36,12 +36,12 @@ class EntryStore(Store, Protocol):
 class Seal(Protocol):
     """Signs entries, and checks those of others (CACHE_KEY)."""
 
-    def sign(self, content: bytes) -> str:
-        """The signature over what an entry says, as text; a MultiarchError where nothing can be signed."""
+    def sign(self, entry: Entry) -> str:
+        """The signature over all that an entry says, as text; a MultiarchError where nothing can be signed."""
         ...
 
-    def check(self, content: bytes, signature: str) -> None:
-        """Return when this is a right signature of a key that counts; else raise a MultiarchError."""
+    def check(self, entry: Entry) -> None:
+        """Return when an entry has a right signature of a key that counts; else raise a MultiarchError."""
         ...
 
 
@@ -87,7 +87,7 @@ class ActionCache:
         if self._seal is not None:
             if not entry.signature:
                 raise NoEntry("is not signed, and CACHE_KEY is set", where=key.tag)
-            self._seal.check(entry.signed(), entry.signature)
+            self._seal.check(entry)
         return entry
 
     def keep(self, entry: Entry, contents: Contents) -> Kept:
@@ -96,7 +96,7 @@ class ActionCache:
         Two who make the same at once write one entry, and both are right. Raises what the place and the contents raise.
         """
         if self._seal is not None:
-            entry = replace(entry, signature=self._seal.sign(entry.signed()))
+            entry = replace(entry, signature=self._seal.sign(entry))
         content = entry.to_json()  # what is too large is known before anything is sent
         sent = present = 0
         for output in entry.outputs:

@@ -22,6 +22,7 @@ from scons_multiarch.targets import ProgramTarget, is_image, target_of
 from scons_multiarch.tracking.nodes import state_of
 
 if TYPE_CHECKING:
+    from multiarch_oci.actioncache.cache import Seal
     from scons_multiarch.session import Run
 
 _BY_FACTS = ("program", "image")
@@ -47,7 +48,15 @@ class Lookups:
         """The entries of a place."""
         settings = self._run.settings.cache
         scope = "" if settings is None else settings.scope
-        return ActionCache(open_origin(self._run, origin, action=action), scope=scope)
+        return ActionCache(open_origin(self._run, origin, action=action), scope=scope, seal=self._seal())
+
+    def _seal(self) -> Seal | None:
+        settings = self._run.settings.cache
+        if settings is None or not settings.key:
+            return None
+        from scons_multiarch.shared.sealing import KeySeal
+
+        return self._run.build.once("seal of the cache", lambda: KeySeal(self._run, settings))
 
     def key(self, node: Any) -> Key | None:
         """The key of a step that was decided; None where its facts are not known, or it is not shared."""

@@ -27,7 +27,7 @@ _FOLDER = re.compile(r"\.{0,2}[/\\]|[A-Za-z]:[/\\]")
 
 
 def read_settings(run: Run, given: Mapping[str, str]) -> CacheSettings | None:
-    """What CACHE, CACHE_MODE and CACHE_SCOPE say; None without a cache. Raises MultiarchError."""
+    """What CACHE, CACHE_MODE, CACHE_SCOPE and CACHE_KEY say; None without a cache. Raises MultiarchError."""
     mode, scope = one_of("CACHE_MODE", given["CACHE_MODE"], MODES), given["CACHE_SCOPE"]
     if not _SCOPE.fullmatch(scope):
         raise UnknownWord(
@@ -37,7 +37,12 @@ def read_settings(run: Run, given: Mapping[str, str]) -> CacheSettings | None:
     if not text:
         return None
     origin = "" if text == OWN else _origin(run, text)
-    return CacheSettings(origin, mode != "write", mode != "read", scope)
+    settings = CacheSettings(origin, mode != "write", mode != "read", scope, given["CACHE_KEY"])
+    if settings.key:
+        from scons_multiarch.shared.sealing import check_key
+
+        check_key(run, settings)
+    return settings
 
 
 def _origin(run: Run, text: str) -> str:

@@ -1,0 +1,127 @@
+"""CACHE_KEY: an entry that anybody could write counts only with a signature (behaviour, section 9)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from machines.project import Run
+from machines.registry import Registry
+from machines.small import Tree
+
+Maker = Callable[[str], Tree]
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Keys:
+    """A pair of key files."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.private, self.public = folder / f"{name}.key", folder / f"{name}.pub"
+        self.private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self.private.chmod(0o600)
+        self.public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Keys:
+    return Keys(tmp_path, "ours")
+
+
+def build(tree: Tree, registry: Registry, *words: str, check: bool = True) -> Run:
+    return tree.scons("manifest", f"CACHE={registry.host}/cache", *words, check=check)
+
+
+def written(variant: Maker, registry: Registry, *words: str) -> Tree:
+    tree = variant("first")
+    build(tree, registry, "CACHE_MODE=readwrite", *words)
+    return tree
+
+
+def manifest(tree: Tree) -> str:
+    return tree.read("_output/manifest/demo-v1.0.json")
+
+
+def test_what_the_key_signed_counts(variant: Maker, registry: Registry, ours: Keys):
+    first = written(variant, registry, f"CACHE_KEY={ours.private}")
+    second = variant("second")
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert run.text.count(": from cache") == 4
+    assert manifest(second) == manifest(first)
+
+
+@pytest.mark.parametrize("by", ["nobody", "another key"])
+def test_what_it_did_not_sign_does_not(variant: Maker, registry: Registry, ours: Keys, tmp_path: Path, by: str):
+    first = written(variant, registry, *([f"CACHE_KEY={Keys(tmp_path, 'theirs').private}"] if by != "nobody" else []))
+    second = variant("second")
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert ": from cache" not in run.text
+    assert "is left out" in run.text
+    assert manifest(second) == manifest(first)
+
+
+def poison(registry: Registry, *, sign_as_is: bool) -> None:
+    """Put a program of somebody else under the key of each program: right digests, right tag, and a layer that fits."""
+    evil = b"#!/bin/sh\necho evil\n"
+    digest = f"sha256:{hashlib.sha256(evil).hexdigest()}"
+    registry.put_blob("cache", evil, digest)
+    for tag in registry.tags("cache"):
+        document = registry.json("cache", tag)
+        if document["annotations" if "annotations" in document else "config"].get("multiarch.kind") != "program":
+            continue
+        document["layers"][0] |= {"digest": digest, "size": len(evil)}
+        document["layers"][0]["annotations"].pop("multiarch.head", None)
+        if not sign_as_is:
+            del document["annotations"]["multiarch.signature"]
+        registry.put_manifest("cache", tag, json.dumps(document).encode(), MANIFEST)
+
+
+@pytest.mark.parametrize("sign_as_is", [True, False])
+def test_a_poisoned_entry_with_right_digests_is_refused(
+    variant: Maker, registry: Registry, ours: Keys, sign_as_is: bool
+):
+    first = written(variant, registry, f"CACHE_KEY={ours.private}")
+    poison(registry, sign_as_is=sign_as_is)
+    second = variant("second")
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert run.text.count("Compile") == 2
+    assert "is left out" in run.text
+    assert manifest(second) == manifest(first)
+
+
+def test_an_entry_of_another_scope_or_key_is_not_believed(variant: Maker, registry: Registry, ours: Keys):
+    written(variant, registry, f"CACHE_KEY={ours.private}", "CACHE_SCOPE=pulls")
+    for tag in registry.tags("cache"):
+        document = registry.json("cache", tag)
+        if "annotations" in document and "multiarch.scope" in document["annotations"]:
+            del document["annotations"]["multiarch.scope"]
+            registry.put_manifest("cache", tag, json.dumps(document).encode(), MANIFEST)
+    run = build(variant("second"), registry, f"CACHE_KEY={ours.public}")
+    assert ": from cache" not in run.text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("CACHE_KEY=missing.pub",), "there is no file missing.pub"),
+        (("CACHE_KEY=VERSION",), "VERSION holds no key"),
+    ],
+)
+def test_a_key_that_is_none_costs_no_traceback(fresh: Tree, registry: Registry, words: tuple[str, ...], text: str):
+    run = build(fresh, registry, *words, check=False)
+    assert text in run.text
+    assert run.status == 2
+    assert "Traceback" not in run.text
+
+
+def test_who_writes_needs_the_private_key(fresh: Tree, registry: Registry, ours: Keys):
+    run = build(fresh, registry, f"CACHE_KEY={ours.public}", "CACHE_MODE=readwrite", check=False)
+    assert run.status == 2
+    assert "is a public key, which signs nothing" in run.text
