@@ -75,12 +75,11 @@ def _known(run: Run, image: Any) -> tuple[Provenance, Facts]:
     def find() -> tuple[Provenance, Facts]:
         of = of_image(run, image)
         files = {known.name or known.uri: f"{known.digests} {known.annotations}" for known in of.dependencies}
-        values = {
-            "parameters": f"{of.external} {of.internal}",
-            "builder": f"{of.versions} {tool_digest(run)}",
-            "made": str(of.made),
-        }
-        return of, Facts(values, files)
+        # By name, as files are: what changed in them is told by the step that makes the image.
+        files["what its image was given"] = f"{of.external} {of.internal}"
+        files["this tool"] = f"{of.versions} {tool_digest(run)}"
+        files["what the build makes on the way"] = str(of.made)
+        return of, Facts({}, files)
 
     return run.build.once(("provenance", image), find)
 
@@ -141,8 +140,12 @@ def _with_this_run(run: Run, predicate: Mapping[str, object]) -> dict[str, objec
     import uuid
     from datetime import datetime, timezone
 
-    def now() -> str:
-        return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def spelled(moment: datetime) -> str:
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    invocation = run.build.once("invocation", lambda: (str(uuid.uuid4()), now()))
-    return provenance.with_run(predicate, invocation=f"urn:uuid:{invocation[0]}", started=invocation[1], finished=now())
+    return provenance.with_run(
+        predicate,
+        invocation=f"urn:uuid:{run.build.once('invocation', uuid.uuid4)}",
+        started=spelled(datetime.fromtimestamp(run.build.recorder().wall, timezone.utc)),
+        finished=spelled(datetime.now(timezone.utc)),
+    )
