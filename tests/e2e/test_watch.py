@@ -182,7 +182,8 @@ def test_an_error_stays_until_it_is_mended(tree: Project, watch: Callable[..., W
 
 
 def test_a_trust_file_counts_from_when_it_is_written(tree: Project, watch: Callable[..., Watch]):
-    running = watch(tree, "images")
+    running = watch()
+    running.round()
     tree.edit("trust.json", '{"*": "maybe"}')
     assert "trust.json: '*': is not" in running.round()
     tree.edit("trust.json", '{"*": "allow"}')
