@@ -154,6 +154,47 @@ def test_every_image_that_a_dockerfile_takes_is_one(case: Case, line: str, numbe
     case.build()
 
 
+def test_the_image_of_a_mount_is_one(case: Case):
+    case.project.edit("Dockerfile", f"FROM scratch\nRUN --mount=from={case.base},target=/m true\n")
+    case.demand()
+    assert f"Dockerfile:2: base {case.base}" in case.refused()
+
+
+def test_the_base_of_an_image_without_a_dockerfile_is_one(case: Case):
+    case.project.edit("prog", "#!/bin/sh\n")
+    case.project.edit(
+        "SConstruct",
+        SCONSTRUCT.replace('dockerfile="Dockerfile"', f'contents="prog", dockerfile=None, base_image="{case.base}"'),
+    )
+    case.demand()
+    assert f"base {case.base} for linux/amd64 ({case.digest}) is not trusted" in case.refused()
+    case.good.sign(case.base)
+    case.build()
+
+
+def test_an_external_image_is_copied_only_when_it_is_trusted(case: Case):
+    external = f"{case.registry.host}/bases/theirs:1"
+    digest = case.push(external)
+    case.project.edit(
+        "SConstruct",
+        "import scons_multiarch\nenv = scons_multiarch.environment()\n"
+        'env.MultiarchImage("app", env.Command("app", [], Touch("$TARGET")), dockerfile="Dockerfile")\n',
+    )
+    case.project.edit("VERSION", "1.0\n")
+    case.project.edit("Dockerfile", "FROM scratch\nCOPY app /\n")
+    case.demand()
+    words = (f"REGISTRY={case.registry.host}/ours", "PLATFORMS=linux/arm64", f"EXTERNAL=linux/amd64={external}")
+    ran = case.project.scons("push-manifest", *words, check=False)
+    assert ran.status == 2
+    assert f"EXTERNAL: external {external} for linux/amd64 ({digest}) is not trusted" in ran.text
+    assert case.registry.digest("ours/app", "1.0-amd64") is None
+    assert case.registry.digest("ours/app", "1.0") is None
+    case.good.sign(external)
+    case.project.scons("push-manifest", *words)
+    assert case.registry.digest("ours/app", "1.0-amd64") == str(digest)
+    assert case.project.scons("push-manifest", *words).up_to_date
+
+
 def test_what_onbuild_takes_is_one(case: Case):
     other = f"{case.registry.host}/bases/other:1"
     push_image(case.base, "linux/amd64", {"base": b"new"}, on_build=(f"COPY --from={other} /base /taken",))

@@ -55,7 +55,8 @@ def installed(extra: str = "sign") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        what = f"the package {(error.name or 'that is needed').partition('.')[0]} is not installed"
+        module = (error.name or "that is needed").partition(".")[0]
+        what = f"the package {'pynacl' if module == 'nacl' else module} is not installed"
         hint = f"pip install 'scons-multiarch[{extra}]'"
         raise MissingPackage(what, hint=hint) from None
 
