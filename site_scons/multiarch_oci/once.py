@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -19,7 +18,7 @@ class Once(Generic[_T]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: dict[Hashable, Future[_T]] = {}
+        self._under_way: dict[Hashable, _UnderWay] = {}
         self._ready: dict[Hashable, _T] = {}
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
@@ -27,22 +26,35 @@ class Once(Generic[_T]):
         if key in self._ready:
             return self._ready[key]
         with self._lock:
-            under_way = self._made.get(key)
-            if under_way is None:
-                future = self._made[key] = Future()
-        if under_way is not None:
-            return under_way.result()
+            others = self._under_way.get(key)
+            if others is None:
+                own = self._under_way[key] = _UnderWay()
+        if others is not None:
+            others.done.wait()
+            if others.error is not None:
+                raise others.error
+            return self._ready[key]
         try:
-            value = make()
+            value = self._ready[key] = make()
         except BaseException as error:
+            own.error = error
             with self._lock:
-                del self._made[key]
-            future.set_exception(error)
+                del self._under_way[key]
             raise
-        self._ready[key] = value
-        future.set_result(value)
+        finally:
+            own.done.set()
         return value
 
     def peek(self, key: Hashable) -> _T | None:
         """The value of `key` when it was made already, else None; never waits."""
         return self._ready.get(key)
+
+
+class _UnderWay:
+    """What others wait for: less than a Future of `concurrent.futures`, not loaded by a run with nothing to do."""
+
+    __slots__ = ("done", "error")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: BaseException | None = None

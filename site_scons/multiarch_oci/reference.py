@@ -7,6 +7,7 @@ system.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import posixpath
 import re
@@ -303,6 +304,7 @@ def _without_last_slash(folder: str) -> str:
     return f"{plain}/" if plain != folder and (not plain or re.fullmatch(_DRIVE, plain)) else plain
 
 
+@functools.cache  # asked for every tag of a build
 def _folder_host(folder: str) -> str:
     plain = posixpath.normpath(folder.replace("\\", "/"))
     label = re.sub(r"[^a-z0-9]+", "-", posixpath.basename(plain).lower()).strip("-")[:40].strip("-") or "root"

@@ -46,7 +46,7 @@ def check_scons() -> None:
     version = str(getattr(scons, "__version__", "?"))
     if version == SCONS:
         try:
-            import msgspec  # noqa: F401  # compiled for one version of Python, and needed by every run
+            _load_msgspec()
         except ImportError as error:
             python = ".".join(map(str, sys.version_info[:2]))
             what = f"{sys.executable}, Python {python}, runs SCons and cannot import {error.name or 'msgspec'}"
@@ -61,6 +61,23 @@ def check_scons() -> None:
     else:
         hint = f"{way_to_start()}: it has the right one"
     refuse(f"SCons {version} of {folder} is running; scons-multiarch needs SCons {SCONS}", hint)
+
+
+def _load_msgspec() -> None:
+    """Import msgspec, which is compiled for one version of Python, and which every run needs. Raises ImportError.
+
+    Where typing_extensions is installed, msgspec takes from there what `typing` has, too; to load it is a fortieth of a
+    run with nothing to do. Who imports it later gets it.
+    """
+    name = "typing_extensions"
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # as Python says of a module that cannot be imported
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        if absent:
+            del sys.modules[name]
 
 
 def way_to_start() -> str:

@@ -11,8 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 _GRACE_S = 0.4
 """How long a step may come to its own end: one that is about to needs no exception, and leaves nothing behind."""
@@ -61,19 +60,25 @@ class Interrupts:
 
         threading.Thread(target=listen, daemon=True, name="interrupts").start()
 
-    @contextmanager
-    def performing(self) -> Iterator[None]:
-        """Work in this thread; Interrupted is raised in it, or out of here, when it has to end."""
+    def performing(self) -> Interrupts:
+        """Work in this thread, `with` this; Interrupted is raised in it, or out of here, when it has to end."""
+        return self
+
+    def __enter__(self) -> None:
         thread = threading.get_ident()
+        if thread in self._threads:
+            self._threads[thread] += 1  # what is of this thread no other one changes
+            return
         with self._lock:
-            self._threads[thread] = self._threads.get(thread, 0) + 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._threads[thread] -= 1
-                if not self._threads[thread]:
-                    del self._threads[thread]
+            self._threads[thread] = 1
+
+    def __exit__(self, *_: object) -> None:
+        thread = threading.get_ident()
+        if self._threads[thread] > 1:
+            self._threads[thread] -= 1
+            return
+        with self._lock:
+            del self._threads[thread]
 
     def end(self) -> None:
         """End the steps that run now; called once a signal, not in a thread of theirs.

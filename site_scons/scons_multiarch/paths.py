@@ -42,11 +42,12 @@ def flat(given: Any) -> Iterator[Any]:
     """What is in lists of any depth, or the one thing that is in none; nothing for None."""
     if given is None:
         return
-    if isinstance(given, _SINGLE) or not isinstance(given, Iterable):
+    kind = type(given)  # of most things enough to know
+    if kind is not list and kind is not tuple and (isinstance(given, _SINGLE) or not isinstance(given, Iterable)):
         yield given
         return
     for item in given:
-        if item is None:
+        if item is None or type(item) is str:
             yield item
         else:
             yield from flat(item)
@@ -149,6 +150,8 @@ def _platform(key: Any) -> Platform | None:
 
 def named_for(env: Any, parameter: str, given: Any, platform: Platform) -> dict[str, str]:
     """`named`, where all of it or each value may be for a platform: a function of it, or a mapping from platforms."""
+    if isinstance(given, (tuple, Mapping)) and not given:  # the default
+        return {}
     values = for_platform(parameter, given, platform)
     if isinstance(values, Mapping):
         values = {name: for_platform(f"{parameter}[{name!r}]", value, platform) for name, value in values.items()}
@@ -197,15 +200,36 @@ def platforms_of(env: Any, parameter: str, given: Any) -> tuple[Platform, ...]:
 
 def file(env: Any, parameter: str, given: Any) -> Any:
     """The node of one file. Raises NotAPath."""
-    node = one_path(env, parameter, given)
+    node = _file_named(env, parameter, given) if isinstance(given, str) else None
+    if node is None:
+        node = one_path(env, parameter, given)
     if isinstance(node, SCons.Node.FS.Dir):
-        hint = None if node is given else "something else is in the way; move it aside, or name another file"
-        raise _no(parameter, given, "a file", but=f"{shown(node)} is a folder", hint=hint)
+        raise _is_no_file(parameter, given, node)
     if not isinstance(node, SCons.Node.FS.Base):
         raise _no(parameter, given, "a file")
     if type(node) is SCons.Node.FS.Entry:
         node = env.fs.File(node)
     return node
+
+
+def _file_named(env: Any, parameter: str, given: str) -> Any:
+    """The node of a file by its name, without SCons' detour by an Entry: a large build names hundreds of files.
+
+    None where one has to look closer. Raises NotAPath for the name of a folder.
+    """
+    name = text(env, parameter, given)
+    try:
+        node = env.fs.File(name) if name else None
+    except TypeError:  # a folder, or a path through a file
+        return None
+    if node is not None and not node.has_builder() and _is_folder(node):
+        raise _is_no_file(parameter, given, node)
+    return node
+
+
+def _is_no_file(parameter: str, given: Any, node: Any) -> NotAPath:
+    hint = None if node is given else "something else is in the way; move it aside, or name another file"
+    return _no(parameter, given, "a file", but=f"{shown(node)} is a folder", hint=hint)
 
 
 def folder(env: Any, parameter: str, given: Any) -> Any:
@@ -254,17 +278,21 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
         raise _no(parameter, given, "a path")
     try:
         node = env.fs.Entry(name)
-        if type(node) is SCons.Node.FS.Entry and _is_folder_elsewhere(node):
-            return env.fs.Dir(node)
+        if type(node) is not SCons.Node.FS.Entry or node.has_builder():
+            return node
         # What nothing says to be a folder yet is a file, as with SCons' own builders.
-        return node.disambiguate() if type(node) is SCons.Node.FS.Entry and not node.has_builder() else node
+        return env.fs.Dir(node) if _is_folder(node) else env.fs.File(node)
     except TypeError as error:  # a path through a file
         raise NotAPath(str(error), where=parameter) from None
 
 
-def _is_folder_elsewhere(node: Any) -> bool:
-    """Whether a name that nothing here has is that of a folder in a Repository()."""
-    folders = () if node.has_builder() or os.path.lexists(node.get_abspath()) else node.dir.get_all_rdirs()
+def _is_folder(node: Any) -> bool:
+    """Whether a name is that of a folder, which nothing here makes: here, else among the sources or in a Repository."""
+    path, folders = node.get_abspath(), (node.dir.srcnode(), *node.dir.get_all_rdirs())
+    if os.path.isdir(path):  # noqa: PTH112  # hundreds in a large build
+        return True
+    if all(folder is node.dir for folder in folders) or os.path.lexists(path):
+        return False
     return any(os.path.isdir(os.path.join(folder.get_abspath(), node.name)) for folder in folders)  # noqa: PTH112, PTH118
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from multiarch_oci.reference import Destination, InvalidReference, Reference, lo
 from scons_multiarch.process import say
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.store import Source, Store
     from multiarch_oci.store.cache import Cache
@@ -122,6 +123,8 @@ class Registries:
         self, pairs: list[tuple[Reference, str | None]]
     ) -> dict[Reference, Future[Descriptor | MultiarchError | None]]:
         """Ask for what was not asked for yet; what each answer will be, which a failure may not leave in the run."""
+        from concurrent.futures import Future  # start-up: who asks no registry has no use for it
+
         with self._guard:
             new = dict(pair for pair in pairs if pair[0] not in self._observed)
             begun: dict[Reference, Future[Descriptor | MultiarchError | None]] = {

@@ -132,6 +132,7 @@ class Declarations:
         self.own_default: bool | None = None  # whether the user said Default() before Targets(); None without Targets()
         self.to_start: list[Any] = []  # the nodes of the programs that the target `run` may mean
         self.hidden = HIDDEN  # paths from the root that no image copies
+        self._hidden_folders = _folders(HIDDEN)
         self.caches: set[Path] = set()  # folders of SCons' shared cache
         self.contents_read: dict[Path, bytes | None] = {}  # in a session: of files that decide what is declared
         self.presence_seen: dict[Path, bool] = {}  # in a session: of files that decide it by being there, or not
@@ -144,10 +145,10 @@ class Declarations:
 
     def hide(self, *paths: str) -> None:
         """Keep files or folders, given by their paths from the root, out of every image."""
-        folders = tuple(f"{folder}/" for folder in self.hidden)
-        new = [path for path in paths if not path.startswith(folders)]
+        new = [path for path in paths if not path.startswith(self._hidden_folders)]
         if new:
             self.hidden = tuple(dict.fromkeys((*self.hidden, *new)))
+            self._hidden_folders = _folders(self.hidden)
 
     def hide_targets(self, nodes: Iterable[Any]) -> None:
         """Keep what is made of images out of every image, wherever it lies: else two of them would copy each other."""
@@ -192,10 +193,10 @@ class Run:
         if self.settings.interactive:
             self.declarations.contents_read.setdefault(path, content_of(path))
 
-    def note_looked_for(self, path: Path) -> None:
+    def note_looked_for(self, path: str) -> None:
         """Note, in an interactive session, a file that decides what is declared by being there."""
         if self.settings.interactive:
-            self.declarations.presence_seen.setdefault(path, path.exists())
+            self.declarations.presence_seen.setdefault(Path(path), Path(path).exists())
 
     def finish(self, *, report: bool = True) -> None:
         """Keep what the next run can use; called when the run ends, and each build of an interactive session.
@@ -249,6 +250,11 @@ class Run:
             from scons_multiarch.published import print_digests
 
             print_digests(self, self.settings.digests_to)
+
+
+def _folders(paths: Iterable[str]) -> tuple[str, ...]:
+    """What paths of something in these folders begin with."""
+    return tuple(f"{path}/" for path in paths)
 
 
 def content_of(path: Path) -> bytes | None:

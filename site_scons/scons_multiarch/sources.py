@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -111,14 +112,14 @@ def _above(pattern: str) -> Iterator[str]:
 
 def _fixed(pattern: str) -> str:
     """What stands before the first wildcard of a pattern."""
-    return next((pattern[:i] for i, letter in enumerate(pattern) if letter in "*?[\\"), pattern)
+    return re.split(r"[*?\[\\]", pattern, maxsplit=1)[0]
 
 
 def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:
     """The first Dockerfile that exists or is generated; ends the run when there is none."""
     nodes = [paths.file(env, "Image: dockerfile", name) for name in paths.flat(candidates)]
     for node in nodes:
-        env["MULTIARCH_RUN"].note_looked_for(Path(node.srcnode().get_abspath()))
+        env["MULTIARCH_RUN"].note_looked_for(node.srcnode().get_abspath())
         if node.has_builder() or node.rexists() or node.srcnode().rexists():  # under -n no variant folder gets copies
             return node
     names = ", ".join(map(paths.shown, nodes))

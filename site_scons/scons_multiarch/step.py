@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import SCons.Builder
 import SCons.Errors
 import SCons.Node
 import SCons.Script
@@ -25,7 +24,7 @@ from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import WrongSource, check_source
 from scons_multiarch.tracking.held import held_file
-from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, reasons
+from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, StepBuilder, reasons
 
 if TYPE_CHECKING:
     from scons_multiarch.recorder import StepRecord
@@ -61,7 +60,7 @@ class Step:
 
     def builder(self, *, single_source: bool = False) -> Any:
         """As an SCons builder; it takes nodes."""
-        return SCons.Builder.Builder(action=self.action(), single_source=single_source)
+        return StepBuilder(action=self.action(), single_source=single_source)
 
     def announce(self, target: Nodes, _source: Nodes, _env: Any) -> str:
         """The line that SCons prints before the step, or instead of it under `-n`."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from multiarch_oci.git import Described, Git
 
 _LONGEST = 64 << 10
-_UNKNOWN = Version.parse("unknown")
+_UNKNOWN = "unknown"
 """What `-h` shows of a tree that says no version."""
 
 
@@ -54,7 +54,7 @@ def version_of(run: Run, given: str, tags: str) -> tuple[Version, Described | No
         return _version_of_tree(run, tags)
     except MultiarchError:
         if SCons.Script.GetOption("help"):
-            return _UNKNOWN, None
+            return Version.parse(_UNKNOWN), None
         raise
 
 

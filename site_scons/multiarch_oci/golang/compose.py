@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import shlex
@@ -105,6 +104,8 @@ def _python_package(variable: str, program: Path, words: Sequence[str], contents
     """The package behind `python -m NAME` by version and contents: the interpreter says nothing about it."""
     facts = {}
     if "-m" in words[:-1]:
+        import glob  # start-up
+
         name = words[words.index("-m") + 1].partition(".")[0]
         for folder in _PACKAGES:
             for record in sorted(program.parent.parent.glob(f"{folder}/{glob.escape(name)}-*.dist-info/RECORD")):

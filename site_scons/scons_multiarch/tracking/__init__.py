@@ -46,6 +46,8 @@ nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
     tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken
 nodes.Tracked.missing: SCons.Node.Node.missing
     tests/e2e/test_folders.py::test_what_is_gone_or_edited_in_a_folder_is_made_again
+nodes.StepBuilder._create_nodes: SCons.Builder.BuilderBase._create_nodes, SCons.Builder.BuilderBase._execute
+    tests/e2e/test_scons.py::test_two_environments_that_declare_one_image_alike_make_it_once
 nodes.StepAction.get_presig: SCons.Action.FunctionAction.__init__, SCons.Action.FunctionAction.get_presig
     tests/e2e/test_upgrade.py::test_nothing_is_built_and_nothing_sent
 nodes.StepAction.get_contents: SCons.Action.ActionBase.get_contents, SCons.Action.FunctionAction.execute

@@ -12,7 +12,10 @@ class Kept(Plain):
 
     def _is_cached(self) -> bool:
         """Whether SCons' cache may hold this file."""
-        return bool(self.has_builder() and not self.nocache and self.get_build_env().get_CacheDir().is_enabled())
+        if not self.has_builder() or self.nocache:
+            return False
+        env = self.env or self.get_build_env()  # that of the executor is put together anew for each target
+        return bool(env.get_CacheDir().is_enabled())
 
     def retrieve_from_cache(self) -> bool:
         """Take the file out of SCons' cache when it is there, and whole."""

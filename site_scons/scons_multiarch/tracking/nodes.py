@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import SCons.Action
+import SCons.Builder
 import SCons.CacheDir
 import SCons.Node
 import SCons.Node.FS
@@ -310,6 +311,14 @@ class Tracked(Kept):
             note(self)
 
 
+class StepBuilder(SCons.Builder.BuilderBase):
+    """A builder that is given nodes, and nothing else: there is no prefix, suffix or emitter to be looked for."""
+
+    def _create_nodes(self, _env: Any, target: Nodes, source: Nodes) -> tuple[Nodes, Nodes]:
+        """What is given. SCons looks through its lists four times, a twentieth of a run with hundreds of images."""
+        return target, source
+
+
 class StepAction(SCons.Action.FunctionAction):
     """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons.
 
@@ -365,17 +374,18 @@ def _take_over(run: Any) -> None:
 
 def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     """Make targets ours: tracked, precious, with their state; the first of them has the record."""
-    track(env, targets)
-    track(env, targets[0].sources)
-    state.targets = targets
-    state.find = with_folders(state.find, targets[0])
-    run = env["MULTIARCH_RUN"]
+    nodes = list(targets)  # iterating over SCons' own lists is slow
+    first, run = nodes[0], env["MULTIARCH_RUN"]
+    track(env, nodes)
+    track(env, first.sources)
+    state.targets = nodes
+    state.find = with_folders(state.find, first)
     after_reading(lambda _: _take_over(run), name="nodes")
-    for target in targets:
+    for target in nodes:
         target.set_precious()
         target.attributes.state = state
-    targets[0].attributes.target = record
-    env["MULTIARCH_RUN"].declarations.targets.append(targets[0])
+    first.attributes.target = record
+    run.declarations.targets.append(first)
 
 
 def undrifted() -> str | None:
@@ -401,11 +411,20 @@ def _decided(target: Any) -> bool:
             reasons(target).append(f"{child} {'changed' if previous is not None else 'is new'}")
             changed = True
     target.attributes.state.decide()
-    signature = SCons.Util.hash_signature(target.get_executor().get_contents())
+    signature = SCons.Util.hash_signature(_contents(target))
     if _differs(target):
         target.attributes.state.repairs = not changed and signature == made.bactsig
         return True
     return changed or signature != made.bactsig
+
+
+def _contents(target: Any) -> bytes:
+    """What SCons signs of a target's actions. A step alone needs no environment, which SCons puts together for each."""
+    executor = target.get_executor()
+    actions = executor.get_action_list()
+    if [type(action) for action in actions] == [StepAction]:
+        return bytes(actions[0].get_contents(executor.get_all_targets(), (), None))
+    return bytes(executor.get_contents())
 
 
 def _is_changed(child: Any, target: Any, previous: Any) -> bool:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from multiarch_oci.ignorefile import IgnoreFile, State
 
 FILE = "FILE"
-_WILDCARDS = "*?["
 
 
 class ContextFile(msgspec.Struct, frozen=True):
@@ -64,7 +63,8 @@ class ContextInputs(msgspec.Struct, frozen=True):
 
     def reaches(self, path: str) -> bool:
         """Whether a COPY, ADD or bind mount would take a file of this path (relative, with `/`), be it there or not."""
-        if not any(_reaches(pattern, path) for pattern in self.patterns):
+        literal = path in self.patterns and not may_be_pattern(path)
+        if not literal and not any(_reaches(pattern, path) for pattern in self.patterns):
             return False
         return not self._leaves_out(path)
 
@@ -104,6 +104,8 @@ class NamedInputs(msgspec.Struct, frozen=True):
 
 def covering(files: tuple[GivenFile, ...], path: str) -> GivenFile | None:
     """The given file or folder that a path of a context is, or lies in: the innermost; None where there is none."""
+    if not files:
+        return None
     above = [file for file in files if path == file.path or not file.path or path.startswith(f"{file.path}/")]
     return max(above, key=lambda file: len(file.path), default=None)
 
@@ -145,7 +147,7 @@ def _agree(parts: list[str], names: list[str]) -> bool:
 
 def may_be_pattern(text: str) -> bool:
     """Whether a letter stands in a source that is a wildcard where no backslash takes it away."""
-    return any(letter in text for letter in _WILDCARDS)
+    return "*" in text or "?" in text or "[" in text
 
 
 def _matches(part: str, name: str) -> bool:
