@@ -53,6 +53,11 @@ def is_of(env: Any, node: Any) -> bool:
     return own is None or registry in (None, own)
 
 
+def is_copy(node: Any) -> bool:
+    """Whether a pin is the copy in one of several registries of what another pin has seen: no member of the index."""
+    return node.check_attributes("seen_by") is not None
+
+
 def is_one_of_several(node: Any) -> bool:
     """Whether a target writes to one of several registries: its failure leaves the others to be finished."""
     return node.check_attributes("registry") is not None

@@ -58,10 +58,10 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
 
 def _as_seen(node: Any) -> Reference:
-    """The reference of a pin; what is copied to a further registry is what the first one's pin has seen."""
+    """The reference of a pin; what is copied to each of several registries is what one pin has seen for all."""
     reference: Reference = node.attributes.target.reference
-    first = node.check_attributes("first_pin")
-    receipt = None if first is None else receipt_at(Path(first.get_abspath()))
+    seen_by = node.check_attributes("seen_by")
+    receipt = None if seen_by is None else receipt_at(Path(seen_by.get_abspath()))
     digest = None if receipt is None else receipt.reference.digest
     return reference if digest is None else reference.with_digest(digest)
 

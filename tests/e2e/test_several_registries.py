@@ -112,6 +112,35 @@ def test_what_others_push_is_copied_to_each_under_one_tag(
     subprocess.run(command, check=True, capture_output=True)
 
 
+@pytest.fixture
+def elsewhere(make_registry: Callable[..., Registry]) -> Iterator[Registry]:
+    """The registry in which somebody else's image lies."""
+    made = make_registry()
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("down", [0, 1])
+def test_what_lies_elsewhere_is_copied_to_each_though_one_is_down(
+    project: Project, registry: Registry, second: Registry, elsewhere: Registry, down: int
+) -> None:
+    project.scons("push", f"REGISTRY={elsewhere.host}", "IMAGE=theirs", "PLATFORMS=linux/arm64")
+    project.remove("_output")
+    both = [registry, second]
+    external = f"EXTERNAL={elsewhere.host}/theirs:v1.0-arm64"
+    words = ("push-manifest", f"REGISTRY={registry.host},{second.host}", "PLATFORMS=linux/amd64", external)
+    both[down].stop()
+    ran = project.scons(*words, check=False)
+    assert ran.status == 2
+    assert f"scons: {both[1 - down].host}: complete" in ran.text
+    assert inspect(both[1 - down], "demo:v1.0-arm64") == inspect(elsewhere, "theirs:v1.0-arm64")
+    both[down].start()
+    ran = project.scons(*words)
+    assert all(both[down].host in step or step.startswith("Pin") for step in ran.steps)
+    assert inspect(registry, "demo:v1.0") == inspect(second, "demo:v1.0")
+    assert project.scons(*words).up_to_date
+
+
 def test_questions_know_all_of_them(project: Project, registry: Registry, second: Registry) -> None:
     to = f"REGISTRY={registry.host},{second.host}"
     planned = project.scons("plan", "push-manifest", to).text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
-from scons_multiarch.destinations import is_of
+from scons_multiarch.destinations import is_copy, is_of
 from scons_multiarch.receipts import assembled
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, write
@@ -37,7 +37,7 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
     beside = node.dir.File(node.name.removesuffix(".json") + ".digest")
     noted = tuple(paths.named(env, "Index: annotations", annotations).items())
     files = [paths.file(env, "Index: members", member) for member in paths.flat(members)]
-    sources = [file for file in files if is_of(env, file)]  # a pin's copies for further registries are no members
+    sources = [file for file in files if not is_copy(file) and is_of(env, file)]
     for source in sources:
         check_source(source, "env.Index", (ImageTarget, PinTarget))
     record = IndexTarget(declared_platforms, noted, paths.shown(beside))

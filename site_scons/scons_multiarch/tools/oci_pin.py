@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.reference import Reference
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
-from scons_multiarch.destinations import mark, spread
+from scons_multiarch.destinations import is_one_of_several, mark, spread
 from scons_multiarch.pins import drifted, perform
 from scons_multiarch.receipts import (
     TwoPushes,
@@ -33,24 +33,39 @@ def external(env: Any, reference: str, *, platform: Any) -> Any:
     """Declare a tag that somebody else pushes, of one platform; an index is looked into. Returns its receipt.
 
     An image of another repository is copied to this build's tag for the platform before it joins the index. With
-    several registries it is copied to each, under one tag, and there is a receipt for each.
+    several registries there is one receipt of what was seen, the index's member, and one of the copy in each of them:
+    they depend on it alone, so that one that is down keeps none of the others from being finished.
     """
-    receipts: list[Any] = []
-    for own in spread(env, "$REPOSITORY"):
-        receipts += _pin(own, reference, platform, receipts)
-    return receipts
+    registries = list(spread(env, "$REPOSITORY"))
+    if len(registries) == 1:
+        return _pin(env, reference, platform, copies=True)
+    seen = _pin(env, reference, platform, copies=False)
+    for own in registries:
+        if _is_elsewhere(own, reference):
+            seen += _pin(own, reference, platform, copies=True, seen=seen[0])
+        else:
+            mark(own, seen[0])
+    return seen
 
 
-def _pin(env: Any, reference: str, platform: Any, before: list[Any]) -> Any:
+def _is_elsewhere(env: Any, reference: str) -> bool:
+    """Whether what is pinned lies in another repository than this build's."""
+    where, _ = location(paths.text(env, "Pin: reference", reference))
+    own, _ = location(env.subst("$REPOSITORY:$VERSION"))
+    return (where.registry, where.repository) != (own.registry, own.repository)
+
+
+def _pin(env: Any, reference: str, platform: Any, *, copies: bool, seen: Any = None) -> list[Any]:
+    """A pin, and whether it `copies` what lies elsewhere; `seen` is the pin that the copies for registries share."""
     target_platform = paths.platform_of("Pin: platform", platform).normalized()
     target_platform.check_known()
     text = paths.text(env, "Pin: reference", reference)
     where, folder = location(text)
-    copy = env.subst(f"$REPOSITORY:{_tag_of_copy(before) or f'$VERSION-{target_platform.tag_suffix}'}")
+    copy = env.subst(f"$REPOSITORY:{_tag_of_copy(seen) or f'$VERSION-{target_platform.tag_suffix}'}")
     own, own_folder = location(copy)
-    elsewhere = (where.registry, where.repository) != (own.registry, own.repository)
+    elsewhere = copies and _is_elsewhere(env, reference)
     record = PinTarget(where, folder, target_platform, own if elsewhere else None, own_folder if elsewhere else None)
-    node = _receipt(env, where, target_platform, own if before else None)
+    node = _receipt(env, where, target_platform, None if seen is None else own)
     if declared_before([node], record, []):
         return [node]
     run: Run = env["MULTIARCH_RUN"]
@@ -61,21 +76,20 @@ def _pin(env: Any, reference: str, platform: Any, before: list[Any]) -> Any:
             hint=f"{target_platform} may stand in PLATFORMS or in EXTERNAL, once",
         )
     receipt = env.OciPin([node], [])
-    if before:
-        env.Depends(receipt, before)
-        node.attributes.first_pin = before[0]
-    mark(env, node)
+    if seen is not None:
+        env.Depends(receipt, seen)
+        node.attributes.seen_by = seen
+        mark(env, node)
     values = {"reference": text, "platform": str(target_platform), "copied to": str(own) if elsewhere else ""}
     spell = partial(spelled, nodes=receipt)
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     env.NoCache(receipt)
-    return receipt
+    return [node]
 
 
-def _tag_of_copy(before: list[Any]) -> str:
-    """The tag under which the first registry has the image; "" where it is the first that is asked for."""
-    record = target_of(before[0]) if before else None
-    return "" if record is None else (record.copy_to or record.reference).tag or ""
+def _tag_of_copy(seen: Any) -> str:
+    """The tag under which one of the build's own registries has the image; "" where none of them has it yet."""
+    return "" if seen is None or not is_one_of_several(seen) else target_of(seen).reference.tag or ""
 
 
 def _receipt(env: Any, reference: Reference, platform: Platform, copy: Reference | None) -> Any:
