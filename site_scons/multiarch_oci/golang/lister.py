@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,12 +15,14 @@ from multiarch_oci.golang import compose, recipe
 from multiarch_oci.golang.answers import Answers, Question, run_process
 from multiarch_oci.golang.contents import Contents
 from multiarch_oci.golang.inputs import Hints, Inputs, Listing, Package, Part, Run
-from multiarch_oci.golang.materials import Materials
 from multiarch_oci.golang.modules import Project, is_local, locate
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, look, walk
 from multiarch_oci.statcache import StatCache
+
+if TYPE_CHECKING:
+    from multiarch_oci.golang.materials import Materials
 
 _AT_ONCE = 4
 _MODULE_FILES = ("go.mod", "go.work", "vendor")
@@ -135,6 +138,8 @@ class Lister:
             main = packages[0] if packages else None
             environment = lookup.settings.environment
             steering = compose.steering_part(build, environment, lookup.project, main, self._contents)
+            from multiarch_oci.golang.materials import Materials  # start-up
+
             return Materials.of(lookup.project, parts, steering, self._contents, top)
 
     def locations(self, build: GoBuild) -> Locations:

@@ -9,7 +9,6 @@ from multiarch_oci.reference import Reference
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
 from scons_multiarch.destinations import is_one_of_several, mark, spread
-from scons_multiarch.pins import drifted, perform
 from scons_multiarch.receipts import (
     TwoPushes,
     receipt_node,
@@ -24,6 +23,20 @@ from scons_multiarch.tracking.nodes import State, declare
 
 if TYPE_CHECKING:
     from multiarch_oci.platform import Platform
+
+
+def perform(target: list[Any], source: list[Any], env: Any) -> None:
+    """Look at the tag, take it over where it lies elsewhere, and write the receipt."""
+    from scons_multiarch import pins  # start-up: most builds have none
+
+    pins.perform(target, source, env)
+
+
+def drifted(node: Any) -> str | None:
+    """Why the tag is not as it was seen."""
+    from scons_multiarch import pins  # start-up
+
+    return pins.drifted(node)
 
 
 STEP = Step("Pin", perform)
