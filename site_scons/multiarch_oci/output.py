@@ -26,8 +26,8 @@ STDOUT = "-"
 FORMAT = "format"
 """The first key of every JSON file that is written where a user asked; its value begins with `_OURS`."""
 _OURS = "multiarch "
-_MARKED = (b"<!doctype html><!-- multiarch ", b"<!-- multiarch ")
-"""How a page and a summary of ours begin."""
+_MARKED = (b"<!doctype html><!-- multiarch ", b"<!-- multiarch ", b"%% multiarch ", b"// multiarch ")
+"""How a page, a summary and a graph of ours begin."""
 _OLDER = ({"steps", "unchanged"}, {"images", "pins", "tags", "upload"})
 """The keys of reports and plans that did not say yet what they are."""
 _LIMIT = 64 << 20

@@ -16,7 +16,7 @@ _COMMAND = re.compile(r"##(?=\[|vso\[|teamcity\[)", re.IGNORECASE)  # Azure and 
 _WORKFLOW = re.compile(r"^(\s*):(?=:)", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z0-9 ,./:@=+%()\-]*\Z")
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#!|~&$^\"']|(?<![A-Za-z0-9])[-+.@]|:(?=//)|(?<=[wW]{3})\.")
-_MERMAID = re.compile(r"[^A-Za-z0-9 ,./:@=+\-]")
+_MERMAID = re.compile(r"[^\w ,./:@=+→…·-]")
 
 
 def visible(text: str, *, lines: bool = False) -> str:

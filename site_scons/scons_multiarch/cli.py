@@ -45,6 +45,9 @@ QUESTIONS = (
     ("plan [target …]", "what would become of every image and tag, and how much would be uploaded"),
     ("why target …", "why each step would run, or ran last"),
     ("dockerfile [target …]", "the Dockerfile of the images, also of those that have none"),
+    ("graph [target …]", "what is made of what, as mermaid, DOT or SVG: FORMAT=, OUTPUT="),
+    ("tree what", "the layers of an output or a reference, their files, sizes, and who put them there"),
+    ("diff one other", "platforms, configs and files that differ in two outputs, folders or references"),
     ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
     ("watch [target …]", "builds, and again whenever an input of the targets changes, until Ctrl-C"),
     ("cache, cache prune", "what the shared cache holds; delete what no list of OLDER days names"),
@@ -55,9 +58,8 @@ QUESTIONS = (
     ("check-bases, update-bases", "bases that moved; renew images.lock"),
 )
 
-
-OF_REFERENCES = ("reproduce",)
-"""Questions about what was published, behind which references stand, and no targets."""
+OF_REFERENCES = ("tree", "diff", "reproduce")
+"""Questions behind which references, folders and files may stand beside targets."""
 
 Programs: TypeAlias = "Sequence[tuple[Platform | None, Any]]"
 """Programs of one image, each with its platform, where that is known."""
@@ -198,13 +200,13 @@ def finish_reading(env: Any, here: Any) -> None:
         check_sources(env, run.settings.outputs, declarations.targets)
     own = [word for word in words[1:] if word in _OWN_WORDS.get(words[0], ())]
     arguments = [word for word in words[1:] if word not in own] if question else words
-    arguments = [] if question and words[0] in OF_REFERENCES else words[1:] if question else words
-    check_words(here, arguments, chains)
+    if not (question and words[0] in OF_REFERENCES):
+        check_words(here, arguments, chains)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint=f"{command()} clean, and then the build"))
     if question:
         try:
-            targets = [env.Alias(word)[0] if is_alias(word) else node_of(here, word) for word in arguments]
+            targets = [named_node(here, word) for word in arguments]
             status = importlib.import_module(question).run(env, [*own, *targets])
             if status is not None:
                 SCons.Script.Exit(status)
@@ -265,6 +267,13 @@ def is_target(here: Any, word: str) -> bool:
         return False
     inside = isinstance(node, SCons.Node.FS.Dir) and len(node.entries) > len((".", ".."))
     return bool(node.rexists() or node.has_builder() or inside)
+
+
+def named_node(here: Any, word: str) -> Any:
+    """The node that a word behind a question names; the word itself where it is none, and where it may be none."""
+    if is_alias(word):
+        return SCons.Node.Alias.default_ans[word]
+    return node_of(here, word) if is_target(here, word) else word
 
 
 def node_of(here: Any, word: str) -> Any:

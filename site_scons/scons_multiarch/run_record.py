@@ -15,23 +15,14 @@ from msgspec.structs import replace
 
 from multiarch_oci.contents.listing import Listings, made_by
 from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError, public
+from multiarch_oci.errors import MultiarchError
 from multiarch_oci.report import record as records
 from multiarch_oci.report.record import Layer, Node, Request
 from scons_multiarch.graph import children_of, first_of_step, made_below, requested
+from scons_multiarch.naming import clean, groups, key_of, kind_of, platform_shown, reference_of, title_of
 from scons_multiarch.receipts import not_moved, receipt_at, spelled
 from scons_multiarch.recorder import Pause, StepRecord
-from scons_multiarch.targets import (
-    NAMES,
-    IndexTarget,
-    LoadTarget,
-    PinTarget,
-    PushTarget,
-    is_index,
-    is_remote,
-    platform_of,
-    target_of,
-)
+from scons_multiarch.targets import IndexTarget, LoadTarget, PinTarget, PushTarget, is_remote, target_of
 from scons_multiarch.tracking.nodes import state_of
 
 if TYPE_CHECKING:
@@ -75,7 +66,7 @@ class _Gathering:
         return records.Run(
             began=round(self._recorder.wall, 3),
             seconds=round(time.monotonic() - self._recorder.began, 4),
-            words=tuple(_clean(str(word)) for word in SCons.Script.COMMAND_LINE_TARGETS),
+            words=tuple(clean(str(word)) for word in SCons.Script.COMMAND_LINE_TARGETS),
             nodes=nodes,
             layers=tuple(self._layers.values()),
             requests=tuple(self._requests()),
@@ -86,16 +77,16 @@ class _Gathering:
     def _node(self, node: Any) -> Node:
         record, state, step = target_of(node), state_of(node), self._steps.get(node)
         kind = kind_of(node)
-        platform = platform_of(node) or (platform_of(node.sources[0]) if node.sources and kind != "file" else None)
+        platform = platform_shown(node, kind)
         group = self._groups.get(node, "")
         made = Node(
             key=key_of(node),
             kind=kind,
-            title=_clean(title_of(node, kind, group, str(platform or ""))),
+            title=clean(title_of(node, kind, group, str(platform or ""))),
             outcome=_outcome(node, step),
-            group=_clean(group),
-            platform=str(platform or "") if kind not in ("index", "tag") else "",
-            reference=_clean(_reference(node)),
+            group=clean(group),
+            platform=str(platform or ""),
+            reference=clean(reference_of(node)),
             sources=tuple(key_of(source) for source in _sources(node) if source in self._nodes),
         )
         if state is not None:
@@ -118,7 +109,7 @@ class _Gathering:
             sent=step.sent,
             received=step.received,
             requests=len(step.requests),
-            error=_clean(step.error or "", lines=True),
+            error=clean(step.error or "", lines=True),
         )
 
     def _with_contents(self, made: Node, node: Any, record: Any) -> Node:
@@ -152,21 +143,20 @@ class _Gathering:
             made,
             digest=str(image.descriptor.digest),
             size=size,
-            base="" if image.base is None else _clean(str(image.base)),
+            base="" if image.base is None else clean(str(image.base)),
             layers=tuple(str(layer.digest) for layer in image.layers),
         )
 
     def _layer(self, image: Image, number: int, line: str, archive: Any) -> Layer:
         descriptor = image.layers[number]
         from_base = descriptor.digest not in image.own | image.shared
-        layer = Layer(str(descriptor.digest), descriptor.size, _clean(line), from_base)
+        layer = Layer(str(descriptor.digest), descriptor.size, clean(line), from_base)
         if from_base:
             return layer
         with suppress(MultiarchError, OSError):
             listing = listings(self._run).of(descriptor.bare(), archive, str(archive.path))
             files = tuple(
-                replace(file, path=_clean(file.path), target=_clean(file.target))
-                for file in listing.largest(MOST_FILES)
+                replace(file, path=clean(file.path), target=clean(file.target)) for file in listing.largest(MOST_FILES)
             )
             return replace(layer, unpacked=listing.size, count=len(listing.files) + listing.more, files=files)
         return layer
@@ -183,8 +173,8 @@ class _Gathering:
         for request in list(requests):
             yield Request(
                 method=request.method,
-                host=_clean(request.host),
-                path=_clean(request.path),
+                host=clean(request.host),
+                path=clean(request.path),
                 thread=request.thread,
                 began=round(request.began - start, 4),
                 seconds=round((request.ended or now) - request.began, 4),
@@ -196,63 +186,18 @@ class _Gathering:
             )
         for pause in list(pauses):
             began = round(pause.began - start, 4)
-            yield Request("wait", "", "", thread, began, round(pause.seconds, 4), node, error=_clean(pause.error))
+            yield Request("wait", "", "", thread, began, round(pause.seconds, 4), node, error=clean(pause.error))
 
     def _not_moved(self) -> Iterator[tuple[str, str]]:
         for node in self._nodes:
             if is_remote(node) and node.get_state() in (SCons.Node.up_to_date, SCons.Node.executed):
                 tags, because = not_moved(node)
-                yield from ((_clean(spelled(str(tag), [node])), because) for tag in tags)
+                yield from ((clean(spelled(str(tag), [node])), because) for tag in tags)
 
 
 def _sources(node: Any) -> list[Any]:
     """What a target is made of, or comes after, each once; of a step that makes several the first target."""
     return list(dict.fromkeys(first_of_step(source) for source in children_of(node)))
-
-
-def groups(run: Run) -> dict[Any, str]:
-    """For each node of a declared image that image's name."""
-    named: dict[Any, str] = {}
-    for name, chain in run.declarations.chains.items():
-        of_image = (*chain.images, *chain.archives, *chain.loads, *chain.pushes, *chain.pins, *chain.index)
-        for node in (*chain.programs, *of_image, *chain.published):
-            named.setdefault(node, name)
-    return named
-
-
-def key_of(node: Any) -> str:
-    """The name of a target in reports: its path, as in report.json."""
-    return _clean(Path(str(node)).as_posix())
-
-
-def kind_of(node: Any) -> str:
-    """One of the KINDS of a record."""
-    record = target_of(node)
-    if record is None:
-        return "file"
-    if isinstance(record, PushTarget) and node.sources and is_index(node.sources[0]):
-        return "tag"
-    return NAMES[type(record)]
-
-
-def title_of(node: Any, kind: str, group: str, platform: str) -> str:
-    """What a target is called where there is little room."""
-    name = Path(str(node)).name
-    if kind in ("push", "tag", "pin", "load"):
-        text = _reference(node).rpartition("/")[2]
-        return f"{text} {platform}".strip() if kind == "pin" else text
-    if kind == "program":
-        return f"{name} {platform}"
-    if kind in ("image", "archive"):
-        return f"{group} {platform}" if group else name
-    return group if kind == "index" and group else name
-
-
-def _reference(node: Any) -> str:
-    record = target_of(node)
-    if isinstance(record, (PushTarget, PinTarget)):
-        return public(spelled(str(record.reference), [node]))
-    return record.name.familiar if isinstance(record, LoadTarget) else ""
 
 
 def _outcome(node: Any, step: StepRecord | None) -> str:
@@ -267,15 +212,9 @@ def _outcome(node: Any, step: StepRecord | None) -> str:
 
 def _without_value(sentence: str) -> str:
     """A reason without the values of build arguments and of variables of the environment."""
-    return _clean(_VALUE.sub(r"\1 changed", sentence))
+    return clean(_VALUE.sub(r"\1 changed", sentence))
 
 
 def _without_values(line: str) -> str:
     """A line of several reasons without such values: cut where the first of them begins."""
-    return _clean(_VALUES.sub(r"\1\2 changed …", line))
-
-
-def _clean(text: str, *, lines: bool = False) -> str:
-    """A text of any encoding as one that UTF-8 holds, without the logins of URLs; its quoting is the writer's."""
-    text = public(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
-    return text if lines else text.replace("\n", " ")
+    return clean(_VALUES.sub(r"\1\2 changed …", line))

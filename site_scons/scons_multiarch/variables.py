@@ -69,6 +69,8 @@ VARIABLES = (
     ),
     ("REPORT", "", "files of what was done: report.html, summary.md, trace.json, report.json; - is standard output"),
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
+    ("FORMAT", "", "of `graph`: mermaid, dot, svg; default: as OUTPUT ends, else mermaid"),
+    ("OUTPUT", "", "file that `graph` writes; default: standard output"),
     ("PRINT", "", "digest: standard output holds only repository@digest of what is published, a line an image"),
     ("QUIET", "no", "yes: nothing is printed unless it fails"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
@@ -79,8 +81,7 @@ _LAST_SECOND = 253_402_300_799
 """The last second of the year 9999, after which the time stamps of images (RFC 3339) have no form."""
 
 
-WITHOUT_LOCK = ("plan", "why", "dockerfile", "cache")
-WITHOUT_LOCK = ("plan", "why", "dockerfile", "reproduce")
+WITHOUT_LOCK = ("plan", "why", "dockerfile", "cache", "reproduce", "graph", "tree", "diff")
 """Verbs that change nothing, and so wait for nobody."""
 
 
@@ -282,7 +283,7 @@ def values(env: Any) -> dict[str, object]:
 def check_text(given: Mapping[str, str]) -> None:
     """Raise UnknownWord for a value that is no text, but for those that name files, whose names may be any bytes."""
     for name, text in given.items():
-        if not text.isascii() and name not in ("REGISTRY", "REPORT", "PLAN"):
+        if not text.isascii() and name not in ("REGISTRY", "REPORT", "PLAN", "OUTPUT"):
             try:
                 text.encode()
             except UnicodeEncodeError:
@@ -364,7 +365,8 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
 
         run.settings.cache = read_settings(run, given)
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
-    for name in ("REPORT", "PLAN"):
+    one_of("FORMAT", given["FORMAT"], ("", "mermaid", "dot", "svg"))
+    for name in ("REPORT", "PLAN", "OUTPUT"):
         if given[name]:
             from scons_multiarch.report import outputs_of
 

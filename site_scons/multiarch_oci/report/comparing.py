@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -76,16 +76,11 @@ def compare(before: Run, after: Run, listing_of: Callable[[str], Listing | None]
 
 
 def _files(old: Node, new: Node, listing_of: Callable[[str], Listing | None]) -> tuple[FileChange, ...]:
-    """The files that differ between two images, of the layers that they do not have in common."""
-    old_layers = _listings([digest for digest in old.layers if digest not in new.layers], listing_of)
-    new_layers = _listings([digest for digest in new.layers if digest not in old.layers], listing_of)
-    if old_layers is None or new_layers is None:
+    """The files that differ between two images; layers of a base that both have, and nobody read, count for nothing."""
+    known = {digest: listing_of(digest) for digest in dict.fromkeys((*old.layers, *new.layers))}
+    common = {digest for digest in old.layers if digest in new.layers}
+    if any(listing is None and digest not in common for digest, listing in known.items()):
         return ()
-    return file_changes(old_layers, new_layers)
-
-
-def _listings(digests: Iterable[str], listing_of: Callable[[str], Listing | None]) -> Mapping[str, Listing] | None:
-    """The listings of these layers, from the base up; None when one of them is not known."""
-    listings = {digest: listing_of(digest) for digest in digests}
-    known = {digest: listing for digest, listing in listings.items() if listing is not None}
-    return known if len(known) == len(listings) else None
+    listings = {digest: listing for digest, listing in known.items() if listing is not None}
+    old_layers = {digest: listings[digest] for digest in old.layers if digest in listings}
+    return file_changes(old_layers, {digest: listings[digest] for digest in new.layers if digest in listings})
