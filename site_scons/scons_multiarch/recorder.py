@@ -48,6 +48,7 @@ class StepRecord(msgspec.Struct, eq=False):
     requests: list[RequestRecord] = msgspec.field(default_factory=list)
     pauses: list[Pause] = msgspec.field(default_factory=list)
     copied: Copied | None = None
+    spared: int = 0  # bytes of what came out of a shared cache, and was not fetched
 
     def request(self, record: RequestRecord) -> None:
         """As a Watch of a transport: a request is made for this step."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiarch_oci.output import Output
     from multiarch_oci.report import record as records
     from multiarch_oci.report.comparing import Comparison
+    from scons_multiarch.recorder import StepRecord
     from scons_multiarch.session import Run
 
 HTML, MARKDOWN, TRACE, JSON = "html", "markdown", "trace", "json"
@@ -123,12 +124,20 @@ def to_json(run: Run) -> bytes:
     last = {step.target: step for step in run.build.recorder().steps}  # a cache may have been asked before in vain
     performed = [step for step in last.values() if step.outcome in (CACHED, MADE, REPAIRED)]
     performed.sort(key=lambda step: step.ended or 0.0)
-    steps = [{"step": step.verb} | _line(step.target) for step in performed]
+    cached = run.settings.cache is not None
+    steps = [{"step": step.verb} | _line(step.target) | (_spared(step) if cached else {}) for step in performed]
     same = [_line(target) for target in all_targets if target.get_state() == SCons.Node.up_to_date]
     done = (SCons.Node.up_to_date, SCons.Node.executed)
     members: dict[str, object] = {"steps": steps, "unchanged": same}
     not_moved = [line for target in all_targets if target.get_state() in done for line in _not_moved(target)]
     return document("report 1", members | ({"not_moved": not_moved} if not_moved else {}))
+
+
+def _spared(step: StepRecord) -> dict[str, object]:
+    """What became of a step in a build with a shared cache, and the bytes that were neither sent nor fetched for it."""
+    copied = () if step.copied is None else (*step.copied.mounted, *step.copied.present)
+    not_sent = sum(blob.size for blob in copied)
+    return {"outcome": step.outcome, "not_sent": not_sent, "not_fetched": step.spared}
 
 
 def _not_moved(target: Any) -> list[dict[str, str]]:

@@ -108,6 +108,8 @@ class _Gathering:
             seconds=took,
             sent=step.sent,
             received=step.received,
+            not_sent=0 if step.copied is None else sum(b.size for b in (*step.copied.mounted, *step.copied.present)),
+            not_fetched=step.spared,
             requests=len(step.requests),
             error=clean(step.error or "", lines=True),
         )

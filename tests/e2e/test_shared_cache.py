@@ -408,3 +408,31 @@ def test_each_build_of_a_session_looks_anew(machines: Machines):
     assert Counter(line.split("scons>>> ")[-1].partition(" ")[0] for line in lines) == {"Compile": 6, "Image": 4}
     assert builds(second) == []
     assert second.scons("manifest", *words[:2]).up_to_date
+
+
+def test_plan_and_why_say_what_the_cache_has_and_write_nothing(machines: Machines):
+    machines.first("manifest")
+    second = machines.clone("second")
+    run = machines.run(second, "plan", "manifest", "PLAN=plan.json")
+    assert run.text.count(": from the cache") == 2
+    assert "cache: has 4 of 4 steps that would run" in run.text
+    assert json.loads(second.read("plan.json"))["cache"] == {"hits": 4, "steps": 4}
+    assert not (second.path / ".multiarch" / "held.json").exists()
+    assert machines.run(second, "why", "manifest").text.count("; in the cache") == 4
+    second.append("main.go", "\n// a comment\n")
+    assert "cache: has 0 of 2 steps that would run" in machines.run(second, "plan", "manifest").text
+    assert "cache:" not in second.scons("plan", "manifest").text
+
+
+def test_the_report_says_what_was_not_fetched_and_not_sent(machines: Machines):
+    machines.first()
+    second = machines.clone("second")
+    machines.run(second, "push-manifest", "REPORT=report.json", f"REGISTRY={machines.proxy.host}/other")
+    report = json.loads(second.read("report.json"))
+    steps = {step["subject"]: step for step in report["steps"]}
+    program, image = steps[PROGRAM], steps["_output/images/demo-linux-amd64.tar"]
+    push = steps[f"{machines.proxy.host}/other/demo:v1.0-amd64"]
+    assert (program["outcome"], image["outcome"], push["outcome"]) == ("cached", "cached", "made")
+    assert program["not_fetched"] > 1 << 20
+    assert image["not_fetched"] > 1 << 19
+    assert push["not_sent"] > 1 << 19

@@ -25,10 +25,14 @@ LATER = "known after the build"
 
 
 class Rebuild(Enum):
-    """Whether an image would be made again; PERHAPS: when something before it turns out other than it was."""
+    """Whether an image would be made again; PERHAPS: when something before it turns out other than it was.
+
+    CACHED: a shared cache has it.
+    """
 
     NO = "no"
     YES = "yes"
+    CACHED = "cached"
     PERHAPS = "perhaps"
 
 
@@ -121,6 +125,7 @@ class Plan(msgspec.Struct, frozen=True):
     images: tuple[ImagePlan, ...]
     pins: tuple[PinPlan, ...]
     tags: tuple[PlannedTag, ...]
+    hits: tuple[int, int] | None = None
 
     @property
     def upload(self) -> int:
@@ -142,6 +147,8 @@ class Plan(msgspec.Struct, frozen=True):
         lines = [_image_line(image) for image in self.images]
         lines += [_pin_line(pin) for pin in self.pins]
         lines += [_tag_line(tag) for tag in self.tags]
+        if self.hits is not None:
+            lines.append(f"cache: has {self.hits[0]} of {self.hits[1]} steps that would run")
         return (*lines, self._sum())
 
     def to_json(self) -> bytes:
@@ -185,6 +192,7 @@ class Plan(msgspec.Struct, frozen=True):
                     for tag in self.tags
                 ],
                 "upload": {"bytes": self.upload, "bound": self.bound, "complete": self.complete},
+                **({} if self.hits is None else {"cache": {"hits": self.hits[0], "steps": self.hits[1]}}),
             },
         )
 
@@ -198,10 +206,17 @@ class Plan(msgspec.Struct, frozen=True):
         return f"tags: {counted or 'none'}{fails}; {sizes}{more}"
 
 
-def forecast(images: Iterable[ImagePlan], pins: Iterable[PinState], tags: Iterable[TagState], policy: Policy) -> Plan:
+def forecast(
+    images: Iterable[ImagePlan],
+    pins: Iterable[PinState],
+    tags: Iterable[TagState],
+    policy: Policy,
+    hits: tuple[int, int] | None = None,
+) -> Plan:
     """Foretell a run: nothing is asked, nothing is raised.
 
-    What two tags of a repository share is counted with the first.
+    `hits` is how many of the steps that would run a shared cache has, and how many it may have. What two tags of a
+    repository share is counted with the first.
     """
     planned = tuple(_plan_pin(pin) for pin in pins)
     trouble = {pin.reference: pin for pin in planned if pin.state in ("missing", "unreachable")}
@@ -209,7 +224,7 @@ def forecast(images: Iterable[ImagePlan], pins: Iterable[PinState], tags: Iterab
     planned_tags: list[PlannedTag] = []
     for state in tags:
         planned_tags += _plan_state(state, policy if state.policed else Policy(), trouble, sent)
-    return Plan(tuple(images), planned, tuple(planned_tags))
+    return Plan(tuple(images), planned, tuple(planned_tags), hits)
 
 
 def _plan_pin(pin: PinState) -> PinPlan:
@@ -304,6 +319,8 @@ def _with_upload(tag: PlannedTag, state: TagState, sent: set[tuple[Reference, Di
 def _image_line(image: ImagePlan) -> str:
     if image.rebuild is Rebuild.NO:
         return f"image {image.target}: unchanged"
+    if image.rebuild is Rebuild.CACHED:
+        return f"image {image.target}: from the cache" + (f", {image.why}" if image.why else "")
     words = "made again" if image.rebuild is Rebuild.YES else "perhaps made again"
     return f"image {image.target}: {words}" + (f", {image.why}" if image.why else "") + _engine_words(image)
 

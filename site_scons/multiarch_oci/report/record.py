@@ -43,7 +43,8 @@ class Node(msgspec.Struct, frozen=True):
     """One target; `key` is its path, `title` what its step calls it, `group` the image that it is of.
 
     `reasons` are all reasons why its step ran, `last_reason` that of the step that made what is up to date. `began` and
-    `seconds` are of the step, from the start of the run. `sent` and `received` are bytes. `sources` are keys.
+    `seconds` are of the step, from the start of the run. `sent` and `received` are bytes, `not_sent` those that a push
+    found there or mounted, `not_fetched` those that a shared cache has and nothing needed here. `sources` are keys.
     """
 
     key: str
@@ -67,6 +68,8 @@ class Node(msgspec.Struct, frozen=True):
     seconds: float | None = None
     sent: int = 0
     received: int = 0
+    not_sent: int = 0
+    not_fetched: int = 0
     requests: int = 0
 
     @property

@@ -18,6 +18,8 @@ from scons_multiarch.session import Run
 from scons_multiarch.targets import is_image, is_index, is_pin, is_remote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.digest import Digest
     from multiarch_oci.image import Image
@@ -45,6 +47,7 @@ def run(env: Any, targets: list[Any]) -> int:
         [_pin(node) for node in pins],
         [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_with_contents(run, states)],
         run.settings.policy,
+        _hits(steps.values()),
     )
     output = next(iter(run.settings.outputs.get("PLAN", ())), None)
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
@@ -60,6 +63,12 @@ def run(env: Any, targets: list[Any]) -> int:
     return 0
 
 
+def _hits(steps: Iterable[StepState]) -> tuple[int, int] | None:
+    """How many of the steps that would run a shared cache has, and how many it may have; None without one."""
+    answers = [step.hit for step in steps if step.hit is not None]
+    return (sum(answers), len(answers)) if answers else None
+
+
 def _image(step: StepState) -> ImagePlan:
     from multiarch_oci.plan.forecast import ImagePlan, Rebuild
 
@@ -71,6 +80,8 @@ def _image(step: StepState) -> ImagePlan:
         engine, because = expected_engine(step.node)
     except (MultiarchError, OSError):  # `why` says it
         engine, because = None, ""
+    if step.hit:
+        return ImagePlan(target, Rebuild.CACHED, step.reason)
     if step.reason is not None:
         return ImagePlan(target, Rebuild.YES, step.reason, engine=engine, because=because)
     why = f"if {', '.join(map(str, step.waits_for))} changes"

@@ -9,6 +9,7 @@ from scons_multiarch.graph import is_made, ordered
 from scons_multiarch.images import prospect
 from scons_multiarch.step import why
 from scons_multiarch.targets import is_image
+from scons_multiarch.tracking.held import held_file
 from scons_multiarch.tracking.nodes import is_ours
 
 
@@ -16,21 +17,23 @@ class StepState(NamedTuple):
     """Whether the step that makes `node` would run.
 
     `reason` says why it would; None: it is up to date, unless one of the steps of `waits_for` changes what it makes.
+    `hit`: a shared cache has what it would make; None where none is asked.
     """
 
     node: Any
     reason: str | None
     waits_for: list[Any]
+    hit: bool | None = None
 
 
 def run(env: Any, targets: list[Any]) -> int:
     """`why T`: for each target that would be made again its reason; for the others, why they were made last."""
     records = env["MULTIARCH_RUN"].tree.records
-    for node, reason, waits_for in step_states(targets or [env.Alias("manifest")[0]]):
+    for node, reason, waits_for, hit in step_states(targets or [env.Alias("manifest")[0]]):
         verb = node.get_executor().get_action_list()[0].execfunction.verb
         line = f"{verb} {node.attributes.state.subject}: "
         if reason is not None:
-            line += reason
+            line += reason + ("; in the cache" if hit else "")
         elif waits_for:
             line += f"if {', '.join(map(str, waits_for))} changes"
         else:
@@ -52,13 +55,31 @@ def step_states(targets: Iterable[Any]) -> Iterator[StepState]:
             stale |= {node} if first in stale else set()
             continue
         seen.add(first)
+        _forget_scan(node)
         waits_for = list(dict.fromkeys(child for child in node.children() if child in stale))
         # All are asked, as the reasons of each count.
         decisions = [target.is_up_to_date() for target in node.get_executor().get_all_targets()]
-        if waits_for or not all(decisions):
+        reason = None if all(decisions) or not is_ours(node) else _reason(node, waits_for)
+        hit = None if reason is None or waits_for else _in_cache(node)
+        if (waits_for or not all(decisions)) and not (hit and held_file(node) is not None):
             stale |= {node, first}
         if is_ours(node):  # else another's, as of Program or Command
-            yield StepState(node, None if all(decisions) else _reason(node, waits_for), waits_for)
+            yield StepState(node, reason, waits_for, hit)
+
+
+def _forget_scan(node: Any) -> None:
+    """Let what an image takes be found anew: a program before it may be known to be in the cache by now."""
+    if is_ours(node) and node.attributes.run.settings.cache is not None:
+        node.attributes.state.seen = None
+
+
+def _in_cache(node: Any) -> bool | None:
+    """Whether a shared cache has what a step would make; a program is known by its digest from then on, in this run."""
+    if node.attributes.run.settings.cache is None or not node.attributes.state.kind:
+        return None
+    from scons_multiarch.shared.taking import foresee
+
+    return foresee(node)
 
 
 def _reason(node: Any, waits_for: list[Any]) -> str:

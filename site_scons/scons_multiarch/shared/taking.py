@@ -21,10 +21,11 @@ from scons_multiarch.shared.fetching import CacheLost, fetch, fetch_held, is_wan
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin, origin_of
 from scons_multiarch.step import explain, step_of, write
-from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
+from scons_multiarch.targets import ImageTarget, ProgramTarget, is_image, target_of
 from scons_multiarch.tracking.held import held_file, look_anew, taken
 
 if TYPE_CHECKING:
+    from multiarch_oci.image import Image
     from scons_multiarch.session import Run
     from scons_multiarch.tracking.nodes import State
 
@@ -41,6 +42,24 @@ def take(node: Any) -> bool:
     except (MultiarchError, OSError) as error:
         say(f"  {shown(node)}: the cache does not give it ({str(error).partition(chr(10))[0]}); it is made here")
         return False
+
+
+def foresee(node: Any) -> bool:
+    """Whether the cache has what a step would make: nothing is written, but a program is known by its digest then."""
+    run: Run = node.attributes.run
+    entry = lookups(run).look(node)
+    if entry is None:
+        return False
+    try:
+        if isinstance(target_of(node), ProgramTarget):
+            output = _only(entry)
+            held = HeldFile(output.descriptor.digest.hex, output.descriptor.size, origin_of(run, node))
+            run.tree.held.put(node.get_abspath(), held, keep=False)
+        elif isinstance(target_of(node), ImageTarget):
+            _checked_image(node, entry)
+    except MultiarchError:
+        return False
+    return True
 
 
 def _take(node: Any) -> bool:
@@ -61,6 +80,8 @@ def _take(node: Any) -> bool:
         if is_file is None:
             return False
         record.outcome = CACHED
+        own = sum(output.descriptor.size for output in entry.outputs if output.data is None)
+        record.spared = 0 if is_file and not is_image(node) else own
     say(f"{step_of(node).verb} {state.subject}: {WHY}")
     taken(node, is_file=is_file)
     state.retrieved = state.shared = True
@@ -145,17 +166,23 @@ def _write(run: Run, origin: str, output: Output, path: Path) -> None:
 
 def _put_image(node: Any, entry: Entry, origin: str) -> bool:
     """Write the tarball of an image, none of whose layers is here."""
-    from multiarch_oci.actioncache.imageentry import check, write
-    from scons_multiarch.images import with_bases
+    from multiarch_oci.actioncache.imageentry import write
 
-    run: Run = node.attributes.run
-    plan, _ = with_bases(run, target_of(node).plan)
-    image = check(entry, plan.platform, [base.digest for base in plan.bases])
+    image = _checked_image(node, entry)
     if SCons.Action.execute_actions:
         config = entry.output(image.manifest.config.digest)
         assert config is not None  # noqa: S101  # `check` saw it
         node.attributes.state.digest = write(image, config.data or b"", Path(node.get_abspath()), origin).digest
     return True
+
+
+def _checked_image(node: Any, entry: Entry) -> Image:
+    """The image of an entry, checked as one that was just made."""
+    from multiarch_oci.actioncache.imageentry import check
+    from scons_multiarch.images import with_bases
+
+    plan, _ = with_bases(node.attributes.run, target_of(node).plan)
+    return check(entry, plan.platform, [base.digest for base in plan.bases])
 
 
 def _put_files(node: Any, entry: Entry, origin: str) -> bool:
