@@ -15,6 +15,9 @@ from multiarch_oci.attest.keys import InvalidKey, PrivateKey, PublicKey
 from multiarch_oci.attest.verifying import KeyVerifier, Verifier
 from multiarch_oci.errors import MultiarchError
 
+PLUGIN, KEYLESS = "plugin", "keyless"
+"""What SIGN may say beside a file: `plugin:<program>`, and the word alone."""
+
 Password = Callable[[], "bytes | None"]
 """Asks for the password of a key; None where there is none, and nobody who could be asked."""
 
@@ -67,7 +70,7 @@ class KeySigner:
             private = self._private()
             public = self._known()
         if public is not None and public != private.public:
-            where = self._public_name or self._beside().name
+            where = self._public_name or _beside(self._path).name
             hint = f"it is {public}, and that of {self._name} is {private.public.fingerprint}"
             raise InvalidKey(f"is not the public half of {self._name}", where=where, hint=hint)
         signature = private.sign(pae(payload_type, payload))
@@ -78,15 +81,10 @@ class KeySigner:
             self._opened = PrivateKey.read(self._path, self._password, where=self._name)
         return self._opened
 
-    def _beside(self) -> Path:
-        """The file that cosign writes the public half to: `cosign.pub` for `cosign.key`; else `<name>.pub`."""
-        is_cosign = self._path.suffix == ".key"
-        return self._path.with_suffix(".pub") if is_cosign else self._path.with_name(f"{self._path.name}.pub")
-
     def _known(self) -> PublicKey | None:
         if self._public is not None:
             return PublicKey.read(self._public, where=self._public_name)
-        beside = self._beside()
+        beside = _beside(self._path)
         return PublicKey.read(beside, where=beside.name) if beside.is_file() else None
 
 
@@ -106,9 +104,45 @@ def verifier_of(given: Asked, root: Path) -> Verifier | None:
     if given.identity:
         from multiarch_oci.attest.identity import Identity, IdentityVerifier
 
-        trusted = root / given.root if given.root else None
-        return IdentityVerifier(Identity.parse(given.identity, where="SIGN_IDENTITY"), trusted)
+        return IdentityVerifier(Identity.parse(given.identity, where="SIGN_IDENTITY"), _root(given, root))
     return KeyVerifier(PublicKey.read(root / given.key, where=given.key)) if given.key else None
+
+
+def check(given: Asked) -> None:
+    """Raise UnknownSigner for what says nothing that could be done; no file is looked at."""
+    kind, _, program = given.sign.partition(":")
+    if kind == PLUGIN:
+        if not program or not (given.key or given.identity):
+            hint = "SIGN=plugin:<program> with SIGN_KEY=<public key> or SIGN_IDENTITY=<identity>,<issuer>"
+            what = "names no program" if not program else "is not enough: what it gives has to be verified"
+            raise UnknownSigner(what, where="SIGN", hint=hint)
+    elif given.sign == KEYLESS:
+        if not given.identity or given.key:
+            hint = "SIGN_IDENTITY=<identity>,<issuer>, as the certificate will say it, and no SIGN_KEY"
+            raise UnknownSigner("is not enough: who signs has to be known", where="SIGN", hint=hint)
+    elif "://" in given.sign:
+        hint = "a program that can do it signs as SIGN=plugin:<program>"
+        raise UnknownSigner("is no file: keys that lie elsewhere are for a plugin", where="SIGN", hint=hint)
+    elif given.identity:
+        raise UnknownSigner("is not for a key file", where="SIGN_IDENTITY", hint="SIGN_KEY is its public half")
+
+
+def public_file(given: Asked, root: Path) -> Path | None:
+    """The file that tells whose signatures count without a look at a private key: SIGN_KEY, the `.pub` beside the key.
+
+    Where there is none of them, the private key; None where an identity signs.
+    """
+    if given.identity:
+        return None
+    if given.key:
+        return root / given.key
+    beside = _beside(root / given.sign)
+    return beside if beside.is_file() else root / given.sign
+
+
+def _beside(key: Path) -> Path:
+    """The file that cosign writes the public half to: `cosign.pub` for `cosign.key`; else `<name>.pub`."""
+    return key.with_suffix(".pub") if key.suffix == ".key" else key.with_name(f"{key.name}.pub")
 
 
 def signer(
@@ -116,31 +150,24 @@ def signer(
 ) -> Signer:
     """Who signs as SIGN says; no private key is opened yet.
 
-    `environment` is a plugin's; `interactive`: the user may be asked, as in a browser. Raises UnknownSigner, and for a
-    plugin or keyless what `verifier_of` raises.
+    `environment` is a plugin's; `interactive`: the user may be asked, as in a browser. Raises what `check` raises, and
+    for a plugin or keyless what `verifier_of` raises.
     """
+    check(given)
     kind, _, program = given.sign.partition(":")
-    if kind == "plugin":
+    verifier = verifier_of(given, root) if kind in (PLUGIN, KEYLESS) else None
+    if kind == PLUGIN and verifier is not None:
         from multiarch_oci.attest.plugin import PluginSigner
 
-        verifier = verifier_of(given, root)
-        if not program or verifier is None:
-            hint = "SIGN=plugin:<program> with SIGN_KEY=<public key> or SIGN_IDENTITY=<identity>,<issuer>"
-            what = "names no program" if not program else "is not enough: what it gives has to be verified"
-            raise UnknownSigner(what, where="SIGN", hint=hint)
         return PluginSigner(program, root, environment, verifier)
-    if given.sign == "keyless":
-        from multiarch_oci.attest.identity import IdentityVerifier, KeylessSigner
+    if given.sign == KEYLESS:
+        from multiarch_oci.attest.identity import Identity, IdentityVerifier, KeylessSigner
 
-        verifier = verifier_of(given, root)
-        if not isinstance(verifier, IdentityVerifier):
-            hint = "SIGN_IDENTITY=<identity>,<issuer>, as the certificate will say it"
-            raise UnknownSigner("is not enough: who signs has to be known", where="SIGN", hint=hint)
-        return KeylessSigner(verifier, interactive=interactive)
-    if "://" in given.sign:
-        hint = "a program that can do it signs as SIGN=plugin:<program>"
-        raise UnknownSigner("is no file: keys that lie elsewhere are for a plugin", where="SIGN", hint=hint)
-    if given.identity:
-        raise UnknownSigner("is not for a key file", where="SIGN_IDENTITY", hint="SIGN_KEY is its public half")
+        who = IdentityVerifier(Identity.parse(given.identity, where="SIGN_IDENTITY"), _root(given, root))
+        return KeylessSigner(who, interactive=interactive)
     public = root / given.key if given.key else None
     return KeySigner(root / given.sign, given.sign, password, public=public, public_name=given.key)
+
+
+def _root(given: Asked, root: Path) -> Path | None:
+    return root / given.root if given.root else None

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from multiarch_oci.attest.dsse import InvalidEnvelope, pae
 from multiarch_oci.attest.keys import InvalidKey, PublicKey, WrongPassword
-from multiarch_oci.attest.signing import Asked, KeySigner, UnknownSigner, signer
+from multiarch_oci.attest.signing import Asked, KeySigner, UnknownSigner, check, public_file, signer
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE, statement
 from multiarch_oci.attest.verifying import NotVerified
 from multiarch_oci.digest import Digest
@@ -321,3 +321,29 @@ def test_of_random_damage_to_key_files_nothing_is_a_traceback(cosign: Path):
         path.write_bytes(damaged)
         with contextlib.suppress(MultiarchError):
             key_signer(path, lambda: b"x").sign(IN_TOTO, PAYLOAD)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (Asked("plugin:"), "SIGN: names no program"),
+        (Asked("plugin:x"), "what it gives has to be verified"),
+        (Asked("keyless"), "who signs has to be known"),
+        (Asked("keyless", "a.pub", "me,https://x"), "who signs has to be known"),
+        (Asked("gcpkms://x"), "SIGN: is no file"),
+        (Asked("key.pem", "", "me,https://x"), "SIGN_IDENTITY: is not for a key file"),
+    ],
+)
+def test_what_says_nothing_that_could_be_done_is_an_error_without_a_look_at_a_file(asked: Asked, words: str):
+    with pytest.raises(UnknownSigner) as raised:
+        check(asked)
+    assert words in str(raised.value)
+
+
+def test_whose_signatures_count_is_told_by_a_file_and_no_private_key_where_one_is_there(tmp_path: Path):
+    assert public_file(Asked("own.key"), tmp_path) == tmp_path / "own.key"
+    for name, beside in (("own.key", "own.pub"), ("own.pem", "own.pem.pub")):
+        (tmp_path / beside).touch()
+        assert public_file(Asked(name), tmp_path) == tmp_path / beside
+    assert public_file(Asked("own.key", "given.pem"), tmp_path) == tmp_path / "given.pem"
+    assert public_file(Asked("keyless", "", "me,https://x"), tmp_path) is None
