@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from multiarch_oci.errors import MultiarchError, without_login
@@ -10,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from multiarch_oci.attest.evidence import Store
     from multiarch_oci.attest.trust import Trust
-    from multiarch_oci.attest.verdicts import Verdicts
+    from multiarch_oci.attest.verdicts import Use, Verdicts
     from multiarch_oci.digest import Digest
     from multiarch_oci.engine import BuildPlan
     from multiarch_oci.receipt import Receipt
@@ -38,7 +40,16 @@ def _verdicts(run: Run) -> Verdicts | None:
     from multiarch_oci.attest.verdicts import Verdicts
 
     settings, cache = run.settings, run.tree.private / "trust"
-    return Verdicts(trusts, cache, run.build.registries.registry, keeps=settings.keeps)
+    return Verdicts(trusts, cache, partial(_store, run), keeps=settings.keeps)
+
+
+def _store(run: Run, use: Use) -> Store:
+    """Where an image lies, and what is signed about it."""
+    if use.folder is None:
+        return run.build.registries.registry(use.name.bare)
+    from multiarch_oci.store.layout import Layout
+
+    return Layout(run.tree.root / use.folder, reference=use.name.bare)
 
 
 def trusts_of(run: Run) -> tuple[Trust, ...]:
@@ -134,13 +145,13 @@ def check_pin(run: Run, record: PinTarget, reference: Reference) -> Reference:
     Raises Untrusted, before anything of it is copied or named in an index.
     """
     verdicts = verdicts_of(run)
-    if verdicts is None or record.folder is not None or not verdicts.is_demanded(reference):
+    if verdicts is None or not verdicts.is_demanded(reference):
         return reference
     from multiarch_oci.attest.verdicts import Use
     from multiarch_oci.publish import pin
     from scons_multiarch.beforehand import outside
 
-    use = Use(reference, f"external {without_login(str(reference))} for {record.platform}", "EXTERNAL")
+    use = Use(reference, f"external {without_login(str(reference))} for {record.platform}", "EXTERNAL", record.folder)
     verdicts.denial(use)
     seen = pin(outside(run, record), reference, record.platform)
     verdicts.check(use, seen.descriptor.digest, seen.reference.digest)
@@ -152,12 +163,12 @@ def is_trusted(run: Run, record: PinTarget, receipt: Receipt) -> bool:
     """Whether what a pin saw may be used still; False where that is not known, which its step will tell."""
     try:
         verdicts = verdicts_of(run)
-        if verdicts is None or record.folder is not None:
+        if verdicts is None:
             return True
         from multiarch_oci.attest.verdicts import Use
 
         seen = receipt.reference
-        verdicts.check(Use(seen, "external", "EXTERNAL"), receipt.descriptor.digest, seen.digest)
+        verdicts.check(Use(seen, "external", "EXTERNAL", record.folder), receipt.descriptor.digest, seen.digest)
     except MultiarchError:
         return False
     return True

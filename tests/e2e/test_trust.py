@@ -329,6 +329,23 @@ def test_an_external_image_is_one(case: Case):
     assert case.project.scons("pin").up_to_date
 
 
+def test_an_external_image_in_a_folder_is_one(case: Case):
+    case.build("TRUST=")
+    (case.project.path / "_output/images/one.tar").unlink()
+    case.project.edit(
+        "SConstruct",
+        SCONSTRUCT
+        + 'env.Alias("push", env.Push(one, "./theirs/app:1"))\n'
+        + 'env.Alias("pin", env.Pin("./theirs/app:1", platform="linux/amd64"))\n',
+    )
+    case.project.scons("push")
+    (case.project.path / "_output/images/one.tar").unlink()
+    case.demand()
+    assert "EXTERNAL: external" in case.refused(targets=("pin",))
+    case.trust({"*.folder.invalid/app": "allow", "*": "deny"})
+    case.project.scons("pin")
+
+
 def test_update_bases_takes_no_untrusted_one_and_check_bases_names_it(case: Case):
     case.good.sign(case.base)
     case.demand()

@@ -41,6 +41,7 @@ class Use(msgspec.Struct, frozen=True):
     name: Reference
     what: str
     where: str | None
+    folder: str | None = None  # of the layout that it lies in
 
 
 class Verdicts:
@@ -50,7 +51,7 @@ class Verdicts:
     """
 
     def __init__(
-        self, trusts: tuple[Trust, ...], cache: Path, open_store: Callable[[Reference], Store], *, keeps: bool
+        self, trusts: tuple[Trust, ...], cache: Path, open_store: Callable[[Use], Store], *, keeps: bool
     ) -> None:
         self._trusts = trusts
         self._cache = cache
@@ -103,7 +104,7 @@ class Verdicts:
             return
         from multiarch_oci.attest.evidence import judge  # the network, and keys: most runs need neither
 
-        store = self._open_store(use.name.bare)
+        store = self._open_store(use)
         try:
             signer = judge(rule, store, self._subjects(store, use.name, digest, index))
         except Untrusted as error:
