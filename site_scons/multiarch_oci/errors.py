@@ -15,6 +15,8 @@ _USERINFO = (  # one slash is left of two where it was taken for a path
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _DIGEST = r"[A-Za-z0-9_+.-]*sha[0-9]+:[^/@]*"
 _LONG = 300
+_UNSEEN = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+_COMMAND = r"(?m)^\s*(?=::[A-Za-z])|#(?=#\w*\[)"
 
 
 def public(text: str) -> str:
@@ -29,6 +31,19 @@ def quoted(text: str, longest: int = _LONG) -> str:
     """
     shown = without_login(text)
     return repr(shown if len(shown) <= longest else f"{shown[: longest - 1]}…")
+
+
+def visible(text: str) -> str:
+    """A text of others as it may be printed, lines and all: what a terminal or a CI would obey is shown, not sent.
+
+    Control characters, and those that turn the direction of writing, are shown as escapes. What GitHub, Azure and
+    TeamCity take for commands (`::name::` at the head of a line, `##[name]`, `##vso[`, `##teamcity[`) is broken by a
+    backslash.
+    """
+    shown = re.sub(_UNSEEN, lambda match: repr(match[0])[1:-1], text.replace("\r\n", "\n"))
+    if "::" not in shown and "##" not in shown:
+        return shown
+    return re.sub(_COMMAND, r"\g<0>\\", shown)
 
 
 def holds_login(text: str) -> bool:

@@ -64,14 +64,15 @@ def publish(
     new: bool = False,
     unfinished: frozenset[Digest] = frozenset(),
     intend: Callable[[], object] = str,
+    sending: Callable[[Descriptor], object] = id,
 ) -> Published:
     """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
-    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new`
-    as `copy` has them: a tag that holds `root` already is mended below. Every tag that was written is read back; the
-    store waits there for a place that shows late what it took, whose tag is not written again. When somebody else
-    writes the main tag at the same time, it is, ATTEMPTS times in all. What is `unfinished` was left by pushes of this
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new`,
+    `sending` as `copy` has them: a tag that holds `root` already is mended below. Every tag that was written is read
+    back; the store waits there for a place that shows late what it took, whose tag is not written again. When somebody
+    else writes the main tag at the same time, it is, ATTEMPTS times in all. What is `unfinished` was left by pushes of this
     tree that did not end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is
     written, for the caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable
     as the policy says, TagMoved when the other one does not give in, NotVisible when a tag still holds what it did.
@@ -92,7 +93,17 @@ def publish(
     if names:
         intend()
     if names or deep or again:
-        copied = copy(source, store, root, tags=tuple(names), mountable=mountable, deep=deep, again=again, new=new)
+        copied = copy(
+            source,
+            store,
+            root,
+            tags=tuple(names),
+            mountable=mountable,
+            deep=deep,
+            again=again,
+            new=new,
+            sending=sending,
+        )
     remarks = [plan.remark for plan in (decided, *others) if plan.remark]
     if names or deep or again:
         own = unfinished | ({previous.descriptor.digest} if previous is not None else set())

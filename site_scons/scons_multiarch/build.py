@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from multiarch_oci.bases import Bases
     from multiarch_oci.golang.lister import Lister
     from multiarch_oci.golang.toolchain import Toolchain
+    from scons_multiarch.lines import Lines
     from scons_multiarch.recorder import Recorder, StepRecord
     from scons_multiarch.session import Run
     from scons_multiarch.shared.lookups import Lookups
@@ -37,6 +38,7 @@ class Build:
         self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
         self._verdicts = functools.partial(verdicts_of, run)
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
+        self.registries.waiting = lambda text, since: self.lines().waiting(text, since)
         self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
         self._values: Once[Any] = Once()
         self._messages: set[str] = set()
@@ -63,7 +65,23 @@ class Build:
         from scons_multiarch.recorder import Recorder
 
         recorder = self.registries.recorder = Recorder()
+        recorder.listeners.append(self.lines().tell)
         return recorder
+
+    def lines(self) -> Lines:
+        """What is printed of steps."""
+        return self.once("lines", self._lines)
+
+    def _lines(self) -> Lines:
+        from scons_multiarch.lines import Lines
+
+        return Lines(self._settings.environment)
+
+    def print_rest(self) -> None:
+        """Print what was held back of steps, and show nothing of them any more."""
+        lines: Lines | None = self._values.peek("lines")
+        if lines is not None:
+            lines.close()
 
     def current_step(self) -> StepRecord | None:
         """The step that this thread performs; None when it performs none."""

@@ -314,10 +314,12 @@ def declare_run(env: Any, images: Iterable[Programs], word: str = "run") -> None
 
 
 def _run_programs(target: list[Any], source: list[Any], env: Any) -> int:  # noqa: ARG001  # as SCons calls it
-    declarations = env["MULTIARCH_RUN"].declarations
+    run = env["MULTIARCH_RUN"]
+    declarations = run.declarations
     made = declarations.to_start or any(chain.started for chain in declarations.chains.values())
     hint = "add it to PLATFORMS" if made else f"this build makes no programs; run its image: {command()} load"
-    return start(source, env["PLATFORM_TO_RUN"], hint)
+    with run.build.lines().aside():
+        return start(source, env["PLATFORM_TO_RUN"], hint)
 
 
 def starts_on(platform: Platform | None, host: Platform) -> bool:

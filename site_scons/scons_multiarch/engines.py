@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.engine import AUTO, NAMES, BuildPlan, Choice, Engine, EngineUnavailable, choose
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
-from scons_multiarch.process import say
+from scons_multiarch.process import log, say
 from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _surroundings(run: Run) -> Surroundings:
     from multiarch_oci.store.http.hosts import LOOPBACK
 
     environment = run.settings.environment
-    programs = Programs(environment, lambda line: say(f"  | {line}"))
+    programs = Programs(environment, log)
     return Surroundings(run.build.registries.source, warn, programs, reader(run), (*LOOPBACK, *run.settings.insecure))
 
 

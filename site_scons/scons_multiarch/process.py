@@ -7,14 +7,18 @@ import gc
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import SCons.Node.FS
 import SCons.Script
 import SCons.Tool
 
+from multiarch_oci.errors import visible
 from scons_multiarch.installation import check_copies
 from scons_multiarch.tracking.phases import print_less
+
+if TYPE_CHECKING:
+    from scons_multiarch.recorder import StepRecord
 
 _TOOLS = str(Path(__file__).parent / "tools")
 
@@ -26,9 +30,45 @@ BUILDERS = (
 
 
 def say(line: str) -> None:
-    """Print a line for the user, from any thread; by one write, as other steps print theirs meanwhile."""
+    """Print a line for the user, from any thread: below the line of the step that it performs, when that has ended.
+
+    By one write, as other steps print theirs meanwhile.
+    """
+    step = current_step()
+    if step is None:
+        say_now(line)
+    else:
+        step.remarks.append(line)
+
+
+def doing(text: str) -> None:
+    """Say what the step that this thread performs is at, in a word or two, for who watches."""
+    step = current_step()
+    if step is not None:
+        step.doing = text
+
+
+def log(line: str) -> None:
+    """Keep a line that a program printed for a step: all of them are printed when it fails."""
+    step = current_step()
+    if step is None:
+        say_now(f"  | {line}")
+    else:
+        step.log.append(line)
+
+
+def current_step() -> StepRecord | None:
+    """The step that this thread performs; None when it performs none."""
+    run = SCons.Node.FS.get_default_fs().Top.check_attributes("run")
+    step: StepRecord | None = None if run is None else run.build.current_step()
+    return step
+
+
+def say_now(line: str) -> None:
+    """Print a line at once."""
     if SCons.Script.GetOption("silent"):
         return
+    line = visible(line)
     print(f"{line}\n", end="", flush=True)  # noqa: T201
 
 

@@ -14,6 +14,7 @@ from multiarch_oci.golang.modules import is_local
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
+from scons_multiarch.process import doing
 from scons_multiarch.session import Run
 from scons_multiarch.step import WrongCall
 
@@ -40,6 +41,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     output = Path(target[0].get_abspath())
     if not os.access(output.parent, os.W_OK):  # before a minute of compiling, and in words
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
+    doing("the compiler runs")
     build(
         record,
         output,

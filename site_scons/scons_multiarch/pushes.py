@@ -40,6 +40,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     run.build.registries.forget(reference)
     if record.folder is None:
         run.build.registries.knew(reference, own_digests(previous, unfinished_digests))
+    step = run.build.current_step()
     done = publish(
         content,
         run.build.registries.store(reference, record.folder, action="push"),
@@ -54,8 +55,8 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         new=is_new(source[0]),
         unfinished=unfinished_digests,
         intend=lambda: intention.note(root.digest),
+        sending=id if step is None else step.sending,
     )
-    step = run.build.current_step()
     if step is not None:
         step.copied = done.copied
     say_not_moved(node)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.store import Copied
     from multiarch_oci.store.http.recording import RequestRecord
 
@@ -34,7 +35,9 @@ class StepRecord(msgspec.Struct, eq=False):
     """One step, while it is performed and afterwards; written by the thread that performs it, read by any.
 
     Times are those of `time.monotonic()`. `doing` says what it is at, in a word or two. `requests` are those made for
-    it, by whatever thread; `copied` is what a push found, mounted and sent, also where it went to a folder.
+    it, by whatever thread; `copied` is what a push found, mounted and sent, also where it went to a folder. `expected`
+    are the bytes of blobs that were sent or are to be, as far as that is known. `remarks` are lines for the user, `log`
+    is what a program that the step ran has printed.
     """
 
     verb: str
@@ -49,10 +52,17 @@ class StepRecord(msgspec.Struct, eq=False):
     pauses: list[Pause] = msgspec.field(default_factory=list)
     copied: Copied | None = None
     spared: int = 0  # bytes of what came out of a shared cache, and was not fetched
+    expected: int = 0
+    remarks: list[str] = msgspec.field(default_factory=list)
+    log: list[str] = msgspec.field(default_factory=list)
 
     def request(self, record: RequestRecord) -> None:
         """As a Watch of a transport: a request is made for this step."""
         self.requests.append(record)
+
+    def sending(self, blob: Descriptor) -> None:
+        """Be told of a blob that is about to be sent."""
+        self.expected += blob.size
 
     def pause(self, seconds: float, error: str) -> None:
         """As a Watch of a transport: a request failed, and is tried again after so many seconds."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.reference import Destination, InvalidReference, Reference, login_hint
-from scons_multiarch.process import say
+from scons_multiarch.process import say_now
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from scons_multiarch.recorder import Recorder
     from scons_multiarch.session import Settings
 
+_PATIENCE_S = 0.3
+"""An answer that takes longer is shown to be waited for, where somebody watches."""
 CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
 
@@ -35,6 +39,7 @@ class Registries:
         self._root = root
         self._settings = settings
         self._cancelled = cancelled
+        self.waiting: Callable[[str, float], AbstractContextManager[None]] = lambda _text, _since: nullcontext()
         self.recorder: Recorder | None = None  # told of all requests, where somebody asks for that
         self._guard = threading.RLock()
         self._transport: Transport | None = None
@@ -96,7 +101,7 @@ class Registries:
         from multiarch_oci.store.visible import Written
 
         with self._guard:
-            self._written = self._written or Written(say=lambda line: say(f"  {line}"))
+            self._written = self._written or Written(say=lambda line: say_now(f"  {line}"))
             return self._written
 
     def knew(self, reference: Reference, digests: Iterable[Digest]) -> None:
@@ -183,7 +188,14 @@ class Registries:
 
     def observed(self, reference: Reference, folder: str | None) -> Digest | None:
         """What a tag holds now; None = nothing. Raises what the place raised when it was asked."""
-        answer = self._begin([(reference, folder)])[reference].result()
+        future, began = self._begin([(reference, folder)])[reference], time.monotonic()
+        from concurrent.futures import TimeoutError as Late  # another one than Python's own before 3.11
+
+        try:
+            answer = future.result(_PATIENCE_S)
+        except Late:
+            with self.waiting(f"Asking {reference.registry} for its tags", began):
+                answer = future.result()
         if isinstance(answer, MultiarchError):
             raise answer
         return None if answer is None else answer.digest

@@ -212,6 +212,7 @@ class Run:
             self.tree.lock.release()
 
     def _finish(self, *, report: bool) -> None:
+        self.build.print_rest()
         self.build.leave_lists()
         threads = self.build.registries.asking()
         if threads:

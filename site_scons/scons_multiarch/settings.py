@@ -46,6 +46,7 @@ def _join(env: Any, *, versioned: bool) -> None:
         top.attributes.run = Run(Path(top.get_abspath()), dict(os.environ), passwords)
     run: Run = top.attributes.run
     env["MULTIARCH_RUN"] = run
+    _give_terminal(env, run)
     run.settings.watching = SCons.Script.COMMAND_LINE_TARGETS[:1] == ["watch"] and not SCons.Script.GetOption("help")
     run.settings.interactive = bool(SCons.Script.GetOption("interactive")) or run.settings.watching
     for stream in (sys.stdout, sys.stderr):
@@ -65,6 +66,19 @@ def _join(env: Any, *, versioned: bool) -> None:
     if first:
         run.interrupts.watch()
         atexit.register(run.finish, report=not run.settings.interactive)  # each build of a session has a report
+
+
+def _give_terminal(env: Any, run: Run) -> None:
+    """Let the programs of other builders print as if nobody else did: what is shown of steps goes away meanwhile."""
+    spawn = env.get("SPAWN")
+    if spawn is None or not sys.stdout.isatty():
+        return
+
+    def alone(*arguments: Any) -> Any:
+        with run.build.lines().aside():
+            return spawn(*arguments)
+
+    env["SPAWN"] = alone
 
 
 def _begin(run: Run, env: Any, *, first: bool) -> None:

@@ -9,6 +9,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,15 +17,16 @@ import SCons.Errors
 import SCons.Node
 import SCons.Script
 
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, visible
 from multiarch_oci.why import Facts, brief, changes
 from scons_multiarch.destinations import failed
 from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
-from scons_multiarch.targets import WrongSource, check_source
+from scons_multiarch.targets import ProgramTarget, WrongSource, check_source, target_of
 from scons_multiarch.tracking.held import held_file
 from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, StepBuilder, reasons
+from scons_multiarch.tracking.phases import StepFailed
 
 if TYPE_CHECKING:
     from scons_multiarch.recorder import StepRecord
@@ -90,12 +92,12 @@ class Step:
         state, run = target[0].attributes.state, target[0].attributes.run
         try:
             state.decide()  # with AlwaysBuild nobody did
+            if state.because is None:
+                explain(target[0])
             if state.failure is not None:
                 raise state.failure
             for node in target:
                 clear_unfinished(Path(node.get_abspath()))
-            if state.because is None:  # under -s nothing is announced
-                explain(target[0])
             self._make(target, source, env)
             run.tree.records.remember(str(target[0]), state.facts, state.because)
             record.outcome = REPAIRED if state.repairs else MADE
@@ -103,9 +105,12 @@ class Step:
             words = record.error = state.spell(message_of(error))
             record.outcome = INTERRUPTED if run.interrupts.cancelled.is_set() else FAILED
             failed(target[0], words)
-            if not run.build.is_new(words):
-                words = "failed for the same reason"  # many pushes at once, and one registry that is down
-            raise SCons.Errors.BuildError(node=target[0], errstr=words, status=2, exitstatus=2) from error
+            words = _without_log(words, record.log)
+            # Many pushes at once, and one registry that is down; compilers' errors are compared when all have ended.
+            if not isinstance(target_of(target[0]), ProgramTarget) and not run.build.is_new(words):
+                words = "failed for the same reason"
+            tell = partial(run.build.lines().fail, target=target[0], words=words)
+            raise StepFailed(target[0], words, tell) from error
 
     def _make(self, target: list[Any], source: list[Any], env: Any) -> None:
         """Perform the step over what is on this machine, and leave what it made where a shared cache is written."""
@@ -137,6 +142,12 @@ class Step:
             if not remake_lost(node):
                 raise
             perform()
+
+
+def _without_log(words: str, log: Sequence[str]) -> str:
+    """An error without the end of a program's output, which is printed whole before it."""
+    printed = {f"  | {line}" for line in log}
+    return "\n".join(line for line in words.split("\n") if line not in printed)
 
 
 def step_of(node: Any) -> Step:
@@ -226,7 +237,7 @@ def source_of(env: Any, given: Any, builder: str, *kinds: type) -> Any:
 
 def fail(error: Exception | str) -> NoReturn:
     """End SCons as it ends itself on a user's error: one message, status 2, no traceback."""
-    sys.stderr.write(f"\nscons: *** {error}\n")
+    sys.stderr.write(f"\nscons: *** {visible(str(error))}\n")
     sys.stderr.flush()
     SCons.Script.Exit(2)
     raise SystemExit(2)

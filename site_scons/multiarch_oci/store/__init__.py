@@ -112,6 +112,7 @@ class _Copy(msgspec.Struct, frozen=True):
     pool: ThreadPoolExecutor
     deep: bool
     again: frozenset[Digest]
+    sending: Callable[[Descriptor], object]
 
     def tree(self, root: Descriptor, tag: str | None = None, *, new: bool = False) -> Copied:
         """Everything below `root`, then `root` itself, by digest or under a tag; not asked for where it is `new`."""
@@ -184,6 +185,7 @@ class _Copy(msgspec.Struct, frozen=True):
         origin = self.mountable.get(descriptor.digest)
         if origin is not None and not distrusted and self.store.mount(descriptor, origin):
             return Copied(mounted=(descriptor,))
+        self.sending(descriptor)
         self.store.put(descriptor, lambda: self.source.open(descriptor))
         return Copied(sent=(descriptor,))
 
@@ -221,6 +223,7 @@ def copy(
     deep: bool = False,
     again: frozenset[Digest] = frozenset(),
     new: bool = False,
+    sending: Callable[[Descriptor], object] = id,
 ) -> Copied:
     """Make `root` and all below it be in `store`: blobs, then manifests, the tags last.
 
@@ -228,13 +231,14 @@ def copy(
     repository. Foreign layers are never sent. A manifest that is there is taken to have its blobs; with `deep` these
     are asked for too, and sent where they miss. What is in `again` is sent although it seems to be there. `new`: `root`
     was just made and is not asked for, which is right or costs a few questions. What the store loses before it takes
-    the manifest that names it is sent again. Raises what the two places raise; then no tag was written, and what was
+    the manifest that names it is sent again. `sending` is told of each blob before it is sent, by any
+    thread. Raises what the two places raise; then no tag was written, and what was
     sent stays and is found by the next copy.
     """
     from concurrent.futures import ThreadPoolExecutor  # start-up; who only asks for tags has no use for it
 
     with ThreadPoolExecutor(workers) as pool:
-        copied = _Copy(source, store, mountable, pool, deep, again).tree(root, *tags[:1], new=new)
+        copied = _Copy(source, store, mountable, pool, deep, again, sending).tree(root, *tags[:1], new=new)
     for name in tags if root in copied.present else tags[1:]:
         store.tag(name, root)
     return copied

@@ -46,6 +46,8 @@ nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
     tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken
 nodes.Tracked.missing: SCons.Node.Node.missing
     tests/e2e/test_folders.py::test_what_is_gone_or_edited_in_a_folder_is_made_again
+nodes.StepAction.__call__: SCons.Action._ActionAction.__call__
+    tests/e2e/test_lines.py::test_a_step_is_one_line_when_it_ends
 nodes.StepBuilder._create_nodes: SCons.Builder.BuilderBase._create_nodes, SCons.Builder.BuilderBase._execute
     tests/e2e/test_scons.py::test_two_environments_that_declare_one_image_alike_make_it_once
 nodes.StepAction.get_presig: SCons.Action.FunctionAction.__init__, SCons.Action.FunctionAction.get_presig
@@ -78,7 +80,7 @@ folders.as_file: SCons.Node.FS.Entry.disambiguate, SCons.Node.FS.File._morph
     tests/e2e/test_folders.py::test_a_folder_of_the_user_alone_is_made_again_and_what_is_made_of_it
 phases.after_reading: SCons.Script.Main._main
     tests/e2e/test_sconscripts.py::test_the_event_that_scons_has_not_is_found_where_it_is_looked_for
-phases.print_less: SCons.Script.Main._main, SCons.Script.Main.BuildTask.needs_execute
+phases.print_less: SCons.Script.Main.BuildTask.needs_execute, SCons.Script.Main.BuildTask.failed
     tests/e2e/test_lines.py::test_what_scons_prints_says_something
 phases.has_succeeded: SCons.Script.Main._build_targets, SCons.Script.Main.main
     tests/e2e/test_lines.py::test_digests_are_all_that_stands_on_standard_output

@@ -327,6 +327,12 @@ class StepAction(SCons.Action.FunctionAction):
 
     execfunction: Any
 
+    def __call__(self, target: Nodes, source: Nodes, env: Any, **options: Any) -> Any:
+        """As SCons; the line of a step that is performed is printed when it has ended, by `lines`."""
+        if options.get("execute", SCons.Action.execute_actions):
+            options["show"] = False
+        return super().__call__(target, source, env, **options)
+
     def get_presig(self, _target: Nodes, _source: Nodes, _env: Any, _executor: Any = None) -> bytes:
         """Empty."""
         return b""

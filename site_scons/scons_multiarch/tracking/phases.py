@@ -24,10 +24,12 @@ from typing import Any
 
 import SCons.dblite
 import SCons.Environment
+import SCons.Errors
 import SCons.Node.FS
 import SCons.Script
 import SCons.Script.Main
 
+from multiarch_oci.errors import visible
 from multiarch_oci.treelock import NoFileOfOurs
 from scons_multiarch.installation import command
 
@@ -63,7 +65,8 @@ class _Answers:
 
     def __call__(self, text: str, append_newline: int = 1) -> None:
         """Print a line."""
-        self._display(text.removeprefix("scons: ") if text.endswith(" is up to date.") else text, append_newline)
+        text = text.removeprefix("scons: ") if text.endswith(" is up to date.") else text
+        self._display(visible(text), append_newline)
 
     def set_mode(self, mode: object) -> None:
         """Whether lines are printed at all."""
@@ -77,11 +80,33 @@ def _print_help() -> None:
     SCons.Script.Exit(0)
 
 
+class StepFailed(SCons.Errors.BuildError):
+    """The failure of a step of ours, which says itself what is printed of it, given the names of its targets."""
+
+    def __init__(self, node: Any, words: str, tell: Callable[[str], None]) -> None:
+        super().__init__(node=node, errstr=words, status=2, exitstatus=2)
+        self.tell = tell
+
+
 def print_less() -> None:
     """Let SCons print nothing but what it has to say of targets; what was printed before this call was."""
-    if not isinstance(SCons.Script.Main.progress_display, _Phases):
-        SCons.Script.Main.progress_display = _Phases()
-        SCons.Script.Main.display = _Answers()
+    if isinstance(SCons.Script.Main.progress_display, _Phases):
+        return
+    SCons.Script.Main.progress_display = _Phases()
+    SCons.Script.Main.display = _Answers()
+    others = SCons.Script.Main.BuildTask.failed
+
+    def failed(task: Any) -> None:
+        error = task.exc_info()[1]
+        if not isinstance(error, StepFailed):
+            others(task)
+            return
+        nodes = error.node if isinstance(error.node, list) else [error.node]
+        error.tell(", ".join(map(str, nodes)))
+        task.do_failed(error.exitstatus)
+        task.exc_clear()
+
+    SCons.Script.Main.BuildTask.failed = failed
 
 
 def has_succeeded(*, interactive: bool) -> bool:

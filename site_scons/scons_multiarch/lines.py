@@ -1,0 +1,179 @@
+"""What is printed of steps: a line each when it ends, what it had to say below; where it failed, its log, and why.
+
+One `Lines` a build, made by its first step. On a terminal `progress` shows below what is going on meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import SCons.Script
+
+from multiarch_oci.errors import visible
+from scons_multiarch.targets import ProgramTarget, target_of
+
+if TYPE_CHECKING:
+    from scons_multiarch.progress import Progress
+    from scons_multiarch.recorder import StepRecord
+
+_LONG_S = 0.5
+"""A step of at least this long says on a terminal how long it took."""
+
+
+class Lines:
+    """Prints what becomes of steps; any thread."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._lock = threading.RLock()
+        self._running: list[StepRecord] = []
+        self._failures: dict[tuple[str, str], list[tuple[str, str]]] = {}  # by text: names and platforms
+        self._told: dict[tuple[str, str], str] = {}  # the platforms of errors that were printed
+        self._progress: Progress | None = None
+
+    def tell(self, record: StepRecord) -> None:
+        """Be told by the recorder that a step began, or ended."""
+        with self._lock:
+            if record.ended is None:
+                self._running.append(record)
+                progress = self._shown()
+                if progress is not None:
+                    progress.begin(record)
+                return
+            self._running.remove(record)
+            if self._progress is not None:
+                self._progress.end(record)
+            self._print(record)
+            if record.outcome != "failed":  # else `fail` is called next, and may have the same to say
+                self._print_failures()
+
+    @contextmanager
+    def waiting(self, text: str, since: float) -> Iterator[None]:
+        """Show on a terminal what this thread waits for, which is no step; `since` as `time.monotonic()`."""
+        progress = self._shown()
+        if progress is None:
+            yield
+            return
+        with progress.waiting(text, since):
+            yield
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let a program that this thread starts have the terminal for itself."""
+        progress = self._progress
+        if progress is None:
+            yield
+            return
+        with progress.hidden():
+            yield
+
+    def close(self) -> None:
+        """Print what was held back, and show nothing any more."""
+        with self._lock:
+            self._print_failures(at_last=True)
+            progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.close()
+
+    def _shown(self) -> Progress | None:
+        """What shows steps while they run; None where nobody watches."""
+        if self._progress is None and is_watched(self._environment):
+            from scons_multiarch.progress import Progress
+
+            self._progress = Progress(self._environment)
+        return self._progress
+
+    def _print(self, record: StepRecord) -> None:
+        failed, silent = record.outcome == "failed", bool(SCons.Script.GetOption("silent"))
+        if silent and not failed:
+            return
+        line = line_of(record)
+        if self._progress is not None:
+            line += _measured(record)
+        text = "".join(f"{visible(part)}\n" for part in (line, *record.remarks))
+        log = "".join(f"  | {visible(part)}\n" for part in record.log)
+        if log and (start := _group(self._environment, line)) is not None:
+            text, log = f"{start[0]}{log}{start[1]}" if not failed else text + start[0] + log + start[1], ""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        if failed and log:
+            sys.stderr.write(log)
+            sys.stderr.flush()
+
+    def fail(self, names: str, target: Any, words: str) -> None:
+        """Print that a step failed; equal errors of a compiler for several platforms once, when all have ended."""
+        record = target_of(target)
+        if not isinstance(record, ProgramTarget):
+            sys.stderr.write(f"scons: *** [{visible(names)}] {visible(words)}\n")
+            return
+        platform = str(record.platform)
+        first, newline, rest = words.partition("\n")
+        with self._lock:
+            key = (first.replace(platform, "\0"), newline + rest)
+            self._failures.setdefault(key, []).append((names, platform))
+            self._print_failures()
+
+    def _print_failures(self, *, at_last: bool = False) -> None:
+        if not at_last and any(isinstance(target_of(record.target), ProgramTarget) for record in self._running):
+            return
+        for (first, rest), which in self._failures.items():
+            names, platforms = (", ".join(dict.fromkeys(part)) for part in zip(*which, strict=True))
+            words = first.replace("\0", platforms)
+            if (first, rest) in self._told:
+                words += f": the same error as for {self._told[first, rest]}"
+            else:
+                words += rest
+            self._told.setdefault((first, rest), platforms)
+            sys.stderr.write(f"scons: *** [{visible(names)}] {visible(words)}\n")
+        self._failures.clear()
+
+
+def line_of(record: StepRecord) -> str:
+    """`Verb subject: reason`."""
+    state = record.target.attributes.state
+    return f"{record.verb} {state.subject}" + (f": {state.because}" if state.because else "")
+
+
+def _measured(record: StepRecord) -> str:
+    """How long a step took and what it moved, for its line on a terminal; nothing for a short one."""
+    from multiarch_oci.plan.forecast import readable_size
+
+    seconds = (record.ended or time.monotonic()) - record.began
+    if seconds < _LONG_S:
+        return ""
+    moved = [f"{readable_size(count)} {word}" for count, word in ((record.sent, "sent"), (record.received, "received"))]
+    several = [text for text, count in zip(moved, (record.sent, record.received), strict=True) if count]
+    return f"  ({', '.join([elapsed(seconds), *several])})"
+
+
+def elapsed(seconds: float) -> str:
+    """A time to be read: `5.2 s`, `2 min 5 s`."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def is_watched(environment: Mapping[str, str]) -> bool:
+    """Whether somebody sees on a terminal what is printed, one that can move its cursor."""
+    if SCons.Script.GetOption("silent") or environment.get("TERM") in ("dumb", "unknown"):
+        return False
+    try:
+        return sys.stdout.isatty()
+    except (OSError, ValueError):  # closed
+        return False
+
+
+def _group(environment: Mapping[str, str], title: str) -> tuple[str, str] | None:
+    """What a CI shows folded begins and ends with; None where none is known to read this."""
+    if environment.get("GITHUB_ACTIONS") == "true":
+        return f"::group::{visible(title)}\n", "::endgroup::\n"
+    if environment.get("GITLAB_CI") == "true":
+        name, now = re.sub(r"[^A-Za-z0-9_.-]+", "_", title)[:100], int(time.time())
+        start = f"\x1b[0Ksection_start:{now}:{name}[collapsed=true]\r\x1b[0K{visible(title)}\n"
+        return start, f"\x1b[0Ksection_end:{now}:{name}\r\x1b[0K\n"
+    return None

@@ -1,0 +1,146 @@
+"""What a person sees while a build runs, in a real terminal (tmux)."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from faults import FaultProxy
+from machines.registry import Registry
+from machines.screen import SHELL, Screen
+from machines.small import Tree
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="tmux")
+
+STARTED = (sys.executable, "site_scons/scons_multiarch/__main__.py", "./sconsw")
+LARGE = 300 << 20
+SIZE = r"[0-9.]+ (?:bytes|[kMG]B)"
+Opening = Callable[..., Screen]
+
+
+@pytest.fixture
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opening]:
+    """Return what opens a terminal in a tree's folder; all are closed at the end."""
+    screens: list[Screen] = []
+
+    def make(tree: Tree, *, width: int = 100, height: int = 24, more: Mapping[str, str] | None = None) -> Screen:
+        socket = tmp_path_factory.mktemp("tmux") / "s"
+        environment = {"TERM": "screen-256color", "PATH": os.environ["PATH"], "HOME": os.environ["HOME"]} | dict(
+            more or {}
+        )
+        screen = Screen(tree.path, socket, environment, width=width, height=height)
+        screens.append(screen.__enter__())
+        return screen
+
+    yield make
+    for screen in screens:
+        screen.__exit__()
+
+
+@pytest.fixture
+def slow(registry: Registry) -> Iterator[FaultProxy]:
+    """Return a registry behind a slow line: 12 MB a second."""
+    with FaultProxy(registry.host) as made:
+        made.rate = 12e6
+        yield made
+
+
+@pytest.fixture
+def heavy(tree: Tree, slow: FaultProxy) -> Tree:
+    """Return a tree whose image of amd64, which is made already, has 300 MB that no compressor makes less of."""
+    block = os.urandom(1 << 20)
+    with (tree.path / "share/large").open("wb") as file:
+        for _ in range(LARGE // len(block)):
+            file.write(block)
+    tree.scons("images", "PLATFORMS=linux/amd64", f"REGISTRY={slow.host}")
+    return tree
+
+
+def publish(slow: FaultProxy, *more: str) -> list[str]:
+    return [*STARTED, "push-manifest", "PLATFORMS=linux/amd64", f"REGISTRY={slow.host}", *more]
+
+
+def test_a_long_push_shows_what_goes_on_host_bytes_rate_and_time(
+    heavy: Tree, slow: FaultProxy, opened: Opening
+) -> None:
+    screen = opened(heavy)
+    screen.type(publish(slow))
+    began = time.monotonic()
+    screen.until(lambda text: "sent " in text, 15)
+    shown = []
+    for moment in (1, 5, 20):
+        time.sleep(max(0.0, began + moment - time.monotonic()))
+        shown.append(screen.until(lambda text: f"to {slow.host}" in text, 5))
+    sent = []
+    for text in shown:
+        assert re.search(rf"^Push {slow.host}/demo:v1.0-amd64  [0-9.]+ s$", text, re.MULTILINE), text
+        line = re.search(rf"^ +sent ({SIZE}) of (30[0-9.]+|31[0-9.]+) MB to {slow.host}, {SIZE}/s$", text, re.MULTILINE)
+        assert line, text
+        sent.append(float(line[1].partition(" ")[0]))
+    assert sent[0] < sent[1] < sent[2]
+    slow.rate = 0.0
+    text = screen.until_done()
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(SHELL.strip())]
+    pushed = rf"Push {slow.host}/demo:v1.0-amd64  \([0-9.]+ s, 3[0-9.]+ MB sent.*\)"
+    assert [line for line in lines if re.fullmatch(pushed, line)], text
+    assert lines[-1].startswith(f"{slow.host}/demo:v1.0@sha256:")
+    assert " of 3" not in text  # what was shown meanwhile is gone
+    assert screen.cursor_is_visible()
+
+
+def test_an_error_afterwards_is_whole_and_ctrl_c_leaves_the_terminal_as_it_was(
+    heavy: Tree, slow: FaultProxy, opened: Opening
+) -> None:
+    screen = opened(heavy, width=60)
+    screen.type(publish(slow))
+    screen.until(lambda text: "sent " in text, 15)
+    slow.order("PUT manifest", status=403, times=9)
+    slow.rate = 0.0
+    text = screen.until_done()
+    assert "scons: *** [_output/receipts/" in text
+    assert re.search(r"^  hint: ", text, re.MULTILINE), text
+    # One long line, which the window alone breaks.
+    assert f"{slow.host}: the registry refuses to push demo" in text or "no credentials for" in text, text
+    slow.rate = 1e6
+    with (heavy.path / "share/large").open("ab") as file:
+        file.write(b"more")
+    screen.type(publish(slow))
+    screen.until(lambda text: " of 3" in text, 60)
+    screen.press("C-c")
+    screen.until_done(20)
+    screen.type(["echo", "here", "I", "am"])
+    assert re.search(r"^here I am$", screen.until(lambda text: "\nhere I am" in text), re.MULTILINE)
+    assert screen.cursor_is_visible()
+
+
+def test_a_registry_that_is_waited_for_is_named(tree: Tree, slow: FaultProxy, opened: Opening) -> None:
+    tree.scons("push-manifest", f"REGISTRY={slow.host}")
+    screen = opened(tree, more={"NO_COLOR": "1"})
+    slow.latency = 3.0
+    screen.type([*STARTED, "push-manifest", f"REGISTRY={slow.host}"])
+    screen.until(lambda text: re.search(rf"^Asking {slow.host} for its tags  [0-9.]+ s$", text, re.MULTILINE), 20)
+    slow.latency = 0.0
+    assert "`push-manifest' is up to date." in screen.until_done(60)
+    slow.latency = 2.5
+    screen.type([*STARTED, "push", f"REGISTRY={slow.host}/other"])
+    screen.until(lambda text: f"waiting for {slow.host} for " in text, 30)
+    slow.latency = 0.0
+    screen.until_done(60)
+
+
+def test_a_dumb_terminal_gets_lines_and_a_program_has_the_terminal_for_itself(fresh: Tree, opened: Opening) -> None:
+    fresh.append("SConstruct", 'env.Command("x", [], "printf begun; sleep 2; echo ended")\n')
+    fresh.append("SConstruct", 'env.Depends("x", env.Alias("bin"))\n')
+    dumb = opened(fresh, more={"TERM": "dumb"})
+    dumb.type([*STARTED, "bin", "x", "-j1"])
+    assert "begunended" in dumb.until_done()
+    fresh.append("main.go", "// changed\n")
+    screen = opened(fresh)
+    screen.type([*STARTED, "x", "images", "-j8"])
+    text = screen.until_done()
+    assert "\nbegunended\n" in text
