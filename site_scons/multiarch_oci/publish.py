@@ -72,8 +72,8 @@ def publish(
     `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new`,
     `sending` as `copy` has them: a tag that holds `root` already is mended below. Every tag that was written is read
     back; the store waits there for a place that shows late what it took, whose tag is not written again. When somebody
-    else writes the main tag at the same time, it is, ATTEMPTS times in all. What is `unfinished` was left by pushes of this
-    tree that did not end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is
+    else writes the main tag at the same time, it is, ATTEMPTS times in all. What is `unfinished` was left by pushes of
+    this tree that did not end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is
     written, for the caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable
     as the policy says, TagMoved when the other one does not give in, NotVisible when a tag still holds what it did.
     """

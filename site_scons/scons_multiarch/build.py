@@ -6,7 +6,8 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Hashable
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -145,9 +146,17 @@ class Build:
 
         skip = (self._tree.root / "_output", self._tree.private, *self._declarations.caches)
         go = self.toolchain()
-        lister = Lister(go, self._settings.environment, self._go_cache() / "go", self._tree.stat, skip=skip)
+        environment, cache = self._settings.environment, self._go_cache() / "go"
+        lister = Lister(go, environment, cache, self._tree.stat, skip=skip, run=self._run_go)
         lister.declare(*self._declarations.programs)
         return lister
+
+    def _run_go(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+        """Run Go; who watches sees that it is waited for."""
+        from multiarch_oci.golang.answers import run_process
+
+        with self.lines().waiting(f"Running go {command[1] if len(command) > 1 else ''}", time.monotonic()):
+            return run_process(command, folder, environment)
 
     def look_again(self) -> None:
         """Let what was seen of the tree's Go files be seen again."""

@@ -36,6 +36,7 @@ TARGETS = (
     ("push-manifest", ("push-multi-archimages",), "the main tag, and all that it needs"),
     ("sbom", (), "what the images are made of, as SPDX and CycloneDX in _output/sbom"),
     ("provenance", (), "what every image and index was made from, as in-toto statements"),
+    ("resolve", (), "deployment files with digests, below _output/deploy (env.Resolve)"),
     ("clean", (), "empty _output but for folder registries"),
     ("run", (), "the program of PLATFORM, by default of this machine, has run"),
 )
@@ -252,8 +253,12 @@ def check_words(here: Any, words: list[str], images: Iterable[str] = ()) -> None
     for word in words:
         if not is_target(here, word):
             question = f"it is a question and comes first: {command()} {word} …"
+            if word.rpartition(":")[2] == "resolve":
+                question = 'env.Resolve("deployment.yaml", image) in the SConstruct declares what it makes'
             near = list(filter(is_alias, own)) if ":" in word else []
-            hint = question if word in COMMANDS else nearest(word, near or known)
+            hint = (
+                question if word in COMMANDS or word.rpartition(":")[2] == "resolve" else nearest(word, near or known)
+            )
             fail(UnknownWord(f"there is no target {quoted(word)[1:-1]}", hint=hint))
 
 

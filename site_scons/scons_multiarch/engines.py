@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.engine import AUTO, NAMES, BuildPlan, Choice, Engine, EngineUnavailable, choose
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
-from scons_multiarch.process import log, say
+from scons_multiarch.process import doing, log, say
 from scons_multiarch.session import Run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
     def embedded() -> Engine:
         from multiarch_oci.engine.embedded.engine import EmbeddedEngine
 
-        return EmbeddedEngine(run.build.registries.source, warn, reader=reader(run))
+        return EmbeddedEngine(run.build.registries.source, warn, reader=reader(run), doing=doing)
 
     def buildx() -> Engine:
         from multiarch_oci.engine.buildx import BuildxEngine

@@ -33,8 +33,9 @@ class Lines:
         self._environment = environment
         self._lock = threading.RLock()
         self._running: list[StepRecord] = []
+        self._to_fail = 0  # compilers' steps that failed, and were not said yet why
         self._failures: dict[tuple[str, str], list[tuple[str, str]]] = {}  # by text: names and platforms
-        self._told: dict[tuple[str, str], str] = {}  # the platforms of errors that were printed
+        self._reported: dict[tuple[str, str], str] = {}  # the platforms of errors that were printed
         self._progress: Progress | None = None
 
     def tell(self, record: StepRecord) -> None:
@@ -46,12 +47,15 @@ class Lines:
                 if progress is not None:
                     progress.begin(record)
                 return
+            if record not in self._running:  # a cache had it, which SCons says
+                return
             self._running.remove(record)
             if self._progress is not None:
                 self._progress.end(record)
             self._print(record)
-            if record.outcome != "failed":  # else `fail` is called next, and may have the same to say
-                self._print_failures()
+            if record.outcome == "failed" and _is_compiler(record.target):
+                self._to_fail += 1
+            self._print_failures()
 
     @contextmanager
     def waiting(self, text: str, since: float) -> Iterator[None]:
@@ -90,6 +94,8 @@ class Lines:
         return self._progress
 
     def _print(self, record: StepRecord) -> None:
+        if record.outcome == "interrupted":  # which SCons says
+            return
         failed, silent = record.outcome == "failed", bool(SCons.Script.GetOption("silent"))
         if silent and not failed:
             return
@@ -108,36 +114,39 @@ class Lines:
 
     def fail(self, names: str, target: Any, words: str) -> None:
         """Print that a step failed; equal errors of a compiler for several platforms once, when all have ended."""
-        record = target_of(target)
-        if not isinstance(record, ProgramTarget):
+        if not _is_compiler(target):
             sys.stderr.write(f"scons: *** [{visible(names)}] {visible(words)}\n")
             return
-        platform = str(record.platform)
+        platform = str(target_of(target).platform)
         first, newline, rest = words.partition("\n")
         with self._lock:
             key = (first.replace(platform, "\0"), newline + rest)
             self._failures.setdefault(key, []).append((names, platform))
+            self._to_fail -= 1
             self._print_failures()
 
     def _print_failures(self, *, at_last: bool = False) -> None:
-        if not at_last and any(isinstance(target_of(record.target), ProgramTarget) for record in self._running):
+        if not at_last and (self._to_fail or any(_is_compiler(record.target) for record in self._running)):
             return
         for (first, rest), which in self._failures.items():
-            names, platforms = (", ".join(dict.fromkeys(part)) for part in zip(*which, strict=True))
+            names, platforms = (", ".join(dict.fromkeys(part)) for part in zip(*sorted(which), strict=True))
             words = first.replace("\0", platforms)
-            if (first, rest) in self._told:
-                words += f": the same error as for {self._told[first, rest]}"
+            if (first, rest) in self._reported:
+                words += f": the same error as for {self._reported[first, rest]}"
             else:
                 words += rest
-            self._told.setdefault((first, rest), platforms)
+            self._reported.setdefault((first, rest), platforms)
             sys.stderr.write(f"scons: *** [{visible(names)}] {visible(words)}\n")
         self._failures.clear()
 
 
+def _is_compiler(target: Any) -> bool:
+    return isinstance(target_of(target), ProgramTarget)
+
+
 def line_of(record: StepRecord) -> str:
     """`Verb subject: reason`."""
-    state = record.target.attributes.state
-    return f"{record.verb} {state.subject}" + (f": {state.because}" if state.because else "")
+    return f"{record.verb} {record.target.attributes.state.subject}" + (f": {record.reason}" if record.reason else "")
 
 
 def _measured(record: StepRecord) -> str:

@@ -34,10 +34,10 @@ class Pause(msgspec.Struct, frozen=True):
 class StepRecord(msgspec.Struct, eq=False):
     """One step, while it is performed and afterwards; written by the thread that performs it, read by any.
 
-    Times are those of `time.monotonic()`. `doing` says what it is at, in a word or two. `requests` are those made for
-    it, by whatever thread; `copied` is what a push found, mounted and sent, also where it went to a folder. `expected`
-    are the bytes of blobs that were sent or are to be, as far as that is known. `remarks` are lines for the user, `log`
-    is what a program that the step ran has printed.
+    Times are those of `time.monotonic()`. `reason` is why it runs, as was known when it began, `doing` what it is at,
+    in a word or two. `requests` are those made for it, by whatever thread; `copied` is what a push found, mounted and
+    sent, also where it went to a folder. `expected` are the bytes of blobs that were sent or are to be, as far as
+    that is known. `remarks` are lines for the user, `log` is what a program that the step ran has printed.
     """
 
     verb: str
@@ -47,6 +47,7 @@ class StepRecord(msgspec.Struct, eq=False):
     ended: float | None = None
     outcome: str = RUNNING
     error: str | None = None
+    reason: str | None = None
     doing: str = ""
     requests: list[RequestRecord] = msgspec.field(default_factory=list)
     pauses: list[Pause] = msgspec.field(default_factory=list)

@@ -178,6 +178,9 @@ class Environment:
     def Provenance(self, target: Path, image: Paths) -> list[Node]:
         """What an image or index was made from, as an in-toto Statement."""
 
+    def Resolve(self, files: Paths, images: Any, *, paths: Texts = (), into: Path = "#/_output/deploy") -> list[Node]:
+        """Deployment files with `repository:tag@digest` in the place of images' names."""
+
     def Targets(self, **nodes: Paths | None) -> None:
         """Names the targets of a chain that is made by hand."""
 

@@ -94,6 +94,7 @@ class Step:
             state.decide()  # with AlwaysBuild nobody did
             if state.because is None:
                 explain(target[0])
+            record.reason = state.because
             if state.failure is not None:
                 raise state.failure
             for node in target:

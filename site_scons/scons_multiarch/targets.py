@@ -104,6 +104,13 @@ class IndexTarget(msgspec.Struct, frozen=True):
     digest_file: str
 
 
+class ResolveTarget(msgspec.Struct, frozen=True):
+    """A deployment file; `names` are those of images, each with the number of its receipt, `paths` lead to more."""
+
+    names: tuple[tuple[str, int], ...]
+    paths: tuple[str, ...]
+
+
 class SbomTarget(msgspec.Struct, frozen=True):
     """The SBOM of an image or index: what the image is called, and the version of it and of its programs."""
 
@@ -193,6 +200,7 @@ NAMES: dict[type, str] = {
     IndexTarget: "index",
     SbomTarget: "SBOM",
     ProvenanceTarget: "provenance",
+    ResolveTarget: "deployment file",
 }
 
 

@@ -65,6 +65,15 @@ def when_printed(process: subprocess.Popen[str], beginning: str) -> None:
     pytest.fail(f"never printed {beginning!r}")
 
 
+def when_begun(tree: Tree, process: subprocess.Popen[str], verb: str) -> None:
+    """Return as soon as the build begins a step of this kind; that of the index is the last, after its images."""
+    if verb == "Publish":
+        when_printed(process, "Push")
+        when_printed(process, "Push")
+    else:
+        tree.until_begun(verb, process)
+
+
 def ends_well(tree: Tree, wanted: Tree) -> None:
     run = tree.scons("push-manifest")
     assert "Traceback" not in run.text
@@ -75,7 +84,7 @@ def ends_well(tree: Tree, wanted: Tree) -> None:
 @pytest.mark.parametrize("moment", ["Compile", "Image", "Index", "Push", "Publish"])
 def test_killed_at_a_step_the_next_run_ends_in_the_same_digests(moment: str, fresh: Tree, tree: Tree):
     process = begin(fresh, "push-manifest", "-j2")
-    when_printed(process, moment)
+    when_begun(fresh, process, moment)
     kill(process)
     ends_well(fresh, tree)
 
@@ -127,7 +136,7 @@ def test_temporary_files_of_killed_steps_do_not_reach_an_image(fresh: Tree, tree
 @pytest.mark.parametrize("moment", ["Compile", "Image", "Push"])
 def test_interrupted_at_the_keyboard_it_ends_soon_and_clean(moment: str, fresh: Tree, tree: Tree):
     process = begin(fresh, "push-manifest", "-j2")
-    when_printed(process, moment)
+    when_begun(fresh, process, moment)
     os.killpg(process.pid, signal.SIGINT)
     text = process.communicate(timeout=30)[0]
     assert process.returncode != 0
@@ -308,7 +317,7 @@ def test_something_in_the_way_of_an_output_is_a_clear_error(place: str, words: s
 
 def test_a_second_build_says_who_holds_the_lock_and_waits_and_both_end_right(fresh: Tree, tree: Tree):
     first = begin(fresh, "push-manifest")
-    when_printed(first, "Compile")
+    when_begun(fresh, first, "Compile")
     second = begin(fresh, "push-manifest")
     assert second.stdout is not None
     lines = []
@@ -328,7 +337,7 @@ def test_a_second_build_says_who_holds_the_lock_and_waits_and_both_end_right(fre
 @pytest.mark.parametrize("words", [("-h",), ("-n", "manifest"), ("-q", "manifest")])
 def test_questions_take_no_lock(words: tuple[str, ...], fresh: Tree):
     process = begin(fresh, "manifest", "-j1")
-    when_printed(process, "Compile")
+    when_begun(fresh, process, "Compile")
     os.killpg(process.pid, signal.SIGSTOP)
     try:
         asked = fresh.scons(*words, check=False, timeout=60)
@@ -343,7 +352,7 @@ def test_questions_take_no_lock(words: tuple[str, ...], fresh: Tree):
 
 def test_a_killed_holder_leaves_no_lock(fresh: Tree):
     process = begin(fresh, "manifest")
-    when_printed(process, "Compile")
+    when_begun(fresh, process, "Compile")
     kill(process)
     assert "another build" not in fresh.scons("manifest").text
 

@@ -127,3 +127,62 @@ def test_quiet_is_silence_unless_it_fails(fresh: Tree, registry: Registry) -> No
     failed = started(fresh, *words)
     assert failed.returncode == 2
     assert "main.go:1:1: expected 'package', found no" in failed.stdout + failed.stderr
+
+
+def test_a_step_is_one_line_when_it_ends(fresh: Tree) -> None:
+    process = fresh.start("bin", "-j1")
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert first.startswith("Compile _output/bin/")
+    assert (fresh.path / first.split()[1]).exists()
+    process.communicate()
+    assert fresh.scons("-n", "images").text.count("Image _output/images/") == 2
+
+
+def test_an_equal_error_of_the_compiler_is_printed_once_with_its_platforms(fresh: Tree) -> None:
+    fresh.append("main.go", "\nvar more = nowhere\n")
+    failed = fresh.scons("bin", "-j2", check=False).text
+    assert failed.count("main.go") == failed.count("undefined: nowhere") == 1
+    assert re.search(
+        r"^scons: \*\*\* \[_output/bin/\S+, _output/bin/\S+\] go build of \. for (.*) failed$", failed, re.MULTILINE
+    )
+    assert "linux/amd64" in failed
+    assert "linux/arm64" in failed
+    later = fresh.scons("bin", "-j1", "-k", check=False).text
+    assert later.count("undefined: nowhere") == 1
+    assert re.search(r"for linux/\w+ failed: the same error as for linux/\w+$", later, re.MULTILINE), later
+
+
+def printing(folder: Path, ending: str) -> str:
+    """Return a PATH with a podman whose builds print a hundred lines, some of which a terminal or a CI would obey."""
+    folder.mkdir()
+    said = r"printf '\033[31mred\033[0m\n::error::x\n##[command]y\n'; for n in $(seq 1 100); do echo line $n; done"
+    short = 'case " $* " in *" build "*|*" bud "*) ;; *) echo "[]"; exit 0;; esac'
+    for name in ("podman", "buildah"):
+        (folder / name).write_text(f"#!/bin/sh\n{short}\n{said}\n{ending}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_the_log_of_a_failed_step_is_whole_and_shown_not_sent(fresh: Tree, tmp_path: Path) -> None:
+    fresh.remove(".dockerignore")
+    fresh.edit("Dockerfile.amd64", "FROM scratch\nCOPY _output/bin/amd64/linux/demo /\nRUN x\n")
+    fresh.scons("bin", "PLATFORMS=linux/amd64")
+    path = printing(tmp_path / "bin", "exit 7")
+    words = ("images", "PLATFORMS=linux/amd64", "ENGINE=podman")
+    for more in ((), ("QUIET=yes",)):
+        text = fresh.scons(*words, *more, check=False, env={"PATH": path}).text
+        assert text.startswith("Image _output/images/demo-linux-amd64.tar\n")
+        for number in range(1, 101):
+            assert text.count(f"  | line {number}\n") == 1
+        assert text.index("line 100\n") < text.index("scons: *** [_output/images/demo-linux-amd64.tar] ")
+        assert "\x1b" not in text
+        assert r"  | \x1b[31mred\x1b[0m" in text
+        assert "#\\#[command]y" in text
+        assert not re.search(r"^\s*::", text, re.MULTILINE)
+    for ci, start, end in (
+        ({"GITHUB_ACTIONS": "true"}, "::group::Image _output/images/demo-linux-amd64.tar", "::endgroup::\n"),
+        ({"GITLAB_CI": "true"}, "\x1b[0Ksection_start:", "\x1b[0Ksection_end:"),
+    ):
+        text = fresh.scons(*words, check=False, env={"PATH": path, **ci}).text
+        assert text.index(start) < text.index("  | line 1\n") < text.index(end) < text.index("scons: *** [")

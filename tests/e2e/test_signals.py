@@ -31,22 +31,16 @@ def begin(tree: Tree, *arguments: str, path: str | None = None) -> subprocess.Po
     )  # fmt: skip
 
 
-def interrupt(process: subprocess.Popen[str], beginning: str, number: int, *, wait: float = 0.7) -> str:
-    """Wait for a line, send the signal to SCons alone, and return all that was printed."""
-    printed = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        printed += line
-        if line.startswith(beginning):
-            break
-    else:
-        pytest.fail(f"never printed {beginning!r}: {printed}")
+def interrupt(tree: Tree, process: subprocess.Popen[str], verb: str, number: int, *, wait: float = 0.7) -> str:
+    """Wait until a step begins, send the signal to SCons alone, and return all that was printed."""
+    tree.until_begun(verb, process)
     time.sleep(wait)
-    assert process.poll() is None, printed + process.communicate()[0]
+    assert process.poll() is None, process.communicate()[0]
     os.kill(process.pid, number)
     sent = time.monotonic()
+    printed = ""
     try:
-        printed += process.communicate(timeout=30)[0]
+        printed = process.communicate(timeout=30)[0]
         took = time.monotonic() - sent
     finally:
         if process.poll() is None:
@@ -84,7 +78,7 @@ def many(tree: Tree) -> str:
 def test_an_image_that_takes_long(fresh: Tree, make, number: int, jobs: str):
     fresh.edit("Dockerfile.amd64", f"FROM scratch\n{make(fresh)}")
     process = begin(fresh, "images", "PLATFORMS=linux/amd64", jobs)
-    interrupt(process, "Image", number)
+    interrupt(fresh, process, "Image", number)
     assert not list((fresh.path / "_output/images").glob("*.tar"))
     fresh.edit("Dockerfile.amd64", "FROM scratch\nCOPY VERSION /\n")
     assert fresh.scons("images", "PLATFORMS=linux/amd64").status == 0
@@ -99,7 +93,7 @@ def test_a_compiler_that_hangs(fresh: Tree, tmp_path: Path, number: int, jobs: s
     hangs = f'case "$1" in build) echo $$ > {tmp_path}/pid; exec sleep 300;; esac'
     (folder / "go").write_text(script.replace("\n", f"\n{hangs}\n", 1), encoding="utf-8")
     process = begin(fresh, "bin", "PLATFORMS=linux/amd64", jobs, path=path_with(folder))
-    interrupt(process, "Compile", number, wait=1.5)
+    interrupt(fresh, process, "Compile", number, wait=1.5)
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -110,7 +104,7 @@ def test_a_source_that_takes_long_to_hash(fresh: Tree, number: int):
     zeros(fresh, "large", 40 << 30)
     fresh.edit("Dockerfile.amd64", "FROM scratch\nCOPY large /\n")
     process = begin(fresh, "images", "PLATFORMS=linux/amd64")
-    interrupt(process, "scons: Building", number, wait=2.0)
+    interrupt(fresh, process, "Compile", number, wait=2.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -156,7 +150,7 @@ def test_a_ctr_that_hangs(fresh: Tree, tmp_path: Path, number: int):
     fresh.replace("SConstruct", "environment(", 'environment(LOAD_INTO="containerd", ')
     words = ("load", "PLATFORMS=linux/amd64")
     process = begin(fresh, *words, path=f"{folder}{os.pathsep}{os.environ['PATH']}")
-    printed = interrupt(process, "Load", number, wait=1.5)
+    printed = interrupt(fresh, process, "Load", number, wait=1.5)
     assert "cut off" not in printed
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text(encoding="utf-8")), 0)

@@ -134,13 +134,32 @@ def test_a_registry_that_is_waited_for_is_named(tree: Tree, slow: FaultProxy, op
 
 
 def test_a_dumb_terminal_gets_lines_and_a_program_has_the_terminal_for_itself(fresh: Tree, opened: Opening) -> None:
-    fresh.append("SConstruct", 'env.Command("x", [], "printf begun; sleep 2; echo ended")\n')
+    fresh.append("SConstruct", 'env.Command("x", [], "echo begun; sleep 2; echo ended")\n')
     fresh.append("SConstruct", 'env.Depends("x", env.Alias("bin"))\n')
     dumb = opened(fresh, more={"TERM": "dumb"})
     dumb.type([*STARTED, "bin", "x", "-j1"])
-    assert "begunended" in dumb.until_done()
+    assert "\x1b" not in (text := dumb.until_done())
+    assert "\nbegun\nended\n" in text
     fresh.append("main.go", "// changed\n")
     screen = opened(fresh)
     screen.type([*STARTED, "x", "images", "-j8"])
     text = screen.until_done()
-    assert "\nbegunended\n" in text
+    assert "\nbegun\n" in text
+    assert "\nended\n" in text
+
+
+def test_with_nothing_to_do_nothing_more_is_loaded_than_without_a_terminal(tree: Tree, opened: Opening) -> None:
+    tree.scons("push-manifest")
+    tree.append(
+        "SConstruct",
+        "\nimport atexit, sys, threading\n"
+        'names = ("rich", "ruamel", "scons_multiarch.lines", "scons_multiarch.progress", "scons_multiarch.recorder")\n'
+        'atexit.register(lambda: print("loaded:", [n for n in names if n in sys.modules], threading.active_count()))\n',
+    )
+    tree.scons("push-manifest")
+    screen = opened(tree, width=200)
+    screen.type([*STARTED, "push-manifest"])
+    text = screen.until_done()
+    assert "`push-manifest' is up to date." in text
+    without = next(line for line in tree.scons("push-manifest").text.splitlines() if line.startswith("loaded: []"))
+    assert without in text

@@ -30,6 +30,7 @@ BUILDERS = {
     "Sbom": ("oci_sbom", "sbom"),
     "Provenance": ("oci_provenance", "provenance"),
     "Targets": ("oci_targets", "targets"),
+    "Resolve": ("scons_multiarch.resolving", "resolve_files"),
 }
 HEAD = """\
 import scons_multiarch

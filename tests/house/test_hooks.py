@@ -27,6 +27,7 @@ SEEN = {
     "SCons.Action.FunctionAction.__init__": "90b2bedd0793",
     "SCons.Action.FunctionAction.execute": "1d021c1778ad",
     "SCons.Action.FunctionAction.get_presig": "df9e82b7b33f",
+    "SCons.Action._ActionAction.__call__": "55015d30921d",
     "SCons.Builder.BuilderBase._create_nodes": "0c105790369f",
     "SCons.Builder.BuilderBase._execute": "d6ca4db4b02a",
     "SCons.CacheDir.CacheDir.cachepath": "8db0773af150",

@@ -16,7 +16,7 @@ SCONS_HALF = ROOT / "site_scons" / "scons_multiarch"
 TOOLS = SCONS_HALF / "tools"
 OURS = {
     *("go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index"),
-    *("oci_sbom", "oci_provenance", "oci_settings", "oci_targets"),
+    *("oci_sbom", "oci_provenance", "oci_resolve", "oci_settings", "oci_targets"),
 }
 
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
@@ -28,7 +28,7 @@ FLOORS = (
     ("descriptor", "config", "manifest", "artifact", "index", "receipt"),
     (
         "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "tarfields",
-        "tarreader", "layer", "windows", "image",
+        "tarreader", "layer", "windows", "image", "deployment",
     ),
     ("store", "actioncache"),
     ("attest",),
@@ -52,6 +52,7 @@ GUARDED = {
     "cryptography": {"attest"},
     "nacl": {"attest"},
     "sigstore": {"attest"},
+    "ruamel": {"deployment"},
     "SCons": set(),
 }
 

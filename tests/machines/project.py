@@ -56,6 +56,10 @@ def copy_template(target: Path) -> None:
                 shutil.copy2(source, target / source.name)
 
 
+FOLDERS = {"Compile": "bin", "Image": "images", "Index": "manifest", "Push": "receipts", "Load": "receipts"}
+"""Below _output: what SCons makes for the first step of a kind, when it begins; its line comes when it ends."""
+
+
 class Project:
     """A folder with a build in it."""
 
@@ -152,6 +156,14 @@ class Project:
         )
         assert not check or ran.returncode == 0, f"scons {' '.join(arguments)}: exit {ran.returncode}\n{ran.stdout}"
         return Run(steps_of(ran.stdout), ran.returncode, ran.stdout)
+
+    def until_begun(self, verb: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
+        """Wait until a build begins the first step of a kind that this tree ever sees; fails the test when it ends."""
+        folder, end = self.path / "_output" / FOLDERS[verb], time.monotonic() + seconds
+        while not folder.exists():
+            assert process.poll() is None, f"no {verb}: {process.communicate()[0]}"
+            assert time.monotonic() < end, f"no {verb} in {seconds} s"
+            time.sleep(0.01)
 
     def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start SCons here and return the process: to be interrupted, killed, or run beside another one."""

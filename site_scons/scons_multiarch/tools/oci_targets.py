@@ -40,6 +40,7 @@ def generate(env: Any) -> None:
     add_method(env, "scons_multiarch.pipeline:go_image", "GoImage")
     add_method(env, targets, "Targets")
     add_method(env, "scons_multiarch.shared.others:cached", "Cached")
+    add_method(env, "scons_multiarch.resolving:resolve_files", "Resolve")
     env.Help(help_text(env["VARIABLE_TEXTS"]))
 
 

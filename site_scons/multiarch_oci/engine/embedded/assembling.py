@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -31,11 +31,11 @@ KEYS = "multiarch.layer.keys"
 _Finished = Mapping[str, tuple[Descriptor, Digest]]
 
 
-def assemble(stage: Stage, output: Path, *, epoch: int) -> Descriptor:
+def assemble(stage: Stage, output: Path, *, epoch: int, doing: Callable[[str], object] = str) -> Descriptor:
     """Write the tarball of an executed stage; returns the manifest's descriptor with platform and annotations.
 
     A layer that the older `output` made from the same things is copied from there, not packed again. `output` is
-    replaced at once or not at all.
+    replaced at once or not at all. `doing` is told, in a few words, which layer is packed.
     """
     on_windows = stage.config.platform.os == "windows"
     keys = [_key(names, epoch, on_windows=on_windows) for names in stage.layers]
@@ -43,7 +43,8 @@ def assemble(stage: Stage, output: Path, *, epoch: int) -> Descriptor:
     finished = _finished(old)
     with ArchiveWriter(output) as archive:
         own = []
-        for key, names in zip(keys, stage.layers, strict=True):
+        for number, (key, names) in enumerate(zip(keys, stage.layers, strict=True), 1):
+            doing(f"packing layer {number} of {len(keys)}")
             known = finished.get(key)
             if known is not None and archive.take_over(old, known[0]):
                 own.append(known)

@@ -39,13 +39,22 @@ class EmbeddedEngine:
     """Builds images of Dockerfiles without RUN; implements Engine.
 
     `open_source` gives the place to read a base from, by its reference with digest. `warn` is told, in one line, what
-    is suspicious and no error. `reader` keeps what was parsed: hold one for a run. Any number of threads.
+    is suspicious and no error, `doing` what a build is at, by the thread that calls it. `reader` keeps what was parsed:
+    hold one for a run. Any number of threads.
     """
 
     name = "embedded"
 
-    def __init__(self, open_source: OpenSource, warn: Callable[[str], None], *, reader: Reader | None = None) -> None:
+    def __init__(
+        self,
+        open_source: OpenSource,
+        warn: Callable[[str], None],
+        *,
+        reader: Reader | None = None,
+        doing: Callable[[str], object] = str,
+    ) -> None:
         self._open_source = open_source
+        self._doing = doing
         self._warn = warn
         self._reader = reader or Reader()
 
@@ -87,4 +96,4 @@ class EmbeddedEngine:
             declared_at=declared_at,
             alone=stage.base is None,
         )
-        return assemble(stage, output, epoch=plan.epoch)
+        return assemble(stage, output, epoch=plan.epoch, doing=self._doing)

@@ -1,0 +1,140 @@
+"""Deployment files: what counts as an image in each kind, and that nothing else of a file changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from multiarch_oci.deployment import NotResolved, Published, resolve
+from multiarch_oci.digest import Digest
+from multiarch_oci.reference import Reference
+
+HEX = "ab" * 32
+DEMO = Published(Reference.parse("ghcr.io/team/demo:v1.0"), Digest("sha256", HEX))
+API = Published(Reference.parse("127.0.0.1:5000/team/api:1.10"), Digest("sha256", HEX))
+IMAGES = {"demo": DEMO, "team/api": API}
+PINNED = f"ghcr.io/team/demo:v1.0@sha256:{HEX}"
+API_PINNED = f"127.0.0.1:5000/team/api:1.10@sha256:{HEX}"
+
+
+def resolved(text: str, name: str = "deploy.yaml", paths: tuple[str, ...] = ()) -> str:
+    return resolve(text.encode(), IMAGES, name=name, paths=paths, where=name).content.decode()
+
+
+KUBERNETES = """\
+# what runs
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: demo}   # the name is no image
+spec:
+  template:
+    spec:
+      initContainers:
+      - name: first
+        image: 'multiarch://team/api'
+      containers:
+
+        - {image: demo, name: demo}   # kept
+        -   name: "second"
+            image: demo:dev  # a comment
+        - name: theirs
+          image: redis:7
+        - image: ghcr.io/team/demo:v0.9@sha256:0000
+      ephemeralContainers: [{image: "multiarch://demo"}]
+      volumes:
+      - name: data
+        image: {reference: demo, pullPolicy: Always}
+---
+# a second document
+apiVersion: example.com/v1
+kind: Machine
+spec:
+  image: demo
+  runners: [{image: demo}, {image: {repository: demo, tag: latest}}]
+"""
+
+
+def test_kubernetes_names_all_kinds_of_containers_and_changes_nothing_else() -> None:
+    expected = (
+        KUBERNETES.replace("'multiarch://team/api'", f"'{API_PINNED}'")
+        .replace("{image: demo, name", f"{{image: {PINNED}, name")
+        .replace("image: demo:dev", f"image: {PINNED}")
+        .replace("ghcr.io/team/demo:v0.9@sha256:0000", PINNED)
+        .replace('"multiarch://demo"', f'"{PINNED}"')
+        .replace("reference: demo", f"reference: {PINNED}")
+    )
+    assert resolved(KUBERNETES) == expected
+    assert resolved(expected) == expected  # what was resolved already stays
+    crlf = KUBERNETES.replace("\n", "\r\n")
+    assert resolve(crlf.encode(), IMAGES, name="x").content.decode() == expected.replace("\n", "\r\n")
+
+
+def test_paths_lead_to_images_of_other_kinds() -> None:
+    text = resolved(KUBERNETES, paths=("spec.image", "spec.runners[].image"))
+    assert f"spec:\n  image: {PINNED}\n" in text
+    assert f"[{{image: {PINNED}}}, {{image: {{repository: ghcr.io/team/demo, tag: v1.0@sha256:{HEX}}}}}]" in text
+
+
+def test_a_kustomization_has_new_names_and_digests() -> None:
+    text = resolved(
+        "resources: [app.yaml]\nimages:\n- name: demo   # ours\n- newTag: old\n  name: team/api\n- {name: redis, newTag: x}\n",
+        "base/kustomization.yaml",
+    )
+    assert text == (
+        "resources: [app.yaml]\nimages:\n"
+        f"- name: demo   # ours\n  newName: ghcr.io/team/demo\n  newTag: v1.0\n  digest: sha256:{HEX}\n"
+        f'- newTag: "1.10"\n  digest: sha256:{HEX}\n  name: team/api\n  newName: "127.0.0.1:5000/team/api"\n'
+        "- {name: redis, newTag: x}\n"
+    )
+
+
+def test_values_of_helm_have_repository_tag_and_digest() -> None:
+    text = resolved(
+        "image:\n  repository: demo # here\n  tag: \"\"\n  digest: ''\n"
+        "worker: {image: {registry: docker.io, repository: multiarch://team/api}}\n"
+        "bare:\n  repository: demo\n  tag:\n"
+        "sidecar:\n  image: multiarch://demo\n"
+        "theirs: {repository: redis}\n",
+        "values.yaml",
+    )
+    assert text == (
+        f"image:\n  repository: ghcr.io/team/demo # here\n  tag: \"v1.0\"\n  digest: 'sha256:{HEX}'\n"
+        f'worker: {{image: {{registry: "127.0.0.1:5000", repository: team/api, tag: "1.10@sha256:{HEX}"}}}}\n'
+        f"bare:\n  repository: ghcr.io/team/demo\n  tag: v1.0@sha256:{HEX}\n"
+        f"sidecar:\n  image: {PINNED}\n"
+        "theirs: {repository: redis}\n"
+    )
+
+
+def test_services_of_compose_and_json() -> None:
+    text = "services:\n  web: {image: demo, build: .}\n  db: {image: postgres}\nx-image: demo\n"
+    assert resolved(text, "compose.yaml") == text.replace("image: demo, b", f"image: {PINNED}, b")
+    text = '{"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"image": "demo"}]}}'
+    assert resolved(text, "pod.json") == text.replace('"demo"', f'"{PINNED}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "line 1: is no YAML"),
+        ("a: {{ .Values.x }}: b\n", "a Helm template is none: give its values.yaml"),
+        ("kind: Pod\napiVersion: v1\nx: multiarch://dmo\n", "line 3: 'multiarch://dmo' is no image of this build"),
+        ("x: multiarch://demo:v2\n", "'multiarch://demo:v2' is no image of this build"),
+        ("a: &a [*a, *b]\n", "is no YAML"),
+        ("[" * 5000, "is no YAML"),
+        ("a: \x07\n", "is no YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(text: str, words: str) -> None:
+    with pytest.raises(NotResolved) as raised:
+        resolved(text)
+    assert words in str(raised.value)
+    assert "deploy.yaml" in str(raised.value)
+
+
+def test_bytes_that_are_no_text_and_files_without_images() -> None:
+    with pytest.raises(NotResolved):
+        resolve(b"\xff\xfe", IMAGES, name="x")
+    assert resolve(b"", IMAGES, name="x").names == frozenset()
+    assert resolve(b"\xef\xbb\xbfimage: demo", IMAGES, name="x").content == f"\ufeffimage: {PINNED}".encode()
+    loops = resolve(b"a: &a {b: *a, image: demo}\n", IMAGES, name="x")
+    assert loops.names == {"demo"}
