@@ -39,8 +39,7 @@ def keep(node: Any) -> None:
     except NoEntry as error:
         say(f"  warning: not kept in the cache: {str(error).partition(chr(10))[0]}")
     except (MultiarchError, OSError) as error:
-        asking.closed.add(origin)  # each step would meet the same trouble
-        say(f"  warning: the cache cannot be written to: {str(error).partition(chr(10))[0]}")
+        asking.close(origin, error)
     else:
         asking.note(origin, key)
         node.attributes.state.kept_at = origin

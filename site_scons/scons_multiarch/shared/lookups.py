@@ -126,6 +126,14 @@ class Lookups:
         with self._guard:
             self.used.setdefault(origin, {})[key.hex] = None
 
+    def close(self, origin: str, error: Exception) -> None:
+        """Write to a place no more: each step would meet the same trouble. Said once."""
+        with self._guard:
+            known = origin in self.closed
+            self.closed.add(origin)
+        if not known:
+            say(f"  warning: the cache cannot be written to: {_first(error)}")
+
     def leave_lists(self) -> None:
         """Leave in each place, where it is written to, the keys that this run wrote or used; never raises."""
         settings = self._run.settings.cache

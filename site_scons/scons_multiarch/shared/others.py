@@ -138,8 +138,7 @@ def keep(node: Any) -> None:
         asking.cache(origin, action="push").keep(Entry(key, outputs, names=("command", "sources")), contents)
         asking.note(origin, key)
     except (MultiarchError, OSError) as error:
-        asking.closed.add(origin)
-        say(f"  warning: the cache cannot be written to: {str(error).partition(chr(10))[0]}")
+        asking.close(origin, error)
 
 
 def _opener(file: Path) -> Any:

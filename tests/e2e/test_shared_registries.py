@@ -1,0 +1,93 @@
+"""The shared cache in every kind of registry, and in those that lack something (behaviour, section 9)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from faults import FaultProxy
+from machines.referring import referring
+from machines.registry import Registry
+from machines.required import cache_folder
+from machines.small import Tree
+
+Maker = Callable[[str], Tree]
+CACHE = cache_folder()
+
+
+@pytest.fixture(params=["distribution 2.8", "distribution v3", "go-containerregistry"])
+def host(request: pytest.FixtureRequest, registry: Registry, make_registry: Callable[..., Registry]) -> Iterator[str]:
+    """Return an empty registry of each kind."""
+    if request.param == "distribution 2.8":
+        yield registry.host
+    elif request.param == "distribution v3":
+        yield make_registry("v3").host
+    else:
+        with referring(CACHE) as served:
+            yield served
+
+
+def cached(text: str) -> Counter[str]:
+    return Counter(line.partition(" ")[0] for line in text.splitlines() if line.endswith(": from cache"))
+
+
+def index(tree: Tree) -> str:
+    return tree.read("_output/manifest/demo-v1.0.json")
+
+
+def test_a_registry_is_a_cache(variant: Maker, host: str):
+    with FaultProxy(host) as proxy:
+        cache = f"CACHE={proxy.host}/team/cache"
+        first, second = variant("first"), variant("second")
+        first.scons("push-manifest", f"REGISTRY={proxy.host}", cache, "CACHE_MODE=readwrite")
+        second.go_starts()
+        proxy.forget()
+        run = second.scons("push-manifest", f"REGISTRY={proxy.host}/other", cache)
+        assert cached(run.text) == {"Compile": 2, "Image": 2}
+        assert "GET blob" not in proxy.kinds()
+        assert index(second) == index(first)
+        assert not [line for line in second.go_starts() if line.startswith("build")]
+        second.scons("verify", f"REGISTRY={proxy.host}/other", "VERIFY=content")
+        assert "4 entries, 1 list" in second.scons("cache", cache).text
+
+
+def test_one_without_mounts_is_sent_what_the_cache_gives(variant: Maker, registry: Registry):
+    with FaultProxy(registry.host) as proxy:
+        cache = f"CACHE={proxy.host}/team/cache"
+        first, second = variant("first"), variant("second")
+        first.scons("manifest", cache, "CACHE_MODE=readwrite")
+        proxy.forget()
+        proxy.order("mount", status=404, times=99)
+        run = second.scons("push-manifest", f"REGISTRY={proxy.host}", cache)
+        assert cached(run.text) == {"Compile": 2, "Image": 2}
+        assert proxy.kinds()["GET blob"] > 0
+        second.scons("verify", f"REGISTRY={proxy.host}", "VERIFY=content")
+        own = f"REGISTRY={proxy.host}/own"
+        first.scons("push-manifest", own, "CACHE=REGISTRY", "CACHE_MODE=write")
+        registry.delete_tag("own/demo", "v1.0-amd64")
+        third = variant("third")
+        proxy.forget()
+        proxy.order("mount", status=404, times=99)
+        run = third.scons("push-manifest", own, "CACHE=REGISTRY")
+        assert "GET blob" not in proxy.kinds()
+        assert index(third) == index(first)
+
+
+def test_another_registry_than_that_of_the_cache_is_sent_the_layers(
+    variant: Maker, registry: Registry, make_registry: Callable[..., Registry]
+):
+    elsewhere = make_registry()
+    first, second = variant("first"), variant("second")
+    first.scons("manifest", f"CACHE={elsewhere.host}/cache", "CACHE_MODE=readwrite")
+    run = second.scons("push-manifest", f"REGISTRY={registry.host}", f"CACHE={elsewhere.host}/cache")
+    assert cached(run.text) == {"Compile": 2, "Image": 2}
+    second.scons("verify", f"REGISTRY={registry.host}", "VERIFY=content")
+
+
+def test_a_registry_that_refuses_entries_fails_no_build(variant: Maker, registry: Registry):
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("PUT manifest", status=400, times=99)
+        run = variant("first").scons("manifest", f"CACHE={proxy.host}/cache", "CACHE_MODE=readwrite")
+        assert run.text.count("the cache cannot be written to") == 1
