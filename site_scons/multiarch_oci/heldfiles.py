@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -49,6 +49,7 @@ class HeldFiles:
         self._loaded: dict[str, HeldFile] | None = None
         self._unkept: set[str] = set()
         self._dirty = False
+        self._folders: tuple[object, dict[str, set[str]]] = (None, {})  # of which records, and the names in each folder
 
     def get(self, path: str | os.PathLike[str]) -> HeldFile | None:
         """The record of a file that is not there; None for one that is, and for what nobody holds."""
@@ -67,9 +68,11 @@ class HeldFiles:
         files = self._files()
         if not files:
             return set()
-        above = self._name(folder)
-        above = f"{above}/" if above != "." else ""
-        return {name[len(above) :].partition("/")[0] for name in files if name.startswith(above)}
+        mapped, folders = self._folders
+        if mapped is not files:
+            folders = _folders_of(files)
+            self._folders = files, folders
+        return folders.get(self._name(folder), set())
 
     def is_folder(self, path: str | os.PathLike[str]) -> bool:
         """Whether held files would lie below this path."""
@@ -130,5 +133,20 @@ class HeldFiles:
     def _name(self, path: str | os.PathLike[str]) -> str:
         text = os.fspath(path)
         below = text.startswith(f"{self._root}{os.sep}")
-        relative = text[len(self._root) + 1 :] if below else os.path.relpath(text, self._root)
+        try:
+            relative = text[len(self._root) + 1 :] if below else os.path.relpath(text, self._root)
+        except ValueError:  # another drive
+            relative = text
         return relative.replace(os.sep, "/") or "."
+
+
+def _folders_of(files: Iterable[str]) -> dict[str, set[str]]:
+    """The names in each folder that leads to one of these paths, of those below the root, which is `.`."""
+    folders: dict[str, set[str]] = {}
+    for file in files:
+        path = "." if file.startswith("../") or Path(file).is_absolute() else file
+        while path != ".":
+            above, _, name = path.rpartition("/")
+            folders.setdefault(above or ".", set()).add(name)
+            path = above or "."
+    return folders
