@@ -22,6 +22,8 @@ MOST = 300
 """How many revisions are looked at for files with known contents: those that changed one of them, the newest first."""
 
 
+_DESCRIBING = ("SConstruct", "SConscript", "custom.py", "site_scons")
+_DESCRIPTION = r"(?:\A|/)(?:[Ss][Cc]onstruct(?:\.py)?|SConscript[^/]*|custom\.py|site_scons/.*)\Z"
 _NAMED = 500
 """How many files git is told to look for: a command line has its length."""
 
@@ -40,6 +42,7 @@ class Clone:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
+        self.differing: tuple[int, str] = (-1, "")  # of the commit that came closest, what `holding` did not find
         kept = {name: value for name, value in environment.items() if name not in OF_ANOTHER}
         self._environment = kept | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:ssh:file"}
         self._environment["GIT_LITERAL_PATHSPECS"] = "1"
@@ -55,8 +58,9 @@ class Clone:
             raise CannotCheckOut(f"{quoted(source)} cannot be cloned: {_brief(complaint)}", where="FROM")
 
     def checkout(self, commit: str) -> None:
-        """Lay out the files of a commit; raises CannotCheckOut."""
-        status, _, complaint = self._run(["checkout", "--quiet", "--detach", commit, "--"])
+        """Lay out the files of a commit, and nothing else; raises CannotCheckOut."""
+        status, _, complaint = self._run(["checkout", "--quiet", "--force", "--detach", commit, "--"])
+        self._run(["clean", "--quiet", "-ffdx"])
         if status:
             raise CannotCheckOut(f"the commit {commit[:12]} cannot be checked out: {_brief(complaint)}", where="FROM")
 
@@ -65,28 +69,36 @@ class Clone:
         status, text, _ = self._run(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"])
         return text.strip() if not status and re.fullmatch(_COMMIT, text.strip()) else None
 
-    def holding(self, files: Mapping[str, str], names: Sequence[str], prefix: str = "") -> tuple[str | None, str]:
-        """The first commit whose files have these sha256 (in hexadecimal, by path); else None and a path that differs.
+    def holding(self, files: Mapping[str, str], names: Sequence[str], prefix: str = "") -> Iterator[str]:
+        """The commits whose files have these sha256 (in hexadecimal, by path), the likeliest first.
 
-        `names` are looked at first, then the commits that changed one of the files. Paths are below `prefix`.
+        `names` are looked at first, then the commits that changed one of the files. Of commits that say the same of how
+        things are built (SConstruct, SConscript, site_scons) one is given. Paths are below `prefix`.
         """
         known: dict[str, str] = {}
-        closest, wrong = -1, ""
-        for commit in self._candidates(names, [f"{prefix}{path}" for path in files]):
+        descriptions = set()
+        for commit in self._candidates(names, [f"{prefix}{path}" for path in (*_DESCRIBING, *files)]):
             blobs = self._blobs(commit)
-            differing = ""
-            for number, (path, digest) in enumerate(sorted(files.items())):
-                blob = blobs.get(f"{prefix}{path}", "")
-                if blob and blob not in known:
-                    known[blob] = self._sha256(blob)
-                if known.get(blob) != digest:
-                    differing = path
-                    if number > closest:
-                        closest, wrong = number, path
-                    break
-            if not differing:
-                return commit, ""
-        return None, wrong
+            differing = self._differing(blobs, files, prefix, known)
+            if differing is not None:
+                self.differing = max(self.differing, differing)
+                continue
+            description = frozenset(item for item in blobs.items() if re.search(_DESCRIPTION, item[0]))
+            if description not in descriptions:
+                descriptions.add(description)
+                yield commit
+
+    def _differing(
+        self, blobs: Mapping[str, str], files: Mapping[str, str], prefix: str, known: dict[str, str]
+    ) -> tuple[int, str] | None:
+        """The first file that a commit has not so, and how many came before it; None where it has all."""
+        for number, (path, digest) in enumerate(sorted(files.items())):
+            blob = blobs.get(f"{prefix}{path}", "")
+            if blob and blob not in known:
+                known[blob] = self._sha256(blob)
+            if known.get(blob) != digest:
+                return number, path
+        return None
 
     def _candidates(self, names: Sequence[str], paths: list[str]) -> Iterator[str]:
         commits = dict.fromkeys(filter(None, map(self.commit, names)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,27 +53,36 @@ class Source:
         return "" if below == "." else f"{below}/"
 
 
-def lay_out(run: Run, source: Source, recorded: Recorded, folder: Path) -> tuple[Path, str]:
-    """Put the revision into a folder; the folder of its SConstruct, and the commit. Raises Irreproducible."""
+def revisions(run: Run, source: Source, recorded: Recorded, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Lay out the revision: the folder of its SConstruct, and the commit. Raises Irreproducible.
+
+    Where no commit is named there may be several that hold the files, each with another SConstruct: one after the other
+    is laid out, in the same folder, for as long as another one is asked for.
+    """
     clone = Clone(folder, run.settings.environment)
     clone.fetch(source.address)
+    commit = ""
+    for commit in _commits(clone, source, recorded):
+        clone.checkout(commit)
+        top = folder / source.prefix
+        _check_files(top, recorded)
+        if recorded.lock:
+            _lock(top, recorded.lock)
+        yield top, commit
+    if not commit:
+        differing = quoted(clone.differing[1])
+        raise Irreproducible(f"no commit of {quoted(source.name)} has the files that it was made from: {differing}")
+
+
+def _commits(clone: Clone, source: Source, recorded: Recorded) -> Iterator[str]:
     if recorded.revision:
         commit = clone.commit(recorded.revision)
         if commit is None:
             raise Irreproducible(f"{quoted(source.name)} has no commit {recorded.revision}")
-    else:
-        names = [name for name in (recorded.variables.get("VERSION", ""), "HEAD") if name and not name.startswith("-")]
-        commit, wrong = clone.holding(recorded.files, names, source.prefix)
-        if commit is None:
-            raise Irreproducible(
-                f"no commit of {quoted(source.name)} has the files that it was made from: {quoted(wrong)}"
-            )
-    clone.checkout(commit)
-    top = folder / source.prefix
-    _check_files(top, recorded)
-    if recorded.lock:
-        _lock(top, recorded.lock)
-    return top, commit
+        yield commit
+        return
+    names = [name for name in (recorded.variables.get("VERSION", ""), "HEAD") if name and not name.startswith("-")]
+    yield from clone.holding(recorded.files, names, source.prefix)
 
 
 def _check_files(top: Path, recorded: Recorded) -> None:

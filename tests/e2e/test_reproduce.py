@@ -93,6 +93,17 @@ def test_a_published_revision_is_the_same_also_when_the_tree_has_gone_on(fresh: 
     )
 
 
+def test_of_revisions_with_the_same_files_the_one_whose_sconstruct_made_it_is_found(fresh: Tree, registry: Registry):
+    published = commit(fresh)
+    reference = publish(fresh, registry)
+    fresh.edit("SConstruct", fresh.read("SConstruct").replace("GoImage(", 'GoImage(labels={"team": "blue"}, name='))
+    commit(fresh)
+    run = reproduce(fresh, reference)
+    assert "it differs; another revision has the same files and another SConstruct" in run.text
+    assert [text for text in run.text.splitlines() if text.startswith("revision:")][1] == f"revision: {published}"
+    assert line(run, "index:").startswith("index: same")
+
+
 def test_the_commit_that_is_named_is_taken_and_from_is_any_clone(
     fresh: Tree, registry: Registry, variant: Callable[[str], Tree], tmp_path: Path
 ):

@@ -38,15 +38,28 @@ def test_the_commit_with_these_contents_is_found_and_laid_out(repository: Path, 
     clone = Clone(tmp_path / "clone", os.environ)
     clone.fetch(str(repository))
     second = git(repository, "rev-parse", "HEAD~1")
-    assert clone.holding({"file": sha256("two")}, ["HEAD"], "sub/") == (second, "")
-    assert clone.holding({"file": sha256("never")}, ["HEAD"], "sub/") == (None, "file")
-    assert clone.holding({"file": sha256("two"), "other": sha256("")}, ["HEAD"], "sub/") == (None, "other")
+    assert list(clone.holding({"file": sha256("two")}, ["HEAD"], "sub/")) == [second]
+    assert list(clone.holding({"file": sha256("two"), "other": sha256("")}, ["HEAD"], "sub/")) == []
+    assert clone.differing[1] == "other"
     clone.checkout(second)
     assert (tmp_path / "clone" / "sub" / "file").read_text(encoding="utf-8") == "two"
     assert clone.commit("no-such-name") is None
     assert clone.commit("--upload-pack=x") is None
     with pytest.raises(CannotCheckOut, match="cannot be checked out"):
         clone.checkout("0" * 40)
+
+
+def test_of_commits_that_differ_in_what_is_built_elsewhere_one_is_given(repository: Path, tmp_path: Path):
+    last = git(repository, "rev-parse", "HEAD")
+    made = []
+    for name in ("README", "SConstruct", "docs"):
+        (repository / name).write_text(name, encoding="utf-8")
+        git(repository, "add", "-A")
+        git(repository, "commit", "-q", "-m", name)
+        made.append(git(repository, "rev-parse", "HEAD"))
+    clone = Clone(tmp_path / "clone", os.environ)
+    clone.fetch(str(repository))
+    assert list(clone.holding({"file": sha256("three")}, ["HEAD"], "sub/")) == [made[-1], last]
 
 
 def test_a_hook_of_a_template_is_not_run(repository: Path, tmp_path: Path):
