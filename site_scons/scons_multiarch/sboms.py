@@ -199,7 +199,7 @@ def _known(run: Run, record: SbomTarget, node: Any) -> Known:
 
 def _locks(node: Any) -> Iterator[tuple[Any, Any]]:
     """The lock files of other languages among what the contents of an image are made of, each with what is made."""
-    for made in node.children():
+    for made in dict.fromkeys(node.children()):
         for source in made.sources if made.has_builder() and target_of(made) is None else ():
             if isinstance(source, SCons.Node.FS.File) and source.name in (_CARGO, *_NODE):
                 yield made, source
@@ -222,7 +222,7 @@ def _content(node: Any) -> bytes:
 
 def _programs(node: Any) -> Iterator[Any]:
     """The files that builders make and an image is made of, its scanned sources among them."""
-    for source in node.children():
+    for source in dict.fromkeys(node.children()):  # what the Dockerfile names stands there once more
         if isinstance(source, SCons.Node.FS.File) and source.has_builder():
             yield source
 
