@@ -215,7 +215,7 @@ def _start_anew(run: Run, library: dict[str, str], error: Outdated) -> int:
     One that cannot read the SConstruct ends: it is started again when a file changes that may have been the reason.
     """
     os.chdir(SCons.Script.GetLaunchDir())
-    environment = {**run.settings.environment, _OF_ANOTHER: "yes"}
+    environment = {**run.settings.environment, **run.settings.passwords, _OF_ANOTHER: "yes"}
     files = {*map(str, run.declarations.contents_read), *library}
     say(f"watch: {error.where} {error.what}; everything is read anew")
     while True:
