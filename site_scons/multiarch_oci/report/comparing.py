@@ -37,12 +37,16 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two runs beside each other: `before` is the earlier one; `same` targets have the digest that they had."""
+    """Two runs beside each other: `before` is the earlier one.
+
+    `same` targets have the digest that they had, though `again` of them were made again.
+    """
 
     before: Run
     after: Run
     changes: tuple[Change, ...]
     same: int
+    again: int = 0
 
     def slower(self, node: Node) -> float | None:
         """How many seconds longer the step of a target took than in the earlier run, when it ran in both."""
@@ -60,7 +64,7 @@ def compare(before: Run, after: Run, listing_of: Callable[[str], Listing | None]
     earlier = {node.key: node for node in before.nodes}
     later = {node.key: node for node in after.nodes}
     changes = []
-    same = 0
+    same = again = 0
     for key, node in later.items():
         old = earlier.get(key)
         if old is None:
@@ -70,9 +74,10 @@ def compare(before: Run, after: Run, listing_of: Callable[[str], Listing | None]
             changes.append(Change(CHANGED, old, node, files[:MOST_FILES], max(0, len(files) - MOST_FILES)))
         else:
             same += 1
+            again += node.ran and bool(node.digest)
     if before.words == after.words:
         changes += [Change(GONE, node, None) for key, node in earlier.items() if key not in later]
-    return Comparison(before, after, tuple(changes), same)
+    return Comparison(before, after, tuple(changes), same, again)
 
 
 def _files(old: Node, new: Node, listing_of: Callable[[str], Listing | None]) -> tuple[FileChange, ...]:

@@ -19,6 +19,8 @@ OPEN_LAYERS, MOST_USERS = 3, 6
 """Of how many layers the files are seen at once, and how many images of a layer are named."""
 FITTING = 1300
 """Pixels of a drawing's width that are made to fit the page; what is wider is scrolled."""
+_NUMBERS = ("Took", "Sent", "Than last time", "Size", "Mode")
+"""The columns of tables that hold numbers."""
 _MINUS = "\N{MINUS SIGN}"
 _SHORT = len("sha256:") + 12
 
@@ -227,7 +229,8 @@ def changed(comparison: Comparison | None, ids: Mapping[str, str], when: str) ->
     if comparison is None:
         return _section("changes", title, "<p>There is no earlier run with a report in this tree to compare with.</p>")
     before = f"<p>Compared with the run of {html(when)}, which took {seconds_in_words(comparison.before.seconds)}: "
-    before += f"{comparison.same} targets are the same.</p>"
+    again = f", {comparison.again} of them made again and the same bytes" if comparison.again else ""
+    before += f"{comparison.same} targets are the same{again}.</p>"
     if not comparison.changes:
         return _section("changes", title, f"{before}<p><b>Nothing changed.</b></p>")
     rows = "".join(_change(change, ids) for change in comparison.changes)
@@ -313,7 +316,8 @@ def _link(node: Node, ids: Mapping[str, str]) -> str:
 
 
 def _head(names: Iterable[str]) -> str:
-    return f"<thead><tr>{''.join(f'<th scope=col>{html(name)}</th>' for name in names)}</tr></thead>"
+    cells = (f"<th scope=col{' class=number' if name in _NUMBERS else ''}>{html(name)}</th>" for name in names)
+    return f"<thead><tr>{''.join(cells)}</tr></thead>"
 
 
 def _section(anchor: str, title: str, body: str) -> str:

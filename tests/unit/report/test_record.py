@@ -74,7 +74,9 @@ def test_two_runs_are_compared_by_digest_and_their_images_by_file():
         ("changed", "etc/x"), ("removed", "old"), ("added", "young"),
     ]  # fmt: skip
     assert comparison.changes[0].files[0].details == ("other content of the same size, 1 B",)
-    assert comparison.same == 1
+    assert (comparison.same, comparison.again) == (1, 0)
+    built = run(node("a", 3.0, digest="sha256:1"))
+    assert compare(run(node("a", digest="sha256:1")), built, listings.get).again == 1
     assert comparison.slower(after.nodes[0]) == 2.0
     assert compare(before, after, lambda _: None).changes[0].files == ()
 
