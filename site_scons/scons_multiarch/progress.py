@@ -99,9 +99,9 @@ def _hosts(requests: list[RequestRecord]) -> str:
 def _waits(record: StepRecord, requests: list[RequestRecord], now: float) -> Iterator[str]:
     """What a registry keeps a step waiting for, and since when."""
     for pause in list(record.pauses)[-1:]:
-        left = pause.began + pause.seconds - now
-        if left > 0:
-            yield f"{pause.error}; tried again in {elapsed(left)}"
+        remaining = pause.began + pause.seconds - now
+        if remaining > 0:
+            yield f"{pause.error}; tried again in {elapsed(remaining)}"
     for request in requests:
         since = now - request.moved
         if request.ended is None and since > _SILENT_S:
@@ -271,11 +271,11 @@ def _cut(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     kept = max(width - 1, 2)
-    left = kept // 2
-    while cell_len(text[:left] + text[len(text) - (kept - left) :]) > kept > 2:  # noqa: PLR2004  # wide ones
+    head_width = kept // 2
+    while cell_len(text[:head_width] + text[len(text) - (kept - head_width) :]) > kept > 2:  # noqa: PLR2004  # wide ones
         kept -= 1
-        left = kept // 2
-    return f"{text[:left]}…{text[len(text) - (kept - left) :]}"
+        head_width = kept // 2
+    return f"{text[:head_width]}…{text[len(text) - (kept - head_width) :]}"
 
 
 def _console(environment: Mapping[str, str]) -> Console:

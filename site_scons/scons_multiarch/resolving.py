@@ -104,7 +104,7 @@ def _path(source: Any) -> str:
 
 def _chains(images: Any) -> Iterator[Chain]:
     given = images.values() if isinstance(images, Mapping) else [images]
-    return (item for one in given for item in _flat(one) if isinstance(item, Chain))
+    return (image for entry in given for image in _flat(entry) if isinstance(image, Chain))
 
 
 def _flat(images: Any) -> Iterator[Any]:
