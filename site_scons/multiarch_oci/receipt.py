@@ -47,3 +47,43 @@ class Intent(msgspec.Struct, frozen=True):
     def to_json(self) -> bytes:
         """The intent as a readable file."""
         return readable({"reference": str(self.reference), "digests": [str(digest) for digest in self.digests]})
+
+
+class Attested(msgspec.Struct, frozen=True):
+    """What was promised of a subject and is there: its referrers, how the place lists them, by whom they are signed.
+
+    `listed` is a value of `store.referrers.Listed`; `signer` is empty where nobody signed.
+    """
+
+    reference: Reference
+    subject: Descriptor
+    listed: str
+    signer: str
+    referrers: tuple[Descriptor, ...]
+
+    @classmethod
+    def from_json(cls, content: bytes, *, where: str) -> Attested:
+        """Read such a receipt; InvalidDocument, InvalidReference or InvalidDigest when it is none."""
+        document = Document.parse(content, where=where)
+        subject = document.nested("subject")
+        if subject is None:
+            raise InvalidDocument("has no 'subject'", where=where)
+        return cls(
+            Reference.parse(document.required("reference")),
+            Descriptor.from_json(subject),
+            document.required("listed"),
+            document.text("signer") or "",
+            tuple(Descriptor.from_json(referrer) for referrer in document.objects("referrers")),
+        )
+
+    def to_json(self) -> bytes:
+        """The receipt as a readable file."""
+        return readable(
+            {
+                "reference": str(self.reference),
+                "subject": self.subject.to_json(),
+                "listed": self.listed,
+                "signer": self.signer,
+                "referrers": [referrer.to_json() for referrer in self.referrers],
+            }
+        )

@@ -24,7 +24,7 @@ from scons_multiarch.receipts import (
     receipt_path,
     root_of,
 )
-from scons_multiarch.targets import PinTarget, PushTarget, is_image, is_index, is_pin, target_of
+from scons_multiarch.targets import PinTarget, PushTarget, is_attest, is_image, is_index, is_pin, target_of
 from scons_multiarch.versions import check_tree
 
 if TYPE_CHECKING:
@@ -40,11 +40,13 @@ def hold_back(env: Any, index: Any, children: Sequence[Any], *, immutable: bool)
     """Let those of the children of an index that write a tag wait for what they look at beforehand."""
     writing = [child for child in children if writes(child)]
     images = [child.sources[0] for child in writing if not is_pin(child)]
+    attests = [node for child in writing for node in child.depends if is_attest(node)]  # they write, and no tag
     if immutable:  # nothing is pushed before it is known what the index will be
         env.Requires(writing, images)
+        env.Requires(attests, images)
     members = several_windows(list(index.sources) if is_index(index) else images)
     if members:  # their versions, which their bases say, are known before anything is pushed
-        env.Requires(writing, list(filter(is_image, members)))
+        env.Requires([*writing, *attests], list(filter(is_image, members)))
         for child in writing:
             child.attributes.beside = members, index
 

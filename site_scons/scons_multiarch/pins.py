@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.receipt import Receipt
 from multiarch_oci.reference import Reference
@@ -19,6 +19,13 @@ from scons_multiarch.receipts import (
 )
 from scons_multiarch.step import write
 from scons_multiarch.trusted import check_pin, is_trusted
+
+if TYPE_CHECKING:
+    from multiarch_oci.store.carrying import Carrying
+    from multiarch_oci.store.layout import Layout
+    from multiarch_oci.store.registry import Registry
+    from scons_multiarch.session import Run
+    from scons_multiarch.targets import PinTarget
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -36,11 +43,13 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     unfinished_digests = frozenset() if intention is None else intention.digests()
     if copy_to is not None and record.copy_folder is None:
         run.build.registries.knew(copy_to, own_digests(previous, unfinished_digests))
+    into = None if copy_to is None else run.build.registries.store(copy_to, record.copy_folder, action="push")
+    carrying = _carrying(run, record, into) if env["COPY_REFERRERS"] and into is not None else None
     receipt = pin(
         outside(run, record),
         reference,
         record.platform,
-        into=None if copy_to is None else run.build.registries.store(copy_to, record.copy_folder, action="push"),
+        into=carrying or into,
         into_reference=copy_to,
         previous=previous,
         policy=run.settings.policy,
@@ -50,11 +59,20 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
         unfinished=unfinished_digests,
         intend=lambda digest: intention.note(digest) if intention is not None else None,
     )
+    if carrying is not None:
+        carrying.take_along(receipt.descriptor.digest)  # where the tag held the image already
     if copied is not None and intention is not None:
         write(copied, Receipt(copy_to, receipt.descriptor).to_json())
         intention.clear()
     state.digest = receipt.descriptor.digest
     keep_receipt(node, receipt)
+
+
+def _carrying(run: Run, record: PinTarget, into: Registry | Layout) -> Carrying:
+    """Where an image is copied to, with what refers to it."""
+    from multiarch_oci.store.carrying import Carrying
+
+    return Carrying(run.build.registries.store(record.reference, record.folder), into)
 
 
 def _as_seen(node: Any) -> Reference:

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
 import SCons.Node.FS
 
 from multiarch_oci.platform import KNOWN, Platform
@@ -35,6 +36,7 @@ def multiarch_image(
     the SConscript; where there is none, or with None, the image is the contents alone, which are one program then.
     """
     _need(env, *TOOLS)
+    _need(env, *_of_promises(env))
     call = read_call(env, "MultiarchImage", name, repository, keywords)
     here = [env.fs.getcwd()]
     if isinstance(contents, Mapping):
@@ -57,6 +59,7 @@ def go_image(
     """
     go = {word: keywords.pop(word) for word in ("sources", *KEYWORDS) if word in keywords}
     _need(env, "go_binary", *TOOLS)
+    _need(env, *_of_promises(env))
     call = read_call(env, "GoImage", name, repository, keywords)
 
     def program(platform: Platform) -> Any:
@@ -161,7 +164,30 @@ def _join(call: Call, chain: Chain, named: Iterable[Any] = ()) -> Chain:
     add_targets(env, targets_of(chain), chain.name)
     declare_run(env, [chain.started], f"{chain.name}:run")
     check_when_read(env)
-    return chain
+    return _attested(call, chain) if _of_promises(env) else chain
+
+
+def _of_promises(env: Any) -> tuple[str, ...]:
+    """The Tools of what is said of images in their registries, where something is."""
+    return ("oci_attest",) if env["ATTEST"] or env["SIGN"] else ()
+
+
+def _attested(call: Call, chain: Chain) -> Chain:
+    """Declare what ATTEST and SIGN promise of each image and of the index, in each registry."""
+    env = call.env
+    promised = env["ATTEST"]
+    files: list[list[Any]] = [[] for _ in (*chain.images, *chain.index)]
+    sboms = (*chain.sboms, chain.index_sbom) if "sbom" in promised else ()
+    provenances = (*chain.provenances, *chain.index_provenance) if "provenance" in promised else ()
+    for documents in (sboms, provenances):
+        for of_image, more in zip(files, documents, strict=False):  # nothing, where it is not promised
+            of_image.extend(paths.flat(more))
+    several = len(chain.repositories)
+    pushes = [chain.pushes[first : first + several] for first in range(0, len(chain.pushes), several)]
+    attests = [
+        env.Attest(pushed, documents) for pushed, documents in zip((*pushes, chain.published), files, strict=True)
+    ]
+    return msgspec.structs.replace(chain, attests=tuple(paths.flat(attests)))
 
 
 def _dockerfile(env: Any, given: Any, platform: Platform, folders: list[Any], contents: list[Any]) -> Any:

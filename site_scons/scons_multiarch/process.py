@@ -24,7 +24,7 @@ _TOOLS = str(Path(__file__).parent / "tools")
 
 BUILDERS = (
     *("oci_settings", "go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index"),
-    *("oci_sbom", "oci_provenance", "oci_targets"),
+    *("oci_sbom", "oci_provenance", "oci_attest", "oci_targets"),
 )
 """The Tools of an environment: all of them."""
 

@@ -14,7 +14,7 @@ import SCons.Node
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.graph import reachable
 from scons_multiarch.receipts import receipt_at
-from scons_multiarch.targets import PushTarget, is_image, is_index, target_of
+from scons_multiarch.targets import PushTarget, is_attest, is_image, is_index, target_of
 from scons_multiarch.tracking.nodes import state_of
 from scons_multiarch.tracking.phases import has_succeeded
 
@@ -70,7 +70,8 @@ def _write(descriptor: int, content: bytes) -> None:
 def _children(nodes: Iterable[Any]) -> Iterator[Any]:
     """The pushes that others of these come after: the images of an index."""
     for node in nodes:
-        yield from (*node.sources, *(node.depends or ()), *(node.prerequisites or ()))
+        before = (*node.sources, *(node.depends or ()), *(node.prerequisites or ()))
+        yield from (child for child in before if not is_attest(child))
 
 
 def _held(node: Any) -> Digest | None:
@@ -119,7 +120,8 @@ def _lines(node: Any) -> Iterator[str]:
 def _sent(node: Any) -> int:
     state = state_of(node)
     done = None if state is None else state.published
-    return 0 if done is None else sum(blob.size for blob in done.copied.sent)
+    own = 0 if done is None else sum(blob.size for blob in done.copied.sent)
+    return own + sum(_sent(before) for before in node.depends or () if is_attest(before))
 
 
 def sizes(node: Any) -> list[tuple[str, int]]:

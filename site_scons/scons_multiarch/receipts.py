@@ -12,12 +12,21 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
-from scons_multiarch.graph import reachable
+from scons_multiarch.graph import reachable_nodes
 from scons_multiarch.paths import shown
 from scons_multiarch.registries import location
 from scons_multiarch.session import Run
 from scons_multiarch.step import write
-from scons_multiarch.targets import PinTarget, PushTarget, is_index, is_pin, target_of
+from scons_multiarch.targets import (
+    AttestTarget,
+    PinTarget,
+    PushTarget,
+    is_attest,
+    is_index,
+    is_pin,
+    is_remote,
+    target_of,
+)
 from scons_multiarch.tracking.nodes import state_of
 
 if TYPE_CHECKING:
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from multiarch_oci.platform import Platform
     from multiarch_oci.receipt import Receipt
     from multiarch_oci.store import Source
+    from multiarch_oci.store.tags import Question
 
 
 class TwoPushes(MultiarchError, ValueError):
@@ -243,15 +253,28 @@ def ask_all(run: Run) -> None:
     # What is declared first is decided first, so it is asked for first.
 
     def prefetch() -> None:
-        run.build.registries.prefetch(pair for node in reversed(reachable()) for pair in tags_of(node))
+        nodes = [node for node in reachable_nodes() if is_remote(node) or is_attest(node)]
+        run.build.registries.prefetch(pair for node in reversed(nodes) for pair in questions_of(node))
 
     run.build.once("tags", prefetch)
 
 
+def questions_of(node: Any) -> list[tuple[Question, str | None]]:
+    """What is to be asked of a push, pin or attestation, and the folder it is in."""
+    if not is_attest(node):
+        return [*tags_of(node)]
+    from scons_multiarch.attestations import question
+
+    of_subject = question(node)
+    return [] if of_subject is None else [(of_subject, node.attributes.target.folder)]
+
+
 def tags_of(node: Any) -> list[tuple[Reference, str | None]]:
-    """Every tag that a push or pin looks at or writes, and the folder it is in."""
+    """Every tag that a push or pin looks at or writes, or that an attestation is for, and the folder it is in."""
     record = node.attributes.target
     tags = [(record.reference, record.folder)]
+    if isinstance(record, AttestTarget):
+        return tags
     if isinstance(record, PinTarget):
         return tags if record.copy_to is None else [*tags, (record.copy_to, record.copy_folder)]
     return tags + [(record.reference.with_tag(tag), record.folder) for tag in record.also]

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.reference import Destination, InvalidReference, Reference, login_hint
@@ -17,11 +18,12 @@ from scons_multiarch.process import say_now
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from multiarch_oci.descriptor import Descriptor
-    from multiarch_oci.store import Source, Store
+    from multiarch_oci.store import Source
     from multiarch_oci.store.cache import Cache
     from multiarch_oci.store.http.transport import Transport
+    from multiarch_oci.store.layout import Layout
     from multiarch_oci.store.registry import Registry
+    from multiarch_oci.store.tags import ListingOf, Observed, Question
     from multiarch_oci.store.visible import Written
     from scons_multiarch.recorder import Recorder
     from scons_multiarch.session import Settings
@@ -46,7 +48,7 @@ class Registries:
         self._cache: Cache | None = None
         self._there: set[tuple[str, Digest]] = set()  # what this run put, or manifests that it saw
         self._written: Written | None = None
-        self._observed: dict[Reference, Future[Descriptor | MultiarchError | None]] = {}
+        self._observed: dict[Question, Future[Observed]] = {}
         self._asking: list[threading.Thread] = []
 
     def transport(self) -> Transport:
@@ -81,7 +83,7 @@ class Registries:
             or self._root / ".multiarch"
         )
 
-    def store(self, reference: Reference, folder: str | None = None, *, action: str = "pull") -> Store:
+    def store(self, reference: Reference, folder: str | None = None, *, action: str = "pull") -> Registry | Layout:
         """The place that a reference names, for `pull` or `push`: a repository, or the OCI layout in `folder`."""
         if folder is not None:
             from multiarch_oci.store.layout import Layout
@@ -117,31 +119,27 @@ class Registries:
             self._cache = self._cache or Cache(Path(home) / "multiarch" / "blobs", CACHE_BYTES)
             return Cached(self.store(reference), self._cache)
 
-    def prefetch(self, tags: Iterable[tuple[Reference, str | None]]) -> None:
-        """Begin to ask all registries for their tags at once, in this order; answers are kept for the run.
+    def prefetch(self, questions: Iterable[tuple[Question, str | None]]) -> None:
+        """Begin to ask all registries for tags and referrers at once, in this order; answers are kept for the run.
 
         Who wants one of them waits for that one alone, and decides meanwhile what needs no registry.
         """
-        self._begin(list(tags))
+        self._begin(list(questions))
 
-    def _begin(
-        self, pairs: list[tuple[Reference, str | None]]
-    ) -> dict[Reference, Future[Descriptor | MultiarchError | None]]:
+    def _begin(self, pairs: list[tuple[Question, str | None]]) -> dict[Question, Future[Observed]]:
         """Ask for what was not asked for yet; what each answer will be, which a failure may not leave in the run."""
         from concurrent.futures import Future  # start-up: who asks no registry has no use for it
 
         with self._guard:
             new = dict(pair for pair in pairs if pair[0] not in self._observed)
-            begun: dict[Reference, Future[Descriptor | MultiarchError | None]] = {
-                reference: Future() for reference in new
-            }
+            begun: dict[Question, Future[Observed]] = {question: Future() for question in new}
             self._observed |= begun
-            answers = {reference: self._observed[reference] for reference, _ in pairs}
+            answers = {question: self._observed[question] for question, _ in pairs}
         try:
-            for reference, folder in new.items():
+            for question, folder in new.items():
                 if folder is not None:
-                    answer = self._in_folder(reference, folder)
-                    begun.pop(reference).set_result(answer)
+                    answer = self._in_folder(question, folder)
+                    begun.pop(question).set_result(answer)
             if begun:
                 thread = threading.Thread(target=self._ask, args=(begun,), daemon=True, name="tags")
                 self._asking.append(thread)
@@ -151,13 +149,13 @@ class Registries:
             raise
         return answers
 
-    def _ask(self, begun: dict[Reference, Future[Descriptor | MultiarchError | None]]) -> None:
+    def _ask(self, begun: dict[Question, Future[Observed]]) -> None:
         """Ask registries; every answer is told as it comes, and what goes wrong to all who wait."""
 
-        def tell(reference: Reference, answer: Descriptor | MultiarchError | None) -> None:
-            if answer is not None and not isinstance(answer, MultiarchError):
-                self._there.add((reference.bare.name, answer.digest))
-            begun.pop(reference).set_result(answer)
+        def tell(question: Question, answer: Observed) -> None:
+            if isinstance(question, Reference) and isinstance(answer, Descriptor):
+                self._there.add((question.bare.name, answer.digest))
+            begun.pop(question).set_result(answer)
 
         try:
             from multiarch_oci.store.tags import resolve_all
@@ -166,23 +164,28 @@ class Registries:
         except BaseException as error:  # noqa: BLE001  # raised by whoever waits
             self._fail(begun, error)
 
-    def _fail(
-        self, begun: Mapping[Reference, Future[Descriptor | MultiarchError | None]], error: BaseException
-    ) -> None:
+    def _fail(self, begun: Mapping[Question, Future[Observed]], error: BaseException) -> None:
         """Tell an error to all who wait for what will not be answered; who asks next asks anew."""
-        for reference, future in begun.items():
+        for question, future in begun.items():
             with self._guard:
-                if self._observed.get(reference) is future:
-                    del self._observed[reference]
+                if self._observed.get(question) is future:
+                    del self._observed[question]
             future.set_exception(error)
 
     def asking(self) -> list[threading.Thread]:
         """The threads that still ask."""
         return [thread for thread in self._asking if thread.is_alive()]
 
-    def _in_folder(self, reference: Reference, folder: str) -> Descriptor | MultiarchError | None:
+    def _in_folder(self, question: Question, folder: str) -> Observed:
         try:
-            return self.store(reference, folder).resolve(_name(reference))
+            if isinstance(question, Reference):
+                return self.store(question, folder).resolve(_name(question))
+            from multiarch_oci.store.layout import Layout
+            from multiarch_oci.store.referrers import listing
+
+            layout = Layout(self._root / folder, reference=question.reference.bare)
+            subject = question.reference.digest
+            return None if subject is None else frozenset(map(str, listing(layout, subject).digests()))
         except MultiarchError as error:
             return error
 
@@ -198,12 +201,19 @@ class Registries:
                 answer = future.result()
         if isinstance(answer, MultiarchError):
             raise answer
-        return None if answer is None else answer.digest
+        return answer.digest if isinstance(answer, Descriptor) else None
 
-    def forget(self, reference: Reference) -> None:
-        """Drop an observation: a step has just changed the tag."""
+    def listed(self, question: ListingOf, folder: str | None) -> frozenset[str]:
+        """The digests of what refers to a subject now. Raises what the place raised when it was asked."""
+        answer = self._begin([(question, folder)])[question].result()
+        if isinstance(answer, MultiarchError):
+            raise answer
+        return answer if isinstance(answer, frozenset) else frozenset()
+
+    def forget(self, question: Question) -> None:
+        """Drop an observation: a step has just changed the tag, or what refers to a subject."""
         with self._guard:
-            self._observed.pop(reference, None)
+            self._observed.pop(question, None)
 
 
 def _name(reference: Reference) -> str:

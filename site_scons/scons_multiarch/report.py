@@ -18,7 +18,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.document import canonical
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.step import message_of
-from scons_multiarch.targets import ImageTarget, IndexTarget, LoadTarget, PinTarget, PushTarget, SbomTarget, target_of
+from scons_multiarch.targets import AttestTarget, ImageTarget, IndexTarget, LoadTarget, PinTarget, PushTarget, SbomTarget, target_of
 
 if TYPE_CHECKING:
     from multiarch_oci.output import Output
@@ -147,10 +147,21 @@ def _not_moved(target: Any) -> list[dict[str, str]]:
     return [{"reference": spelled(str(tag), [target]), "because": because} for tag in tags]
 
 
-def _line(target: Any) -> dict[str, str]:
+def _line(target: Any) -> dict[str, Any]:
     line = {"subject": str(target.attributes.state.subject), "target": Path(str(target)).as_posix()}
     digest = target.attributes.state.digest or _digest(target)
-    return line | ({"digest": str(digest)} if digest else {})
+    return line | ({"digest": str(digest)} if digest else {}) | _attached(target)
+
+
+def _attached(target: Any) -> dict[str, Any]:
+    """What was attached to an image or index, each by digest, with its type and what it says."""
+    if not isinstance(target_of(target), AttestTarget):
+        return {}
+    from scons_multiarch.attestations import receipt_of
+
+    receipt = receipt_of(target)
+    referrers = () if receipt is None else receipt.referrers
+    return {"attestations": [referrer.to_json() for referrer in referrers]}
 
 
 def _digest(target: Any) -> str | None:
@@ -161,6 +172,10 @@ def _digest(target: Any) -> str | None:
             from multiarch_oci.store.archive import read_image
 
             return str(read_image(path).descriptor.digest)
+        if isinstance(record, AttestTarget):
+            from multiarch_oci.receipt import Attested
+
+            return str(Attested.from_json(path.read_bytes(), where=str(path)).subject.digest)
         if isinstance(record, (PushTarget, PinTarget, LoadTarget)):
             from multiarch_oci.receipt import Receipt
 

@@ -54,6 +54,8 @@ class Chain:
     @property
     def started(self) -> tuple[tuple[Platform, Node], ...]: ...
     @property
+    def attests(self) -> tuple[Node, ...]: ...
+    @property
     def sboms(self) -> tuple[tuple[Node, ...], ...]: ...
     @property
     def index_sbom(self) -> tuple[Node, ...]: ...
@@ -180,6 +182,9 @@ class Environment:
 
     def Resolve(self, files: Paths, images: Any, *, paths: Texts = (), into: Path = "#/_output/deploy") -> list[Node]:
         """Deployment files with `repository:tag@digest` in the place of images' names."""
+
+    def Attest(self, push: Paths, files: Paths = ()) -> list[Node]:
+        """What is said of an image or index, and by whom it is signed, before a push writes its tag."""
 
     def Targets(self, **nodes: Paths | None) -> None:
         """Names the targets of a chain that is made by hand."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.errors import MultiarchError
 
 if TYPE_CHECKING:
-    from multiarch_oci.attest.signing import Password, Signer
+    from multiarch_oci.attest.signing import Asked, Password, Signer
+    from multiarch_oci.attest.verifying import Verifier
     from scons_multiarch.session import Run
 
 PASSWORDS = ("SIGN_PASSWORD", "COSIGN_PASSWORD")
@@ -58,10 +59,10 @@ def signer_of(env: Any) -> Signer | None:
     """
     if not env["SIGN"]:
         return None
-    from multiarch_oci.attest.signing import Asked, signer
+    from multiarch_oci.attest.signing import signer
 
     run: Run = env["MULTIARCH_RUN"]
-    given = Asked(*(str(env[name]) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT")))
+    given = _words_of(env)
 
     def make() -> Signer:
         return signer(
@@ -78,6 +79,25 @@ def signer_of(env: Any) -> Signer | None:
 def password_of(run: Run, name: str) -> Password:
     """What asks for the password of the key file of this name, when it is opened."""
     return functools.partial(_password, run, name)
+
+
+def verifier_of_run(env: Any) -> Verifier | None:
+    """Whose signatures count where nothing is signed: of SIGN, or as SIGN_KEY or SIGN_IDENTITY say it alone; or None.
+
+    Raises MultiarchError where the key that SIGN names cannot be known without being opened, and cannot be opened.
+    """
+    signer = signer_of(env)
+    if signer is not None:
+        return signer.verifier()
+    from multiarch_oci.attest.signing import verifier_of
+
+    return verifier_of(_words_of(env), env["MULTIARCH_RUN"].tree.root)
+
+
+def _words_of(env: Any) -> Asked:
+    from multiarch_oci.attest.signing import Asked
+
+    return Asked(*(str(env[name]) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT")))
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -131,12 +131,20 @@ def _nothing() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return (), ()
 
 
+class AttestTarget(msgspec.Struct, frozen=True):
+    """The receipt of what is said of an image or index, before its tag `reference` is written, there or in `folder`."""
+
+    reference: Reference
+    folder: str | None
+
+
 class Chain(msgspec.Struct, frozen=True):
     """All nodes of one image, what `env.MultiarchImage` and `env.GoImage` return.
 
     Of images, archives and loads there is one for each of `platforms`, in that order, of pushes and `published` one for
     each registry. `programs` are what the build makes of the contents of the images; `started` is the first of each
-    platform. `repositories` are where the tags go, as in `ghcr.io/team/api`.
+    platform. `repositories` are where the tags go, as in `ghcr.io/team/api`. `attests` are the receipts of what is
+    attached before those are written.
     """
 
     name: str
@@ -153,6 +161,7 @@ class Chain(msgspec.Struct, frozen=True):
     started: tuple[tuple[Platform, Any], ...]
     declared_sboms: _Declared = _nothing
     declared_provenances: _Declared = _nothing
+    attests: tuple[Any, ...] = ()
 
     @property
     def sboms(self) -> tuple[tuple[Any, ...], ...]:
@@ -201,6 +210,7 @@ NAMES: dict[type, str] = {
     SbomTarget: "SBOM",
     ProvenanceTarget: "provenance",
     ResolveTarget: "deployment file",
+    AttestTarget: "attestation",
 }
 
 
@@ -227,6 +237,11 @@ def is_pin(node: Any) -> bool:
 def is_remote(node: Any) -> bool:
     """Whether this is the receipt of a push or of a pin."""
     return isinstance(target_of(node), (PushTarget, PinTarget))
+
+
+def is_attest(node: Any) -> bool:
+    """Whether this is the receipt of what is attached to an image or index."""
+    return isinstance(target_of(node), AttestTarget)
 
 
 def platform_of(node: Any) -> Platform | None:

@@ -41,6 +41,7 @@ VARIABLES = (
     ("ENGINE", AUTO, "who builds images: auto, embedded, buildx, podman, docker"),
     ("INSECURE", "", "hosts that may speak plain HTTP or show an unknown certificate; loopback always may"),
     ("EXTERNAL", "", "what somebody else pushed: [platform=]tag-or-reference[@digest], comma-separated"),
+    ("COPY_REFERRERS", "no", "yes: what refers to images of EXTERNAL, as signatures do, is copied with them"),
     ("TAGS", "", "further main tags; {major}, {minor}, {patch} come from the version"),
     ("LABELS", "", "name=value, comma-separated (a comma in a value: \\,): labels of every image"),
     ("ANNOTATIONS", "", "name=value, comma-separated (a comma in a value: \\,): annotations of the index"),
@@ -56,6 +57,7 @@ VARIABLES = (
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
     ("CACHE_KEY", "", "key file: only entries with its signature count; a private one signs what is written"),
     ("OLDER", "30d", "for `cache prune`: what no list of so many days (30d) or weeks (4w) names is deleted"),
+    ("ATTEST", "", "what is said of images in their registry: sbom, provenance, or both, by a comma"),
     ("TRUST", "", "who must have signed which bases, a JSON file; default: trust.json beside the SConstruct"),
     ("SIGN", "", "who signs: a private key's file, plugin:<program> or keyless"),
     ("SIGN_KEY", "", "the public key that signatures of SIGN are verified against; default: the .pub beside the key"),
@@ -204,7 +206,7 @@ def external(
 
 
 def items_of(text: str) -> list[str]:
-    """The items of EXTERNAL and REGISTRY."""
+    """The items of EXTERNAL, REGISTRY and ATTEST."""
     return [item for item in (part.strip() for part in text.split(",")) if item]
 
 
@@ -404,6 +406,7 @@ def read(env: Any, *, versioned: bool) -> None:
     outside = external(given["EXTERNAL"], destinations[0], given["IMAGE"])
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
     one_of("PROVENANCE", given["PROVENANCE"], ("", "full"))
+    promised = tuple(one_of("ATTEST", item, ("sbom", "provenance")) for item in items_of(given["ATTEST"]))
     run.settings.not_moved = unmoved(given["TAGS"], version) if version else ()
     run.settings.not_moved_because = f"{version} is a pre-release"
     _read_settings(run, given)
@@ -417,6 +420,8 @@ def read(env: Any, *, versioned: bool) -> None:
             "REPOSITORIES": repositories,
             "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
             "EXTERNAL": outside,
+            "ATTEST": promised,
+            "COPY_REFERRERS": truth_of("COPY_REFERRERS", given["COPY_REFERRERS"]),
             "TAGS": expand(given["TAGS"], version) if version else (),
             "LABELS": pairs("LABELS", settings["LABELS"]),
             "ANNOTATIONS": tuple((name, literal(text)) for name, text in pairs("ANNOTATIONS", settings["ANNOTATIONS"])),

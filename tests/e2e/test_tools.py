@@ -12,7 +12,7 @@ from machines.project import GO_MODULE, Project
 
 TOOLS = (
     *("oci_settings", "go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index"),
-    *("oci_sbom", "oci_provenance", "oci_targets"),
+    *("oci_sbom", "oci_provenance", "oci_attest", "oci_targets"),
 )
 ORDERS = {
     "as in the template": TOOLS,
@@ -31,9 +31,10 @@ index = env.Index("_output/manifest/demo.json", image, platforms=["linux/amd64"]
 env.Sbom("_output/sbom/demo-amd64", image)
 env.Provenance("_output/provenance/demo-amd64.json", image)
 published = env.Push(index, "$REPOSITORY:$VERSION", children=push)
+env.Attest(push, env.Sbom("_output/sbom/demo-amd64", image))
 env.Targets(bin=program, images=image, release=archive, push=push, manifest=index, push_manifest=published)
 """
-VERBS = ["Archive", "Compile", "Image", "Index", "Publish", "Push"]
+VERBS = ["Archive", "Attest", "Compile", "Image", "Index", "Publish", "Push", "Sbom"]
 ALONE = {
     "oci_settings": 'print("is", env["VERSION"], env["REPOSITORY"])',
     "go_binary": 'env.GoBinary("_output/bin/demo", platform="linux/amd64")',
@@ -45,6 +46,7 @@ ALONE = {
     "oci_index": "print(env.Index)",
     "oci_sbom": "print(env.Sbom)",
     "oci_provenance": "print(env.Provenance)",
+    "oci_attest": "print(env.Attest)",
     "oci_targets": "env.Targets()",
 }
 WORDS = {"go_binary": ("_output",), "oci_image": ("_output",), "oci_pin": ("-n",)}
@@ -95,7 +97,8 @@ def test_each_tool_works_alone(tree: Project, tool: str):
 
 def test_each_tool_in_an_environment_of_its_own_is_one_build(tree: Project):
     names = {"GoBinary": "go_binary", "Image": "oci_image", "Archive": "oci_archive", "Push": "oci_push"}
-    names |= {"Index": "oci_index", "Sbom": "oci_sbom", "Provenance": "oci_provenance", "Targets": "oci_targets"}
+    names |= {"Index": "oci_index", "Sbom": "oci_sbom", "Provenance": "oci_provenance", "Attest": "oci_attest"}
+    names |= {"Targets": "oci_targets"}
     text = PIPELINE
     for builder, tool in names.items():
         text = text.replace(f"env.{builder}(", f'Environment(tools=["{tool}"]).{builder}(')

@@ -13,10 +13,10 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- drawn by tests/house/picture.py -->\n", "<!-- end of the picture -->\n"
 GROUPS = {
     "words": "errors digest document mediatype platform misspelled reference version statcache treelock once pathtable",
-    "records": "descriptor config manifest index receipt",
+    "records": "descriptor config manifest artifact index receipt",
     "making": "goregexp wildcard ignorefile executable gzipstream tarheader tarfields tarreader layer windows image",
     "answers": "output plan forecast verify why difference",
-    "verbs": "publish",
+    "verbs": "publish attesting signed",
 }
 OF_GROUP = {module: group for group, modules in GROUPS.items() for module in modules.split()}
 

@@ -29,6 +29,7 @@ BUILDERS = {
     "Index": ("oci_index", "index"),
     "Sbom": ("oci_sbom", "sbom"),
     "Provenance": ("oci_provenance", "provenance"),
+    "Attest": ("oci_attest", "attest"),
     "Targets": ("oci_targets", "targets"),
     "Resolve": ("scons_multiarch.resolving", "resolve_files"),
 }

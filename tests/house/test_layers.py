@@ -16,7 +16,7 @@ SCONS_HALF = ROOT / "site_scons" / "scons_multiarch"
 TOOLS = SCONS_HALF / "tools"
 OURS = {
     *("go_binary", "oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index"),
-    *("oci_sbom", "oci_provenance", "oci_resolve", "oci_settings", "oci_targets"),
+    *("oci_sbom", "oci_provenance", "oci_attest", "oci_resolve", "oci_settings", "oci_targets"),
 }
 
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
@@ -35,7 +35,7 @@ FLOORS = (
     ("engine", "bases", "programimage"),
     ("golang", "git", "origin", "checkout"),
     ("output", "contents", "diagram", "report", "plan", "verify", "why", "difference"),
-    ("publish", "scaffold"),
+    ("publish", "attesting", "signed", "scaffold"),
 )  # fmt: skip
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

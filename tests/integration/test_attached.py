@@ -29,11 +29,12 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import CONFIG, LAYER_GZIP, MANIFEST, SPDX_JSON
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import read
+from multiarch_oci.store.attaching import Attached, Attachment, attach
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.layout import Layout
-from multiarch_oci.store.referrers import Attached, Attachment, Listed, attach, listing
+from multiarch_oci.store.referrers import Listed, listing
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.repository import referrers_tag
 

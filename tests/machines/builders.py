@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import certificates, debian
+from . import certificates, debian, suppliers
 from .registry import free_port
 from .required import cache_folder, go_module_tool, go_tool, missing, required
 
@@ -26,6 +26,7 @@ def build_tools(cache: Path) -> None:
     """Build what comes as source alone, minutes of work, so that it is there when a test wants it."""
     go_tool(*BUILDX, cache)
     go_module_tool(*BUILDKITD, cache)
+    suppliers.build_tools(cache)
 
 
 def busybox(architecture: str = "amd64", cache: Path | None = None) -> bytes:

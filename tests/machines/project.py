@@ -20,9 +20,8 @@ GO_MODULE = {"go.mod": "module example.com/x\n\ngo 1.21\n", "main.go": "package 
 """A program of one file that does nothing."""
 
 # One line a step that runs: `<Verb> <subject>[: reason]`; a registry's port is a colon without a blank.
-STEP = re.compile(
-    r"^((?:Compile|Image|Archive|Load|Push|Pin|Index|Publish|Sbom|Provenance|Test) \S.*?)(?:: .*)?$", re.MULTILINE
-)
+VERBS = "Compile|Image|Archive|Attest|Load|Push|Pin|Index|Provenance|Publish|Sbom|Test"
+STEP = re.compile(rf"^((?:{VERBS}) \S.*?)(?:: .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

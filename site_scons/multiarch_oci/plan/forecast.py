@@ -119,6 +119,14 @@ class PlannedTag(msgspec.Struct, frozen=True):
     because: str = ""
 
 
+class AttestPlan(msgspec.Struct, frozen=True):
+    """Whether something would be attached to what a tag is to hold, and why; `perhaps`: if what it is about changes."""
+
+    reference: Reference
+    attach: Rebuild
+    why: str | None = None
+
+
 class Plan(msgspec.Struct, frozen=True):
     """All that a build would do, in the order of what was declared."""
 
@@ -126,6 +134,7 @@ class Plan(msgspec.Struct, frozen=True):
     pins: tuple[PinPlan, ...]
     tags: tuple[PlannedTag, ...]
     hits: tuple[int, int] | None = None
+    attests: tuple[AttestPlan, ...] = ()
 
     @property
     def upload(self) -> int:
@@ -146,6 +155,7 @@ class Plan(msgspec.Struct, frozen=True):
         """The plan for the person at the terminal, the sum of it last."""
         lines = [_image_line(image) for image in self.images]
         lines += [_pin_line(pin) for pin in self.pins]
+        lines += [_attest_line(attest) for attest in self.attests]
         lines += [_tag_line(tag) for tag in self.tags]
         if self.hits is not None:
             lines.append(f"cache: has {self.hits[0]} of {self.hits[1]} steps that would run")
@@ -193,6 +203,7 @@ class Plan(msgspec.Struct, frozen=True):
                 ],
                 "upload": {"bytes": self.upload, "bound": self.bound, "complete": self.complete},
                 **({} if self.hits is None else {"cache": {"hits": self.hits[0], "steps": self.hits[1]}}),
+                **({"attestations": list(map(_attest_json, self.attests))} if self.attests else {}),
             },
         )
 
@@ -206,12 +217,24 @@ class Plan(msgspec.Struct, frozen=True):
         return f"tags: {counted or 'none'}{fails}; {sizes}{more}"
 
 
+def _attest_json(attest: AttestPlan) -> dict[str, object]:
+    return {"reference": str(attest.reference), "attach": attest.attach.value, "why": attest.why}
+
+
+def _attest_line(attest: AttestPlan) -> str:
+    words = {Rebuild.NO: "unchanged", Rebuild.YES: "attached", Rebuild.PERHAPS: "attached"}[attest.attach]
+    why = "" if attest.why is None else f": {attest.why}" if attest.attach is Rebuild.YES else f" {attest.why}"
+    return f"attestations of {attest.reference}: {words}{why}"
+
+
 def forecast(
     images: Iterable[ImagePlan],
     pins: Iterable[PinState],
     tags: Iterable[TagState],
     policy: Policy,
     hits: tuple[int, int] | None = None,
+    *,
+    attests: Iterable[AttestPlan] = (),
 ) -> Plan:
     """Foretell a run: nothing is asked, nothing is raised.
 
@@ -224,7 +247,7 @@ def forecast(
     planned_tags: list[PlannedTag] = []
     for state in tags:
         planned_tags += _plan_state(state, policy if state.policed else Policy(), trouble, sent)
-    return Plan(tuple(images), planned, tuple(planned_tags), hits)
+    return Plan(tuple(images), planned, tuple(planned_tags), hits, tuple(attests))
 
 
 def _plan_pin(pin: PinState) -> PinPlan:

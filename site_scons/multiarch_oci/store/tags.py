@@ -10,80 +10,98 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+import msgspec
+
 from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.document import Document
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.http.auth import repository_scope
 from multiarch_oci.store.http.errors import Unreachable
 from multiarch_oci.store.http.transport import Transport
-from multiarch_oci.store.repository import Repository
+from multiarch_oci.store.repository import Repository, referrers_tag
 from multiarch_oci.store.visible import Written
 
 _TOGETHER = 10
+_BY_TAG = "tag"
 
-Observed: TypeAlias = "Descriptor | MultiarchError | None"
+
+class ListingOf(msgspec.Struct, frozen=True):
+    """What refers to the subject that `reference` names by digest; `by` is how it was listed there (`Listed`)."""
+
+    reference: Reference
+    by: str
+
+
+Question: TypeAlias = "Reference | ListingOf"
+Observed: TypeAlias = "Descriptor | frozenset[str] | MultiarchError | None"
+"""What a tag names, or the digests of what refers to a subject."""
 
 
 def resolve_all(
     transport: Transport,
-    references: Iterable[Reference],
+    questions: Iterable[Question],
     *,
     limit: float = 15.0,
-    tell: Callable[[Reference, Observed], object] = lambda _reference, _answer: None,
+    tell: Callable[[Question, Observed], object] = lambda _question, _answer: None,
     written: Written | None = None,
-) -> dict[Reference, Observed]:
+) -> dict[Question, Observed]:
     """What every tag (or digest) names now, all asked at once; an error in place of an answer where there is none.
 
-    At most `settings.heads` requests are under way at a host, each reference has `limit` seconds from the start, and
-    the call returns by then. Nothing is raised for a single reference; references in the order given, which is that in
+    At most `settings.heads` requests are under way at a host, each question has `limit` seconds from the start, and
+    the call returns by then. Nothing is raised for a single one; the answers are in the order given, which is that in
     which they are asked. `tell` is called for each in this thread, as soon as its answer is there.
     """
-    distinct = list(dict.fromkeys(references))
-    done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]] = queue.SimpleQueue()
-    by_host: defaultdict[str, list[Reference]] = defaultdict(list)
-    for reference in distinct:
-        by_host[reference.registry].append(reference)
+    distinct = list(dict.fromkeys(questions))
+    done: queue.SimpleQueue[tuple[Question, Observed | Exception]] = queue.SimpleQueue()
+    by_host: defaultdict[str, list[Question]] = defaultdict(list)
+    for question in distinct:
+        by_host[_reference(question).registry].append(question)
     for group in by_host.values():
         _ask_host(transport, group, limit, done, written)
     end = time.monotonic() + limit
-    answers: dict[Reference, Observed] = {}
+    answers: dict[Question, Observed] = {}
     while len(answers) < len(distinct):
         try:
-            reference, answer = done.get(timeout=max(0.0, end - time.monotonic()))
+            question, answer = done.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
             break
         if isinstance(answer, Exception) and not isinstance(answer, MultiarchError):
             raise answer
-        answers[reference] = answer
-        tell(reference, answer)
-    for reference in distinct:
-        if reference not in answers:
-            answers[reference] = _late(reference, limit)
-            tell(reference, answers[reference])
-    return {reference: answers[reference] for reference in distinct}
+        answers[question] = answer
+        tell(question, answer)
+    for question in distinct:
+        if question not in answers:
+            answers[question] = _late(_reference(question), limit)
+            tell(question, answers[question])
+    return {question: answers[question] for question in distinct}
+
+
+def _reference(question: Question) -> Reference:
+    return question.reference if isinstance(question, ListingOf) else question
 
 
 def _ask_host(
     transport: Transport,
-    group: list[Reference],
+    group: list[Question],
     limit: float,
-    done: queue.SimpleQueue[tuple[Reference, Descriptor | Exception | None]],
+    done: queue.SimpleQueue[tuple[Question, Observed | Exception]],
     written: Written | None,
 ) -> None:
     """Start the threads that ask one host."""
     # One token for all repositories, where the service grants that; not too many, as some limit a request's length.
-    optional = tuple(dict.fromkeys(repository_scope(reference.repository, "pull") for reference in group))[:_TOGETHER]
-    waiting: queue.SimpleQueue[Reference] = queue.SimpleQueue()
-    for reference in group:
-        waiting.put(reference)
+    scopes = (repository_scope(_reference(question).repository, "pull") for question in group)
+    optional = tuple(dict.fromkeys(scopes))[:_TOGETHER]
+    waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
+    for question in group:
+        waiting.put(question)
 
     def work() -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                reference = waiting.get_nowait()
-                done.put(
-                    (reference, _observe(Repository(transport, reference, written=written), reference, limit, optional))
-                )
+                question = waiting.get_nowait()
+                repository = Repository(transport, _reference(question), written=written)
+                done.put((question, _observe(repository, question, limit, optional)))
 
     # Daemons, as a name server that does not answer can hold one longer than anybody wants to wait.
     for _ in range(min(len(group), transport.settings.heads)):
@@ -91,13 +109,28 @@ def _ask_host(
 
 
 def _observe(
-    repository: Repository, reference: Reference, limit: float, optional: tuple[str, ...]
-) -> Descriptor | Exception | None:
-    name = str(reference.digest) if reference.digest is not None else reference.tag or "latest"
+    repository: Repository, question: Question, limit: float, optional: tuple[str, ...]
+) -> Observed | Exception:
     try:
+        if isinstance(question, ListingOf):
+            return _listed(repository, question, limit)
+        name = str(question.digest) if question.digest is not None else question.tag or "latest"
         return repository.look(name, limit=limit, optional=optional)
     except Exception as error:  # noqa: BLE001  # raised by `resolve_all`, not lost with its thread
         return error
+
+
+def _listed(repository: Repository, question: ListingOf, limit: float) -> frozenset[str]:
+    """The digests in the list of what refers to a subject; nothing is read of them but that."""
+    subject = question.reference.digest
+    if subject is None:
+        return frozenset()
+    if question.by != _BY_TAG:
+        referrers = repository.referrers_by_api(subject, limit=limit)
+        return frozenset(str(referrer.digest) for referrer in referrers or ())
+    tagged = repository.tagged(referrers_tag(subject), limit=limit)
+    items = () if tagged is None else Document.parse(tagged.content, where=str(subject)).objects("manifests")
+    return frozenset(str(item.members.get("digest")) for item in items)
 
 
 def _late(reference: Reference, limit: float) -> Observed:

@@ -15,7 +15,7 @@ from scons_multiarch.commands.why import StepState, step_states
 from scons_multiarch.images import expected_engine
 from scons_multiarch.receipts import Intention, assembled, last_receipt, not_moved, receipt_at, spelled, tags_of
 from scons_multiarch.session import Run
-from scons_multiarch.targets import is_image, is_index, is_pin, is_remote
+from scons_multiarch.targets import is_attest, is_image, is_index, is_pin, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
     from multiarch_oci.image import Image
     from multiarch_oci.index import Index
-    from multiarch_oci.plan.forecast import Content, ImagePlan, Observed, PinState, TagState
+    from multiarch_oci.plan.forecast import AttestPlan, Content, ImagePlan, Observed, PinState, TagState
     from multiarch_oci.reference import Reference
     from scons_multiarch.targets import IndexTarget
 
@@ -48,6 +48,7 @@ def run(env: Any, targets: list[Any]) -> int:
         [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_with_contents(run, states)],
         run.settings.policy,
         _hits(steps.values()),
+        attests=[_attest(step) for step in steps.values() if is_attest(step.node)],
     )
     output = next(iter(run.settings.outputs.get("PLAN", ())), None)
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
@@ -86,6 +87,17 @@ def _image(step: StepState) -> ImagePlan:
         return ImagePlan(target, Rebuild.YES, step.reason, engine=engine, because=because)
     why = f"if {', '.join(map(str, step.waits_for))} changes"
     return ImagePlan(target, Rebuild.PERHAPS, why, engine=engine, because=because)
+
+
+def _attest(step: StepState) -> AttestPlan:
+    from multiarch_oci.plan.forecast import AttestPlan, Rebuild
+
+    reference = step.node.attributes.target.reference
+    if step.reason is not None:
+        return AttestPlan(reference, Rebuild.YES, step.reason)
+    if not step.waits_for:
+        return AttestPlan(reference, Rebuild.NO)
+    return AttestPlan(reference, Rebuild.PERHAPS, f"if {', '.join(map(str, step.waits_for))} changes")
 
 
 def _present(node: Any) -> Image | None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
+from scons_multiarch.promises import attest_of, is_promising, look_at
 from scons_multiarch.graph import reachable
 from scons_multiarch.installation import command
 from scons_multiarch.receipts import last_receipt, spelled
 from scons_multiarch.session import Run
-from scons_multiarch.targets import PushTarget, is_remote
+from scons_multiarch.targets import PushTarget, is_remote, target_of
 
 if TYPE_CHECKING:
     from multiarch_oci.verify import Expected, Finding
@@ -51,7 +52,7 @@ def run(env: Any, targets: list[Any]) -> int | None:
         return 1 if wrong else 2
     print(f"{_counted(len(faults), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer
     mend(faults)
-    affected = [node for node in nodes if any(node is pushed for pushed, _ in faults)]
+    affected = [node for node in nodes if any(pushed in (node, attest_of(node)) for pushed, _ in faults)]
     check = SCons.Script.Action(lambda target, source, env: recheck(env, affected), "Verify again")  # noqa: ARG005
     SCons.Script.BUILD_TARGETS[:] = env.AlwaysBuild(env.Alias("verify", roots, check))
     return None
@@ -63,9 +64,14 @@ def look(env: Any, nodes: list[Any]) -> list[tuple[Any, Finding]]:
 
     pairs = [(node, expectation) for node in nodes for expectation in expected(node)]
     findings = check([expectation for _, expectation in pairs], content=env["VERIFY"] == "content")
+    faults = [(pairs[finding.number][0], finding) for finding in findings]
     for finding in findings:
         print(spelled(str(finding), nodes), flush=True)  # noqa: T201  # the answer
-    return [(pairs[finding.number][0], finding) for finding in findings]
+    promising = [node for node in nodes if isinstance(target_of(node), PushTarget) and is_promising(node)]
+    lines, more = look_at(env, promising) if promising else ([], [])
+    for line in lines:
+        print(line, flush=True)  # noqa: T201  # the answer
+    return faults + more
 
 
 def mend(faults: list[tuple[Any, Finding]]) -> None:

@@ -94,6 +94,7 @@ def _pin(env: Any, reference: str, platform: Any, *, copies: bool, seen: Any = N
         node.attributes.seen_by = seen
         mark(env, node)
     values = {"reference": text, "platform": str(target_platform), "copied to": str(own) if elsewhere else ""}
+    values |= {"what refers to it": "is copied"} if elsewhere and env["COPY_REFERRERS"] else {}
     spell = partial(spelled, nodes=receipt)
     declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     env.NoCache(receipt)

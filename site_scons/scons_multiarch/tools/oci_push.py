@@ -19,7 +19,7 @@ from scons_multiarch.registries import location
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of
-from scons_multiarch.targets import ImageTarget, IndexTarget, PushTarget, is_index, target_of
+from scons_multiarch.targets import ImageTarget, IndexTarget, PushTarget, is_attest, is_index, target_of
 from scons_multiarch.tracking.nodes import State, declare
 
 STEP = Step("Push", perform)
@@ -68,7 +68,8 @@ def _push(env: Any, source: Any, reference: str, children: Any, also: Any) -> An
 def is_alike(node: Any, record: PushTarget, content: Any, children: list[Any]) -> bool:
     """Whether this push was declared before, and says the same; two different pushes of a tag are found by the tag."""
     known = target_of(node) == record and list(node.sources) == [content]
-    return known and list(node.depends or ()) == list(dict.fromkeys(children))
+    before = [child for child in node.depends or () if not is_attest(child)]
+    return known and before == list(dict.fromkeys(children))
 
 
 def generate(env: Any) -> None:

@@ -1,0 +1,173 @@
+"""What `env.Attest` does: what is promised of an image or index is there, by digest, before its tag is written.
+
+So nobody who follows the tag finds an image without it. The receipt says what refers to the image and how the registry
+lists that; whether it still does is asked together with the tags.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.why import Facts
+from scons_multiarch.beforehand import check
+from scons_multiarch.paths import shown
+from scons_multiarch.process import say
+from scons_multiarch.receipts import Intention, ask_all, content_of, last_receipt, spelled
+from scons_multiarch.session import Run
+from scons_multiarch.step import write
+from scons_multiarch.tracking.nodes import reasons
+
+if TYPE_CHECKING:
+    from multiarch_oci.digest import Digest
+    from multiarch_oci.receipt import Attested
+    from multiarch_oci.reference import Reference
+    from multiarch_oci.store.tags import ListingOf
+    from scons_multiarch.receipts import Content
+
+OTHERS = ("plugin", "keyless")
+"""What SIGN may say beside a file."""
+
+
+def perform(target: list[Any], source: list[Any], env: Any) -> None:
+    """Send the image or index by digest, then what refers to it; write the receipt."""
+    from multiarch_oci.attesting import attest
+    from multiarch_oci.store import copy
+    from scons_multiarch.pushes import is_new
+    from scons_multiarch.signatures import signer_of
+
+    node, run = target[0], env["MULTIARCH_RUN"]
+    record, push = node.attributes.target, node.attributes.push
+    content = content_of(run, source[0], record.reference)
+    check(push, run)
+    _check_tag(run, push, content.root.digest)
+    store = run.build.registries.store(record.reference, record.folder, action="push")
+    copied = copy(content.source, store, content.root, mountable=content.mountable, new=is_new(source[0]))
+    attestations = list(_attestations(source[1:], content, record.reference))
+    outcome = attest(
+        store,
+        content.root,
+        record.reference,
+        attestations,
+        signer_of(env),
+        previous=receipt_of(node),
+        policy=run.settings.policy,
+    )
+    of_subject, step = question(node), run.build.current_step()
+    if of_subject is not None:
+        run.build.registries.forget(of_subject)
+    if step is not None:
+        step.copied = copied + outcome.copied
+    for remark in outcome.remarks:
+        say(f"  {spelled(remark, target)}")
+    state = node.attributes.state
+    state.digest, state.published = content.root.digest, replace(outcome, copied=copied + outcome.copied)
+    write(Path(node.get_abspath()), outcome.receipt.to_json())
+
+
+def _check_tag(run: Run, push: Any, digest: Digest) -> None:
+    """Raise TagMoved or TagImmutable where the tag may not be written anyhow: then nothing is attached either."""
+    if run.settings.policy.repair and not run.settings.policy.immutable:
+        return
+    from multiarch_oci.publish import decide
+
+    record, previous = push.attributes.target, last_receipt(push)
+    decide(
+        record.reference,
+        digest,
+        lambda tag: run.build.registries.observed(record.reference.with_tag(tag), record.folder),
+        previous=previous,
+        policy=run.settings.policy,
+        also=record.also,
+        unfinished=Intention(run, record.reference).digests(),
+    )
+
+
+def _attestations(files: list[Any], content: Content, reference: Reference) -> Any:
+    """What the files say of the image, in their order."""
+    from multiarch_oci.attesting import Attestation
+
+    name = reference.repository.rpartition("/")[2]
+    for file in files:
+        yield Attestation.of(Path(file.get_abspath()).read_bytes(), content.root.digest, name, where=shown(file))
+
+
+def receipt_of(node: Any) -> Attested | None:
+    """What the last run left; None when there is nothing that can be read."""
+    from multiarch_oci.receipt import Attested
+
+    path = Path(node.get_abspath())
+    try:
+        return Attested.from_json(path.read_bytes(), where=str(path))
+    except (OSError, InvalidDocument, ValueError):
+        return None
+
+
+def question(node: Any) -> ListingOf | None:
+    """What is to be asked of what refers to the subject; None before it was attested for the first time."""
+    known = _known(node)
+    return None if known is None else known[0]
+
+
+def _known(node: Any) -> tuple[ListingOf, frozenset[str]] | None:
+    """What the last run left: the question that asks for it, and its digests. Read once a build."""
+    state = node.attributes.state
+    if state.seen is None:
+        state.seen = (_read(node),)
+    known: tuple[ListingOf, frozenset[str]] | None = state.seen[0]
+    return known
+
+
+def _read(node: Any) -> tuple[ListingOf, frozenset[str]] | None:
+    from multiarch_oci.digest import Digest
+    from multiarch_oci.reference import Reference
+    from multiarch_oci.store.tags import ListingOf
+
+    try:
+        members = json.loads(Path(node.get_abspath()).read_bytes())
+        subject = Digest.parse(members["subject"]["digest"])
+        reference = Reference.parse(members["reference"]).bare.with_digest(subject)
+        digests = frozenset(str(referrer["digest"]) for referrer in members["referrers"])
+        return ListingOf(reference, str(members["listed"])), digests
+    except (OSError, ValueError, TypeError, KeyError):  # as for a push without a receipt: it is made again
+        return None
+
+
+def drifted(node: Any) -> str | None:
+    """Why the registry does not list what was attached; None when it does."""
+    if reasons(node):
+        return None  # it is attested in any case, and asks then
+    run, record = node.attributes.run, node.attributes.target
+    ask_all(run)
+    known = _known(node)
+    if known is None:
+        return "its receipt cannot be read"
+    lost = known[1] - run.build.registries.listed(known[0], record.folder)
+    if not lost:
+        return None
+    return f"{len(lost)} of {len(known[1])} attestations are not in the registry"
+
+
+def facts(env: Any, text: str) -> Facts:
+    """What decides the receipt beside the image and the files: the tag, and who signs. Raises OSError."""
+    run: Run = env["MULTIARCH_RUN"]
+    words = tuple(str(env.get(name, "")) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY"))
+    return Facts({"reference": text, "signed by": run.build.once(("signed by", words), lambda: _signed_by(env))}, {})
+
+
+def _signed_by(env: Any) -> str:
+    """Who signs, as far as that is known without opening a key: the public half's file, else the key's own."""
+    given = str(env.get("SIGN", ""))
+    if not given or env.get("SIGN_IDENTITY"):
+        return str(env.get("SIGN_IDENTITY", "")) if given else ""
+    run: Run = env["MULTIARCH_RUN"]
+    key = run.tree.root / given
+    beside = key.with_suffix(".pub") if key.suffix == ".key" else key.with_name(f"{key.name}.pub")
+    public = run.tree.root / str(env.get("SIGN_KEY")) if env.get("SIGN_KEY") else beside
+    if given.partition(":")[0] not in OTHERS and not env.get("SIGN_KEY") and not beside.is_file():
+        public = key
+    return f"the key in a file of sha256 {run.tree.stat.digest(str(public))}"

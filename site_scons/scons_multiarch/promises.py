@@ -1,0 +1,92 @@
+"""What `verify` says of attestations: who signed what, what is wrong, what refers to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiarch_oci.document import InvalidDocument
+from multiarch_oci.errors import MultiarchError
+from scons_multiarch.receipts import receipt_path, spelled
+from scons_multiarch.targets import is_attest
+
+if TYPE_CHECKING:
+    from multiarch_oci.attest.verifying import Verifier
+    from multiarch_oci.receipt import Attested
+    from multiarch_oci.verify import Finding
+    from scons_multiarch.session import Run
+
+
+def attest_of(push: Any) -> Any:
+    """The receipt of what is attached before a push writes its tag; None where nothing is declared."""
+    return next(filter(is_attest, push.depends or ()), None)
+
+
+def is_promising(node: Any) -> bool:
+    """Whether something was promised of what a push writes, now or by an earlier run."""
+    return attest_of(node) is not None or _path(node).is_file()
+
+
+def _path(push: Any) -> Path:
+    run: Run = push.attributes.run
+    return run.tree.root / receipt_path(push.attributes.target.reference, "receipts/attestations")
+
+
+def look_at(env: Any, pushes: list[Any]) -> tuple[list[str], list[tuple[Any, Finding]]]:
+    """Check what refers to what these pushes wrote: lines on who signed what and on each fault, and whose that is."""
+    from multiarch_oci.signed import Promised, check
+
+    verifier = _verifier(env)
+    answers = check(
+        [
+            Promised(
+                push.attributes.target.reference,
+                push.attributes.run.build.registries.store(
+                    push.attributes.target.reference, push.attributes.target.folder
+                ),
+                _receipt(push),
+                verifier,
+            )
+            for push in pushes
+        ]
+    )
+    lines, faults = [], []
+    for push, answer in zip(pushes, answers, strict=True):
+        lines += [spelled(line, pushes) for line in (answer.line, *map(str, answer.findings)) if line]
+        faults += [(attest_of(push) or push, finding) for finding in answer.findings]
+    orphans = list(_orphans(pushes))
+    return lines + [spelled(str(finding), pushes) for _, finding in orphans], faults + orphans
+
+
+def _orphans(pushes: list[Any]) -> Iterator[tuple[Any, Finding]]:
+    """What in the repositories of these pushes refers to what is not there; each repository is looked through once."""
+    from multiarch_oci.signed import orphans
+    from multiarch_oci.verify import Finding, Problem
+
+    for push in {push.attributes.target.reference.bare: push for push in pushes}.values():
+        record = push.attributes.target
+        try:
+            words = list(orphans(push.attributes.run.build.registries.store(record.reference, record.folder)))
+        except MultiarchError as error:
+            words = [f"cannot be looked through: {str(error).partition(chr(10))[0]}"]
+        for text in words:
+            finding = Finding(0, record.reference.bare, Problem.UNKNOWN if "cannot" in text else Problem.ORPHAN, text)
+            yield push, finding
+
+
+def _verifier(env: Any) -> Verifier | None:
+    """Whose signatures count: of SIGN, or of SIGN_KEY or SIGN_IDENTITY alone; None where nobody is named."""
+    from scons_multiarch.signatures import verifier_of_run
+
+    return verifier_of_run(env)
+
+
+def _receipt(push: Any) -> Attested | None:
+    from multiarch_oci.receipt import Attested
+
+    path = _path(push)
+    try:
+        return Attested.from_json(path.read_bytes(), where=str(path))
+    except (OSError, InvalidDocument, ValueError):
+        return None

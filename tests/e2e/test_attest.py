@@ -1,0 +1,389 @@
+"""What is said of images stands in their registry before their tags do, is tracked like them, and read by others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import CACHE
+from machines.registry import Registry
+from machines.small import Tree
+from machines.suppliers import Cosign, Keys, cosign, discovered
+
+SPDX, CYCLONEDX = "https://spdx.dev/Document", "https://cyclonedx.org/bom"
+SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+TAGS = ("v1.0", "v1.0-amd64", "v1.0-arm64")
+ATTESTS = {f"Attest {{}}/demo:{tag}" for tag in TAGS}
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys.make(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Cosign:
+    return cosign(CACHE, tmp_path / "cosign")
+
+
+def words(place: Registry | str, keys: Keys, *more: str) -> list[str]:
+    name = place if isinstance(place, str) else place.host
+    return [f"REGISTRY={name}", f"SIGN={keys.private}", "ATTEST=sbom", *more]
+
+
+def digest(registry: Registry, tag: str) -> str:
+    """Return what a tag names."""
+    named = registry.digest("demo", tag)
+    assert named is not None, tag
+    return named
+
+
+def lists(registry: Registry, tag: str) -> bytes:
+    """Return what the registry lists as what refers to what a tag names."""
+    return registry.manifest("demo", digest(registry, tag).replace(":", "-"))[0]
+
+
+def referrers(registry: Registry, tag: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(lists(registry, tag))["manifests"]
+    return found
+
+
+def predicates(registry: Registry, tag: str) -> list[str]:
+    """Return the types of the bundles that refer to what a tag names."""
+    noted = [item.get("annotations", {}) for item in referrers(registry, tag)]
+    return sorted(str(n["dev.sigstore.bundle.predicateType"]) for n in noted if n)  # type: ignore[attr-defined,index]
+
+
+def test_index_and_images_are_signed_before_their_tags_are_written(tree: Tree, registry: Registry, keys: Keys):
+    registry.requests()
+    ran = tree.scons("push-manifest", *words(registry, keys))
+    assert {step for step in ran.steps if step.startswith("Attest")} == {step.format(registry.host) for step in ATTESTS}
+    assert [predicates(registry, tag) for tag in TAGS] == [[CYCLONEDX, SIGNATURE, SPDX]] * 3
+    puts = [seen.path.rpartition("/")[2] for seen in registry.requests() if seen.method == "PUT"]
+    for tag in TAGS:
+        # The subject by digest, what refers to it, the list of that, and the tag last.
+        subject = digest(registry, tag)
+        assert puts.index(subject) < puts.index(subject.replace(":", "-")) < puts.index(tag)
+        assert {str(item["digest"]) for item in referrers(registry, tag)} <= set(puts[: puts.index(tag)])
+
+
+def test_a_build_with_nothing_to_do_asks_once_a_subject_and_sends_nothing(tree: Tree, registry: Registry, keys: Keys):
+    tree.scons("push-manifest", *words(registry, keys))
+    registry.requests()
+    assert tree.scons("push-manifest", *words(registry, keys)).steps == []
+    seen = registry.requests()
+    assert {request.method for request in seen} == {"GET", "HEAD"}
+    assert sorted(r.path.rpartition("/")[2] for r in seen if r.path.rpartition("/")[2] in TAGS) == sorted(TAGS)
+    assert len([r for r in seen if "/manifests/sha256-" in r.path]) == len(TAGS)
+    assert len(seen) <= 2 * len(TAGS) + 1  # and one that finds out how to speak
+
+
+def test_the_key_is_opened_only_when_something_is_to_be_signed(
+    tree: Tree, registry: Registry, keys: Keys, tmp_path: Path
+):
+    tree.scons("push-manifest", *words(registry, keys))
+    away = tmp_path / "away.pem"
+    tree.remove("_output/receipts")
+    registry.requests()
+    ran = tree.scons(
+        "push-manifest", f"REGISTRY={registry.host}", "ATTEST=sbom", f"SIGN={away}", f"SIGN_KEY={keys.public}"
+    )
+    assert len([step for step in ran.steps if step.startswith("Attest")]) == len(TAGS)
+    assert {seen.method for seen in registry.requests()} <= {"GET", "HEAD"}
+
+
+def test_without_its_key_what_is_not_signed_yet_is_an_error_and_no_tag_is_written(
+    tree: Tree, registry: Registry, keys: Keys, tmp_path: Path
+):
+    ran = tree.scons("push-manifest", *words(registry, keys), f"SIGN={tmp_path}/away.pem", check=False)
+    assert ran.status == 2
+    assert "away.pem" in ran.text
+    assert "Traceback" not in ran.text
+    for tag in TAGS:
+        assert registry.digest("demo", tag) is None
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_deleted_list_is_repaired_alone(tree: Tree, registry: Registry, keys: Keys, tag: str):
+    tree.scons("push-manifest", *words(registry, keys))
+    before, held = lists(registry, tag), digest(registry, digest(registry, tag).replace(":", "-"))
+    registry.ask("DELETE", f"/v2/demo/manifests/{held}")
+    registry.requests()
+    ran = tree.scons("push-manifest", *words(registry, keys))
+    assert ran.steps == [f"Attest {registry.host}/demo:{tag}"]
+    assert "attestations are not in the registry" in ran.text
+    assert lists(registry, tag) == before
+    assert not [seen for seen in registry.requests() if seen.method == "POST"]
+    assert tree.scons("push-manifest", *words(registry, keys)).steps == []
+
+
+def test_an_attestation_that_somebody_took_off_the_list_is_put_back(tree: Tree, registry: Registry, keys: Keys):
+    tree.scons("push-manifest", *words(registry, keys))
+    before, members = referrers(registry, "v1.0"), json.loads(lists(registry, "v1.0"))
+    del members["manifests"][1]
+    list_tag = digest(registry, "v1.0").replace(":", "-")
+    registry.put_manifest("demo", list_tag, json.dumps(members).encode(), members["mediaType"])
+    ran = tree.scons("push-manifest", *words(registry, keys))
+    assert ran.steps == [f"Attest {registry.host}/demo:v1.0"]
+    assert referrers(registry, "v1.0") == before
+
+
+def test_verify_finds_a_deleted_attestation_and_repairs_it(tree: Tree, registry: Registry, keys: Keys):
+    tree.scons("push-manifest", *words(registry, keys))
+    lost = str(referrers(registry, "v1.0-arm64")[0]["digest"])
+    registry.ask("DELETE", f"/v2/demo/manifests/{lost}")
+    ran = tree.scons("verify", *words(registry, keys), check=False)
+    assert ran.status == 1
+    assert lost in ran.text
+    repaired = tree.scons("verify", "push-manifest", *words(registry, keys))
+    assert "repaired: everything is there" in repaired.text
+    assert tree.scons("verify", *words(registry, keys)).status == 0
+
+
+def test_verify_says_who_signed_what_and_refuses_another_key(
+    tree: Tree, registry: Registry, keys: Keys, tmp_path: Path
+):
+    tree.scons("push-manifest", *words(registry, keys))
+    ran = tree.scons("verify", *words(registry, keys))
+    assert f"{registry.host}/demo:v1.0: signature, SPDX, CycloneDX by key sha256:" in ran.text
+    other = Keys.make(tmp_path, "other")
+    ran = tree.scons("verify", f"REGISTRY={registry.host}", f"SIGN_KEY={other.public}", check=False)
+    assert ran.status == 1
+    faults = [line for line in ran.text.splitlines() if "has no signature by key sha256:" in line]
+    assert len(faults) == len(TAGS)
+
+
+def test_verify_names_lists_of_what_is_not_there(tree: Tree, registry: Registry, keys: Keys):
+    tree.scons("push-manifest", *words(registry, keys))
+    gone = digest(registry, "v1.0")
+    registry.ask("DELETE", f"/v2/demo/manifests/{gone}")
+    ran = tree.scons("verify", *words(registry, keys), check=False)
+    assert ran.status == 1
+    assert f"orphan: the tag {gone.replace(':', '-')}" in ran.text
+
+
+def test_what_others_attached_stays(tree: Tree, registry: Registry, keys: Keys, theirs: Cosign):
+    tree.scons("push-manifest", *words(registry, keys))
+    signed = theirs.sign(f"{registry.host}/demo@{registry.digest('demo', 'v1.0')}")
+    assert signed.returncode == 0, signed.stderr
+    assert len(referrers(registry, "v1.0")) == 6
+    assert tree.scons("push-manifest", *words(registry, keys)).steps == []
+    held = digest(registry, digest(registry, "v1.0").replace(":", "-"))
+    tree.remove("_output/receipts/attestations")
+    tree.scons("push-manifest", *words(registry, keys))
+    assert digest(registry, digest(registry, "v1.0").replace(":", "-")) == held
+    assert "others: signature by key sha256:" in tree.scons("verify", *words(registry, keys)).text
+
+
+def test_two_machines_on_two_days_attach_the_same_bytes(tree: Tree, registry: Registry, keys: Keys):
+    other = tree.copy(tree.path.parent / "elsewhere" / "tree")
+    held = []
+    for machine in (tree, other):
+        machine.scons("push-manifest", *words(registry, keys))
+        held.append([lists(registry, tag) for tag in TAGS])
+        registry.empty()
+    assert held[0] == held[1]
+
+
+@pytest.mark.parametrize("kind", ["EC", "ED25519"])
+def test_cosign_verifies_it_and_refuses_what_is_not_signed_so(
+    tree: Tree, registry: Registry, tmp_path: Path, theirs: Cosign, kind: str
+):
+    own, other = Keys.make(tmp_path, "own", kind=kind), Keys.make(tmp_path, "other", kind=kind)
+    tree.scons("push-manifest", *words(registry, own))
+    pinned = [f"{registry.host}/demo@{registry.digest('demo', tag)}" for tag in TAGS]
+    for tag, reference in zip(TAGS, pinned, strict=True):
+        assert theirs.verify(reference, own)
+        assert not theirs.verify(reference, other)
+        for predicate_type in (SPDX, CYCLONEDX):
+            (statement,) = theirs.attestations(reference, own, predicate_type)
+            assert statement["subject"][0]["digest"] == {"sha256": digest(registry, tag)[7:]}  # type: ignore[index]
+            assert theirs.attestations(reference, other, predicate_type) == []
+
+
+def test_cosign_refuses_a_bundle_that_was_moved_to_another_subject(
+    tree: Tree, registry: Registry, keys: Keys, theirs: Cosign
+):
+    tree.scons("push-manifest", *words(registry, keys))
+    source, target = digest(registry, "v1.0-amd64"), digest(registry, "v1.0-arm64")
+    moved = []
+    for item in referrers(registry, "v1.0-amd64"):
+        manifest = json.loads(registry.manifest("demo", str(item["digest"]))[0])
+        manifest["subject"] = manifest["subject"] | {"digest": target}
+        content = json.dumps(manifest).encode()
+        put = registry.put_manifest("demo", "moved", content, manifest["mediaType"])
+        moved.append(item | {"digest": put, "size": len(content)})
+    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": moved}
+    registry.put_manifest("demo", target.replace(":", "-"), json.dumps(index).encode(), str(index["mediaType"]))
+    assert theirs.verify(f"{registry.host}/demo@{source}", keys)
+    assert not theirs.verify(f"{registry.host}/demo@{target}", keys)
+    ran = tree.scons("verify", *words(registry, keys), check=False)
+    assert ran.status == 1
+    assert "v1.0-arm64: has no signature by key" in ran.text
+    # And ours puts right ones beside them.
+    tree.scons("push-manifest", *words(registry, keys))
+    assert theirs.verify(f"{registry.host}/demo@{target}", keys)
+
+
+def test_oras_lists_it(tree: Tree, registry: Registry, keys: Keys):
+    tree.scons("push-manifest", *words(registry, keys))
+    for tag in TAGS:
+        listed = discovered(CACHE, f"{registry.host}/demo:{tag}")
+        assert {kind: len(digests) for kind, digests in listed.items()} == {
+            BUNDLE: 3,
+            "application/spdx+json": 1,
+            "application/vnd.cyclonedx+json": 1,
+        }
+
+
+def test_oras_lists_what_is_attached_in_a_folder(tree: Tree, keys: Keys):
+    tree.scons("push-manifest", *words("./out", keys))
+    for tag in TAGS:
+        listed = discovered(CACHE, f"{tree.path}/out/demo:{tag}", layout=True)
+        assert sorted(map(len, listed.values())) == [1, 1, 3]
+    assert tree.scons("push-manifest", *words("./out", keys)).steps == []
+    lost = discovered(CACHE, f"{tree.path}/out/demo:v1.0", layout=True)["application/spdx+json"][0]
+    (tree.path / "out/demo/blobs/sha256" / lost[7:]).unlink()
+    assert tree.scons("push-manifest", *words("./out", keys)).steps == ["Attest ./out/demo:v1.0"]
+    assert tree.scons("verify", *words("./out", keys)).status == 0
+
+
+def test_plan_and_why_show_it(tree: Tree, registry: Registry, keys: Keys):
+    planned = tree.scons("plan", *words(registry, keys)).text
+    assert f"attestations of {registry.host}/demo:v1.0: attached" in planned
+    tree.scons("push-manifest", *words(registry, keys))
+    planned = tree.scons("plan", *words(registry, keys)).text
+    assert f"attestations of {registry.host}/demo:v1.0: unchanged" in planned
+    assert (
+        f"Attest {registry.host}/demo:v1.0: up to date"
+        in tree.scons("why", "push-manifest", *words(registry, keys)).text
+    )
+    report = tree.path.parent / "report.json"
+    tree.scons("push-manifest", *words(registry, keys), f"REPORT={report}")
+    unchanged = json.loads(report.read_text())["unchanged"]
+    assert [len(line["attestations"]) for line in unchanged if "attestations" in line] == [5, 5, 5]
+
+
+def test_a_tag_that_somebody_moved_is_an_error_before_anything_is_attached(tree: Tree, registry: Registry, keys: Keys):
+    tree.scons("push-manifest", f"REGISTRY={registry.host}")
+    moved = registry.move_tag("demo", "v1.0", "v1.0-amd64")
+    ran = tree.scons("push-manifest", *words(registry, keys, "DRIFT=fail"), check=False)
+    assert ran.status == 2
+    assert "was moved by somebody" in ran.text
+    assert digest(registry, "v1.0") == moved
+
+
+def test_what_is_unsigned_stands_there_as_it_is(tree: Tree, registry: Registry):
+    tree.scons("push-manifest", f"REGISTRY={registry.host}", "ATTEST=sbom")
+    assert predicates(registry, "v1.0") == []
+    assert len(referrers(registry, "v1.0")) == 2
+    assert tree.scons("push-manifest", f"REGISTRY={registry.host}", "ATTEST=sbom").steps == []
+
+
+def test_a_word_that_attest_does_not_know_is_an_error(tree: Tree):
+    ran = tree.scons("ATTEST=sboms", check=False)
+    assert ran.status == 2
+    assert "did you mean sbom?" in ran.text
+
+
+def test_what_refers_to_an_external_image_is_copied_only_where_it_is_asked_for(
+    tree: Tree, registry: Registry, keys: Keys, theirs: Cosign
+):
+    tree.scons("push-manifest", *words(f"{registry.host}/origin", keys))
+    other = tree.copy(tree.path.parent / "elsewhere" / "tree")
+    outside = f"EXTERNAL=linux/arm64={registry.host}/origin/demo:v1.0-arm64"
+    given = ["push-manifest", f"REGISTRY={registry.host}/own", "PLATFORMS=linux/amd64", outside]
+    other.scons(*given)
+    subject = registry.digest("own/demo", "v1.0-arm64")
+    assert subject == registry.digest("origin/demo", "v1.0-arm64")
+    list_tag = str(subject).replace(":", "-")
+    assert registry.digest("own/demo", list_tag) is None
+    other.scons(*given, "COPY_REFERRERS=yes")
+    assert registry.digest("own/demo", list_tag) == registry.digest("origin/demo", list_tag)
+    assert theirs.verify(f"{registry.host}/own/demo@{subject}", keys)
+    assert other.scons(*given, "COPY_REFERRERS=yes").steps == []
+
+
+def test_a_newer_attestation_takes_the_place_of_ours_and_of_nobody_else_s(
+    tree: Tree, registry: Registry, keys: Keys, tmp_path: Path
+):
+    said = words(registry, keys, "PLATFORMS=linux/amd64")
+    tree.edit("SConstruct", BY_HAND)
+    tree.edit("said.json", spdx("Tool: theirs", 1))
+    tree.scons("push", *said)
+    others = Keys.make(tmp_path, "others")
+    tree.scons("push", *words(registry, others, "PLATFORMS=linux/amd64"))
+    before = {str(item["digest"]) for item in referrers(registry, "v1.0-amd64")}
+    assert len(before) == 5  # two signatures, two statements, one SBOM as it is
+    tree.edit("said.json", spdx("Tool: theirs", 2))
+    tree.scons("push", *said)
+    after = {str(item["digest"]) for item in referrers(registry, "v1.0-amd64")}
+    assert (len(after), len(before - after)) == (5, 2)  # the one that we signed, and the SBOM as it was
+    tree.edit("said.json", spdx("Tool: another", 2))
+    tree.scons("push", *said)
+    assert len(referrers(registry, "v1.0-amd64")) == 7
+
+
+def test_with_drift_fail_an_attestation_by_another_tree_is_an_error(tree: Tree, registry: Registry, keys: Keys):
+    said = words(registry, keys, "PLATFORMS=linux/amd64", "DRIFT=fail")
+    tree.edit("SConstruct", BY_HAND)
+    tree.edit("said.json", spdx("Tool: theirs", 1))
+    tree.scons("push", *said)
+    tree.remove("_output/receipts/attestations")
+    tree.edit("said.json", spdx("Tool: theirs", 2))
+    ran = tree.scons("push", *said, check=False)
+    assert ran.status == 2
+    assert "has an attestation by another run" in ran.text
+    assert "and DRIFT=fail" in ran.text
+    repaired = tree.scons("push", *words(registry, keys, "PLATFORMS=linux/amd64"))
+    assert "is of another run, and is replaced" in repaired.text
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"spdxVersion": 2}', '{"_type": "https://in-toto.io/Statement/v1"}']
+)
+def test_a_file_that_says_nothing_known_is_one_error(tree: Tree, registry: Registry, keys: Keys, content: str):
+    tree.edit("SConstruct", BY_HAND)
+    tree.edit("said.json", content)
+    ran = tree.scons("push", *words(registry, keys, "PLATFORMS=linux/amd64"), check=False)
+    assert ran.status == 2
+    assert "said.json" in ran.text
+    assert "Traceback" not in ran.text
+    assert registry.digest("demo", "v1.0-amd64") is None
+
+
+def test_several_registries_each_have_them(tree: Tree, registry: Registry, keys: Keys):
+    said = words(f"{registry.host}/one,{registry.host}/two", keys)
+    ran = tree.scons("push-manifest", *said)
+    assert len([step for step in ran.steps if step.startswith("Attest")]) == 6
+    lists_of = [registry.manifest(f"{where}/demo", digest_of(registry, f"{where}/demo"))[0] for where in ("one", "two")]
+    assert lists_of[0] == lists_of[1]
+    assert tree.scons("push-manifest", *said).steps == []
+
+
+def digest_of(registry: Registry, repository: str) -> str:
+    return str(registry.digest(repository, "v1.0")).replace(":", "-")
+
+
+BY_HAND = """\
+import sys
+
+sys.path.insert(0, "site_scons")
+import scons_multiarch
+
+env = scons_multiarch.environment(PROGRAM="demo")
+program = env.GoBinary("_output/bin/amd64/linux/demo", platform="linux/amd64")
+image = env.Image("_output/images/demo.tar", program, dockerfile="Dockerfile.amd64", platform="linux/amd64")
+push = env.Push(image, "$REPOSITORY:$VERSION-amd64")
+env.Attest(push, "said.json")
+env.Targets(push=push)
+"""
+
+
+def spdx(tool: str, number: int) -> str:
+    """Return what stands for an SBOM, made by a tool."""
+    created = {"created": "1970-01-01T00:00:00Z", "creators": [tool]}
+    return json.dumps({"spdxVersion": "SPDX-2.3", "creationInfo": created, "number": number})
