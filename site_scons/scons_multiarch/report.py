@@ -18,7 +18,16 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.document import canonical
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.step import message_of
-from scons_multiarch.targets import AttestTarget, ImageTarget, IndexTarget, LoadTarget, PinTarget, PushTarget, SbomTarget, target_of
+from scons_multiarch.targets import (
+    AttestTarget,
+    ImageTarget,
+    IndexTarget,
+    LoadTarget,
+    PinTarget,
+    PushTarget,
+    SbomTarget,
+    target_of,
+)
 
 if TYPE_CHECKING:
     from multiarch_oci.output import Output

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import CACHE
+from machines.referring import plain, referring
 from machines.registry import Registry
 from machines.small import Tree
 from machines.suppliers import Cosign, Keys, cosign, discovered
 
 SPDX, CYCLONEDX = "https://spdx.dev/Document", "https://cyclonedx.org/bom"
+PROVENANCE = "https://slsa.dev/provenance/v1"
 SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 TAGS = ("v1.0", "v1.0-amd64", "v1.0-arm64")
@@ -31,7 +35,7 @@ def theirs(tmp_path: Path) -> Cosign:
 
 def words(place: Registry | str, keys: Keys, *more: str) -> list[str]:
     name = place if isinstance(place, str) else place.host
-    return [f"REGISTRY={name}", f"SIGN={keys.private}", "ATTEST=sbom", *more]
+    return [f"REGISTRY={name}", f"SIGN={keys.private}", "ATTEST=sbom,provenance", *more]
 
 
 def digest(registry: Registry, tag: str) -> str:
@@ -61,7 +65,7 @@ def test_index_and_images_are_signed_before_their_tags_are_written(tree: Tree, r
     registry.requests()
     ran = tree.scons("push-manifest", *words(registry, keys))
     assert {step for step in ran.steps if step.startswith("Attest")} == {step.format(registry.host) for step in ATTESTS}
-    assert [predicates(registry, tag) for tag in TAGS] == [[CYCLONEDX, SIGNATURE, SPDX]] * 3
+    assert [predicates(registry, tag) for tag in TAGS] == [[CYCLONEDX, SIGNATURE, PROVENANCE, SPDX]] * 3
     puts = [seen.path.rpartition("/")[2] for seen in registry.requests() if seen.method == "PUT"]
     for tag in TAGS:
         # The subject by digest, what refers to it, the list of that, and the tag last.
@@ -89,7 +93,11 @@ def test_the_key_is_opened_only_when_something_is_to_be_signed(
     tree.remove("_output/receipts")
     registry.requests()
     ran = tree.scons(
-        "push-manifest", f"REGISTRY={registry.host}", "ATTEST=sbom", f"SIGN={away}", f"SIGN_KEY={keys.public}"
+        "push-manifest",
+        f"REGISTRY={registry.host}",
+        "ATTEST=sbom,provenance",
+        f"SIGN={away}",
+        f"SIGN_KEY={keys.public}",
     )
     assert len([step for step in ran.steps if step.startswith("Attest")]) == len(TAGS)
     assert {seen.method for seen in registry.requests()} <= {"GET", "HEAD"}
@@ -148,7 +156,7 @@ def test_verify_says_who_signed_what_and_refuses_another_key(
 ):
     tree.scons("push-manifest", *words(registry, keys))
     ran = tree.scons("verify", *words(registry, keys))
-    assert f"{registry.host}/demo:v1.0: signature, SPDX, CycloneDX by key sha256:" in ran.text
+    assert f"{registry.host}/demo:v1.0: signature, SLSA provenance, SPDX, CycloneDX by key sha256:" in ran.text
     other = Keys.make(tmp_path, "other")
     ran = tree.scons("verify", f"REGISTRY={registry.host}", f"SIGN_KEY={other.public}", check=False)
     assert ran.status == 1
@@ -169,7 +177,7 @@ def test_what_others_attached_stays(tree: Tree, registry: Registry, keys: Keys, 
     tree.scons("push-manifest", *words(registry, keys))
     signed = theirs.sign(f"{registry.host}/demo@{registry.digest('demo', 'v1.0')}")
     assert signed.returncode == 0, signed.stderr
-    assert len(referrers(registry, "v1.0")) == 6
+    assert len(referrers(registry, "v1.0")) == 7
     assert tree.scons("push-manifest", *words(registry, keys)).steps == []
     held = digest(registry, digest(registry, "v1.0").replace(":", "-"))
     tree.remove("_output/receipts/attestations")
@@ -198,7 +206,7 @@ def test_cosign_verifies_it_and_refuses_what_is_not_signed_so(
     for tag, reference in zip(TAGS, pinned, strict=True):
         assert theirs.verify(reference, own)
         assert not theirs.verify(reference, other)
-        for predicate_type in (SPDX, CYCLONEDX):
+        for predicate_type in (SPDX, CYCLONEDX, PROVENANCE):
             (statement,) = theirs.attestations(reference, own, predicate_type)
             assert statement["subject"][0]["digest"] == {"sha256": digest(registry, tag)[7:]}  # type: ignore[index]
             assert theirs.attestations(reference, other, predicate_type) == []
@@ -228,12 +236,30 @@ def test_cosign_refuses_a_bundle_that_was_moved_to_another_subject(
     assert theirs.verify(f"{registry.host}/demo@{target}", keys)
 
 
+@pytest.mark.parametrize("kind", ["distribution v3", "go-containerregistry", "go-containerregistry with referrers"])
+def test_every_kind_of_registry_has_them_and_a_second_run_sends_nothing(
+    tree: Tree, keys: Keys, theirs: Cosign, make_registry: Callable[..., Registry], kind: str
+):
+    with contextlib.ExitStack() as serving:
+        if kind == "distribution v3":
+            host = make_registry("v3").host
+        else:
+            host = serving.enter_context(referring(CACHE) if "referrers" in kind else plain(CACHE))
+        tree.scons("push-manifest", *words(host, keys))
+        assert tree.scons("push-manifest", *words(host, keys)).steps == []
+        for tag in TAGS:
+            assert theirs.verify(f"{host}/demo:{tag}", keys)
+            assert len(theirs.attestations(f"{host}/demo:{tag}", keys, SPDX)) == 1
+            assert sum(map(len, discovered(CACHE, f"{host}/demo:{tag}").values())) == 6
+        assert tree.scons("verify", *words(host, keys)).status == 0
+
+
 def test_oras_lists_it(tree: Tree, registry: Registry, keys: Keys):
     tree.scons("push-manifest", *words(registry, keys))
     for tag in TAGS:
         listed = discovered(CACHE, f"{registry.host}/demo:{tag}")
         assert {kind: len(digests) for kind, digests in listed.items()} == {
-            BUNDLE: 3,
+            BUNDLE: 4,
             "application/spdx+json": 1,
             "application/vnd.cyclonedx+json": 1,
         }
@@ -243,7 +269,7 @@ def test_oras_lists_what_is_attached_in_a_folder(tree: Tree, keys: Keys):
     tree.scons("push-manifest", *words("./out", keys))
     for tag in TAGS:
         listed = discovered(CACHE, f"{tree.path}/out/demo:{tag}", layout=True)
-        assert sorted(map(len, listed.values())) == [1, 1, 3]
+        assert sorted(map(len, listed.values())) == [1, 1, 4]
     assert tree.scons("push-manifest", *words("./out", keys)).steps == []
     lost = discovered(CACHE, f"{tree.path}/out/demo:v1.0", layout=True)["application/spdx+json"][0]
     (tree.path / "out/demo/blobs/sha256" / lost[7:]).unlink()
@@ -264,7 +290,7 @@ def test_plan_and_why_show_it(tree: Tree, registry: Registry, keys: Keys):
     report = tree.path.parent / "report.json"
     tree.scons("push-manifest", *words(registry, keys), f"REPORT={report}")
     unchanged = json.loads(report.read_text())["unchanged"]
-    assert [len(line["attestations"]) for line in unchanged if "attestations" in line] == [5, 5, 5]
+    assert [len(line["attestations"]) for line in unchanged if "attestations" in line] == [6, 6, 6]
 
 
 def test_a_tag_that_somebody_moved_is_an_error_before_anything_is_attached(tree: Tree, registry: Registry, keys: Keys):

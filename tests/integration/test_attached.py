@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,10 +13,8 @@ import pytest
 
 from conftest import CACHE
 from faults import FaultProxy
-from machines.engine import crane
-from machines.referring import referring
+from machines.referring import plain, referring
 from machines.registry import Registry as Machine
-from machines.registry import free_port
 from multiarch_oci.artifact import Artifact
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -63,27 +58,12 @@ def host(
         with referring(CACHE) as address:
             yield address
     elif kind == "go-containerregistry":
-        with plain_in_memory() as address:
+        with plain(CACHE) as address:
             yield address
     elif kind == "folder":
         yield str(tmp_path_factory.mktemp("layouts"))
     else:
         yield make_registry("debian" if kind == KINDS[0] else "v3").host
-
-
-@contextlib.contextmanager
-def plain_in_memory() -> Iterator[str]:
-    address = f"127.0.0.1:{free_port()}"
-    command = [*crane(CACHE).command, "registry", "serve", "--address", address]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            for _ in range(200):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address[10:])), 1):
-                    break
-                time.sleep(0.05)
-            yield address
-        finally:
-            process.kill()
 
 
 @pytest.fixture

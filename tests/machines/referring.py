@@ -6,11 +6,15 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .engine import crane
+from .registry import free_port
 from .required import locked, missing, required
 
 SOURCES = Path(__file__).with_name("referrers")
@@ -41,5 +45,22 @@ def referring(cache: Path) -> Iterator[str]:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def plain(cache: Path) -> Iterator[str]:
+    """Serve an empty registry of go-containerregistry's without the referrers API; give its `127.0.0.1:PORT`."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    command = [*crane(cache).command, "registry", "serve", "--address", address]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(0.05)
+            yield address
         finally:
             process.kill()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
-from scons_multiarch.promises import attest_of, is_promising, look_at
 from scons_multiarch.graph import reachable
 from scons_multiarch.installation import command
+from scons_multiarch.promises import attest_of, is_promising, look_at
 from scons_multiarch.receipts import last_receipt, spelled
 from scons_multiarch.session import Run
 from scons_multiarch.targets import PushTarget, is_remote, target_of
