@@ -33,32 +33,32 @@ class Side(msgspec.Struct, frozen=True):
     name: str
 
 
-def first_difference(one: Side, other: Side) -> str | None:
-    """The first difference in words, `one` before `other`; None for equal manifests.
+def first_difference(first: Side, other: Side) -> str | None:
+    """The first difference in words, `first` before `other`; None for equal manifests.
 
     What both take over from a base is not read. Raises what the sources raise, InvalidDocument and InvalidArchive.
     """
-    if one.root.digest == other.root.digest:
+    if first.root.digest == other.root.digest:
         return None
-    manifests = tuple(read(side.source, side.root.bare()) for side in (one, other))
+    manifests = tuple(read(side.source, side.root.bare()) for side in (first, other))
     parsed = [
-        Manifest.from_json(content, where=side.name) for content, side in zip(manifests, (one, other), strict=True)
+        Manifest.from_json(content, where=side.name) for content, side in zip(manifests, (first, other), strict=True)
     ]
     return (
-        _in_layers(one, other, *(manifest.layers for manifest in parsed))
-        or _in_config(one, other, *(manifest.config for manifest in parsed))
+        _in_layers(first, other, *(manifest.layers for manifest in parsed))
+        or _in_config(first, other, *(manifest.config for manifest in parsed))
         or in_documents("manifest", *manifests)
         or "manifest: the bytes, though both say the same"
     )
 
 
-def _in_layers(one: Side, other: Side, ours: tuple[Descriptor, ...], theirs: tuple[Descriptor, ...]) -> str | None:
+def _in_layers(first: Side, other: Side, ours: tuple[Descriptor, ...], theirs: tuple[Descriptor, ...]) -> str | None:
     for number, (layer, counterpart) in enumerate(zip(ours, theirs, strict=False), 1):
         if layer.digest != counterpart.digest:
-            words = _in_layer(one.source, layer, other.source, counterpart, f"layer {number}")
+            words = _in_layer(first.source, layer, other.source, counterpart, f"layer {number}")
             return words or f"layer {number}: packed in another way, with the same contents"
     if len(ours) != len(theirs):
-        return f"{len(ours)} layers in {one.name}, {len(theirs)} in {other.name}"
+        return f"{len(ours)} layers in {first.name}, {len(theirs)} in {other.name}"
     return None
 
 
@@ -110,10 +110,10 @@ def _first_byte(ours: BinaryIO, theirs: BinaryIO) -> int | None:
         at += len(block)
 
 
-def _in_config(one: Side, other: Side, config: Descriptor, counterpart: Descriptor) -> str | None:
+def _in_config(first: Side, other: Side, config: Descriptor, counterpart: Descriptor) -> str | None:
     if config.digest == counterpart.digest:
         return None
-    contents = read(one.source, config.bare()), read(other.source, counterpart.bare())
+    contents = read(first.source, config.bare()), read(other.source, counterpart.bare())
     return in_documents("config", *contents) or "config: the bytes, though both say the same"
 
 

@@ -81,7 +81,7 @@ def provenance_of(env: Any, store: Store, subject: Digest) -> Attested | None:
             continue
         if statement.predicate_type == PROVENANCE and statement.names(subject):
             attested.append(Attested(statement.predicate, words))
-    attested.sort(key=lambda one: _build_type(one.predicate) != BUILD_TYPE)
+    attested.sort(key=lambda known: _build_type(known.predicate) != BUILD_TYPE)
     if not attested and refused and verifier is not None:
         raise Irreproducible(f"its provenance is not signed by {verifier.identity}: a bundle {refused}")
     return attested[0] if attested else None
