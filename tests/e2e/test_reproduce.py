@@ -197,6 +197,19 @@ def test_a_variable_in_the_config_is_named(fresh: Tree, registry: Registry):
     assert "'LD_PRELOAD=/tmp/x.so'" in shown
 
 
+def test_what_this_machine_has_in_another_version_is_said_with_a_difference(fresh: Tree, registry: Registry):
+    commit(fresh)
+    publish(fresh, registry)
+    statement = fresh.read(STATEMENT)
+    fresh.edit(STATEMENT, statement.replace('"compressor":"', '"compressor":"another, '))
+    run = reproduce(fresh, sabotaged(registry, fresh, lambda _manifest, config: config.update(author="x")), status=1)
+    shown = line(run, "linux/amd64:")
+    assert shown.startswith(
+        "linux/amd64: differs: config.author: 'x', in the other nothing (it was made with compressor"
+    )
+    assert "(" not in line(run, "linux/arm64:")
+
+
 def test_an_image_alone_and_one_without_a_provenance(fresh: Tree, registry: Registry):
     commit(fresh)
     publish(fresh, registry)

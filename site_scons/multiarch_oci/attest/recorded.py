@@ -17,6 +17,8 @@ from multiarch_oci.attest.provenance import BUILD_TYPE, VARIABLES
 from multiarch_oci.document import Document
 from multiarch_oci.errors import MultiarchError, quoted
 
+PACKAGES = ("compressor", "certifi", "tzdata")
+"""What packs layers, certificates of authorities, time zones: each by its version."""
 _TARGET = r"(?a:\w[\w./@+:-]*)"
 _COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 _SHA256 = r"[0-9a-f]{64}"
@@ -39,7 +41,7 @@ class Recorded(msgspec.Struct, frozen=True):
     `target` is the file that was made; `images` are the tarballs of its platforms, `engines` who made them. `files` are
     those of the tree, with their sha256 in hexadecimal. `revision` is the commit, where it is named. `go` is the
     toolchain's version, "" without one. `lock` is the text of images.lock. `environment` and `variables` are what Go
-    and the build were given.
+    and the build were given. `packages` are, by platform, what of this tool's own surroundings decides bytes.
     """
 
     target: str
@@ -52,6 +54,7 @@ class Recorded(msgspec.Struct, frozen=True):
     lock: str
     environment: Mapping[str, str]
     variables: dict[str, str]
+    packages: Mapping[str, Mapping[str, str]]
 
     @classmethod
     def of(cls, predicate: Mapping[str, object], *, where: str) -> Recorded:
@@ -80,6 +83,7 @@ class Recorded(msgspec.Struct, frozen=True):
             lock=_lock(dependencies),
             environment=_environment(parts, given),
             variables=dict(_variables(given)),
+            packages={platform: dict(_packages(_nested(part, "image"))) for platform, part in parts.items()},
         )
 
 
@@ -168,6 +172,13 @@ def _allowed(name: str, value: str) -> str:
             f"{quoted(f'{name}={value}')} was set where it was made, which is not taken from a stranger"
         )
     return value
+
+
+def _packages(image: Document) -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        value = image.text(name)
+        if value:
+            yield name, value
 
 
 def _variables(given: Document) -> Iterator[tuple[str, str]]:

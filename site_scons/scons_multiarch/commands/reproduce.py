@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def _differences(
             continue
         words = _difference(image, descriptor, top / recorded.images[platform])
         same = same and words is None
-        yield platform, f"same, {descriptor.digest}" if words is None else f"differs: {words}"
+        surroundings = "" if words is None else _surroundings(recorded.packages.get(platform, {}))
+        yield platform, f"same, {descriptor.digest}" if words is None else f"differs: {words}{surroundings}"
     if image.content is None:
         return
     if reasons:
@@ -147,6 +149,23 @@ def _difference(image: Published, descriptor: Any, tarball: Path) -> str | None:
     archive = Archive(tarball)
     built = Side(archive, archive.image().descriptor.bare(), "what was built")
     return first_difference(Side(image.store, descriptor, "what was published"), built)
+
+
+def _surroundings(packages: Mapping[str, str]) -> str:
+    """What of this machine is not as it was where an image was made, and may be why it differs."""
+    from multiarch_oci.gzipstream import COMPRESSOR
+    from multiarch_oci.programimage import NoProgramImage, certificates, zones
+
+    here = {"compressor": COMPRESSOR}
+    for name, look in (("certifi", certificates), ("tzdata", zones)):
+        with suppress(NoProgramImage):
+            here[name] = look().version
+    others = [
+        f"{name} {was}, here {here.get(name, 'none')}"
+        for name, was in packages.items()
+        if not was.startswith(here.get(name) or "\0")
+    ]
+    return f" (it was made with {'; '.join(others)})" if others else ""
 
 
 def _say(line: str) -> None:
