@@ -82,6 +82,7 @@ class Output(msgspec.Struct, frozen=True):
         """Read one of the layers of an entry; InvalidDocument, DigestMismatch for an embedded content that is wrong."""
         descriptor = Descriptor.from_json(document)
         noted = dict(descriptor.annotations)
+        _check_text(noted, document.where)
         data = _decoded(document.text("data"), document.where)
         if data is not None and (len(data) != descriptor.size or Digest.of(data) != descriptor.digest):
             raise DigestMismatch(f"holds other bytes than those of {descriptor.digest}", where=document.where)
@@ -130,6 +131,7 @@ class Entry(msgspec.Struct, frozen=True):
         """Read the entry of `key`. NoEntry for a manifest of somebody else's, or of another key; InvalidDocument."""
         document = Document.parse(content, where=where)
         noted = dict(document.pairs("annotations"))
+        _check_text(noted, where)
         named = tuple(noted.get(name, "") for name in (_KEY, _KIND, _SCOPE))
         if document.text("artifactType") != ACTION or named != (key.hex, key.kind, key.scope):
             raise NoEntry("is not the entry of this key", where=where)
@@ -185,6 +187,14 @@ def sizes(content: bytes, *, where: str) -> Mapping[Digest, int] | None:
     if document.text("artifactType") not in (ACTION, ACTION_LIST):
         return None
     return {layer.digest: layer.size for layer in map(Descriptor.from_json, document.objects("layers"))}
+
+
+def _check_text(noted: Mapping[str, str], where: str) -> None:
+    """Raise InvalidDocument for text that UTF-8 cannot hold: JSON can."""
+    try:
+        "".join((*noted, *noted.values())).encode()
+    except UnicodeEncodeError:
+        raise InvalidDocument("holds text that is not UTF-8", where=where) from None
 
 
 def _shortened(names: tuple[str, ...]) -> str:

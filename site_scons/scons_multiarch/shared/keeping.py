@@ -36,7 +36,7 @@ def keep(node: Any) -> None:
     try:
         entry, contents = _entry(node, key)
         asking.cache(origin, action="push").keep(entry, contents)
-    except NoEntry as error:
+    except (NoEntry, UnicodeError) as error:
         say(f"  warning: not kept in the cache: {str(error).partition(chr(10))[0]}")
     except (MultiarchError, OSError) as error:
         asking.close(origin, error)
@@ -48,7 +48,11 @@ def keep(node: Any) -> None:
 def _entry(node: Any, key: Key) -> tuple[Entry, Contents]:
     """The entry of a step, and where to read its outputs."""
     facts = node.attributes.state.facts
-    names = tuple(public(name) for name in facts.values) if facts is not None else ()
+    names = (
+        tuple(public(name).encode("utf-8", "backslashreplace").decode() for name in facts.values)
+        if facts is not None
+        else ()
+    )
     if isinstance(target_of(node), ImageTarget):
         from multiarch_oci.actioncache.imageentry import entry_of
         from multiarch_oci.store.archive import Archive

@@ -117,6 +117,9 @@ class Lookups:
             self._failures += 1
             self._say(f"the cache cannot be read: {_first(error)}")
             return None
+        except Exception as error:  # noqa: BLE001  # what somebody else wrote there fails no build
+            self._say(f"an entry of the cache is left out: {_first(error)}")
+            return None
         if entry is not None:
             self.note(origin, key)
         return entry

@@ -103,20 +103,25 @@ def take(node: Any) -> bool:
     if entry is None:
         return False
     try:
-        if [output.name for output in entry.outputs] != [target.name for target in targets]:
-            raise NoEntry("has other files than this command makes", where=key.tag)
-        if SCons.Action.execute_actions:
-            for target, output in zip(targets, entry.outputs, strict=True):
-                path = Path(target.get_abspath())
-                fetch(run, origin, output.descriptor, path, executable=output.executable)
-                if target is not node:
-                    look_anew(target)
-    except (MultiarchError, OSError) as error:
+        _put(targets, entry, run, origin)
+    except Exception as error:  # noqa: BLE001  # what somebody else wrote there fails no build
         say(f"  {shown(node)}: the cache does not give it ({str(error).partition(chr(10))[0]}); it is made here")
         return False
     node.attributes.taken = True
     say(f"{', '.join(map(shown, targets))}: {FROM_CACHE}")
     return True
+
+
+def _put(targets: Sequence[Any], entry: Entry, run: Run, origin: str) -> None:
+    """Write the files of an entry under the names of a command's targets. NoEntry for other files than these."""
+    if [output.name for output in entry.outputs] != [target.name for target in targets]:
+        raise NoEntry("has other files than this command makes", where=entry.key.tag)
+    if not SCons.Action.execute_actions:
+        return
+    for target, output in zip(targets, entry.outputs, strict=True):
+        fetch(run, origin, output.descriptor, Path(target.get_abspath()), executable=output.executable)
+        if target is not targets[0]:
+            look_anew(target)
 
 
 def keep(node: Any) -> None:
@@ -137,6 +142,8 @@ def keep(node: Any) -> None:
         contents = {out.descriptor.digest: _opener(file) for out, file in zip(outputs, files, strict=True)}
         asking.cache(origin, action="push").keep(Entry(key, outputs, names=("command", "sources")), contents)
         asking.note(origin, key)
+    except ValueError as error:  # a name that no JSON holds
+        say(f"  warning: not kept in the cache: {shown(node)}: {error}")
     except (MultiarchError, OSError) as error:
         asking.close(origin, error)
 

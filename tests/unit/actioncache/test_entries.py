@@ -51,6 +51,14 @@ def test_the_entry_of_another_key_is_none(key: Key):
         Entry.from_json(ENTRY.to_json(), key, where="x")
 
 
+def test_text_that_no_encoding_holds_is_an_error_of_ours():
+    for name in ("multiarch.image", "multiarch.signature", "other"):
+        document = json.loads(ENTRY.to_json())
+        document["annotations"][name] = "\ud800"
+        with pytest.raises(InvalidDocument):
+            Entry.from_json(json.dumps(document).encode(), KEY, where="x")
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"artifactType":"application/vnd.multiarch.action.v1+json"}'])
 def test_what_is_no_entry_is_an_error_of_ours(content: bytes):
     with pytest.raises(MultiarchError):
