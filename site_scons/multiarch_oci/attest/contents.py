@@ -109,8 +109,11 @@ def _is_below(path: str, gone: set[str], emptied: set[str]) -> bool:
 
 
 def _path(name: str, *, windows: bool) -> str | None:
-    """The path in the image; of a Windows layer that of the files alone, as registry hives are none."""
-    path = inner_path(name)
+    r"""The path in the image; of a Windows layer that of the files alone, as registry hives are none.
+
+    A name that is no UTF-8 stands in no document: its bytes are written as `\xff`.
+    """
+    path = (inner_path(name) or "").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if not path or not windows:
         return path or None
     return path[len(_WINDOWS) :] or None if path.startswith(_WINDOWS) else None

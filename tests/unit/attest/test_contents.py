@@ -77,6 +77,10 @@ def test_a_later_layer_replaces_and_takes_away():
     assert found == {path: sha256(b"1" if path == "d/y" else b"2") for path in ("a", "d/y", "e/z", "f")}
 
 
+def test_a_name_that_is_no_utf8_is_written_as_its_bytes():
+    assert list(contents({"caf\udce9": b"a"})) == ["caf\\xe9"]
+
+
 def test_layers_of_the_base_are_not_read():
     assert contents({"base": b"1"}, {"own": b"2"}, own=1) == {"own": sha256(b"2")}
 
