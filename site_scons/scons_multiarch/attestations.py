@@ -19,6 +19,7 @@ from scons_multiarch.paths import shown
 from scons_multiarch.process import say
 from scons_multiarch.receipts import Intention, ask_all, content_of, last_receipt, spelled
 from scons_multiarch.session import Run
+from scons_multiarch.signatures import signed_by
 from scons_multiarch.step import write
 from scons_multiarch.tracking.nodes import reasons
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from multiarch_oci.reference import Reference
     from multiarch_oci.store.tags import ListingOf
     from scons_multiarch.receipts import Content
-
-OTHERS = ("plugin", "keyless")
-"""What SIGN may say beside a file."""
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -153,21 +151,7 @@ def drifted(node: Any) -> str | None:
 
 
 def facts(env: Any, text: str) -> Facts:
-    """What decides the receipt beside the image and the files: the tag, and who signs. Raises OSError."""
+    """What decides the receipt beside the image and the files: the tag, and who signs. Raises MultiarchError."""
     run: Run = env["MULTIARCH_RUN"]
     words = tuple(str(env.get(name, "")) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY"))
-    return Facts({"reference": text, "signed by": run.build.once(("signed by", words), lambda: _signed_by(env))}, {})
-
-
-def _signed_by(env: Any) -> str:
-    """Who signs, as far as that is known without opening a key: the public half's file, else the key's own."""
-    given = str(env.get("SIGN", ""))
-    if not given or env.get("SIGN_IDENTITY"):
-        return str(env.get("SIGN_IDENTITY", "")) if given else ""
-    run: Run = env["MULTIARCH_RUN"]
-    key = run.tree.root / given
-    beside = key.with_suffix(".pub") if key.suffix == ".key" else key.with_name(f"{key.name}.pub")
-    public = run.tree.root / str(env.get("SIGN_KEY")) if env.get("SIGN_KEY") else beside
-    if given.partition(":")[0] not in OTHERS and not env.get("SIGN_KEY") and not beside.is_file():
-        public = key
-    return f"the key in a file of sha256 {run.tree.stat.digest(str(public))}"
+    return Facts({"reference": text, "signed by": run.build.once(("signed by", words), lambda: signed_by(env))}, {})

@@ -9,6 +9,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiarch_oci.document import UnreadableFile
 from multiarch_oci.errors import MultiarchError
 
 if TYPE_CHECKING:
@@ -50,6 +51,27 @@ def hide_keys(run: Run, given: Mapping[str, str]) -> None:
         for root in (run.tree.root, Path(os.path.realpath(run.tree.root))):
             if key.is_relative_to(root):
                 run.declarations.hide(key.relative_to(root).as_posix())
+
+
+def signed_by(env: Any) -> str:
+    """Who signs, as far as it is known without opening a key: what a signature is tracked by; empty without SIGN.
+
+    Raises UnknownSigner, UnreadableFile, OSError.
+    """
+    if not env["SIGN"]:
+        return ""
+    from multiarch_oci.attest.signing import check, public_file
+
+    run: Run = env["MULTIARCH_RUN"]
+    given = _words_of(env)
+    check(given)
+    public = public_file(given, run.tree.root)
+    if public is None:
+        return str(given.identity)
+    if not public.is_file():
+        hint = "SIGN names a private key, or plugin:<program>, or keyless"
+        raise UnreadableFile("there is no such file", where=given.key or given.sign, hint=hint)
+    return f"the key in a file of sha256 {run.tree.stat.digest(str(public))}"
 
 
 def signer_of(env: Any) -> Signer | None:

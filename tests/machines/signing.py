@@ -21,7 +21,8 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import BUNDLE, CONFIG, IN_TOTO, SIMPLE_SIGNING
 from multiarch_oci.reference import Reference
-from multiarch_oci.store.referrers import attach, listing
+from multiarch_oci.store.attaching import attach
+from multiarch_oci.store.referrers import listing
 
 
 class Key:
