@@ -208,8 +208,12 @@ def _outcome(node: Any, step: StepRecord | None) -> str:
     state = node.get_state()
     if state == SCons.Node.executed:
         return records.CACHED if getattr(node, "cached", 0) else records.MADE
-    known = {SCons.Node.up_to_date: records.CURRENT, SCons.Node.failed: records.FAILED}
-    return known.get(state, records.NOT_REACHED)
+    if state == SCons.Node.up_to_date:
+        return records.CURRENT
+    # SCons calls failed what is to be made of something that failed, too.
+    itself = state == SCons.Node.failed and state_of(node) is None
+    below = any(child.get_state() == SCons.Node.failed for child in children_of(node))
+    return records.FAILED if itself and not below else records.NOT_REACHED
 
 
 def _without_value(sentence: str) -> str:

@@ -140,7 +140,8 @@ def test_a_run_that_ends_before_a_step_still_reports(tree: Tree):
     assert "undefined: no" in texts["report.html"]
     assert "Build failed" in texts["summary.md"]
     assert '"outcome":"failed"' in texts["out/trace.json"]
-    assert "not reached" in texts["report.html"]
+    assert "2 failed, 6 not reached; " in texts["summary.md"]
+    assert "### Published" not in texts["summary.md"], "nobody asked what the registry has"
 
 
 def test_what_is_made_by_scons_and_its_cache_is_told_as_such(tree: Tree, tmp_path: Path):

@@ -117,10 +117,11 @@ class Run(msgspec.Struct, frozen=True):
         return tuple(sorted((n for n in self.nodes if n.ran), key=lambda node: -(node.seconds or 0)))
 
     def tags(self) -> tuple[Node, ...]:
-        """What is in registries now: the tags of indexes, and those of images that no index has."""
-        tags = [node for node in self.nodes if node.kind == "tag"]
+        """What this run knows to be in registries: the tags of indexes, and those of images that no index has."""
+        there = [node for node in self.nodes if node.outcome in (MADE, REPAIRED, CACHED, CURRENT)]
+        tags = [node for node in there if node.kind == "tag"]
         covered = {source for node in tags for source in node.sources}
-        alone = [node for node in self.nodes if node.kind == "push" and node.key not in covered]
+        alone = [node for node in there if node.kind == "push" and node.key not in covered]
         return (*tags, *alone)
 
     @property
