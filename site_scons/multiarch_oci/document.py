@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -168,6 +168,11 @@ class Document(msgspec.Struct, frozen=True):
 
     def _wrong(self, key: str, type_name: str, value: object) -> InvalidDocument:
         return InvalidDocument(f"'{key}' is {_kind(value)}, not {type_name}", where=self.where)
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """A mapping as it was read from somebody's file; {} for anything else."""
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
 
 def canonical(value: object) -> bytes:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
+from multiarch_oci.document import mapping
 from multiarch_oci.golang.modules import module_path
 
 _LIMIT = 1 << 20
@@ -79,7 +78,7 @@ def _of_cargo(folder: Path) -> Origin:
     from msgspec import toml  # which loads Python's own reader, and its twin before 3.11
 
     try:
-        package = _object(_object(toml.decode(text)).get("package"))
+        package = mapping(mapping(toml.decode(text)).get("package"))
     except msgspec.DecodeError:
         return Origin()
     return Origin(_address(package.get("repository")), _address(package.get("homepage")))
@@ -88,20 +87,16 @@ def _of_cargo(folder: Path) -> Origin:
 def _of_npm(folder: Path) -> Origin:
     text = _text(folder / "package.json")
     try:
-        package = _object(json.loads(text)) if text else {}
+        package = mapping(json.loads(text)) if text else {}
     except (ValueError, RecursionError):
         return Origin()
     repository = package.get("repository")
-    named = repository if isinstance(repository, str) else _object(repository).get("url")
+    named = repository if isinstance(repository, str) else mapping(repository).get("url")
     return Origin(_address(named, shorthands=True), _address(package.get("homepage")))
 
 
 def _address(value: object, *, shorthands: bool = False) -> str:
     return address(value, shorthands=shorthands) if isinstance(value, str) else ""
-
-
-def _object(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _text(path: Path) -> str:

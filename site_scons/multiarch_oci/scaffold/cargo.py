@@ -6,9 +6,10 @@ import posixpath
 import re
 from collections.abc import Mapping
 
+from multiarch_oci.document import mapping
 from multiarch_oci.scaffold.clues import Clues
 from multiarch_oci.scaffold.draft import Draft, by_dockerfile, image_name, is_plain, literal
-from multiarch_oci.scaffold.files import Clue, Files, listed, mapping, texts
+from multiarch_oci.scaffold.files import Clue, Files, listed, texts
 
 _CARGO = ("Cargo.lock", "build.rs", "rust-toolchain.toml", "rust-toolchain", ".cargo/config.toml")
 """What cargo reads beside Cargo.toml and the sources."""

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from multiarch_oci.document import mapping
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.platform import Platform
 from multiarch_oci.reference import Destination
-from multiarch_oci.scaffold.files import Clue, Files, listed, mapping, texts
+from multiarch_oci.scaffold.files import Clue, Files, listed, texts
 
 KO = (".ko.yaml", ".ko.yml")
 GORELEASER = tuple(f"{dot}goreleaser.{ending}" for dot in (".", "") for ending in ("yaml", "yml"))

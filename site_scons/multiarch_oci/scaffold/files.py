@@ -7,10 +7,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
+from multiarch_oci.document import mapping
 from multiarch_oci.errors import quoted
 
 LIMIT = 1 << 20
@@ -141,11 +141,6 @@ class Clue(msgspec.Struct, frozen=True):
 def shown(text: str) -> str:
     """A text for a terminal, where control characters are seen and not obeyed."""
     return text if text.isprintable() else quoted(text)[1:-1]
-
-
-def mapping(value: object) -> Mapping[str, object]:
-    """A mapping as it is read from a file; {} for anything else."""
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
 
 def listed(value: object) -> list[object]:

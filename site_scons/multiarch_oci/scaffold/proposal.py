@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 
+from multiarch_oci.document import mapping
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.git import Repository
 from multiarch_oci.scaffold.cargo import rust
 from multiarch_oci.scaffold.clues import Clues, clues
 from multiarch_oci.scaffold.dockerfiles import Recipe
 from multiarch_oci.scaffold.draft import Draft, by_dockerfile, image_name, is_plain, literal
-from multiarch_oci.scaffold.files import Clue, Files, mapping
+from multiarch_oci.scaffold.files import Clue, Files
 from multiarch_oci.scaffold.goimages import go
 
 SCONSTRUCTS = ("SConstruct", "Sconstruct", "sconstruct", "SConstruct.py")
