@@ -69,19 +69,19 @@ def _take(node: Any) -> bool:
     entry = lookups(run).look(node) if run.settings.cache is not None else None
     if entry is None:
         return False
-    from scons_multiarch.recorder import CACHED
+    from scons_multiarch.recorder import CACHED, INTERRUPTED
 
     state, origin = node.attributes.state, origin_of(run, node)
     if state.because is None:
         explain(node)
     with run.build.recorder().step(step_of(node).verb, node) as record:
+        record.outcome = INTERRUPTED  # where the cache does not give it no line is printed: the step itself comes next
         is_file = _put(node, entry, origin)
         if is_file is None:
             return False
-        record.outcome = CACHED
+        record.outcome, record.reason = CACHED, WHY
         own = sum(output.descriptor.size for output in entry.outputs if output.data is None)
         record.spared = 0 if is_file and not is_image(node) else own
-    say(f"{step_of(node).verb} {state.subject}: {WHY}")
     taken(node, is_file=is_file)
     state.retrieved = state.shared = True
     state.because = f"{state.because}; {WHY}" if state.because else WHY
