@@ -209,17 +209,18 @@ class _File:
         text = _text(node)
         if text is None or node is None:
             return None
+        text = text.strip() if _is_block(node) else text  # which ends in a line end
+        bare = _without_tag(text.removeprefix(SCHEME))
         if text.startswith(SCHEME):
-            name = text.removeprefix(SCHEME)
-            if name not in self._images:
+            if bare not in self._images:
                 known = ", ".join(self._images) or "none"
                 what = f"line {node.start_mark.line + 1}: {quoted(text)} is no image of this build"
                 raise NotResolved(what, where=self._where, hint=f"there is: {known}")
+            name = bare
+        elif bare in self._images and before in (None, "", self._images[bare].reference.registry):
+            name = bare
         else:
-            bare = text.partition("@")[0]
-            head, colon, tag = bare.rpartition(":")
-            bare = head if colon and "/" not in tag else bare
-            name = bare if bare in self._images else self._repositories.get(f"{before}/{bare}" if before else bare, "")
+            name = self._repositories.get(f"{before}/{bare}" if before else bare, "")
         if name not in self._images:
             return None
         self.names.add(name)
@@ -251,13 +252,12 @@ class _File:
 
     def _replace(self, node: Node, text: str) -> None:
         start, end = self._span(node)
-        style = getattr(node, "style", None)
-        block = "\n" if style in ("|", ">") else ""
-        self._edits[start, end] = f"{_written(text, style)}{block}"
+        self._edits[start, end] = _written(text, getattr(node, "style", None))
 
     def _span(self, node: Node) -> tuple[int, int]:
-        """Where a scalar stands, without its anchor and tag."""
+        """Where a scalar stands, without its anchor and tag, and without the line ends after a literal one."""
         start, end = node.start_mark.index, node.end_mark.index
+        end = start + len(self._text[start:end].rstrip()) if _is_block(node) else end
         head = re.compile(r"(?:[&!]\S*\s+)*").match(self._text, start, end)
         return (start if head is None else head.end()), end
 
@@ -267,6 +267,17 @@ def _written(text: str, style: str | None) -> str:
     if style in ("'", '"'):
         return f"{style}{text}{style}"
     return text if _PLAIN.fullmatch(text) and not _OTHERWISE.fullmatch(text) else f'"{text}"'
+
+
+def _is_block(node: Node) -> bool:
+    return getattr(node, "style", None) in ("|", ">")
+
+
+def _without_tag(text: str) -> str:
+    """An image's name without its tag and digest; the colon of a port is none of a tag."""
+    bare = text.partition("@")[0]
+    head, colon, tag = bare.rpartition(":")
+    return head if colon and "/" not in tag else bare
 
 
 def _text(node: Node | None) -> str | None:

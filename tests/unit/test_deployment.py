@@ -105,6 +105,30 @@ def test_values_of_helm_have_repository_tag_and_digest() -> None:
     )
 
 
+@pytest.mark.parametrize("tag", ["", ":latest", ":v2", "@sha256:0000", f":v2@sha256:{HEX}"])
+def test_the_scheme_takes_any_tag_or_digest(tag: str) -> None:
+    assert resolved(f"x: multiarch://demo{tag}\n") == f"x: {PINNED}\n"
+    assert resolved(f"image: multiarch://team/api{tag}\n") == f'image: "{API_PINNED}"\n'
+
+
+def test_a_name_in_a_literal_block_is_one_line_then() -> None:
+    assert resolved("a:\n  image: |\n    demo\n\n  # two\n  b: 1\n") == f"a:\n  image: {PINNED}\n\n  # two\n  b: 1\n"
+    assert resolved("x: >-  # it\r\n  multiarch://demo\r\nb: 1\r\n") == f"x: {PINNED}\r\nb: 1\r\n"
+    values = resolved("a:\n  repository: |\n    multiarch://demo\n  b: 1\n")
+    assert values == f"a:\n  repository: ghcr.io/team/demo\n  tag: v1.0@sha256:{HEX}\n  b: 1\n"
+    assert resolved("image: |\n  demo\n  and more\n") == "image: |\n  demo\n  and more\n"
+
+
+def test_a_registry_beside_a_repository_says_whose_image_it_is() -> None:
+    theirs = 'a: {registry: quay.io, repository: demo, tag: "3"}\n'
+    assert resolve(theirs.encode(), IMAGES, name="values.yaml").content.decode() == theirs
+    assert resolve(theirs.encode(), IMAGES, name="values.yaml").names == frozenset()
+    ours = f'a: {{registry: ghcr.io, repository: team/demo, tag: "v1.0@sha256:{HEX}"}}\n'
+    assert resolved('a: {registry: ghcr.io, repository: demo, tag: "3"}\n') == ours
+    assert resolved('a: {registry: ghcr.io, repository: team/demo, tag: "3"}\n') == ours
+    assert resolved("a: {registry: '', repository: demo, tag: \"3\"}\n") == ours.replace("ghcr.io,", "'ghcr.io',")
+
+
 def test_services_of_compose_and_json() -> None:
     text = "services:\n  web: {image: demo, build: .}\n  db: {image: postgres}\nx-image: demo\n"
     assert resolved(text, "compose.yaml") == text.replace("image: demo, b", f"image: {PINNED}, b")
@@ -118,7 +142,8 @@ def test_services_of_compose_and_json() -> None:
         ("a: [", "line 1: is no YAML"),
         ("a: {{ .Values.x }}: b\n", "a Helm template is none: give its values.yaml"),
         ("kind: Pod\napiVersion: v1\nx: multiarch://dmo\n", "line 3: 'multiarch://dmo' is no image of this build"),
-        ("x: multiarch://demo:v2\n", "'multiarch://demo:v2' is no image of this build"),
+        ("x: multiarch://dmo:v2\n", "'multiarch://dmo:v2' is no image of this build"),
+        ("x: |\n  multiarch://dmo\n", "line 1: 'multiarch://dmo' is no image of this build"),
         ("a: &a [*a, *b]\n", "is no YAML"),
         ("[" * 5000, "is no YAML"),
         ("a: \x07\n", "is no YAML"),

@@ -137,7 +137,9 @@ def test_a_look_with_the_bases_known_looks_at_no_file_again(tree, monkeypatch: p
         tree.run(plan)
     read, looked = [], []
     look = cached_inputs._plain_file
-    monkeypatch.setattr(cached_inputs, "_plain_file", lambda root, path, held: looked.append(path) or look(root, path, held))
+    monkeypatch.setattr(
+        cached_inputs, "_plain_file", lambda root, path, held: looked.append(path) or look(root, path, held)
+    )
     cache = InputCache(tree.folder / ".inputs")
     bare, based = (replace(plan, file_digest=lambda path: read.append(path) or sha256(path)) for plan in (bare, based))
     first = cache.inputs(bare, tree.ask)
