@@ -114,7 +114,7 @@ def locked(run: Run, bases: list[Base]) -> Iterator[Dependency]:
     """images.lock, without the lines of bases that have no part in this: another image's are no reason for a change."""
     if not bases:
         return
-    from multiarch_oci.bases import FILE, lines_of
+    from multiarch_oci.baselock import FILE, lines_of
 
     try:
         text = (run.tree.root / FILE).read_text(encoding="utf-8")

@@ -101,7 +101,7 @@ def _check_files(top: Path, recorded: Recorded) -> None:
 
 def _lock(top: Path, text: str) -> None:
     """Have the bases of the provenance in images.lock, and the commit's own for others."""
-    from multiarch_oci.bases import FILE, BaseLock, InvalidLock
+    from multiarch_oci.baselock import FILE, BaseLock, InvalidLock
     from scons_multiarch.step import write
 
     try:

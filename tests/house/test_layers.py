@@ -25,7 +25,7 @@ FLOORS = (
         "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
         "statcache", "watching", "heldfiles", "treelock", "once", "pathtable", "quoting",
     ),
-    ("descriptor", "config", "manifest", "artifact", "index", "receipt"),
+    ("descriptor", "config", "manifest", "artifact", "index", "receipt", "baselock"),
     (
         "goregexp", "wildcard", "ignorefile", "dockerfile", "executable", "gzipstream", "tarheader", "tarfields",
         "tarreader", "layer", "windows", "image", "deployment",

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from multiarch_oci.bases import BaseLock, BaseNotFound, BaseNotLocked, Bases, Chosen, InvalidLock
+from multiarch_oci.baselock import BaseLock, Chosen, InvalidLock
+from multiarch_oci.bases import BaseNotFound, BaseNotLocked, Bases
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import UnreadableFile
