@@ -28,16 +28,20 @@ class Watched(msgspec.Struct, frozen=True):
     """The paths whose change counts, all of them absolute.
 
     `files` are inputs by name, there or not. `made` are outputs with their `signature`: they count when it is another,
-    as when somebody removes one. `folders` are those in which names may appear that count; which, `counts` says.
+    as when somebody removes one. `folders` are those in which names may appear that count; which, `counts` says. What
+    `is_ours` is true of never counts, as files that a build writes beside others before it renames them.
     """
 
     files: frozenset[str]
     made: Mapping[str, str]
     folders: frozenset[str]
     counts: tuple[Callable[[str], bool], ...] = ()
+    is_ours: Callable[[str], bool] = lambda _: False
 
     def is_input(self, change: int, path: str) -> bool:
         """Whether a change (watchfiles.Change) of a path counts."""
+        if self.is_ours(path):
+            return False
         if path in self.made:
             return signature(path) != self.made[path]
         if path in self.files or any(counts(path) for counts in self.counts):
@@ -65,7 +69,7 @@ class Watched(msgspec.Struct, frozen=True):
         named = {path for path in self.files if _folder_of(path) in among}
         listed = {f"{folder}{os.sep}{name}" for folder in self.folders & among for name in _names(folder)}
         appeared = {path for path in listed - self.made.keys() if any(counts(path) for counts in self.counts)}
-        return sorted(path for path in named | appeared if _time_of(path) >= moment_ns)
+        return sorted(path for path in named | appeared if _time_of(path) >= moment_ns and not self.is_ours(path))
 
 
 def signature(path: str) -> str:

@@ -230,7 +230,7 @@ class Run:
 
             sys.stderr.write("".join(f"scons: {line}\n" for line in outcome(self)))
             self.build.failures.clear()  # said once
-        if not self.settings.asks:
+        if report and not self.settings.asks:
             self._say_published()
         if report and "REPORT" in self.settings.outputs:
             from scons_multiarch.report import write

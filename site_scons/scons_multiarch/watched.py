@@ -17,6 +17,7 @@ from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.frontend import ContextInputs, may_be_pattern
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang.tree import may_be_source
+from multiarch_oci.store.atomic import is_unfinished
 from multiarch_oci.watching import Watched, below, signature
 from scons_multiarch.context import overlays
 from scons_multiarch.images import inputs_of, with_bases
@@ -69,7 +70,7 @@ def watched(run: Run, roots: Iterable[Any]) -> Watched:
     made = collected.made
     outside = (str(run.tree.private) + os.sep, str(run.tree.root / "_output") + os.sep)
     files = {path for path in collected.files if path not in made and not path.startswith(outside)}
-    return Watched(frozenset(files), made, frozenset(collected.folders), tuple(collected.counts))
+    return Watched(frozenset(files), made, frozenset(collected.folders), tuple(collected.counts), _is_ours)
 
 
 def library_files(root: Path) -> dict[str, str]:
@@ -80,6 +81,17 @@ def library_files(root: Path) -> dict[str, str]:
     private = f"{root / '.multiarch'}{os.sep}"
     of_tree = [path for path in loaded if path.startswith(f"{root}{os.sep}") and not path.startswith(private)]
     return {path: signature(path) for path in (*library, *of_tree)}
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file is one that a build has not finished yet, or what this process prints to."""
+    if is_unfinished(os.path.basename(path)):  # noqa: PTH119
+        return True
+    try:
+        status = os.stat(path)  # noqa: PTH116
+        return any(os.path.samestat(status, os.fstat(descriptor)) for descriptor in (1, 2))
+    except OSError:
+        return False
 
 
 def _below(roots: Iterable[Any]) -> Iterator[Any]:
@@ -130,8 +142,7 @@ def _take_image(run: Run, record: ImageTarget, collected: _Collected) -> None:
     try:
         plan, inputs = _inputs(run, plan)
     except (MultiarchError, OSError):
-        collected.take_whole(str(plan.context))
-        return
+        return  # whatever is in the context: the Dockerfile has to change first
     _take_context(plan, plan.context, inputs, collected)
     for named in inputs.named:
         if named.folder is not None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -46,22 +47,23 @@ SOON_S, QUIET_S = 30.0, 1.0
 class Watch:
     """A watch that runs; `round` gives what it printed until it waits again."""
 
-    def __init__(self, tree: Project, *words: str) -> None:
+    def __init__(self, tree: Project, *words: str, stdout: BinaryIO | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "SCons", "watch", *words],
             cwd=tree.path,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=stdout or subprocess.PIPE,
+            stderr=subprocess.STDOUT if stdout is None else subprocess.PIPE,
             start_new_session=True,
         )
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        stream = self.process.stdout or self.process.stderr
+        assert stream is not None
+        for line in stream:
             self._lines.put(line.decode(errors="replace"))
 
     def round(self, until: str = WAITS) -> str:
@@ -94,8 +96,8 @@ def tree(tmp_path: Path, clean_environment: Path) -> Project:  # noqa: ARG001
 def watch(tree: Project) -> Iterator[Callable[..., Watch]]:
     begun: list[Watch] = []
 
-    def begin(*words: str) -> Watch:
-        begun.append(Watch(tree, *words))
+    def begin(*words: str, stdout: BinaryIO | None = None) -> Watch:
+        begun.append(Watch(tree, *words, stdout=stdout))
         return begun[-1]
 
     yield begin
@@ -276,3 +278,40 @@ def test_a_change_of_the_library_is_read_in_a_new_process(tree: Project, watch: 
     running.round()
     tree.edit("site_scons/multiarch_oci/windows.py", tree.read("site_scons/multiarch_oci/windows.py") + "\n")
     assert "everything is read anew" in running.round()
+
+
+def test_what_a_build_writes_beside_and_prints_begins_no_round(tree: Project, watch: Callable[..., Watch]):
+    tree.edit(".dockerignore", "_output\n.multiarch\n")
+    tree.edit("Dockerfile", "FROM scratch\nCOPY . /all\n")
+    running = watch("REPORT=report.html,summary.md")
+    running.round()
+    assert running.is_quiet()
+    tree.edit("Dockerfile", "FROMM scratch\n")
+    assert "failed after" in running.round()
+    tree.edit("unrelated.txt", "two\n")
+    assert running.is_quiet()
+    tree.edit("Dockerfile", "FROM scratch\nCOPY . /all\n")
+    assert "Image" in verbs(running.round())
+
+
+def test_digests_and_the_end_by_a_signal_after_a_restart(tree: Project, watch: Callable[..., Watch]):
+    with (tree.path.parent / "digests").open("wb") as digests:
+        running = watch("push-manifest", "PRINT=digest", stdout=digests)
+    running.round()
+    tree.edit("SConstruct", SCONSTRUCT + "# read anew\n")
+    running.round()
+    tree.edit("folder/second", "two\n")
+    running.round()
+    first = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text(encoding="utf-8").split()
+    assert len(first) == 1
+    running.process.terminate()
+    assert running.process.wait(20) == 128 + signal.SIGTERM
+    limit = time.monotonic() + SOON_S
+    while Path(f"/proc/{first[0]}").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    lines = (tree.path.parent / "digests").read_text(encoding="utf-8").splitlines()
+    index = (tree.path / "_output/manifest/demo-1.0.digest").read_text(encoding="utf-8").strip()
+    assert len(lines) == 3
+    assert lines[-1].endswith(f"@{index}")
+    assert lines[0] == lines[1] != lines[2]

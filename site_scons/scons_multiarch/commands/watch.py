@@ -8,6 +8,7 @@ new process, which reads everything anew; this one then only starts the next whe
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ from scons_multiarch.watched import library_files, watched
 
 _AGAIN = 75
 """The exit status of a process that asks for another one (EX_TEMPFAIL of sysexits.h)."""
+_BY_SIGNAL = 128
 _INTERRUPTED = 130
 _OF_ANOTHER = "MULTIARCH_WATCHED"
 """Set in the environment of a process that another one starts anew when it asks for that."""
@@ -87,6 +89,9 @@ class _Watch:
 
     def loop(self, build: Callable[[], None]) -> int:
         """Build, and wait, until Ctrl-C; the exit status."""
+        for name in ("SIGTERM", "SIGHUP"):  # what runs beside ends, too
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _end_by)
         try:
             while True:
                 self._round(build)
@@ -220,8 +225,8 @@ def _start_anew(run: Run, library: dict[str, str], error: Outdated) -> int:
     say(f"watch: {error.where} {error.what}; everything is read anew")
     while True:
         before = {path: signature(path) for path in files}
-        status = _wait_for(subprocess.Popen(sys.orig_argv, env=environment))
-        if status == _INTERRUPTED:
+        status = _wait_for(subprocess.Popen(sys.orig_argv, env=environment, stdout=run.settings.digests_to))
+        if status < 0 or status > _BY_SIGNAL:
             return status
         if status == _AGAIN:
             continue
@@ -235,6 +240,11 @@ def _start_anew(run: Run, library: dict[str, str], error: Outdated) -> int:
             return _INTERRUPTED
         finally:
             watcher.close()
+
+
+def _end_by(number: int, _frame: object) -> None:
+    """End the process by a signal, as SCons' own handlers do: what is open is closed."""
+    raise SystemExit(_BY_SIGNAL + number)
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> int:
