@@ -54,11 +54,11 @@ def hide_keys(run: Run, given: Mapping[str, str]) -> None:
 
 
 def signed_by(env: Any) -> str:
-    """Who signs, as far as it is known without opening a key: what a signature is tracked by; empty without SIGN.
+    """Who signs, as far as it is known without opening a key: what a signature is tracked by; empty for nobody.
 
     Raises UnknownSigner, UnreadableFile, OSError.
     """
-    if not env["SIGN"]:
+    if not _is_signed(env):
         return ""
     from multiarch_oci.attest.signing import check, public_file
 
@@ -75,11 +75,12 @@ def signed_by(env: Any) -> str:
 
 
 def signer_of(env: Any) -> Signer | None:
-    """Who signs what is declared in an environment; None without SIGN. One for all who say the same.
+    """Who signs what is declared in an environment; None where nobody is named. One for all who say the same.
 
+    With SIGN_KEY or SIGN_IDENTITY alone it is one who is believed, and cannot sign: what is not there is an error.
     Its key is opened when something is to be signed, and once a run. Raises UnknownSigner, InvalidKey, UnreadableFile.
     """
-    if not env["SIGN"]:
+    if not _is_signed(env):
         return None
     from multiarch_oci.attest.signing import signer
 
@@ -109,11 +110,12 @@ def verifier_of_run(env: Any) -> Verifier | None:
     Raises MultiarchError where the key that SIGN names cannot be known without being opened, and cannot be opened.
     """
     signer = signer_of(env)
-    if signer is not None:
-        return signer.verifier()
-    from multiarch_oci.attest.signing import verifier_of
+    return None if signer is None else signer.verifier()
 
-    return verifier_of(_words_of(env), env["MULTIARCH_RUN"].tree.root)
+
+def _is_signed(env: Any) -> bool:
+    """Whether somebody is named who signs, or whose signatures count."""
+    return any(env[name] for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY"))
 
 
 def _words_of(env: Any) -> Asked:

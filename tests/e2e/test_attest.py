@@ -103,6 +103,24 @@ def test_the_key_is_opened_only_when_something_is_to_be_signed(
     assert {seen.method for seen in registry.requests()} <= {"GET", "HEAD"}
 
 
+def test_a_machine_with_the_public_half_alone_takes_what_is_signed_and_publishes_nothing_else(
+    tree: Tree, registry: Registry, keys: Keys
+):
+    believing = (f"SIGN_KEY={keys.public}", "ATTEST=sbom,provenance", f"REGISTRY={registry.host}")
+    other = tree.copy(tree.path.parent / "elsewhere" / "tree")
+    refused = other.scons("push-manifest", *believing, check=False)
+    assert refused.status == 2
+    assert f"has no {SIGNATURE} by key sha256:" in refused.text
+    assert "give SIGN, too" in refused.text
+    assert [registry.digest("demo", tag) for tag in TAGS] == [None] * 3
+    tree.scons("push-manifest", *words(registry, keys))
+    before = [lists(registry, tag) for tag in TAGS]
+    other.scons("push-manifest", *believing)
+    assert [lists(registry, tag) for tag in TAGS] == before
+    assert other.scons("push-manifest", *believing).steps == []
+    assert other.scons("push-manifest", *words(registry, keys), believing[0]).steps == []
+
+
 def test_without_its_key_what_is_not_signed_yet_is_an_error_and_no_tag_is_written(
     tree: Tree, registry: Registry, keys: Keys, tmp_path: Path
 ):

@@ -12,8 +12,9 @@ import msgspec
 from multiarch_oci.attest.bundle import Bundle, hint_of
 from multiarch_oci.attest.dsse import Envelope, pae
 from multiarch_oci.attest.keys import InvalidKey, PrivateKey, PublicKey
-from multiarch_oci.attest.verifying import KeyVerifier, Verifier
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.attest.statement import Statement
+from multiarch_oci.attest.verifying import KeyVerifier, Verifier, subject_of
+from multiarch_oci.errors import MultiarchError, quoted
 
 PLUGIN, KEYLESS = "plugin", "keyless"
 """What SIGN may say beside a file: `plugin:<program>`, and the word alone."""
@@ -24,6 +25,10 @@ Password = Callable[[], "bytes | None"]
 
 class UnknownSigner(MultiarchError, ValueError):
     """A value of SIGN, SIGN_KEY or SIGN_IDENTITY that says nothing that could be done."""
+
+
+class NobodySigns(MultiarchError):
+    """Something is to be signed, and SIGN says nobody who does."""
 
 
 class Signer(Protocol):
@@ -88,6 +93,25 @@ class KeySigner:
         return PublicKey.read(beside, where=beside.name) if beside.is_file() else None
 
 
+class AbsentSigner:
+    """Signer where only whose signatures count is said: what that one signed is known, and nothing can be signed."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+
+    def verifier(self) -> Verifier:
+        """As Signer says."""
+        return self._verifier
+
+    def sign(self, payload_type: str, payload: bytes) -> bytes:
+        """Raise NobodySigns, always."""
+        del payload_type
+        read = Statement.parse(payload, where="statement")
+        kind = quoted(read.predicate_type)[1:-1]
+        what = f"{subject_of(payload)} has no {kind} by {self._verifier.identity}, and nobody is named who signs it"
+        raise NobodySigns(what, hint="give SIGN, too: SIGN_KEY and SIGN_IDENTITY say only whose signatures count")
+
+
 class Asked(msgspec.Struct, frozen=True):
     """What SIGN, SIGN_KEY, SIGN_IDENTITY and SIGN_ROOT say; paths are from the SConstruct's folder."""
 
@@ -111,6 +135,8 @@ def verifier_of(given: Asked, root: Path) -> Verifier | None:
 def check(given: Asked) -> None:
     """Raise UnknownSigner for what says nothing that could be done; no file is looked at."""
     kind, _, program = given.sign.partition(":")
+    if not given.sign:
+        return
     if kind == PLUGIN:
         if not program or not (given.key or given.identity):
             hint = "SIGN=plugin:<program> with SIGN_KEY=<public key> or SIGN_IDENTITY=<identity>,<issuer>"
@@ -148,14 +174,16 @@ def _beside(key: Path) -> Path:
 def signer(
     given: Asked, *, root: Path, password: Password, environment: Mapping[str, str], interactive: bool = False
 ) -> Signer:
-    """Who signs as SIGN says; no private key is opened yet.
+    """Who signs as SIGN says; no private key is opened yet. Without SIGN, who is believed, and cannot sign.
 
     `environment` is a plugin's; `interactive`: the user may be asked, as in a browser. Raises what `check` raises, and
     for a plugin or keyless what `verifier_of` raises.
     """
     check(given)
     kind, _, program = given.sign.partition(":")
-    verifier = verifier_of(given, root) if kind in (PLUGIN, KEYLESS) else None
+    verifier = verifier_of(given, root) if kind in (PLUGIN, KEYLESS, "") else None
+    if not given.sign and verifier is not None:
+        return AbsentSigner(verifier)
     if kind == PLUGIN and verifier is not None:
         from multiarch_oci.attest.plugin import PluginSigner
 
