@@ -153,19 +153,22 @@ def _look(known: Stored, verifier: Verifier | None, receipt: Attested, result: _
 
 def _look_at_bundle(known: Stored, verifier: Verifier | None, receipt: Attested, result: _Read, *, ours: bool) -> None:
     from multiarch_oci.attest.dsse import InvalidEnvelope
-    from multiarch_oci.attest.verifying import NotVerified
+    from multiarch_oci.attest.verifying import AboutAnother, NotVerified
 
     digest = known.descriptor.digest
     if verifier is None:
-        result.others.append(f"{_claimed(known)}, not verified")
+        result.others.append(f"{' by '.join(_claimed(known))}, not verified")
         return
     try:
         verified = verifier.verify(known.content, subject=receipt.subject.digest, where=str(digest))
     except (NotVerified, InvalidEnvelope) as error:
         if ours:
             result.faults.append((Problem.DAMAGED, f"{digest} {error.what}", known.descriptor))
+        elif isinstance(error, AboutAnother) or _claimed(known)[-1] == verifier.identity:
+            what = f"{digest} claims {' by '.join(_claimed(known))}, does not verify: {error.what}"
+            result.faults.append((Problem.CONTRADICTION, what, known.descriptor))
         else:
-            result.others.append(_claimed(known))
+            result.others.append(" by ".join(_claimed(known)))
         return
     result.verified.append(verified.predicate_type)
     if (fault := _malformed(verified.predicate_type, verified.statement.predicate)) is not None:
@@ -192,8 +195,8 @@ def _malformed(predicate_type: str, predicate: Mapping[str, object]) -> str | No
     return None
 
 
-def _claimed(known: Stored) -> str:
-    """What a bundle says of itself that was not verified: its type, and by whom it is."""
+def _claimed(known: Stored) -> tuple[str, ...]:
+    """What a bundle says of itself that was not verified: its type, and by whom it is where it can be read."""
     from multiarch_oci.attest.bundle import Bundle
 
     predicate = "" if known.artifact is None else dict(known.artifact.annotations).get(PREDICATE_TYPE, "")
@@ -201,11 +204,11 @@ def _claimed(known: Stored) -> str:
     try:
         hint = Bundle.from_json(known.content, where="").hint
     except MultiarchError:
-        return f"{name} that cannot be read"
+        return (f"{name} that cannot be read",)
     try:
-        return f"{name} by {'a certificate' if hint is None else _key(hint)}"
+        return name, "a certificate" if hint is None else _key(hint)
     except (binascii.Error, InvalidDigest, ValueError):
-        return f"{name} by a key that is not named"
+        return name, "a key that is not named"
 
 
 def _key(hint: str) -> str:

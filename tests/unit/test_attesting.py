@@ -11,7 +11,7 @@ import pytest
 
 from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT, Artifact
 from multiarch_oci.attest.signing import KeySigner
-from multiarch_oci.attest.statement import PROVENANCE, SPDX, statement
+from multiarch_oci.attest.statement import COSIGN_SIGNATURE, PROVENANCE, SPDX, statement
 from multiarch_oci.attesting import PREDICATE_TYPE, Attestation, AttestationMoved, Outcome, attest
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import InvalidDocument
@@ -177,6 +177,27 @@ def test_it_is_said_who_signed_what_and_what_lacks(place: Layout, signer: KeySig
     (answer,) = check([Promised(TAG, place, done.receipt, stranger.verifier())])
     assert any("has no SPDX by key sha256:" in str(finding) for finding in answer.findings)
     assert list(orphans(place)) == []
+
+
+def test_a_bundle_that_was_moved_from_another_subject_is_a_fault_beside_right_ones(place: Layout, signer: KeySigner):
+    done = run(place, signer)
+    other = Descriptor.of(MANIFEST, b"other")
+    (moved,) = attest(place, other, TAG, (), signer, previous=None, policy=Policy()).receipt.referrers
+    content = read(place, Artifact.from_json(read(place, moved.bare()), where="x").layers[0])
+    changed = content.replace(b'"signatures":[{"sig":"M', b'"signatures":[{"sig":"N')
+    assert changed != content
+    for bundle, why in ((content, f"is about {other.digest}, not {SUBJECT.digest}"), (changed, "its signature is not")):
+        noted = {PREDICATE_TYPE: COSIGN_SIGNATURE}
+        artifact = Artifact.of(BUNDLE, SUBJECT, Descriptor.of(BUNDLE, bundle), noted)
+        put(place, artifact.layers[0], bundle)
+        put(place, artifact.descriptor().bare(), artifact.to_json())
+        place.relist((artifact.descriptor(),), frozenset())
+        (answer,) = check([Promised(TAG, place, done.receipt, signer.verifier())])
+        (finding,) = answer.findings
+        claimed = f"claims signature by {signer.verifier().identity}, does not verify: {why}"
+        assert claimed in str(finding)
+        assert "others" not in answer.line
+        place.relist((), frozenset([artifact.descriptor().digest]))
 
 
 def test_what_refers_to_nothing_is_named(place: Layout, signer: KeySigner):

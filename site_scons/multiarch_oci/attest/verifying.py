@@ -24,6 +24,10 @@ class NotVerified(MultiarchError):
     """A signature that is not by whom it has to be, not of what it has to be, or not right."""
 
 
+class AboutAnother(NotVerified):
+    """A right signature by whom it has to be, of something else."""
+
+
 class Verified(msgspec.Struct, frozen=True):
     """What somebody signed: a statement about a subject."""
 
@@ -78,7 +82,7 @@ class KeyVerifier(msgspec.Struct, frozen=True):
 
 
 def about(payload_type: str, payload: bytes, subject: Digest, *, signer: str, where: str) -> Verified:
-    """A payload whose signature is right, when it is a statement about this subject; else NotVerified."""
+    """A payload whose signature is right, when it is a statement about this subject; else NotVerified, AboutAnother."""
     if payload_type != IN_TOTO:
         raise NotVerified(f"is of type {quoted(payload_type, 80)}, not {IN_TOTO}", where=where)
     try:
@@ -87,7 +91,7 @@ def about(payload_type: str, payload: bytes, subject: Digest, *, signer: str, wh
         raise InvalidEnvelope(error.what, where=where) from None
     if not statement.names(subject):
         others = [quoted(f"{name}:{text}", 90)[1:-1] for other in statement.subjects for name, text in other.digests]
-        raise NotVerified(f"is about {', '.join(others[:2])}, not {subject}", where=where)
+        raise AboutAnother(f"is about {', '.join(others[:2])}, not {subject}", where=where)
     return Verified(signer, payload, statement)
 
 
