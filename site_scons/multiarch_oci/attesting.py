@@ -7,8 +7,7 @@ beside its bundle as it is, too, since scanners read the one and verifiers the o
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -66,7 +65,12 @@ class Attestation(msgspec.Struct, frozen=True):
     @property
     def maker(self) -> str | None:
         """What made it, as it says itself."""
-        return maker(self.predicate_type, Statement.parse(self.statement, where=self.predicate_type).predicate)
+        return maker(self.predicate_type, self.predicate)
+
+    @property
+    def predicate(self) -> Mapping[str, object]:
+        """What it says."""
+        return Statement.parse(self.statement, where=self.predicate_type).predicate
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -108,9 +112,9 @@ def attest(
             else:
                 attachments.append(_signed(subject, attestation, signer))
     ours += [made.descriptor() for made, _ in attachments]
-    gone = there.replaced(attestations, frozenset(descriptor.digest for descriptor in ours))
+    gone, equal = there.replaced(attestations, frozenset(descriptor.digest for descriptor in ours))
     mine = frozenset() if previous is None else frozenset(referrer.digest for referrer in previous.referrers)
-    _check(reference, gone, mine, policy)
+    _check(reference, gone - equal - mine, policy)
     done = attach(store, subject.digest, attachments, before=before, gone=gone)
     remarks = [
         *done.remarks,
@@ -124,8 +128,8 @@ def attest(
     return Outcome(receipt, Copied(sent=done.sent), tuple(remarks))
 
 
-def _check(reference: Reference, gone: frozenset[Digest], mine: frozenset[Digest], policy: Policy) -> None:
-    foreign = sorted(gone - mine)
+def _check(reference: Reference, contradicting: frozenset[Digest], policy: Policy) -> None:
+    foreign = sorted(contradicting)
     if foreign and (policy.immutable or not policy.repair):
         because = "IMMUTABLE=yes" if policy.immutable else "DRIFT=fail"
         raise AttestationMoved(
@@ -194,27 +198,32 @@ class _There:
 
     def bundle(self, attestation: Attestation) -> Descriptor | None:
         """A bundle by our signer that says this; None when there is none."""
-        predicate = json.loads(attestation.statement).get("predicate") or {}
+        predicate = attestation.predicate
         for descriptor, verified in self._ours():
             if verified.predicate_type == attestation.predicate_type and verified.statement.predicate == predicate:
                 return descriptor
         return None
 
-    def replaced(self, attestations: Sequence[Attestation], ours: frozenset[Digest]) -> frozenset[Digest]:
-        """What is ours, by a maker of one of these of the same type, and is not among `ours`: it is out of date."""
+    def replaced(
+        self, attestations: Sequence[Attestation], ours: frozenset[Digest]
+    ) -> tuple[frozenset[Digest], frozenset[Digest]]:
+        """What is ours, by a maker of one of these of the same type, and is not among `ours`; what of it says the same.
+
+        The latter is no contradiction: it is not signed yet, or another time.
+        """
         makers = {
             (attestation.predicate_type, of) for attestation in attestations if (of := attestation.maker) is not None
         }
         if not makers:
-            return frozenset()
-        statements = [
-            (d.digest, v.predicate_type, maker(v.predicate_type, v.statement.predicate)) for d, v in self._ours()
-        ]
+            return frozenset(), frozenset()
+        statements = [(d.digest, v.predicate_type, v.statement.predicate) for d, v in self._ours()]
         for known in self._stored():
             predicate = predicate_of(known)
             if predicate is not None:
-                statements.append((known.descriptor.digest, predicate[0], maker(*predicate)))
-        return frozenset(digest for digest, of, by in statements if (of, by) in makers and digest not in ours)
+                statements.append((known.descriptor.digest, *predicate))
+        said = [(promised.predicate_type, promised.predicate) for promised in attestations]
+        gone = {d: (of, says) for d, of, says in statements if (of, maker(of, says)) in makers and d not in ours}
+        return frozenset(gone), frozenset(digest for digest, statement_of in gone.items() if statement_of in said)
 
 
 def _order(descriptor: Descriptor) -> tuple[str, str, Digest]:

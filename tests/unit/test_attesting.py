@@ -15,7 +15,7 @@ from multiarch_oci.attest.statement import COSIGN_SIGNATURE, PROVENANCE, SPDX, s
 from multiarch_oci.attesting import PREDICATE_TYPE, Attestation, AttestationMoved, Outcome, attest
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import InvalidDocument
-from multiarch_oci.mediatype import BUNDLE, MANIFEST
+from multiarch_oci.mediatype import BUNDLE, MANIFEST, SPDX_JSON
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.receipt import Attested
 from multiarch_oci.reference import Reference
@@ -120,6 +120,18 @@ def test_where_nothing_may_be_replaced_one_by_another_run_is_an_error(place: Lay
     with pytest.raises(AttestationMoved, match="has an attestation by another run"):
         run(place, signer, provenance(2), policy=policy)
     assert kinds(place).count(PROVENANCE) == 1
+
+
+@pytest.mark.parametrize("policy", [Policy(repair=False), Policy(immutable=True)])
+def test_what_was_unsigned_is_signed_by_another_run_where_nothing_may_be_replaced(
+    place: Layout, signer: KeySigner, policy: Policy
+):
+    run(place, None, provenance(1), sbom(1))
+    assert PROVENANCE not in kinds(place)
+    run(place, signer, provenance(1), sbom(1), policy=policy)
+    assert kinds(place) == sorted((COSIGN_SIGNATURE, PROVENANCE, SPDX, SPDX_JSON))
+    with pytest.raises(AttestationMoved, match="has an attestation by another run"):
+        run(place, signer, provenance(2), policy=policy)
 
 
 def test_a_statement_about_something_else_is_an_error():
