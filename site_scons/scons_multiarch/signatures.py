@@ -6,11 +6,13 @@ import functools
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.document import UnreadableFile
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, visible
+from scons_multiarch.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from multiarch_oci.attest.signing import Asked, Password, Signer
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
 PASSWORDS = ("SIGN_PASSWORD", "COSIGN_PASSWORD")
 """Variables of the environment that the password of a key is taken from, the first that is set."""
+
+_LONGEST = 4096
+"""Bytes of the longest line that a terminal hands over."""
+
+_TURN_S = 0.1
 
 _OTHERS = ("plugin", "keyless")
 """What SIGN may say beside a file."""
@@ -140,12 +147,43 @@ def _password(run: Run, name: str) -> bytes | None:
             return run.settings.passwords[variable].encode("utf-8", "surrogateescape")
     if not _is_terminal():
         return None
-    import getpass
+    with run.build.lines().aside():
+        return _asked(run, f"Password of {name}: ")
 
+
+def _asked(run: Run, prompt: str) -> bytes | None:
+    """What the user types, unseen; None at the end of input. Raises Interrupted, with the terminal as it was.
+
+    It is waited for in turns: a thread that waits within the operating system hears of no Ctrl-C, and one that is ended
+    there leaves a terminal behind that shows nothing of what is typed.
+    """
     try:
-        return getpass.getpass(f"Password of {name}: ").encode("utf-8", "surrogateescape")
-    except EOFError:
+        import select
+        import termios
+    except ImportError:  # Windows: nothing is set there
+        import getpass
+
+        with suppress(EOFError):
+            return getpass.getpass(prompt).encode("utf-8", "surrogateescape")
         return None
+    try:
+        terminal = shown = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        terminal, shown = os.dup(sys.stdin.fileno()), sys.stderr.fileno()
+    before = termios.tcgetattr(terminal)
+    unseen = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    try:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, unseen)
+        os.write(shown, visible(prompt).encode("utf-8", "backslashreplace"))
+        while not select.select([terminal], [], [], _TURN_S)[0]:
+            if run.interrupts.cancelled.is_set():
+                raise Interrupted
+        typed = os.read(terminal, _LONGEST)  # a line, as the terminal is one that hands over lines
+        return typed.rstrip(b"\r\n") if typed else None
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        os.write(shown, b"\n")
+        os.close(terminal)
 
 
 def _is_terminal() -> bool:

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from machines.small import Tree
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="tmux")
 
 STARTED = (sys.executable, "site_scons/scons_multiarch/__main__.py", "./sconsw")
+COSIGN = Path(__file__).parents[1] / "data" / "cosign"
 LARGE = 300 << 20
 SIZE = r"[0-9.]+ (?:bytes|[kMG]B)"
 Opening = Callable[..., Screen]
@@ -163,3 +165,29 @@ def test_with_nothing_to_do_nothing_more_is_loaded_than_without_a_terminal(tree:
     assert "`push-manifest' is up to date." in text
     without = next(line for line in tree.scons("push-manifest").text.splitlines() if line.startswith("loaded: []"))
     assert without in text
+
+
+def test_ctrl_c_at_the_question_for_a_password_leaves_a_terminal_that_shows_what_is_typed(
+    tree: Tree, registry: Registry, opened: Opening
+) -> None:
+    for suffix in (".key", ".pub"):
+        (tree.path / f"own{suffix}").write_bytes((COSIGN / f"locked{suffix}").read_bytes())
+    (tree.path / "own.key").chmod(0o600)
+    screen = opened(tree)
+    command = [*STARTED, "push-manifest", f"REGISTRY={registry.host}", "SIGN=own.key"]
+    screen.type(command)
+    screen.until(lambda text: "Password of own.key:" in text)
+    time.sleep(1.5)  # what is shown of a step that takes long is drawn after a second
+    assert screen.text().rstrip().endswith("Password of own.key:")
+    screen.press("C-c")
+    ended = screen.until_done(20)
+    assert "was cut off" not in ended
+    assert "Traceback" not in ended
+    screen.type(["stty", "-a"])
+    assert re.search(r"[^-]\becho\b", screen.until(lambda text: "echoe" in text)), screen.text()
+    screen.type(command)
+    screen.until(lambda text: text.rstrip().endswith("Password of own.key:"))
+    screen.type(["hunter2"])
+    ended = screen.until_done()
+    assert "demo:v1.0@sha256:" in ended
+    assert "hunter2" not in ended
