@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
-from scons_multiarch.graph import is_done, reachable
+from scons_multiarch.graph import is_done, reachable, reachable_nodes
 from scons_multiarch.receipts import (
     Intention,
     ask_all,
@@ -24,7 +24,16 @@ from scons_multiarch.receipts import (
     receipt_path,
     root_of,
 )
-from scons_multiarch.targets import PinTarget, PushTarget, is_attest, is_image, is_index, is_pin, target_of
+from scons_multiarch.targets import (
+    PinTarget,
+    PushTarget,
+    ResolveTarget,
+    is_attest,
+    is_image,
+    is_index,
+    is_pin,
+    target_of,
+)
 from scons_multiarch.versions import check_tree
 
 if TYPE_CHECKING:
@@ -66,13 +75,23 @@ def several_windows(members: Sequence[Any]) -> list[Any]:
 
 
 def check(node: Any, run: Run) -> None:
-    """Raise IncompleteIndex, TagImmutable or NotAsTagged where a run, about to write a tag of `node`, could not end."""
+    """Raise IncompleteIndex, TagImmutable, NotAsTagged or NoImage where a run, about to write a tag, could not end."""
     check_tree(run, node)
+    run.build.once("resolved", check_resolved)
     if node.check_attributes("beside"):
         _check_versions(run, *node.attributes.beside)
     if run.settings.policy.immutable:
         registry = node.check_attributes("registry")
         run.build.once(("immutable", registry), lambda: _refuse_early(run, registry))
+
+
+def check_resolved() -> None:
+    """Raise NoImage where this run is to write a deployment file of an image that no cluster can pull."""
+    for node in reachable_nodes():
+        if isinstance(target_of(node), ResolveTarget):
+            node.attributes.state.decide()
+            if node.attributes.state.failure is not None:
+                raise node.attributes.state.failure
 
 
 def _check_versions(run: Run, members: Sequence[Any], index: Any) -> None:

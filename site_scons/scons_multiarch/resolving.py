@@ -7,15 +7,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import SCons.Node.FS
+import SCons.Script
+
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch import paths as paths_of
+from scons_multiarch.beforehand import check_resolved
 from scons_multiarch.cli import add_targets, check_when_read
 from scons_multiarch.process import say
 from scons_multiarch.receipts import receipt_at
-from scons_multiarch.step import Step, write
+from scons_multiarch.step import Step, fail, write
 from scons_multiarch.targets import Chain, PushTarget, ResolveTarget, declared_before, target_of
 from scons_multiarch.tracking.nodes import State, declare, undrifted
+from scons_multiarch.tracking.phases import after_reading
 
 FOLDER = "#/_output/deploy"
 _OUTPUT = "_output/"
@@ -64,7 +69,7 @@ def resolve_files(env: Any, files: Any, images: Any, *, paths: Any = (), into: A
     folder = env.fs.Dir(paths_of.text(env, "Resolve: into", into))
     made: list[Any] = []
     for given in paths_of.flat(files):
-        source = paths_of.source(env, "Resolve: files", given)
+        source = _source(env, given)
         node = folder.File(_path(source))
         if not declared_before([node], record, [source, *receipts]):
             made += _declare(env, node, record, source, receipts)
@@ -75,7 +80,29 @@ def resolve_files(env: Any, files: Any, images: Any, *, paths: Any = (), into: A
     for chain in _chains(images):
         env.Alias(f"{chain.name}:resolve", made)
     check_when_read(env)
+    run = env["MULTIARCH_RUN"]
+    after_reading(lambda _: _check_asked_for(run), name="resolve")  # after `targets`: aliases are known
     return made
+
+
+def _source(env: Any, given: Any) -> Any:
+    """The node of a deployment file; a folder is none. Raises NotAPath."""
+    source = paths_of.source(env, "Resolve: files", given)
+    if isinstance(source, SCons.Node.FS.Dir):
+        shown = paths_of.shown(source)
+        hint = f'name its files, as env.Glob("{shown}/*.yaml") does'
+        raise paths_of.NotAPath(f"takes files, and {shown} is a folder", where="Resolve: files", hint=hint)
+    return source
+
+
+def _check_asked_for(run: Any) -> None:
+    """End the run before its first step where a file that it was asked for cannot be made; a session asks later."""
+    if SCons.Script.GetOption("help") or SCons.Script.GetOption("clean") or run.settings.interactive:
+        return
+    try:
+        check_resolved()
+    except MultiarchError as error:
+        fail(error)
 
 
 def _declare(env: Any, node: Any, record: ResolveTarget, source: Any, receipts: list[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -103,7 +103,7 @@ class Step:
             run.tree.records.remember(str(target[0]), state.facts, state.because)
             record.outcome = REPAIRED if state.repairs else MADE
         except (MultiarchError, OSError) as error:
-            words = record.error = state.spell(message_of(error))
+            words = record.error = state.spell(message_of(error, [node.get_abspath() for node in source]))
             record.outcome = INTERRUPTED if run.interrupts.cancelled.is_set() else FAILED
             failed(target[0], words)
             words = _without_log(words, record.log)
@@ -207,23 +207,26 @@ def _beside(target: Any) -> Iterator[str]:
             yield f"{other} is not what was built"
 
 
-def message_of(error: Exception) -> str:
-    """The words of an error for the person at the terminal."""
+def message_of(error: Exception, sources: Iterable[str] = ()) -> str:
+    """The words of an error for the person at the terminal; `sources` are paths that are read, and not written."""
     if not isinstance(error, OSError) or isinstance(error, MultiarchError):
         return str(error)
     name = error.filename2 or error.filename
     where = f"{name}: " if name else ""
-    in_the_way = "something else is in the way; move it aside"
-    hints = {
-        errno.EISDIR: in_the_way,
-        errno.ENOTDIR: in_the_way,
-        errno.EEXIST: in_the_way,
-        errno.ENOSPC: "free some space and run the same command again; nothing half-written was left",
-        errno.EACCES: "the folder must be writable for you",
-        errno.EROFS: "the folder must be writable",
-    }
-    hint = hints.get(error.errno or 0)
+    hint = (_OF_A_SOURCE if name in sources else _OF_AN_OUTPUT).get(error.errno or 0)
     return f"{where}{error.strerror or error}" + (f"\n  hint: {hint}" if hint else "")
+
+
+_IN_THE_WAY = "something else is in the way; move it aside"
+_OF_AN_OUTPUT = {
+    errno.EISDIR: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENOSPC: "free some space and run the same command again; nothing half-written was left",
+    errno.EACCES: "the folder must be writable for you",
+    errno.EROFS: "the folder must be writable",
+}
+_OF_A_SOURCE = {errno.EISDIR: "name a file in it", errno.EACCES: "it must be readable for you"}
 
 
 def source_of(env: Any, given: Any, builder: str, *kinds: type) -> Any:

@@ -143,6 +143,8 @@ def test_what_cannot_be_resolved_is_one_error(deployed: Tree, registry: Registry
     folder = deployed.scons("resolve", check=False)
     assert folder.status == 2
     assert "is in a folder, and no cluster pulls from one\n  hint: name a registry: REGISTRY=host/team" in folder.text
+    assert folder.steps == []  # nothing is made or published for an error
+    assert deployed.scons("-c", "resolve").status == 0
     deployed.replace("deploy.yaml", "image: multiarch://demo\n", "image: multiarch://dmo\n")
     wrong = deployed.scons("resolve", to, check=False)
     assert wrong.status == 2
@@ -152,6 +154,27 @@ def test_what_cannot_be_resolved_is_one_error(deployed: Tree, registry: Registry
     undeclared = deployed.scons("resolve", to, check=False)
     assert undeclared.status == 2
     assert 'env.Resolve("deployment.yaml", image) in the SConstruct declares what it makes' in undeclared.text
+
+
+def test_a_folder_is_no_deployment_file(deployed: Tree, registry: Registry) -> None:
+    deployed.replace(
+        "SConstruct", 'env.Resolve("deploy.yaml", image, paths=["spec.image"])', 'env.Resolve("k8s", image)'
+    )
+    ran = deployed.scons("resolve", f"REGISTRY={registry.host}", check=False)
+    assert ran.status == 2
+    assert "SConstruct:5: Resolve: files: takes files, and k8s is a folder\n" in ran.text
+    assert '  hint: name its files, as env.Glob("k8s/*.yaml") does\n' in ran.text
+    assert "in the way" not in ran.text
+
+
+def test_a_source_that_became_a_folder_is_not_called_in_the_way(deployed: Tree, registry: Registry) -> None:
+    deployed.edit(
+        "SConstruct", SCONSTRUCT.replace('env.Resolve("deploy', "env.Resolve(env.File('late.yaml'), image)\n#")
+    )
+    (deployed.path / "late.yaml").mkdir()
+    ran = deployed.scons("resolve", f"REGISTRY={registry.host}", check=False)
+    assert ran.status == 2
+    assert "late.yaml: Is a directory\n  hint: name a file in it" in ran.text
 
 
 def test_several_images_and_a_chain_by_hand(fresh: Tree, registry: Registry) -> None:
