@@ -20,11 +20,12 @@ from machines.suppliers import Keys, cosign
 SECRET = "correct-horse-battery"  # noqa: S105  # nobody's
 COSIGN = Path(__file__).parents[1] / "data" / "cosign"
 PLUGIN = """#!{python}
-import base64, json, sys
+import base64, json, os, sys
 from pathlib import Path
 sys.path.insert(0, {site!r})
 from multiarch_oci.attest.signing import Asked, signer
 request = json.load(sys.stdin)
+Path({folder!r}, "given").write_text(" ".join(os.environ.get(n, "-") for n in ("SIGN_PASSWORD", "COSIGN_PASSWORD")))
 key = signer(Asked("key.pem"), root=Path({folder!r}), password=lambda: None, environment={{}})
 sys.stdout.buffer.write(key.sign(request["payloadType"], base64.b64decode(request["payload"])))
 """
@@ -71,7 +72,8 @@ def test_a_program_signs_and_is_not_started_when_all_is_signed(tree: Tree, regis
     program.write_text(PLUGIN.format(python=sys.executable, site=str(ROOT / "site_scons"), folder=str(key.folder)))
     program.chmod(0o755)
     words = ("SIGN=plugin:./signs", f"SIGN_KEY={key.public}")
-    signs(tree, registry, *words)
+    signs(tree, registry, *words, COSIGN_PASSWORD="for cosign")
+    assert (key.folder / "given").read_text() == "- for cosign"
     program.write_text("#!/bin/sh\nexit 7\n")
     assert tree.scons("push-manifest", f"REGISTRY={registry.host}", *words).up_to_date
     registry.empty()
