@@ -67,18 +67,23 @@ def signed_by(env: Any) -> str:
     """
     if not _is_signed(env):
         return ""
+    from multiarch_oci.attest.keys import fingerprint_of
     from multiarch_oci.attest.signing import check, public_file
 
     run: Run = env["MULTIARCH_RUN"]
     given = _words_of(env)
     check(given)
     public = public_file(given, run.tree.root)
-    if public is None:
+    if public is not None:  # whichever file it stands in
+        return f"key sha256:{fingerprint_of(run.tree.root / public, where=public)}"
+    if given.identity:
         return str(given.identity)
-    if not public.is_file():
+    private = run.tree.root / given.sign
+    if not private.is_file():
         hint = "SIGN names a private key, or plugin:<program>, or keyless"
-        raise UnreadableFile("there is no such file", where=given.key or given.sign, hint=hint)
-    return f"the key in a file of sha256 {run.tree.stat.digest(str(public))}"
+        what = "is a folder, not a file" if private.is_dir() else "there is no such file"
+        raise UnreadableFile(what, where=given.sign, hint=hint)
+    return f"the key in a file of sha256 {run.tree.stat.digest(str(private))}"
 
 
 def signer_of(env: Any) -> Signer | None:

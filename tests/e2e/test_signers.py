@@ -72,7 +72,7 @@ def test_a_program_signs_and_is_not_started_when_all_is_signed(tree: Tree, regis
     program.write_text(PLUGIN.format(python=sys.executable, site=str(ROOT / "site_scons"), folder=str(key.folder)))
     program.chmod(0o755)
     words = ("SIGN=plugin:./signs", f"SIGN_KEY={key.public}")
-    signs(tree, registry, *words, COSIGN_PASSWORD="for cosign")
+    signs(tree, registry, *words, COSIGN_PASSWORD="for cosign")  # noqa: S106  # nobody's
     assert (key.folder / "given").read_text() == "- for cosign"
     program.write_text("#!/bin/sh\nexit 7\n")
     assert tree.scons("push-manifest", f"REGISTRY={registry.host}", *words).up_to_date
@@ -91,6 +91,8 @@ def test_a_program_signs_and_is_not_started_when_all_is_signed(tree: Tree, regis
         ("p384.pem", "p384.pem: is an ECDSA key over secp384r1"),
         ("open.pem", "open.pem: others can read this private key (mode 0644)"),
         ("key.pub", "key.pub: is a public key, which cannot sign"),
+        ("keys", "keys: is a folder, not a file"),
+        ("keys/one.pem", f"{os.path.join('keys', 'one.pem.pub')}: is not the public half of keys/one.pem"),  # noqa: PTH118
         ("none.pem", "none.pem: there is no such file"),
         ("gcpkms://key", "SIGN: is no file"),
         ("plugin:x", "SIGN: is not enough"),
@@ -100,6 +102,9 @@ def test_a_program_signs_and_is_not_started_when_all_is_signed(tree: Tree, regis
 def test_what_cannot_sign_is_one_line_and_no_tag_is_written(fresh: Tree, registry: Registry, sign: str, words: str):
     key = Key(fresh.path, "key")
     write(fresh.path / "locked.pem", ec.generate_private_key(ec.SECP256R1()), SECRET.encode())
+    (fresh.path / "keys").mkdir()
+    write(fresh.path / "keys/one.pem", ec.generate_private_key(ec.SECP256R1()))
+    (fresh.path / "keys/one.pem.pub").write_bytes(key.public.read_bytes())
     write(fresh.path / "rsa.pem", rsa.generate_private_key(65537, 2048))
     write(fresh.path / "p384.pem", ec.generate_private_key(ec.SECP384R1()))
     (fresh.path / "open.pem").write_bytes(key.file.read_bytes())
@@ -109,6 +114,15 @@ def test_what_cannot_sign_is_one_line_and_no_tag_is_written(fresh: Tree, registr
     assert ran.text.count(words) == 1
     assert "Traceback" not in ran.text
     assert registry.digest("demo", "v1.0") is None
+
+
+def test_the_same_key_out_of_another_file_is_no_change(tree: Tree, registry: Registry):
+    key = Key(tree.path, "key")
+    said = ("push-manifest", f"REGISTRY={registry.host}")
+    (tree.path / "key.pem.pub").write_bytes(key.public.read_bytes())
+    tree.scons(*said, "SIGN=key.pem")
+    (tree.path / "public.pem").write_bytes(b"of the team\n" + key.public.read_bytes().replace(b"\n", b"\r\n"))
+    assert tree.scons(*said, "SIGN=key.pem", "SIGN_KEY=public.pem").up_to_date
 
 
 def test_a_wrong_password_is_one_line_and_no_password_is_anywhere(fresh: Tree, registry: Registry):

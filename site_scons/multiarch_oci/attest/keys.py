@@ -31,6 +31,7 @@ _LONGEST = 64 << 10
 _KINDS = "an ECDSA key over P-256, or an Ed25519 key"
 _MAKE = "cosign generate-key-pair makes one, openssl genpkey -algorithm ed25519 too"
 _LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,60})-----\s*$", re.MULTILINE)
+_BODY = re.compile(rb"-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----")
 _COSIGN = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _PRIVATE = (*_COSIGN, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY")
 _SHARED = 0o077
@@ -110,6 +111,24 @@ class PublicKey(msgspec.Struct, frozen=True):
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def fingerprint_of(path: Path, *, where: str) -> str:
+    """The fingerprint of a public key's file, from its bytes alone: nothing is loaded for it, and no key is checked.
+
+    Raises InvalidKey, UnreadableFile.
+    """
+    import base64
+    import hashlib
+
+    body = _BODY.search(public_pem(path, where=where))
+    try:
+        der = base64.b64decode(b"".join(body[1].split()), validate=True) if body is not None else b""
+    except ValueError:
+        der = b""
+    if not der:
+        raise InvalidKey("holds no public key that can be read", where=where)
+    return hashlib.sha256(der).hexdigest()
 
 
 def public_pem(path: Path, *, where: str) -> bytes:

@@ -75,7 +75,7 @@ class KeySigner:
             private = self._private()
             public = self._known()
         if public is not None and public != private.public:
-            where = self._public_name or _beside(self._path).name
+            where = self._public_name or str(_beside(Path(self._name)))
             hint = f"it is {public}, and that of {self._name} is {private.public.fingerprint}"
             raise InvalidKey(f"is not the public half of {self._name}", where=where, hint=hint)
         signature = private.sign(pae(payload_type, payload))
@@ -90,7 +90,7 @@ class KeySigner:
         if self._public is not None:
             return PublicKey.read(self._public, where=self._public_name)
         beside = _beside(self._path)
-        return PublicKey.read(beside, where=beside.name) if beside.is_file() else None
+        return PublicKey.read(beside, where=str(_beside(Path(self._name)))) if beside.is_file() else None
 
 
 class AbsentSigner:
@@ -153,17 +153,15 @@ def check(given: Asked) -> None:
         raise UnknownSigner("is not for a key file", where="SIGN_IDENTITY", hint="SIGN_KEY is its public half")
 
 
-def public_file(given: Asked, root: Path) -> Path | None:
-    """The file that tells whose signatures count without a look at a private key: SIGN_KEY, the `.pub` beside the key.
+def public_file(given: Asked, root: Path) -> str | None:
+    """The name of the file that tells whose signatures count: SIGN_KEY, else the `.pub` beside the key, if it is there.
 
-    Where there is none of them, the private key; None where an identity signs.
+    None where only the private key tells, and where an identity signs.
     """
-    if given.identity:
-        return None
-    if given.key:
-        return root / given.key
-    beside = _beside(root / given.sign)
-    return beside if beside.is_file() else root / given.sign
+    if given.identity or given.key:
+        return given.key or None
+    beside = _beside(Path(given.sign))
+    return str(beside) if (root / beside).is_file() else None
 
 
 def _beside(key: Path) -> Path:

@@ -341,9 +341,9 @@ def test_what_says_nothing_that_could_be_done_is_an_error_without_a_look_at_a_fi
 
 
 def test_whose_signatures_count_is_told_by_a_file_and_no_private_key_where_one_is_there(tmp_path: Path):
-    assert public_file(Asked("own.key"), tmp_path) == tmp_path / "own.key"
+    assert public_file(Asked("own.key"), tmp_path) is None
     for name, beside in (("own.key", "own.pub"), ("own.pem", "own.pem.pub")):
         (tmp_path / beside).touch()
-        assert public_file(Asked(name), tmp_path) == tmp_path / beside
-    assert public_file(Asked("own.key", "given.pem"), tmp_path) == tmp_path / "given.pem"
+        assert public_file(Asked(name), tmp_path) == beside
+    assert public_file(Asked("own.key", "given.pem"), tmp_path) == "given.pem"
     assert public_file(Asked("keyless", "", "me,https://x"), tmp_path) is None
