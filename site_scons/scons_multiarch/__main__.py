@@ -17,6 +17,7 @@ def main() -> None:
     """Run the SCons of this Python's environment with the command line of this process; ends it, as SCons does."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell wants it ignored
         signal.signal(signal.SIGINT, _interrupted)
+    _open_streams()
     gc.set_threshold(50_000, 20, 50)  # as process.set_up explains; SCons' own import makes many objects, too
     _keep_bytecode()
     # What an SConstruct imports is what it finds: where a tree holds a copy of the tool, none of this one joins it.
@@ -34,6 +35,19 @@ def main() -> None:
 
     Main.progress_display.set_mode(mode=False)  # "Reading SConscript files ..." tells nobody anything
     Main.main()
+
+
+def _open_streams() -> None:
+    """Let closed standard streams lead nowhere, before a file that is opened gets their number, and is printed to."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # noqa: PERF203  # three
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _is_outside(words: list[str]) -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import os
 import signal
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import SCons.Node.FS
 import SCons.Script
 import SCons.Tool
+import SCons.Util
 
 from multiarch_oci.errors import visible
 from scons_multiarch.installation import check_copies
@@ -70,6 +74,69 @@ def say_now(line: str) -> None:
         return
     line = visible(line)
     print(f"{line}\n", end="", flush=True)  # noqa: T201
+
+
+class _Output(SCons.Util.Unbuffered):  # type: ignore[misc]  # SCons has no types
+    """Standard output as SCons has it, which passes over what cannot be written; here the first of that is noted."""
+
+    failure: OSError | None = None
+
+    def write(self, text: str) -> None:
+        """Write and flush."""
+        try:
+            self.file.write(text)
+            self.file.flush()
+        except OSError as error:
+            self.note(error)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write and flush."""
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Nothing is left to be flushed, but by who writes to the file itself."""
+        try:
+            self.file.flush()
+        except OSError as error:
+            self.note(error)
+
+    def note(self, error: OSError) -> None:
+        """Note a failure; that nobody reads any more is none (Windows says EINVAL of a pipe)."""
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            self.failure = self.failure or error
+
+
+class StandardOutput:
+    """Standard output of this process, from the first Tool to its end."""
+
+    def __init__(self) -> None:
+        closed = open(os.devnull, "w", encoding="utf-8") if sys.__stdout__ is None else None  # noqa: PTH123, SIM115
+        if sys.__stderr__ is None:
+            sys.stderr = closed or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        # On a terminal SCons leaves it as it is.
+        buffered = closed or (sys.stdout.file if isinstance(sys.stdout, SCons.Util.Unbuffered) else None)
+        self._noting = None if buffered is None else _Output(buffered)
+        if self._noting is not None:
+            sys.stdout = self._noting
+
+    def note(self, error: OSError) -> None:
+        """Note what could not be written to its descriptor."""
+        self._noting = self._noting or _Output(sys.stdout)
+        self._noting.note(error)
+
+    def end(self, finish: Callable[[], None]) -> None:
+        """Finish what prints at the end, and end the process with status 2 where something could not be printed.
+
+        SCons gave back Python's own stream, which raises. It has nothing more to do, and Python would exit with 0.
+        """
+        if self._noting is not None and sys.stdout is sys.__stdout__:
+            sys.stdout = self._noting
+        finish()
+        failure = None if self._noting is None else self._noting.failure
+        if failure is not None:
+            sys.stderr.write(f"scons: *** standard output was not written: {failure.strerror}\n")
+            sys.stderr.flush()
+            os._exit(2)
 
 
 def set_up(root: Path) -> None:

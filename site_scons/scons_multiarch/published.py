@@ -36,11 +36,14 @@ def divert() -> int:
     """
     with suppress(OSError, ValueError):
         sys.stdout.flush()
+    closed = Closed("there is no standard output, or no standard error", where="PRINT")
+    if sys.__stdout__ is None:  # its number may be that of another file by now
+        raise closed
     try:
         saved = os.dup(1)
         os.dup2(2, 1)
     except OSError:
-        raise Closed("there is no standard output, or no standard error", where="PRINT") from None
+        raise closed from None
     sys.stdout = sys.stderr
     return saved
 
@@ -58,8 +61,10 @@ def print_digests(run: Run, descriptor: int) -> None:
     lines = dict.fromkeys(line for node in nodes if (line := _pinned(node)) is not None)
     if not lines:
         sys.stderr.write("scons: PRINT=digest: no target of this run is a tag; push and push-manifest are\n")
-    with suppress(OSError):  # who reads it has ended
+    try:
         _write(descriptor, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        run.output.note(error)
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -215,6 +215,8 @@ def outputs_of(run: Run, name: str, text: str) -> tuple[Output, ...]:
 def _check(run: Run, output: Output) -> None:
     from multiarch_oci.output import Refused
 
+    if output.is_stdout and sys.__stdout__ is None:  # its number may be that of another file by now
+        raise Refused(f"{output.text} is not open for writing", where=output.name, hint="name a file")
     output.check(_tracked)
     folder = output.path.parent
     # A plan is short, and makes its folder.

@@ -24,7 +24,7 @@ from multiarch_oci.treelock import TreeLock
 from scons_multiarch.build import Build
 from scons_multiarch.interrupts import Interrupts
 from scons_multiarch.paths import shown
-from scons_multiarch.process import say
+from scons_multiarch.process import StandardOutput, say
 from scons_multiarch.records import Records
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ class Run:
     """The state of one run. `build` is what the present build found out; the next one of a session has its own."""
 
     def __init__(self, root: Path, environment: Mapping[str, str], passwords: Mapping[str, str] | None = None) -> None:
+        self.output = StandardOutput()
         self.settings = Settings(environment, passwords or {})
         self.tree = Tree(root)
         self.declarations = Declarations(self.tree)

@@ -65,7 +65,8 @@ def _join(env: Any, *, versioned: bool) -> None:
     _begin(run, env, first=first)
     if first:
         run.interrupts.watch()
-        atexit.register(run.finish, report=not run.settings.interactive)  # each build of a session has a report
+        report = not run.settings.interactive  # each build of a session has one
+        atexit.register(run.output.end, lambda: run.finish(report=report))
 
 
 def _give_terminal(env: Any, run: Run) -> None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from machines.project import Project
 from machines.registry import Registry
 from machines.small import Tree
@@ -105,15 +107,38 @@ def test_nothing_stands_on_standard_output_when_it_fails(fresh: Tree, registry: 
     assert "REPORT: REPORT and PRINT both want standard output" in refused.stderr
 
 
-def test_a_closed_standard_output_is_an_error_in_words(fresh: Tree) -> None:
-    command = ["sh", "-c", 'exec "$@" >&-', "sh", *STARTED, "push", "PRINT=digest"]
-    ran = subprocess.run(command, cwd=fresh.path, stderr=subprocess.PIPE, text=True, check=False)
-    assert ran.returncode == 2
-    assert "Traceback" not in ran.stderr
-    full = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *STARTED, "push", "PRINT=digest"]
-    if Path("/dev/full").exists() and os.name != "nt":
-        ran = subprocess.run(full, cwd=fresh.path, stderr=subprocess.PIPE, text=True, check=False)
+def to(tree: Project, where: str, *words: str, start: tuple[str, ...] = STARTED) -> subprocess.CompletedProcess[str]:
+    """Run a build whose standard output a shell leads somewhere."""
+    command = ["sh", "-c", f'exec "$@" {where}', "sh", *start, *words]
+    return subprocess.run(command, cwd=tree.path, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no sh")
+@pytest.mark.parametrize("start", [STARTED, (sys.executable, "-m", "SCons")], ids=["sconsw", "scons"])
+def test_a_closed_standard_output_is_an_error_where_something_is_to_stand_on_it(
+    tree: Tree, start: tuple[str, ...]
+) -> None:
+    for words in (["push", "PRINT=digest"], ["push", "REPORT=-"]):
+        ran = to(tree, ">&-", *words, start=start)
+        assert ran.returncode == 2
+        assert re.fullmatch(r"\nscons: \*\*\* .*standard output.*\n|\nscons: .*not open for writing\n.*\n", ran.stderr)
+    tree.append("conf/one.conf", "more\n")
+    ran = to(tree, ">&-", "images", start=start)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert to(tree, ">&-", "graph", start=start).stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_what_cannot_be_printed_is_an_error_but_for_a_reader_that_has_ended(tree: Tree) -> None:
+    tree.scons("push-manifest")
+    questions = (["tree", "manifest"], ["graph"], ["why"], ["manifest"])
+    for words in (["push-manifest", "PRINT=digest"], *questions):
+        ran = to(tree, "> /dev/full", *words)
+        assert ran.returncode == 2, words
+        assert ran.stderr.endswith("scons: *** standard output was not written: No space left on device\n"), words
         assert "Traceback" not in ran.stderr
+        ended = to(tree, "| true", *words)
+        assert "not written" not in ended.stderr
 
 
 def test_quiet_is_silence_unless_it_fails(fresh: Tree, registry: Registry) -> None:
