@@ -19,7 +19,7 @@ from scons_multiarch.paths import shown
 from scons_multiarch.process import say
 from scons_multiarch.receipts import Intention, ask_all, content_of, last_receipt, spelled
 from scons_multiarch.session import Run
-from scons_multiarch.signatures import signed_by
+from scons_multiarch.signatures import UnusableSigner, fault_of, signed_by
 from scons_multiarch.step import write
 from scons_multiarch.tracking.nodes import reasons
 
@@ -148,6 +148,16 @@ def drifted(node: Any) -> str | None:
     if not lost:
         return None
     return f"{len(lost)} of {len(known[1])} attestations are not in the registry"
+
+
+def check_signers(run: Run) -> None:
+    """Raise UnusableSigner before the first step where who signs cannot, of what this run was asked to attach."""
+    from scons_multiarch.graph import reachable_nodes
+
+    asked_for = set(reachable_nodes())
+    for node, env in run.declarations.attests:
+        if node in asked_for and (fault := fault_of(env)) is not None:
+            raise UnusableSigner(fault)
 
 
 def facts(env: Any, text: str) -> Facts:

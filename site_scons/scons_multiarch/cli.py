@@ -205,6 +205,8 @@ def finish_reading(env: Any, here: Any) -> None:
         check_words(here, arguments, chains)
     if "clean" in words and len(words) > 1:  # targets are made side by side
         fail(UnknownWord("clean goes alone", hint=f"{command()} clean, and then the build"))
+    if not question and declarations.attests:
+        _check_signers(run)
     if question:
         try:
             targets = [named_node(here, word) for word in arguments]
@@ -213,6 +215,18 @@ def finish_reading(env: Any, here: Any) -> None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:
             fail(message_of(error))
+
+
+def _check_signers(run: Any) -> None:
+    """End the run before its first step where who signs cannot; a session asks later."""
+    if SCons.Script.GetOption("help") or SCons.Script.GetOption("clean") or run.settings.interactive:
+        return
+    from scons_multiarch.attestations import check_signers
+
+    try:
+        check_signers(run)
+    except MultiarchError as error:
+        fail(error)
 
 
 def set_default(env: Any, *, own: bool) -> None:

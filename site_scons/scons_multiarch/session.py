@@ -141,6 +141,7 @@ class Declarations:
             None  # in a session: git's repository, and its state when it was asked
         )
         self.globbed: list[Globbed] = []  # in a session
+        self.attests: list[tuple[Any, Any]] = []  # receipts of what is attached, each with its environment
         self._claimed: set[Reference] = set()
 
     def hide(self, *paths: str) -> None:

@@ -35,6 +35,10 @@ class PasswordShown(MultiarchError):
     """A password where others can read it."""
 
 
+class UnusableSigner(MultiarchError):
+    """One who cannot sign; the words are those of what would go wrong."""
+
+
 def take_passwords(environment: MutableMapping[str, str]) -> dict[str, str]:
     """Take the passwords of keys out of the environment: no engine, no `go` and no other program inherits them."""
     return {name: environment.pop(name) for name in PASSWORDS if name in environment}
@@ -84,6 +88,26 @@ def signed_by(env: Any) -> str:
         what = "is a folder, not a file" if private.is_dir() else "there is no such file"
         raise UnreadableFile(what, where=given.sign, hint=hint)
     return f"the key in a file of sha256 {run.tree.stat.digest(str(private))}"
+
+
+def fault_of(env: Any) -> str | None:
+    """Why who is named cannot sign, as far as it is known before anything is built; None where nothing is known.
+
+    Found once a run for all who say the same.
+    """
+    run: Run = env["MULTIARCH_RUN"]
+    given = tuple(str(env.get(name, "")) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT"))
+
+    def look() -> str | None:
+        from multiarch_oci.attest.signing import Asked, check_files
+
+        try:
+            check_files(Asked(*given), run.tree.root)
+        except MultiarchError as error:
+            return str(error)
+        return None
+
+    return run.build.once(("signer", given), look) if any(given[:3]) else None
 
 
 def signer_of(env: Any) -> Signer | None:

@@ -95,6 +95,7 @@ def test_a_program_signs_and_is_not_started_when_all_is_signed(tree: Tree, regis
         ("keys/one.pem", f"{os.path.join('keys', 'one.pem.pub')}: is not the public half of keys/one.pem"),  # noqa: PTH118
         ("none.pem", "none.pem: there is no such file"),
         ("gcpkms://key", "SIGN: is no file"),
+        ("plugin:", "SIGN: names no program"),
         ("plugin:x", "SIGN: is not enough"),
         ("keyless", "SIGN: is not enough"),
     ],
@@ -113,6 +114,11 @@ def test_what_cannot_sign_is_one_line_and_no_tag_is_written(fresh: Tree, registr
     assert ran.status == 2
     assert ran.text.count(words) == 1
     assert "Traceback" not in ran.text
+    if sign not in ("locked.pem", "p384.pem", "keys/one.pem"):  # which only opening tells
+        assert ran.steps == [], "before anything is built"
+        planned = fresh.scons("plan", f"REGISTRY={registry.host}", f"SIGN={sign}").text
+        assert planned.count(f"would fail: {words}") == 3
+        fresh.scons("images", f"REGISTRY={registry.host}", f"SIGN={sign}")
     assert registry.digest("demo", "v1.0") is None
 
 

@@ -31,7 +31,9 @@ _LONGEST = 64 << 10
 _KINDS = "an ECDSA key over P-256, or an Ed25519 key"
 _MAKE = "cosign generate-key-pair makes one, openssl genpkey -algorithm ed25519 too"
 _LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,60})-----\s*$", re.MULTILINE)
-_BODY = re.compile(rb"-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----")
+_BODY = re.compile(rb"-----BEGIN (?:PUBLIC|PRIVATE) KEY-----([A-Za-z0-9+/=\s]+)-----END")
+_RSA = bytes.fromhex("06092a864886f70d010101")
+"""The object identifier rsaEncryption (RFC 8017) in DER."""
 _COSIGN = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _PRIVATE = (*_COSIGN, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY")
 _SHARED = 0o077
@@ -118,17 +120,46 @@ def fingerprint_of(path: Path, *, where: str) -> str:
 
     Raises InvalidKey, UnreadableFile.
     """
-    import base64
     import hashlib
 
-    body = _BODY.search(public_pem(path, where=where))
-    try:
-        der = base64.b64decode(b"".join(body[1].split()), validate=True) if body is not None else b""
-    except ValueError:
-        der = b""
+    der = _der(public_pem(path, where=where), where)
     if not der:
         raise InvalidKey("holds no public key that can be read", where=where)
     return hashlib.sha256(der).hexdigest()
+
+
+def _der(content: bytes, where: str) -> bytes:
+    """What an open key in PEM holds, empty where it is none. Raises InvalidKey for one of RSA."""
+    import base64
+
+    body = _BODY.search(content)
+    try:
+        der = base64.b64decode(b"".join(body[1].split()), validate=True) if body is not None else b""
+    except ValueError:
+        return b""
+    if _RSA in der:
+        raise InvalidKey("is an RSA key", where=where, hint=f"it must be {_KINDS}")
+    return der
+
+
+def check_private(path: Path, *, where: str) -> bytes:
+    """The bytes of a private key's file, as far as its heading and mode tell that it can be one; it is not opened.
+
+    Raises InvalidKey, UnreadableFile.
+    """
+    content = content_of(path, _LONGEST, where=where)
+    if content is None:
+        hint = "SIGN names a private key, a PEM file, or plugin:<program>, or keyless"
+        raise UnreadableFile("there is no such file", where=where, hint=hint)
+    label = _label(content, where)
+    if label == "PUBLIC KEY":
+        hint = "SIGN is the private key; the public one belongs into SIGN_KEY"
+        raise InvalidKey("is a public key, which cannot sign", where=where, hint=hint)
+    if label not in _PRIVATE:
+        raise InvalidKey(f"holds a {label}", where=where, hint=f"it must be {_KINDS}; {_MAKE}")
+    _der(content, where)
+    _check_alone(path, where)
+    return content
 
 
 def public_pem(path: Path, *, where: str) -> bytes:
@@ -164,17 +195,9 @@ class PrivateKey:
         Raises InvalidKey, WrongPassword, UnreadableFile.
         """
         where = where or str(path)
-        content = content_of(path, _LONGEST, where=where)
-        if content is None:
-            raise UnreadableFile("there is no such file", where=where, hint="SIGN names a private key, a PEM file")
-        label = _label(content, where)
-        if label == "PUBLIC KEY":
-            hint = "SIGN is the private key; the public one belongs into SIGN_KEY"
-            raise InvalidKey("is a public key, which cannot sign", where=where, hint=hint)
-        if label not in _PRIVATE:
-            raise InvalidKey(f"holds a {label}", where=where, hint=f"it must be {_KINDS}; {_MAKE}")
-        _check_alone(path, where)
-        key = _cosign(content, password, where) if label in _COSIGN else _openssl(content, password, where)
+        content = check_private(path, where=where)
+        is_cosign = _label(content, where) in _COSIGN
+        key = _cosign(content, password, where) if is_cosign else _openssl(content, password, where)
         return cls(*key)
 
     def sign(self, message: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from multiarch_oci.attest.bundle import Bundle, hint_of
 from multiarch_oci.attest.dsse import Envelope, pae
-from multiarch_oci.attest.keys import InvalidKey, PrivateKey, PublicKey
+from multiarch_oci.attest.keys import InvalidKey, PrivateKey, PublicKey, check_private, fingerprint_of
 from multiarch_oci.attest.statement import Statement
 from multiarch_oci.attest.verifying import KeyVerifier, Verifier, subject_of
 from multiarch_oci.errors import MultiarchError, quoted
@@ -151,6 +152,25 @@ def check(given: Asked) -> None:
         raise UnknownSigner("is no file: keys that lie elsewhere are for a plugin", where="SIGN", hint=hint)
     elif given.identity:
         raise UnknownSigner("is not for a key file", where="SIGN_IDENTITY", hint="SIGN_KEY is its public half")
+
+
+def check_files(given: Asked, root: Path) -> None:
+    """Raise what signing would raise at once, as far as it is known without opening a key or asking anybody.
+
+    UnknownSigner, InvalidIdentity, InvalidKey, UnreadableFile. A private key need not be there beside a public one.
+    """
+    check(given)
+    if given.identity:
+        from multiarch_oci.attest.identity import Identity
+
+        Identity.parse(given.identity, where="SIGN_IDENTITY")
+    public = public_file(given, root)
+    if public is not None:
+        fingerprint_of(root / public, where=public)
+    if given.sign and given.sign.partition(":")[0] not in (PLUGIN, KEYLESS):
+        private = root / given.sign
+        if public is None or os.path.lexists(private):
+            check_private(private, where=given.sign)
 
 
 def public_file(given: Asked, root: Path) -> str | None:

@@ -125,6 +125,7 @@ class AttestPlan(msgspec.Struct, frozen=True):
     reference: Reference
     attach: Rebuild
     why: str | None = None
+    fails: str | None = None  # why nothing can be signed, as far as that is known
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -218,13 +219,15 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def _attest_json(attest: AttestPlan) -> dict[str, object]:
-    return {"reference": str(attest.reference), "attach": attest.attach.value, "why": attest.why}
+    fails = {} if attest.fails is None else {"fails": attest.fails}
+    return {"reference": str(attest.reference), "attach": attest.attach.value, "why": attest.why, **fails}
 
 
 def _attest_line(attest: AttestPlan) -> str:
     words = {Rebuild.NO: "unchanged", Rebuild.YES: "attached", Rebuild.PERHAPS: "attached"}[attest.attach]
     why = "" if attest.why is None else f": {attest.why}" if attest.attach is Rebuild.YES else f" {attest.why}"
-    return f"attestations of {attest.reference}: {words}{why}"
+    fails = "" if attest.fails is None else f"; would fail: {attest.fails}"
+    return f"attestations of {attest.reference}: {words}{why}{fails}"
 
 
 def forecast(

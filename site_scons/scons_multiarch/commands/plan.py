@@ -48,7 +48,7 @@ def run(env: Any, targets: list[Any]) -> int:
         [*(_copied(node) for node in pins if node.attributes.target.copy_to is not None), *_with_contents(run, states)],
         run.settings.policy,
         _hits(steps.values()),
-        attests=[_attest(step) for step in steps.values() if is_attest(step.node)],
+        attests=[_attest(run, step) for step in steps.values() if is_attest(step.node)],
     )
     output = next(iter(run.settings.outputs.get("PLAN", ())), None)
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
@@ -89,9 +89,14 @@ def _image(step: StepState) -> ImagePlan:
     return ImagePlan(target, Rebuild.PERHAPS, why, engine=engine, because=because)
 
 
-def _attest(step: StepState) -> AttestPlan:
+def _attest(run: Run, step: StepState) -> AttestPlan:
     from multiarch_oci.plan.forecast import AttestPlan, Rebuild
+    from scons_multiarch.signatures import fault_of
 
+    fault = next((fault_of(env) for node, env in run.declarations.attests if node is step.node), None)
+    if fault is not None:
+        reason = None if step.reason is None else step.reason.partition("\n")[0]
+        return AttestPlan(step.node.attributes.target.reference, Rebuild.YES, reason, fault.partition("\n")[0])
     reference = step.node.attributes.target.reference
     if step.reason is not None:
         return AttestPlan(reference, Rebuild.YES, step.reason)

@@ -52,6 +52,7 @@ def _attest(env: Any, push: Any, files: list[Any]) -> Any:
     before = list(push.depends or ())  # of an index: its images, and what is said of them
     receipt = env.OciAttest([node], sources)
     node.attributes.push = push
+    env["MULTIARCH_RUN"].declarations.attests.append((node, env))
     if push.check_attributes("registry") is not None:
         node.attributes.registry = push.attributes.registry
     text = push.attributes.state.subject
