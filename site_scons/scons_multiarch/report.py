@@ -220,7 +220,7 @@ def _check(run: Run, output: Output) -> None:
     output.check(_tracked)
     folder = output.path.parent
     # A plan is short, and makes its folder.
-    if output.name == "REPORT" and output.descriptor is None and not folder.is_dir():
+    if output.name in ("REPORT", "OUTPUT") and output.descriptor is None and not folder.is_dir():
         raise Refused(f"there is no folder {folder}", where=output.name, hint="make it first")
     if output.below is not None:  # an image that copied it would be new with each run
         run.declarations.hide(output.below)

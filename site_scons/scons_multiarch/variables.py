@@ -72,7 +72,7 @@ VARIABLES = (
     ("REPORT", "", "files of what was done: report.html, summary.md, trace.json, report.json; - is standard output"),
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
     ("FORMAT", "", "of `graph`: mermaid, dot, svg; default: as OUTPUT ends, else mermaid"),
-    ("OUTPUT", "", "file that `graph` writes; default: standard output"),
+    ("OUTPUT", "", "file that `graph` writes: .svg, .dot, .mmd, .md; default: standard output"),
     ("PRINT", "", "digest: standard output holds only repository@digest of what is published, a line an image"),
     ("QUIET", "no", "yes: nothing is printed unless it fails"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
@@ -96,7 +96,7 @@ def nearest(word: str, known: list[str]) -> str:
     import difflib  # start-up
 
     near = difflib.get_close_matches(word, known, 1, 0.5) or difflib.get_close_matches(word.upper(), known, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(filter(None, known))}"
 
 
 Pairs: TypeAlias = "tuple[tuple[str, str], ...]"

@@ -70,7 +70,21 @@ def test_a_file_of_somebody_else_is_not_written_over(tree: Tree):
     tree.edit("mine.svg", "<svg/>")
     said = ask(tree, "graph", "OUTPUT=mine.svg", status=2)
     assert "OUTPUT: mine.svg was not written by this tool, and is not replaced" in said
-    assert "'png' is not a value of FORMAT" in ask(tree, "graph", "FORMAT=png", status=2)
+    png = ask(tree, "graph", "FORMAT=png", status=2)
+    assert "'png' is not a value of FORMAT\n  hint: there is: mermaid, dot, svg\n" in png
+
+
+def test_a_graph_is_written_where_a_folder_is_in_a_format_that_its_ending_says(tree: Tree, tmp_path: Path):
+    said = ask(tree, "graph", f"OUTPUT={tmp_path}/nowhere/x.svg", status=2)
+    assert f"OUTPUT: there is no folder {tmp_path}/nowhere\n  hint: make it first" in said
+    assert not (tmp_path / "nowhere").exists()
+    said = ask(tree, "graph", f"OUTPUT={tmp_path}/x.png", status=2)
+    assert "OUTPUT: '.png' is the ending of no format of a graph\n  hint: end it in .svg, .dot, .mmd or .md" in said
+    assert not (tmp_path / "x.png").exists()
+    ask(tree, "graph", f"OUTPUT={tmp_path}/x.txt", "FORMAT=dot")
+    assert (tmp_path / "x.txt").read_text().startswith("// multiarch graph 1\ndigraph")
+    ask(tree, "graph", f"OUTPUT={tmp_path}/x.mmd")
+    assert (tmp_path / "x.mmd").read_text().startswith("%% multiarch graph 1\nflowchart")
 
 
 def test_generated_files_that_a_dockerfile_copies_are_in_the_graph(fresh: Tree):

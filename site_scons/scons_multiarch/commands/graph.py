@@ -8,12 +8,21 @@ from typing import Any
 from multiarch_oci.diagram.drawing import svg
 from multiarch_oci.diagram.layout import Box
 from multiarch_oci.diagram.texts import as_dot, as_mermaid
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, quoted
 from scons_multiarch.graph import children_of, first_of_step, made_below, ordered
 from scons_multiarch.naming import groups, key_of, kind_of, platform_shown, reference_of, title_of
 from scons_multiarch.session import Run
+from scons_multiarch.variables import UnknownWord
 
-_ENDINGS = {".svg": "svg", ".dot": "dot", ".gv": "dot"}
+_MARKDOWN = {".md": "mermaid", ".markdown": "mermaid"}
+_ENDINGS = {
+    ".svg": "svg",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    "": "mermaid",
+} | _MARKDOWN
 _MARK = "multiarch graph 1"
 """By this, in a comment, a later run knows the file as its own (`output`)."""
 
@@ -25,19 +34,23 @@ class NothingMade(MultiarchError):
 def run(env: Any, targets: list[Any]) -> int:
     """`graph [T]`: print, or write to OUTPUT, what T is made of; by default of all that is published."""
     run: Run = env["MULTIARCH_RUN"]
+    output = next(iter(run.settings.outputs.get("OUTPUT", ())), None)
+    ending = "" if output is None else output.path.suffix.lower()
+    kind = env["FORMAT"] or _ENDINGS.get(ending)
+    if kind is None:
+        hint = "end it in .svg, .dot, .mmd or .md, or say FORMAT=, too"
+        raise UnknownWord(f"{quoted(ending)} is the ending of no format of a graph", where="OUTPUT", hint=hint)
     roots = targets or [env.Alias("push-manifest")[0]]
     ordered(roots)  # what only a Dockerfile knows of is a source from then on
     nodes = made_below(roots)
     if not nodes:
         names = ", ".join(map(str, roots))
         raise NothingMade(f"nothing makes {names}", where="graph", hint="name a target, as in push-manifest")
-    output = next(iter(run.settings.outputs.get("OUTPUT", ())), None)
-    ending = "" if output is None else output.path.suffix.lower()
-    text = _text(env["FORMAT"] or _ENDINGS.get(ending, "mermaid"), boxes(run, nodes))
+    text = _text(kind, boxes(run, nodes))
     if output is None:
         print(text, end="")  # noqa: T201  # the answer
         return 0
-    if ending in (".md", ".markdown") and text.startswith("%%"):
+    if ending in _MARKDOWN and kind == "mermaid":
         text = f"<!-- {_MARK} -->\n\n```mermaid\n{text}```\n"
     sys.stdout.flush()
     output.write(text.encode())
