@@ -23,6 +23,7 @@ from multiarch_oci.contents.reading import (
     reading_once,
 )
 from multiarch_oci.digest import Digest
+from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.archive import Archive
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
 _FOLDER = re.compile(r"(?:\.{0,2}/|~/|_|[A-Za-z]:[/\\])")
+_ABOUT = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(\.\w+)?")
+"""A tag that lists referrers where a registry does not (OCI distribution spec 1.1); with an ending it is cosign's."""
 
 
 class NotBuilt(MultiarchError):
@@ -211,7 +214,18 @@ def _of_reference(run: Run, name: str, reference: Reference, folder: str | None)
     root = source.resolve(tag)
     if root is None:
         raise NoImage("is not there", where=name, hint="see the name and the tag; credentials come from docker login")
-    views = images_of(source, root.bare(), name)
+    about = _ABOUT.fullmatch(tag)
+    try:
+        views = images_of(source, root.bare(), name)
+    except (InvalidDocument, NoImage):
+        if about is None:
+            raise
+        views = ()
+    if about is not None and not views:
+        subject = f"{about[1]}:{about[2]}"
+        what = f"holds no image: it {'is said of' if about[3] else 'lists what refers to'} {subject}"
+        hint = f"{command()} tree {name.rpartition(':')[0]}@{subject} shows that"
+        raise NoImage(what, where=name, hint=hint)
     return Opened(name, str(root.digest), "image" if is_single(views, root) else "index", views)
 
 

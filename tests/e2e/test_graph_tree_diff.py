@@ -208,3 +208,13 @@ def test_a_base_is_read_where_it_is(tree: Tree, registry: Registry):
     registry.empty()
     lines = ask(tree, "tree", "_output/images/demo-linux-amd64.tar").splitlines()
     assert any("/etc/own/one.conf" in line for line in lines)
+
+
+def test_a_tag_that_lists_referrers_holds_no_image(tree: Tree, registry: Registry):
+    tree.scons("push-manifest", "ATTEST=sbom", f"REGISTRY={registry.host}")
+    subject = tree.read("_output/manifest/demo-v1.0.digest").strip()
+    name, tag = f"{registry.host}/demo", subject.replace(":", "-")
+    said = ask(tree, "tree", f"{name}:{tag}", status=2)
+    assert f"{name}:{tag}: holds no image: it lists what refers to {subject}\n" in said
+    assert f"tree {name}@{subject} shows that\n" in said
+    assert "/demo" in ask(tree, "tree", f"{name}@{subject}")
