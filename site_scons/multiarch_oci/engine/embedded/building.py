@@ -292,7 +292,7 @@ def _missing(tree: Tree, origin_name: str, source: str, path: str) -> CannotCopy
     if isinstance(tree, GivenContext):
         hint = "is it built?"
     elif isinstance(tree, Context):
-        hint = ".dockerignore leaves it out" if tree.hides(path) else hint or f"paths are relative to '{tree.folder}'"
+        hint = tree.absence(path) or hint or f"paths are relative to '{tree.folder}'"
     return CannotCopy(f"'{source}' is not in {origin_name}", hint=hint)
 
 

@@ -63,7 +63,7 @@ def _nodes(settled: Settled, context: Context, reached: ContextInputs, context_n
     noted = _Noted(context)
     if reached.missing:
         path = reached.missing[0]
-        hint = ".dockerignore leaves it out" if context.hides(path) else "is it built?"
+        hint = context.absence(path) or "is it built?"
         raise CannotCopy(f"'{path}' is not in {context_name}", where=settled.recipe.name, hint=hint)
     for pattern in reached.patterns:
         for path in matching(noted, pattern):

@@ -23,6 +23,9 @@ from multiarch_oci.store.atomic import is_unfinished
 if TYPE_CHECKING:
     from multiarch_oci.heldfiles import HeldFiles
 
+KEPT_OUT = "no image holds it: SIGN or CACHE_KEY names it as a key, or the build makes it of images"
+"""Why what is `hidden` is not there."""
+
 _FOLDER = ROOT
 _SPECIAL = {
     stat.S_IFIFO: "a pipe",
@@ -96,8 +99,15 @@ class Context:
         return tuple(name for name in self._listed(path) if self._is_seen(joined(path, name)))
 
     def hides(self, path: str) -> bool:
-        """Whether .dockerignore is why there is nothing at this path."""
+        """Whether there is nothing at this path, though the disk has something."""
         return self.lookup(path) is None and os.path.lexists(self._real_path(path))
+
+    def absence(self, path: str) -> str | None:
+        """Why there is nothing at a path that the disk has, as a hint; None where the disk has nothing either."""
+        if not self.hides(path):
+            return None
+        is_hidden = any(above in self._hidden for above in (path, *_parents(path)))
+        return KEPT_OUT if is_hidden else ".dockerignore leaves it out"
 
     def _real_path(self, path: str) -> str:
         if self._real_paths is not None:
