@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,15 +53,34 @@ def check_words(words: Mapping[str, object]) -> None:
 
 
 def hide_keys(run: Run, given: Mapping[str, str]) -> None:
-    """Keep the private key that SIGN names out of every image, by the name that it has and where links lead."""
+    """Keep the private key that SIGN names out of every image, by all the names that it has: links, hard ones too."""
     kind = given["SIGN"].partition(":")[0]
     if not given["SIGN"] or kind in _OTHERS:
         return
     path = run.tree.root / given["SIGN"]
-    for key in (Path(os.path.abspath(path)), Path(os.path.realpath(path))):  # noqa: PTH100  # links kept, and followed
+    links = (Path(os.path.abspath(path)), Path(os.path.realpath(path)))  # noqa: PTH100  # kept, and followed
+    for key in (*links, *_hard_links(path, run.tree.root)):
         for root in (run.tree.root, Path(os.path.realpath(run.tree.root))):
             if key.is_relative_to(root):
                 run.declarations.hide(key.relative_to(root).as_posix())
+
+
+def _hard_links(path: Path, root: Path) -> Iterator[Path]:
+    """The names of a file below a folder; where it has one name alone, as most files have, nothing is looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return
+    if status.st_nlink < 2:  # noqa: PLR2004  # its own name, and another one
+        return
+    folders = [os.fspath(root)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.inode() == status.st_ino and path.samefile(entry.path):
+                    yield Path(entry.path)
 
 
 def signed_by(env: Any) -> str:

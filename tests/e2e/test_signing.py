@@ -62,6 +62,16 @@ def test_a_key_behind_a_link_is_in_no_image_under_either_name(project: Project):
     assert not {"keys/own.pem", "linked.pem"} & names
 
 
+def test_a_hard_link_of_the_key_is_in_no_image(project: Project):
+    (project.path / "share/deep").mkdir(parents=True)
+    (project.path / "share/deep/hard.pem").hardlink_to(project.path / "keys/own.pem")
+    project.edit("share/deep/beside.txt", "no key\n")
+    project.scons("images", "SIGN=keys/own.pem")
+    names = set(unpacked.of_archive(project.path / "_output/images/one.tar"))
+    assert "share/deep/beside.txt" in names
+    assert not {"keys/own.pem", "share/deep/hard.pem"} & names
+
+
 def test_a_key_that_is_copied_by_name_is_not_there(project: Project):
     project.edit("Dockerfile", "FROM scratch\nCOPY keys/own.pem /\n")
     ran = project.scons("images", "SIGN=keys/own.pem", check=False)
