@@ -221,9 +221,11 @@ class _There:
             predicate = predicate_of(known)
             if predicate is not None:
                 statements.append((known.descriptor.digest, *predicate))
-        said = [(promised.predicate_type, promised.predicate) for promised in attestations]
+        promised_statements = [(promised.predicate_type, promised.predicate) for promised in attestations]
         gone = {d: (of, says) for d, of, says in statements if (of, maker(of, says)) in makers and d not in ours}
-        return frozenset(gone), frozenset(digest for digest, statement_of in gone.items() if statement_of in said)
+        return frozenset(gone), frozenset(
+            digest for digest, statement_of in gone.items() if statement_of in promised_statements
+        )
 
 
 def _order(descriptor: Descriptor) -> tuple[str, str, Digest]:

@@ -196,10 +196,10 @@ def _password(run: Run, name: str) -> bytes | None:
     if not _is_terminal():
         return None
     with run.build.lines().aside():
-        return _asked(run, f"Password of {name}: ")
+        return _typed_password(run, f"Password of {name}: ")
 
 
-def _asked(run: Run, prompt: str) -> bytes | None:
+def _typed_password(run: Run, prompt: str) -> bytes | None:
     """What the user types, unseen; None at the end of input. Raises Interrupted, with the terminal as it was.
 
     It is waited for in turns: a thread that waits within the operating system hears of no Ctrl-C, and one that is ended
