@@ -37,6 +37,8 @@ class Lines:
         self._failures: dict[tuple[str, str], list[tuple[str, str]]] = {}  # by text: names and platforms
         self._reported: dict[tuple[str, str], str] = {}  # the platforms of errors that were printed
         self._progress: Progress | None = None
+        self._questions = 0
+        self._postponed: list[StepRecord] = []  # steps that ended while the user was asked something
 
     def tell(self, record: StepRecord) -> None:
         """Be told by the recorder that a step began, or ended."""
@@ -52,7 +54,10 @@ class Lines:
             self._running.remove(record)
             if self._progress is not None:
                 self._progress.end(record)
-            self._print(record)
+            if self._questions:
+                self._postponed.append(record)
+            else:
+                self._print(record)
             if record.outcome == "failed" and _is_compiler(record.target):
                 self._to_fail += 1
             self._print_failures()
@@ -70,12 +75,26 @@ class Lines:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Let a program that this thread starts have the terminal for itself."""
-        progress = self._progress
+        progress = self._shown()
         if progress is None:
             yield
             return
         with progress.hidden():
             yield
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Let this thread ask the user something: nothing is shown meanwhile, lines of steps that end come after it."""
+        with self._lock:
+            self._questions += 1
+        try:
+            with self.aside():
+                yield
+        finally:
+            with self._lock:
+                self._questions -= 1
+                while self._postponed and not self._questions:
+                    self._print(self._postponed.pop(0))
 
     def close(self) -> None:
         """Print what was held back, and show nothing any more."""
@@ -86,12 +105,13 @@ class Lines:
             progress.close()
 
     def _shown(self) -> Progress | None:
-        """What shows steps while they run; None where nobody watches."""
-        if self._progress is None and is_watched(self._environment):
-            from scons_multiarch.progress import Progress
+        """What shows steps while they run, one a build; None where nobody watches."""
+        with self._lock:
+            if self._progress is None and is_watched(self._environment):
+                from scons_multiarch.progress import Progress
 
-            self._progress = Progress(self._environment)
-        return self._progress
+                self._progress = Progress(self._environment)
+            return self._progress
 
     def _print(self, record: StepRecord) -> None:
         if record.outcome == "interrupted":  # which SCons says

@@ -195,7 +195,7 @@ def _password(run: Run, name: str) -> bytes | None:
             return run.settings.passwords[variable].encode("utf-8", "surrogateescape")
     if not _is_terminal():
         return None
-    with run.build.lines().aside():
+    with run.build.lines().asking():
         return _typed_password(run, f"Password of {name}: ")
 
 
