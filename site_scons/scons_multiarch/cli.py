@@ -54,7 +54,7 @@ QUESTIONS = (
     ("cache, cache prune", "what the shared cache holds; delete what no list of OLDER days names"),
     (
         "reproduce reference [FROM=.]",
-        "whether a published tag is what its revision makes; runs the build of that revision",
+        "whether a tag in a registry is what its revision makes; runs the build of that revision",
     ),
     ("check-bases, update-bases", "bases that moved; renew images.lock"),
 )

@@ -17,9 +17,7 @@ import SCons.Script
 import SCons.Tool
 import SCons.Util
 
-from multiarch_oci.errors import visible
 from scons_multiarch.installation import check_copies
-from scons_multiarch.tracking.phases import print_less
 
 if TYPE_CHECKING:
     from scons_multiarch.recorder import StepRecord
@@ -72,6 +70,8 @@ def say_now(line: str) -> None:
     """Print a line at once."""
     if SCons.Script.GetOption("silent"):
         return
+    from multiarch_oci.errors import visible  # once it is known that the two packages belong together
+
     line = visible(line)
     print(f"{line}\n", end="", flush=True)  # noqa: T201
 
@@ -166,6 +166,8 @@ def set_up(root: Path) -> None:
     gc.set_threshold(200_000, 20, 50)
     atexit.register(gc.freeze)
     SCons.Tool.DefaultToolpath.insert(0, _TOOLS)
+    from scons_multiarch.tracking.phases import print_less  # after check_copies: it imports the library
+
     print_less()
     SCons.Script.DefaultEnvironment(tools=[])
 

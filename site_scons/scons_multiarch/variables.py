@@ -73,7 +73,7 @@ VARIABLES = (
     ("PLAN", "", "JSON file for what `plan` tells; - is standard output"),
     ("FORMAT", "", "of `graph`: mermaid, dot, svg; default: as OUTPUT ends, else mermaid"),
     ("OUTPUT", "", "file that `graph` writes: .svg, .dot, .mmd, .md; default: standard output"),
-    ("PRINT", "", "digest: standard output holds only repository@digest of what is published, a line an image"),
+    ("PRINT", "", "digest: standard output holds only repository@digest of what was pushed, a line an image"),
     ("QUIET", "no", "yes: nothing is printed unless it fails"),
     ("VERIFY", "", "content: `verify` reads every blob through"),
 )

@@ -21,7 +21,8 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.mediatype import IN_TOTO, INDEX, MANIFEST
 from multiarch_oci.reference import Reference
-from multiarch_oci.store.referrers import attach, listing
+from multiarch_oci.store.attaching import attach
+from multiarch_oci.store.referrers import listing
 
 STATEMENT = "_output/provenance/demo-v1.0.json"
 

@@ -24,7 +24,8 @@ from multiarch_oci.index import Index
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import CONFIG, IN_TOTO, INDEX, MANIFEST, SPDX_JSON
 from multiarch_oci.reference import Reference
-from multiarch_oci.store.referrers import attach, listing
+from multiarch_oci.store.attaching import attach
+from multiarch_oci.store.referrers import listing
 
 SCONSTRUCT = """\
 import scons_multiarch

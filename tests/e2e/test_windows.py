@@ -224,7 +224,7 @@ def test_without_a_version_the_newest_of_an_index_is_taken_said_and_held(
     first = registry.digest("nano", "10.0.20348.700")
     words = "Windows 10.0.20348.700, the newest there (beside 10.0.20348.69, 10.0.17763.9000)"
     assert f"images.lock: {name} for windows/amd64 is {first} ({words})" in ran.text
-    assert f"{name} windows/amd64 {first} 10.0.20348.700\n" in fresh.read("images.lock")
+    assert f"{name} windows/amd64 {first} 10.0.20348.700 index=sha256:" in fresh.read("images.lock")
     assert versions_of(registry) == ["10.0.20348.700"]
     pushed(registry, "10.0.20348.700", "10.0.26100.1", named=named)
     assert fresh.scons("push-manifest", *settings).up_to_date
@@ -235,7 +235,7 @@ def test_without_a_version_the_newest_of_an_index_is_taken_said_and_held(
     ran = fresh.scons("check-bases", *settings, check=False)
     assert (ran.status, f"{name} for windows/amd64 is stale: {change}" in ran.text) == (1, True)
     assert f"{name} for windows/amd64: {change}" in fresh.scons("update-bases", *settings).text
-    assert f"{name} windows/amd64 {newer} 10.0.26100.1\n" in fresh.read("images.lock")
+    assert f"{name} windows/amd64 {newer} 10.0.26100.1 index=sha256:" in fresh.read("images.lock")
     fresh.scons("push-manifest", *settings)
     assert versions_of(registry) == ["10.0.26100.1"]
 
