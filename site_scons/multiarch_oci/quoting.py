@@ -99,7 +99,7 @@ def seconds_in_words(seconds: float) -> str:
 def _is_seen(character: str, *, lines: bool) -> bool:
     if lines and character in "\n\t":
         return True
-    return character.isprintable() or unicodedata.category(character) not in (*_UNSEEN,)
+    return character.isprintable() or unicodedata.category(character) not in _UNSEEN
 
 
 def _escaped(character: str) -> str:

@@ -57,9 +57,9 @@ def _drop(seen: dict[str, File], path: str, *, keep: bool) -> None:
         del seen[name]
 
 
-def file_changes(before: Mapping[str, Listing], after: Mapping[str, Listing]) -> tuple[FileChange, ...]:
-    """The paths that differ between two stacks of layers, by path."""
-    return tree_changes(file_system(before.values()), file_system(after.values()))
+def file_changes(before: Iterable[Listing], after: Iterable[Listing]) -> tuple[FileChange, ...]:
+    """The paths that differ between two stacks of layers, the lowest first, by path."""
+    return tree_changes(file_system(before), file_system(after))
 
 
 def tree_changes(old_tree: Mapping[str, File], new_tree: Mapping[str, File]) -> tuple[FileChange, ...]:

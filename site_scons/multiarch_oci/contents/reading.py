@@ -79,14 +79,12 @@ class Opened(msgspec.Struct, frozen=True):
     files: Mapping[str, File] = msgspec.field(default_factory=dict)
 
 
-def images_of(
-    source: Source, root: Descriptor, where: str, listing_of: Callable[[Descriptor], Listing] | None = None
-) -> tuple[ImageView, ...]:
+def images_of(source: Source, root: Descriptor, where: str) -> tuple[ImageView, ...]:
     """The images that a manifest or index leads to, attestations left out; raises NoImage, and what the source raises.
 
-    `listing_of` reads a layer; by default all that are no foreign ones are read from `source`.
+    Their layers are read from `source`, but for foreign ones.
     """
-    reader = listing_of or reading_once(lambda descriptor: read_layer(source, descriptor, where))
+    reader = reading_once(lambda descriptor: read_layer(source, descriptor, where))
     views = []
     for descriptor in _manifests(source, root, where, _DEPTH):
         content = read(source, descriptor)

@@ -87,5 +87,5 @@ def _files(old: Node, new: Node, listing_of: Callable[[str], Listing | None]) ->
     if any(listing is None and digest not in common for digest, listing in known.items()):
         return ()
     listings = {digest: listing for digest, listing in known.items() if listing is not None}
-    old_layers = {digest: listings[digest] for digest in old.layers if digest in listings}
-    return file_changes(old_layers, {digest: listings[digest] for digest in new.layers if digest in listings})
+    stacks = ([listings[digest] for digest in dict.fromkeys(node.layers) if digest in listings] for node in (old, new))
+    return file_changes(*stacks)

@@ -134,10 +134,6 @@ class Run(msgspec.Struct, frozen=True):
         """Bytes that came from registries."""
         return sum(request.received for request in self.requests)
 
-    def layer_by_digest(self) -> dict[str, Layer]:
-        """The layers of all images, each once."""
-        return {layer.digest: layer for layer in self.layers}
-
 
 def critical_path(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """The chain of steps, each made of the one before, that took longest: no run with more threads is faster."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from multiarch_oci.actioncache.upkeep import Pruned
     from scons_multiarch.session import Run
 
-WORDS = ("prune",)
 _UNITS = {"d": 1, "w": 7}
 _KIB = 1024
 

@@ -112,7 +112,7 @@ def test_later_layers_cover_and_remove_what_is_below():
     above = listed(layer(a__wh_one=b"", b=b"33"))
     opaque = Listing((File("c", "opaque whiteout"), File("c/y", size=1)), 1)
     assert sorted(file_system([below, above, opaque])) == ["a/two", "b", "c/y"]
-    changes = file_changes({"1": below}, {"1": below, "2": above})
+    changes = file_changes([below], [below, above])
     assert [(change.what, change.path, change.details) for change in changes] == [
         ("removed", "a/one", ("1 B",)),
         ("changed", "b", ("1 B → 2 B",)),

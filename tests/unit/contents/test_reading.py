@@ -98,7 +98,9 @@ def test_layers_that_both_have_are_read_only_where_they_may_matter():
         return read_layer(memory, descriptor, "x")
 
     before, after = (
-        Opened("p", str(root.digest), "image", images_of(memory, root, "x", listing_of)) for root in (old, new)
+        Opened("p", str(root.digest), "image", (replace(view, listing_of=listing_of),))
+        for root in (old, new)
+        for view in images_of(memory, root, "x")
     )
     assert list(difference_lines(before, after))[3:] == ["  ~ /a  1 B → 2 B"]
     assert base.digest not in asked
