@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multiarch_oci.attest.provenance import BUILD_TYPE
 from multiarch_oci.attest.recorded import Irreproducible
-from multiarch_oci.attest.statement import LIMIT, PROVENANCE, Statement
-from multiarch_oci.document import InvalidDocument
+from multiarch_oci.attest.statement import PROVENANCE, Statement
+from multiarch_oci.attest.stored import stored
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.index import Index
 from multiarch_oci.mediatype import BUNDLE, IN_TOTO, is_index
-from multiarch_oci.store import BlobMissing, Store, read
+from multiarch_oci.store import read
+from multiarch_oci.store.referrers import listing
 
 if TYPE_CHECKING:
-    from multiarch_oci.artifact import Artifact
     from multiarch_oci.attest.verifying import Verifier
     from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.digest import Digest
     from multiarch_oci.reference import Reference
+    from multiarch_oci.store.layout import Layout
+    from multiarch_oci.store.registry import Registry
     from scons_multiarch.session import Run
 
 MOST = 200
@@ -33,7 +36,7 @@ class NotPublished(MultiarchError):
 class Published(NamedTuple):
     """What a reference names: images by platform; `content` is the exact bytes of an index, None for an image alone."""
 
-    store: Store
+    store: Registry | Layout
     root: Descriptor
     images: Mapping[str, Descriptor]
     content: bytes | None
@@ -62,7 +65,7 @@ def published(run: Run, reference: Reference, folder: str | None) -> Published:
     return Published(store, root, images, content)
 
 
-def provenance_of(env: Any, store: Store, subject: Digest) -> Attested | None:
+def provenance_of(env: Any, store: Registry | Layout, subject: Digest) -> Attested | None:
     """The provenance of a subject, one of ours before others'; a signed one before one that is not.
 
     Where SIGN_KEY or SIGN_IDENTITY says who has to have signed it, no other one counts. Raises Irreproducible where
@@ -73,9 +76,11 @@ def provenance_of(env: Any, store: Store, subject: Digest) -> Attested | None:
     given = Asked(*(str(env[name]) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT")))
     verifier = verifier_of(given, env["MULTIARCH_RUN"].tree.root)
     attested, refused = [], ""
-    for kind, content in sorted(_attached(store, subject), key=lambda pair: pair[0] != BUNDLE):
+    known = islice(stored(store, subject, listing(store, subject).referrers, kinds=(BUNDLE, IN_TOTO)), MOST)
+    readable = [attached for attached in known if attached.content]
+    for attached in sorted(readable, key=lambda attached: attached.kind != BUNDLE):
         try:
-            statement, words = _statement(kind, content, subject, verifier)
+            statement, words = _statement(attached.kind, attached.content, subject, verifier)
         except MultiarchError as error:
             refused = refused or error.what
             continue
@@ -100,28 +105,6 @@ def _statement(kind: str, content: bytes, subject: Digest, verifier: Verifier | 
     payload = Bundle.from_json(content, where=where).envelope.payload
     words = "signed, which was not verified: SIGN_KEY or SIGN_IDENTITY says by whom it has to be"
     return Statement.parse(payload, where=where), words
-
-
-def _attached(store: Any, subject: Digest) -> Iterator[tuple[str, bytes]]:
-    """Bundles and statements that refer to a subject, each with its kind; what cannot be read is left out."""
-    from multiarch_oci.store.referrers import artifact, listing
-
-    known = listing(store, subject).referrers
-    for referrer in list(dict.fromkeys(descriptor.bare() for descriptor in known))[:MOST]:
-        try:
-            made = artifact(store, referrer, subject)
-            content = _content(store, made)
-        except (BlobMissing, InvalidDocument):
-            continue
-        if content:
-            yield made.artifact_type, content
-
-
-def _content(store: Store, made: Artifact) -> bytes:
-    if made.artifact_type not in (BUNDLE, IN_TOTO) or len(made.layers) != 1 or made.layers[0].size > LIMIT:
-        return b""
-    with store.open(made.layers[0].bare()) as stream:
-        return stream.read()
 
 
 def _build_type(predicate: Mapping[str, object]) -> object:

@@ -5,7 +5,7 @@ Nothing of it is believed here. Sizes and numbers are bounded, as anybody who ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -41,20 +41,22 @@ class Stored(msgspec.Struct, frozen=True):
         return "" if self.artifact is None else self.artifact.artifact_type
 
 
-def stored(store: Store, subject: Digest, referrers: Iterable[Descriptor]) -> Iterator[Stored]:
-    """Read what refers to a subject, the first MOST; the content of what we know the kind of, and can be read whole."""
+def stored(
+    store: Store, subject: Digest, referrers: Iterable[Descriptor], *, kinds: Collection[str] = KINDS
+) -> Iterator[Stored]:
+    """Read what refers to a subject, the first MOST; the content of what is of these kinds, and can be read whole."""
     for number, referrer in enumerate(dict.fromkeys(descriptor.bare() for descriptor in referrers)):
         if number >= MOST:
             return
         try:
             made = artifact(store, referrer, subject)
-            yield Stored(referrer, made, _content(store, made))
+            yield Stored(referrer, made, _content(store, made, kinds))
         except (BlobMissing, DigestMismatch, InvalidDocument, ManifestTooLarge) as error:
             yield Stored(referrer, None, fault=error)
 
 
-def _content(store: Store, made: Artifact) -> bytes:
-    if made.artifact_type not in KINDS or len(made.layers) != 1 or made.layers[0].size > LIMIT:
+def _content(store: Store, made: Artifact, kinds: Collection[str]) -> bytes:
+    if made.artifact_type not in kinds or len(made.layers) != 1 or made.layers[0].size > LIMIT:
         return b""
     with store.open(made.layers[0].bare()) as stream:
         return stream.read()
