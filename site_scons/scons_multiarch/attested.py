@@ -10,6 +10,7 @@ from multiarch_oci.attest.provenance import BUILD_TYPE
 from multiarch_oci.attest.recorded import Irreproducible
 from multiarch_oci.attest.statement import PROVENANCE, Statement
 from multiarch_oci.attest.stored import stored
+from multiarch_oci.attest.verifying import NotVerified
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.index import Index
 from multiarch_oci.mediatype import BUNDLE, IN_TOTO, is_index
@@ -82,13 +83,13 @@ def provenance_of(env: Any, store: Registry | Layout, subject: Digest) -> Attest
         try:
             statement, words = _statement(attached.kind, attached.content, subject, verifier)
         except MultiarchError as error:
-            refused = refused or error.what
+            refused = refused or f"a {'bundle' if attached.kind == BUNDLE else 'statement'} {error.what}"
             continue
         if statement.predicate_type == PROVENANCE and statement.names(subject):
             attested.append(Attested(statement.predicate, words))
     attested.sort(key=lambda known: _build_type(known.predicate) != BUILD_TYPE)
     if not attested and refused and verifier is not None:
-        raise Irreproducible(f"its provenance is not signed by {verifier.identity}: a bundle {refused}")
+        raise Irreproducible(f"its provenance is not signed by {verifier.identity}: {refused}")
     return attested[0] if attested else None
 
 
@@ -96,7 +97,10 @@ def _statement(kind: str, content: bytes, subject: Digest, verifier: Verifier | 
     """What a referrer says, and what is known of its signature. Raises MultiarchError for what does not count."""
     where = str(subject)
     if kind == IN_TOTO:
-        return Statement.parse(content, where=where), "unsigned"
+        statement = Statement.parse(content, where=where)
+        if verifier is not None and statement.predicate_type == PROVENANCE:
+            raise NotVerified("has no signature", where=where)
+        return statement, "unsigned"
     if verifier is not None:
         verified = verifier.verify(content, subject=subject, where=where)
         return verified.statement, f"signed by {verified.signer}"

@@ -139,6 +139,18 @@ def test_who_signed_a_provenance_is_said_and_another_signature_does_not_count(
     assert line(run, "provenance:").startswith("provenance: signed, which was not verified: SIGN_KEY or SIGN_IDENTITY")
 
 
+def test_a_provenance_that_nobody_signed_does_not_count_where_it_is_said_who_has_to(
+    fresh: Tree, registry: Registry, tmp_path: Path
+):
+    good = Key(tmp_path, "good")
+    commit(fresh)
+    reference = publish(fresh, registry)
+    run = reproduce(fresh, reference, f"SIGN_KEY={good.public}", status=1)
+    because = f"its provenance is not signed by {good.identity}: a statement has no signature"
+    assert f"cannot be reproduced because {because}" in run.text
+    assert "provenance: unsigned" not in run.text
+
+
 def sabotaged(registry: Registry, tree: Project, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> str:
     """Publish an index whose amd64 image was changed, with a provenance that says what the true one says."""
     index = registry.json("demo", "v1.0")
