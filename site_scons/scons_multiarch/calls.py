@@ -19,6 +19,7 @@ from multiarch_oci.platform import declared
 from multiarch_oci.reference import Destination
 from multiarch_oci.version import Version, expand, unmoved
 from scons_multiarch import paths
+from scons_multiarch.destinations import destinations_of
 from scons_multiarch.programs import KEYWORDS
 from scons_multiarch.session import Declarations, Run
 from scons_multiarch.step import WrongCall
@@ -26,9 +27,7 @@ from scons_multiarch.targets import DeclaredTwice, IndexTarget, target_of
 from scons_multiarch.tracking.phases import override, rename
 from scons_multiarch.variables import (
     VARIABLES,
-    destinations_of,
     external,
-    items_of,
     literal,
     one_of,
     owner_of,
@@ -233,7 +232,7 @@ def _destinations(env: Any, builder: str, name: str, given: Any, registry: str) 
 def _take_external(declarations: Declarations, name: str, path: str, text: str) -> set[str]:
     """Note which items of EXTERNAL are of this image; the words that it is called by there. Raises SeveralImages."""
     words = {name, path, name.rpartition("/")[2]}
-    for item in items_of(text):
+    for item in paths.items_of(text):
         owner, takers = owner_of(item)[0], declarations.outside.setdefault(item, set())
         takers |= {name} if owner in ("", *words) else set()
         if not owner and len(takers) > 1:

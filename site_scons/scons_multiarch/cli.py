@@ -24,7 +24,7 @@ from scons_multiarch.session import Declarations
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.targets import Chain, is_image, platform_of
 from scons_multiarch.tracking.phases import after_reading, default_lists, has_default
-from scons_multiarch.variables import VARIABLES, UnknownWord, items_of, nearest, owner_of
+from scons_multiarch.variables import VARIABLES, UnknownWord, nearest, owner_of
 
 TARGETS = (
     ("bin", (), "the programs"),
@@ -159,7 +159,7 @@ def name_images(env: Any, chains: Mapping[str, Chain]) -> None:
 
 def check_external(declarations: Declarations, text: str) -> None:
     """End the run for an item of EXTERNAL that is of no image, or of several, of those that calls declare."""
-    for item in items_of(text):
+    for item in paths.items_of(text):
         owner, takers = owner_of(item)[0], sorted(declarations.outside.get(item, ()))
         by_hand = (
             declarations.own_default is not None and item.partition("=")[0] != f"{owner}:"
@@ -185,14 +185,7 @@ def finish_reading(env: Any, here: Any) -> None:
     check_external(declarations, env["VARIABLE_TEXTS"]["EXTERNAL"])
     set_default(env, own=has_default() if declarations.own_default is None else declarations.own_default)
     if SCons.Script.GetOption("help"):
-        from scons_multiarch.engines import help_text as engines_text
-
-        if chains:
-            texts = env["VARIABLE_TEXTS"]
-            names = texts["IMAGE"] if "IMAGE" in env["SAID_VARIABLES"] else ", ".join(chains)
-            named = help_text({**texts, "IMAGE": names}, list(chains))
-            SCons.Script.help_text = SCons.Script.help_text.replace(help_text(texts), named)
-        env.Help(engines_text(run, filter(is_image, declarations.targets)), append=True)
+        _complete_help(env, declarations)
     words = list(map(str, SCons.Script.COMMAND_LINE_TARGETS))
     question = COMMANDS.get(words[0]) if words else None
     if run.settings.outputs:
@@ -215,6 +208,18 @@ def finish_reading(env: Any, here: Any) -> None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:
             fail(message_of(error))
+
+
+def _complete_help(env: Any, declarations: Declarations) -> None:
+    """Let the text of `-h` name the images that were declared, and the engines that are there."""
+    from scons_multiarch.engines import help_text as engines_text
+
+    if declarations.chains:
+        texts = env["VARIABLE_TEXTS"]
+        names = texts["IMAGE"] if "IMAGE" in env["SAID_VARIABLES"] else ", ".join(declarations.chains)
+        named = help_text({**texts, "IMAGE": names}, list(declarations.chains))
+        SCons.Script.help_text = SCons.Script.help_text.replace(help_text(texts), named)
+    env.Help(engines_text(env["MULTIARCH_RUN"], filter(is_image, declarations.targets)), append=True)
 
 
 def _check_signers(run: Any) -> None:

@@ -7,15 +7,63 @@ being finished; the run ends with exit status 2 and one line a registry.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SCons.Node import executed, up_to_date
 
+from multiarch_oci.errors import MultiarchError
+from multiarch_oci.reference import Destination
 from scons_multiarch.graph import reachable
+from scons_multiarch.paths import items_of
+from scons_multiarch.tracking.phases import go_on_after
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run
+
+
+class NamedTwice(MultiarchError, ValueError):
+    """A registry or folder that REGISTRY names more than once."""
+
+
+def destinations_of(run: Run, text: str, image: str) -> tuple[Destination, ...]:
+    """Where REGISTRY says that tags go, the first for all that means one; a folder in the tree is kept out of images.
+
+    Raises MultiarchError for what is neither a registry nor a folder, and for one that is named twice.
+    """
+    chosen = tuple(_destination(run, part, image) for part in items_of(text) or [text])
+    names = [_identity(run, destination) for destination in chosen]
+    for number, destination in enumerate(chosen):
+        if names[number] in names[:number]:
+            raise NamedTwice(f"{destination} is named twice", where="REGISTRY", hint="name each once")
+    if len(chosen) > 1:
+        go_on_after(is_one_of_several)
+    return chosen
+
+
+def _identity(run: Run, destination: Destination) -> str:
+    if destination.registry is not None:
+        return str(destination).lower()
+    return str((run.tree.root / destination.path).resolve())
+
+
+def _destination(run: Run, text: str, image: str) -> Destination:
+    environment = run.settings.environment
+
+    def is_layout(folder: str) -> bool:
+        """Whether an OCI layout lies in a folder of the tree, as those before pushed to by a word alone."""
+        layout = run.tree.root / folder
+        return layout.is_dir() and ((layout / image / "oci-layout").is_file() or any(layout.glob("*/oci-layout")))
+
+    home = environment.get("HOME") or environment.get("USERPROFILE")
+    destination = Destination.chosen(text, home=home, is_layout=is_layout)
+    if destination.registry is None:  # an image that copied it would be new with each run
+        path = Path(os.path.abspath(run.tree.root / destination.path))  # noqa: PTH100  # links are no matter here
+        if path.is_relative_to(run.tree.root):
+            run.declarations.hide(path.relative_to(run.tree.root).as_posix())
+    return destination
 
 
 def spread(env: Any, reference: object) -> Iterator[Any]:

@@ -312,3 +312,8 @@ def _brief(given: Any) -> str:
 
 
 _BRIEF = 60
+
+
+def items_of(text: str) -> list[str]:
+    """The items of EXTERNAL, REGISTRY and ATTEST."""
+    return [item for item in (part.strip() for part in text.split(",")) if item]

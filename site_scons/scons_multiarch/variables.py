@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import SCons.Script
@@ -17,12 +15,11 @@ from multiarch_oci.plan.policy import Policy
 from multiarch_oci.platform import InvalidPlatform, Platform, declared
 from multiarch_oci.reference import Destination, insecure_hosts, login_hint
 from multiarch_oci.version import Version, expand, unmoved
-from scons_multiarch.destinations import is_one_of_several
-from scons_multiarch.paths import TRUTHS
+from scons_multiarch.destinations import destinations_of
+from scons_multiarch.paths import TRUTHS, items_of
 from scons_multiarch.session import Run
 from scons_multiarch.signatures import check_words, hide_keys
-from scons_multiarch.tracking.phases import go_on_after
-from scons_multiarch.versions import revision, version_file, version_of
+from scons_multiarch.versions import revision, version_if_any
 
 if TYPE_CHECKING:
     from multiarch_oci.git import Described
@@ -205,11 +202,6 @@ def external(
     return tuple(items)
 
 
-def items_of(text: str) -> list[str]:
-    """The items of EXTERNAL, REGISTRY and ATTEST."""
-    return [item for item in (part.strip() for part in text.split(",")) if item]
-
-
 def owner_of(item: str) -> tuple[str, str]:
     """The image that an item of EXTERNAL says it is of, and the item without that; empty where it says none.
 
@@ -295,54 +287,6 @@ def check_text(given: Mapping[str, str]) -> None:
                 ) from None
 
 
-def destinations_of(run: Run, text: str, image: str) -> tuple[Destination, ...]:
-    """Where REGISTRY says that tags go, the first for all that means one; a folder in the tree is kept out of images.
-
-    Raises MultiarchError for what is neither a registry nor a folder, and for one that is named twice.
-    """
-    chosen = tuple(_destination(run, part, image) for part in items_of(text) or [text])
-    names = [_identity(run, destination) for destination in chosen]
-    for number, destination in enumerate(chosen):
-        if names[number] in names[:number]:
-            raise UnknownWord(f"{destination} is named twice", where="REGISTRY", hint="name each once")
-    if len(chosen) > 1:
-        go_on_after(is_one_of_several)
-    return chosen
-
-
-def _identity(run: Run, destination: Destination) -> str:
-    if destination.registry is not None:
-        return str(destination).lower()
-    return str((run.tree.root / destination.path).resolve())
-
-
-def _destination(run: Run, text: str, image: str) -> Destination:
-    environment = run.settings.environment
-
-    def is_layout(folder: str) -> bool:
-        """Whether an OCI layout lies in a folder of the tree, as those before pushed to by a word alone."""
-        layout = run.tree.root / folder
-        return layout.is_dir() and ((layout / image / "oci-layout").is_file() or any(layout.glob("*/oci-layout")))
-
-    home = environment.get("HOME") or environment.get("USERPROFILE")
-    destination = Destination.chosen(text, home=home, is_layout=is_layout)
-    if destination.registry is None:  # an image that copied it would be new with each run
-        path = Path(os.path.abspath(run.tree.root / destination.path))  # noqa: PTH100  # links are no matter here
-        if path.is_relative_to(run.tree.root):
-            run.declarations.hide(path.relative_to(run.tree.root).as_posix())
-    return destination
-
-
-def _version(run: Run, given: Mapping[str, str], *, needed: bool) -> tuple[Version | None, Described | None]:
-    """The version, and git's answer where it is git's; nothing where there is none, and none is needed."""
-    try:
-        return version_of(run, given["VERSION"], given["VERSION_TAG"])
-    except MultiarchError:
-        if needed:
-            raise
-        return None, None
-
-
 def literal(text: str) -> str:
     """A text that is itself once SCons has replaced its variables."""
     return text.replace("$", "$$")
@@ -393,17 +337,13 @@ def read(env: Any, *, versioned: bool) -> None:
     check_text(given)
     run: Run = env["MULTIARCH_RUN"]
     run.note_read(run.tree.root / "custom.py")
-    if not given["VERSION"]:
-        run.note_read(version_file(run))
-    is_given = any(given[name] for name in ("VERSION", "VERSION_TAG", "TAGS"))
-    version, described = _version(run, given, needed=versioned or is_given or os.path.lexists(version_file(run)))
+    version, described = version_if_any(run, given, needed=versioned)
     given["VERSION"] = str(version or "")
     one_of("REVISION", given["REVISION"], ("no", "yes"))
     destinations = destinations_of(run, given["REGISTRY"], given["IMAGE"])
     for destination in destinations:
         destination.reference(given["IMAGE"], version.tag() if version else None)
-    repositories = tuple(literal(f"{destination}/{given['IMAGE']}") for destination in destinations)
-    outside = external(given["EXTERNAL"], destinations[0], given["IMAGE"])
+    of_destinations = _of_destinations(given, destinations)
     one_of("ENGINE", given["ENGINE"], (AUTO, *NAMES))
     one_of("PROVENANCE", given["PROVENANCE"], ("", "full"))
     promised = tuple(one_of("ATTEST", item, ("sbom", "provenance")) for item in items_of(given["ATTEST"]))
@@ -413,23 +353,38 @@ def read(env: Any, *, versioned: bool) -> None:
     unset = ("PLATFORM", "REVISION") if version else ("PLATFORM", "REVISION", "VERSION")  # PLATFORM is SCons' own
     env.Replace(
         **{name: value for name, value in given.items() if name not in unset}
+        | of_destinations
+        | _of_version(given, version, described)
         | {
             "PLATFORMS": declared(given["PLATFORMS"]),
             "PLATFORM_TO_RUN": Platform.parse(given["PLATFORM"]) if given["PLATFORM"] else host(),
-            "REPOSITORY": repositories[0],
-            "REPOSITORIES": repositories,
-            "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
-            "EXTERNAL": outside,
             "ATTEST": promised,
             "COPY_REFERRERS": truth_of("COPY_REFERRERS", given["COPY_REFERRERS"]),
-            "TAGS": expand(given["TAGS"], version) if version else (),
             "LABELS": pairs("LABELS", settings["LABELS"]),
             "ANNOTATIONS": tuple((name, literal(text)) for name, text in pairs("ANNOTATIONS", settings["ANNOTATIONS"])),
             "BUILD_ARGS": pairs("BUILD_ARGS", settings["BUILD_ARGS"]),
             "REBASE": truth_of("REBASE", given["REBASE"]),
             "VARIABLE_TEXTS": given,
-            "DESCRIBED": described,
-            "RELEASE": given["VERSION"] if described is None else described.release,
-            "REVISION": lambda target, source, env, for_signature: revision(env),  # noqa: ARG005  # SCons calls it so
         }
     )
+
+
+def _of_destinations(given: Mapping[str, str], destinations: tuple[Destination, ...]) -> dict[str, object]:
+    """What follows from REGISTRY and IMAGE."""
+    repositories = tuple(literal(f"{destination}/{given['IMAGE']}") for destination in destinations)
+    return {
+        "REPOSITORY": repositories[0],
+        "REPOSITORIES": repositories,
+        "IMAGE_FILE": given["IMAGE"].rpartition("/")[2],
+        "EXTERNAL": external(given["EXTERNAL"], destinations[0], given["IMAGE"]),
+    }
+
+
+def _of_version(given: Mapping[str, str], version: Version | None, described: Described | None) -> dict[str, object]:
+    """What follows from VERSION, where the tree has one."""
+    return {
+        "TAGS": expand(given["TAGS"], version) if version else (),
+        "DESCRIBED": described,
+        "RELEASE": given["VERSION"] if described is None else described.release,
+        "REVISION": lambda target, source, env, for_signature: revision(env),  # noqa: ARG005  # SCons calls it so
+    }

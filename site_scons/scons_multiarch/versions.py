@@ -7,6 +7,7 @@ A version of git is another with each commit. So `$VERSION` in the flags of a pr
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,19 @@ def version_of(run: Run, given: str, tags: str) -> tuple[Version, Described | No
         if SCons.Script.GetOption("help"):
             return Version.parse(_UNKNOWN), None
         raise
+
+
+def version_if_any(run: Run, given: Mapping[str, str], *, needed: bool) -> tuple[Version | None, Described | None]:
+    """As `version_of`, by the texts of the variables; nothing where nobody names a version, and none is `needed`."""
+    if not given["VERSION"]:
+        run.note_read(version_file(run))
+    is_named = any(given[name] for name in ("VERSION", "VERSION_TAG", "TAGS"))
+    try:
+        return version_of(run, given["VERSION"], given["VERSION_TAG"])
+    except MultiarchError:
+        if needed or is_named or os.path.lexists(version_file(run)):
+            raise
+        return None, None
 
 
 def _version_of_tree(run: Run, tags: str) -> tuple[Version, Described | None]:
