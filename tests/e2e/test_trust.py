@@ -56,6 +56,14 @@ class Case:
         assert ran.status == 0, ran.text
         return ran.text
 
+    def build_alone(self) -> None:
+        """Build without the registry: nobody has to be asked, and nothing is to be done."""
+        self.registry.stop()
+        try:
+            assert "is up to date" in self.build()
+        finally:
+            self.registry.start()
+
     def refused(self, *arguments: str, targets: tuple[str, ...] = ("images",)) -> str:
         ran = self.project.scons(*targets, *arguments, check=False)
         assert "Traceback" not in ran.text, ran.text
@@ -85,11 +93,7 @@ def test_a_verdict_is_kept_so_that_nobody_is_asked_again(case: Case):
     case.demand()
     case.good.sign(case.base)
     case.build()
-    case.registry.stop()
-    try:
-        assert "is up to date" in case.build()
-    finally:
-        case.registry.start()
+    case.build_alone()
 
 
 def test_a_build_with_nothing_to_do_loads_neither_keys_nor_the_network(case: Case):
@@ -228,11 +232,7 @@ def test_the_front_end_of_syntax_is_one_and_its_digest_is_kept(case: Case):
     assert f"Dockerfile:1: base {front}, the front end of # syntax," in case.refused()
     case.good.sign(front)
     case.build()
-    case.registry.stop()
-    try:
-        assert "is up to date" in case.build()
-    finally:
-        case.registry.start()
+    case.build_alone()
     case.trust({f"{case.registry.host}/fronts/*": {"keys": ["keys/good.pub"]}, "*": "allow"})
     case.push(front, b"another")
     assert case.project.scons("check-bases", check=False).status == 1

@@ -13,15 +13,14 @@ import pytest
 
 from conftest import CACHE
 from faults import FaultProxy
-from machines.referring import plain, referring
+from machines.referring import image, plain, put, referring
 from machines.registry import Registry as Machine
 from multiarch_oci.artifact import Artifact
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.index import Index
-from multiarch_oci.manifest import Manifest
-from multiarch_oci.mediatype import CONFIG, LAYER_GZIP, MANIFEST, SPDX_JSON
+from multiarch_oci.mediatype import MANIFEST, SPDX_JSON
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import read
 from multiarch_oci.store.attaching import Attached, Attachment, attach
@@ -75,17 +74,6 @@ def place(kind: str, host: str) -> Open:
 def repository(host: str, name: str) -> Registry:
     made = Transport(Settings(backoff=0.01), Credentials({}, Path("/nowhere")))
     return Registry(made, Reference(host, name), action="push")
-
-
-def put(store: Registry | Layout, media_type: str, content: bytes) -> Descriptor:
-    descriptor = Descriptor.of(media_type, content)
-    store.put(descriptor, lambda: io.BytesIO(content))
-    return descriptor
-
-
-def image(store: Registry | Layout, text: str) -> Descriptor:
-    layer = put(store, LAYER_GZIP, text.encode() * 100)
-    return put(store, MANIFEST, Manifest(put(store, CONFIG, b"{}"), (layer,)).to_json())
 
 
 def attachment(subject: Descriptor, text: str, artifact_type: str = SPDX_JSON) -> Attachment:

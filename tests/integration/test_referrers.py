@@ -5,7 +5,6 @@ OCI distribution spec 1.1; what is only asked of registries whose storage can be
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,13 +13,12 @@ import pytest
 
 from conftest import CACHE
 from faults import FaultProxy
-from machines.referring import referring
+from machines.referring import image, put, referring
 from machines.registry import Registry as Machine
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.index import Index
-from multiarch_oci.manifest import Manifest
-from multiarch_oci.mediatype import CONFIG, LAYER_GZIP, MANIFEST
+from multiarch_oci.mediatype import LAYER_GZIP, MANIFEST
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import copy
 from multiarch_oci.store.auth import Credentials
@@ -52,17 +50,6 @@ def native(request: pytest.FixtureRequest, host: str) -> bool:  # noqa: ARG001  
 def repository(host: str, name: str) -> Registry:
     made = Transport(Settings(backoff=0.01, chunk=CHUNK), Credentials({}, Path("/nowhere")))
     return Registry(made, Reference(host, name))
-
-
-def put(store: Registry | Memory, media_type: str, content: bytes) -> Descriptor:
-    descriptor = Descriptor.of(media_type, content)
-    store.put(descriptor, lambda: io.BytesIO(content))
-    return descriptor
-
-
-def image(store: Registry | Memory, text: str) -> Descriptor:
-    layer = put(store, LAYER_GZIP, text.encode() * 100)
-    return put(store, MANIFEST, Manifest(put(store, CONFIG, b"{}"), (layer,)).to_json())
 
 
 def signature(store: Registry, subject: Descriptor, text: str) -> Descriptor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import socket
@@ -13,11 +14,29 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, LAYER_GZIP, MANIFEST
+from multiarch_oci.store import Store
+
 from .engine import crane
 from .registry import free_port
 from .required import locked, missing, required
 
 SOURCES = Path(__file__).with_name("referrers")
+
+
+def put(store: Store, media_type: str, content: bytes) -> Descriptor:
+    """Put a blob or manifest into a store."""
+    descriptor = Descriptor.of(media_type, content)
+    store.put(descriptor, lambda: io.BytesIO(content))
+    return descriptor
+
+
+def image(store: Store, text: str) -> Descriptor:
+    """Put an image of one layer into a store, another one for each text: something to refer to."""
+    layer = put(store, LAYER_GZIP, text.encode() * 100)
+    return put(store, MANIFEST, Manifest(put(store, CONFIG, b"{}"), (layer,)).to_json())
 
 
 def program(cache: Path) -> Path:
