@@ -2,6 +2,7 @@
 
 Whoever writes text into one of these formats calls the function of its name; nothing in the result is markup, a command
 to a CI system or to a terminal, whatever the text was.
+Sizes, times and numbers of things are put in words here, too.
 """
 
 from __future__ import annotations
@@ -86,6 +87,17 @@ def size_in_words(count: int) -> str:
         if abs(count) >= limit:
             return f"{count / limit:.1f} {unit}"
     return f"{count} B"
+
+
+def readable_size(count: int) -> str:
+    """The same in a sentence, where fewer are `512 bytes`."""
+    return f"{count} bytes" if count < 1000 else size_in_words(count)  # noqa: PLR2004  # a kB
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: `1 tag`, `2 tags`, `3 entries`."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number} {thing if number == 1 else plural}"
 
 
 def seconds_in_words(seconds: float) -> str:

@@ -171,7 +171,7 @@ def line_of(record: StepRecord) -> str:
 
 def _measured(record: StepRecord) -> str:
     """How long a step took and what it moved, for its line on a terminal; nothing for a short one."""
-    from multiarch_oci.plan.forecast import readable_size
+    from multiarch_oci.quoting import readable_size
 
     seconds = (record.ended or time.monotonic()) - record.began
     if seconds < _LONG_S:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from multiarch_oci.errors import visible
-from multiarch_oci.plan.forecast import readable_size
+from multiarch_oci.quoting import readable_size
 from scons_multiarch.lines import elapsed
 
 if TYPE_CHECKING:

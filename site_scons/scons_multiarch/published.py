@@ -110,7 +110,7 @@ def summary(pushed: Iterable[Any]) -> list[str]:
 
 
 def _lines(node: Any) -> Iterator[str]:
-    from multiarch_oci.plan.forecast import readable_size
+    from multiarch_oci.quoting import readable_size
 
     done = node.attributes.state.published
     pinned = f"@{done.receipt.descriptor.digest}"

@@ -104,6 +104,9 @@ def test_mermaid_and_dot_keep_to_their_quotes(text: str):
 
 
 def test_sizes_and_times_are_to_be_read():
+    assert [quoting.readable_size(count) for count in (0, 999, 4600)] == ["0 bytes", "999 bytes", "4.6 kB"]
+    things = [(1, "tag"), (2, "tag"), (1, "entry"), (0, "entry")]
+    assert [quoting.counted(*thing) for thing in things] == ["1 tag", "2 tags", "1 entry", "0 entries"]
     assert [quoting.size_in_words(count) for count in (0, 999, 4600, 300_000_000, 2 * 10**9)] == [
         *("0 B", "999 B", "4.6 kB", "300.0 MB", "2.0 GB"),
     ]

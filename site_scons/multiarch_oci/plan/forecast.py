@@ -16,6 +16,7 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.output import document
 from multiarch_oci.plan.policy import Move, Policy, TagImmutable, TagMoved, plan_tag
 from multiarch_oci.platform import Platform
+from multiarch_oci.quoting import readable_size
 from multiarch_oci.reference import Reference
 
 Observed: TypeAlias = "Digest | MultiarchError | None"
@@ -382,14 +383,6 @@ def _tag_line(tag: PlannedTag) -> str:
     size = "nobody knows how much" if tag.upload is None else f"{at_most}{readable_size(tag.upload)}"
     failing = f"; this would fail: {tag.fails}" if tag.fails is not None else ""
     return f"{line}, {change}, {size} to upload{failing}"
-
-
-def readable_size(count: int) -> str:
-    """A number of bytes, to be read: `4.6 MB`."""
-    for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= limit:
-            return f"{count / limit:.1f} {unit}"
-    return f"{count} bytes"
 
 
 def _text(digest: Digest | None) -> str | None:

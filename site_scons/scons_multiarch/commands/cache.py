@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.errors import MultiarchError, quoted
+from multiarch_oci.quoting import counted, size_in_words
 from scons_multiarch.installation import command
 from scons_multiarch.shared.origins import open_origin, repository_of
 from scons_multiarch.variables import UnknownWord
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
 _UNITS = {"d": 1, "w": 7}
-_KIB = 1024
 
 
 class NoCache(MultiarchError, ValueError):
@@ -72,7 +72,7 @@ def _look(run: Run, origin: str, oldest: dt.date | None) -> int:
     store = open_origin(run, origin)
     if oldest is None:
         held = usage(store)
-        _print(f"{origin}: {_counted(held.entries, 'entry')}, {_counted(held.lists, 'list')}, {_bytes(held.size)}")
+        _print(f"{origin}: {counted(held.entries, 'entry')}, {counted(held.lists, 'list')}, {size_in_words(held.size)}")
         return 0
     return _prune(run, origin, oldest)
 
@@ -86,12 +86,10 @@ def _prune(run: Run, origin: str, oldest: dt.date) -> int:
     if done.refused:
         _refused(origin, done, oldest)
         return 1
-    gone = (
-        f"{_counted(done.entries, 'entry')} and {_counted(done.lists, 'list')} deleted, {_counted(done.kept, 'other')}"
-    )
-    _print(f"{origin}: {gone} kept, {_bytes(done.size)} named by nothing any more")
+    gone = f"{counted(done.entries, 'entry')} and {counted(done.lists, 'list')} deleted, {counted(done.kept, 'other')}"
+    _print(f"{origin}: {gone} kept, {size_in_words(done.size)} named by nothing any more")
     if isinstance(store, Layout):
-        _print(f"{origin}: {_bytes(store.sweep(blobs(store)))} removed")
+        _print(f"{origin}: {size_in_words(store.sweep(blobs(store)))} removed")
     elif done.entries:
         _print("  the registry frees the space when it next collects garbage")
     return 0
@@ -99,24 +97,11 @@ def _prune(run: Run, origin: str, oldest: dt.date) -> int:
 
 def _refused(origin: str, done: Pruned, oldest: dt.date) -> None:
     days = (today() - oldest).days
-    _print(f"{origin}: the registry deletes nothing ({_counted(done.refused, 'manifest')} refused)")
+    _print(f"{origin}: the registry deletes nothing ({counted(done.refused, 'manifest')} refused)")
     _print(
         f"  hint: set a retention rule there: in {repository_of(origin)} remove tags `cache-*` that were pushed more "
         f"than {days} days ago and not pulled since; whatever it removes is made again"
     )
-
-
-def _counted(number: int, thing: str) -> str:
-    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    return f"{number} {thing if number == 1 else plural}"
-
-
-def _bytes(size: int) -> str:
-    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= _KIB and len(units) > 1:
-        value /= _KIB
-        units.pop(0)
-    return f"{size} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
 
 
 def _print(line: str) -> None:

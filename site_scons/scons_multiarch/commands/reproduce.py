@@ -14,6 +14,7 @@ import SCons.Script
 from multiarch_oci.attest.recorded import Irreproducible, Recorded
 from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError
+from multiarch_oci.quoting import visible
 from scons_multiarch.attested import Published, provenance_of, published
 from scons_multiarch.dependencies import EMBEDDED
 from scons_multiarch.registries import location
@@ -169,5 +170,4 @@ def _surroundings(packages: Mapping[str, str]) -> str:
 
 
 def _say(line: str) -> None:
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
-    print(shown, flush=True)  # noqa: T201  # the answer
+    print(visible(line), flush=True)  # noqa: T201  # the answer

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import SCons.Script
 
 from multiarch_oci.errors import MultiarchError
+from multiarch_oci.quoting import counted
 from scons_multiarch.graph import reachable
 from scons_multiarch.installation import command
 from scons_multiarch.promises import attest_of, is_promising, look_at
@@ -43,14 +44,14 @@ def run(env: Any, targets: list[Any]) -> int | None:
         )
     faults = look(env, nodes)
     if not faults:
-        print(f"everything is there: {_counted(len(nodes), 'tag')} checked")  # noqa: T201  # the answer
+        print(f"everything is there: {counted(len(nodes), 'tag')} checked")  # noqa: T201  # the answer
         return 0
     wrong = {finding.problem for _, finding in faults} - {Problem.UNKNOWN}
     if not targets or not wrong:
         more = f"; {command()} verify push-manifest repairs what it can" if wrong and not targets else ""
-        print(f"{_counted(len(faults), 'fault')} found{more}")  # noqa: T201  # the answer
+        print(f"{counted(len(faults), 'fault')} found{more}")  # noqa: T201  # the answer
         return 1 if wrong else 2
-    print(f"{_counted(len(faults), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer
+    print(f"{counted(len(faults), 'fault')} found, to be repaired now", flush=True)  # noqa: T201  # the answer
     mend(faults)
     affected = [node for node in nodes if any(pushed in (node, attest_of(node)) for pushed, _ in faults)]
     check = SCons.Script.Action(lambda target, source, env: recheck(env, affected), "Verify again")  # noqa: ARG005
@@ -92,7 +93,7 @@ def recheck(env: Any, nodes: list[Any]) -> int:
     faults = look(env, nodes)
     if any(finding.problem is Problem.DAMAGED for _, finding in faults):
         print(KEPT)  # noqa: T201  # the answer
-    print(f"{_counted(len(faults), 'fault')} left" if faults else "repaired: everything is there")  # noqa: T201
+    print(f"{counted(len(faults), 'fault')} left" if faults else "repaired: everything is there")  # noqa: T201
     return 1 if faults else 0
 
 
@@ -117,7 +118,3 @@ def expected(node: Any) -> Iterator[Expected]:
     yield Expected(record.reference, store, root, held=held, foreign=copied is not None)
     if copied is not None:
         yield Expected(copied, run.build.registries.store(copied, record.copy_folder), root)
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
