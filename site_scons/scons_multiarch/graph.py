@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import SCons.Node
@@ -40,6 +40,11 @@ def is_done(node: Any) -> bool:
     return not is_made(node) or node.get_state() in (SCons.Node.up_to_date, SCons.Node.executed)
 
 
+def declared_children(node: Any) -> list[Any]:
+    """What a node is made of, or comes after, by what is declared, not by what only a scanner finds."""
+    return [*node.sources, *(node.depends or ()), *(node.prerequisites or ())]
+
+
 def children_of(node: Any) -> list[Any]:
     """What a node is made of, or comes after, as far as it is known by now; nothing is scanned, nothing decided."""
     return [*node.sources, *(node.implicit or ()), *(node.depends or ()), *(node.prerequisites or ())]
@@ -49,6 +54,24 @@ def first_of_step(node: Any) -> Any:
     """The target that stands for the step which makes this one: the first of those of a step of ours."""
     state = node.attributes.__dict__.get("state")
     return state.targets[0] if state is not None and state.targets else node
+
+
+def steps_before(node: Any) -> list[Any]:
+    """What a target is made of, or comes after, each once; of a step that makes several the first target."""
+    return list(dict.fromkeys(first_of_step(child) for child in children_of(node)))
+
+
+def nodes_below(roots: Iterable[Any], before: Callable[[Any], list[Any]] = children_of) -> Iterator[Any]:
+    """All nodes that lead to these, and themselves, each once; `before` says which lead to a node."""
+    pending = list(roots)
+    seen: set[Any] = set()
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        pending += before(node)
+        yield node
 
 
 def made_below(roots: Iterable[Any]) -> list[Any]:
@@ -75,15 +98,7 @@ def reachable() -> list[Any]:
 
 def reachable_nodes() -> Iterator[Any]:
     """Every node that the targets of this run lead to by what is declared, not by what only a scanner finds."""
-    pending = requested()
-    seen: set[Any] = set()
-    while pending:
-        node = pending.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        pending += [*node.sources, *(node.depends or ()), *(node.prerequisites or ())]
-        yield node
+    return nodes_below(requested(), declared_children)
 
 
 def requested() -> list[Any]:

@@ -9,10 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import SCons.Node
-
 from multiarch_oci.errors import MultiarchError
-from scons_multiarch.graph import reachable
+from scons_multiarch.graph import declared_children, is_done, reachable
 from scons_multiarch.receipts import receipt_at
 from scons_multiarch.targets import PushTarget, is_attest, is_image, is_index, target_of
 from scons_multiarch.tracking.nodes import state_of
@@ -21,8 +19,6 @@ from scons_multiarch.tracking.phases import has_succeeded
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest
     from scons_multiarch.session import Run
-
-_DONE = (SCons.Node.up_to_date, SCons.Node.executed)
 
 
 class Closed(MultiarchError):
@@ -56,7 +52,7 @@ def print_digests(run: Run, descriptor: int) -> None:
     nodes = [node for node in reversed(reachable()) if isinstance(target_of(node), PushTarget)]
     covered = set(_children(nodes))
     nodes = [node for node in nodes if node not in covered]
-    if not has_succeeded(interactive=run.settings.interactive) or not all(n.get_state() in _DONE for n in nodes):
+    if not has_succeeded(interactive=run.settings.interactive) or not all(map(is_done, nodes)):
         return
     lines = dict.fromkeys(line for node in nodes if (line := _pinned(node)) is not None)
     if not lines:
@@ -75,8 +71,7 @@ def _write(descriptor: int, content: bytes) -> None:
 def _children(nodes: Iterable[Any]) -> Iterator[Any]:
     """The pushes that others of these come after: the images of an index."""
     for node in nodes:
-        before = (*node.sources, *(node.depends or ()), *(node.prerequisites or ()))
-        yield from (child for child in before if not is_attest(child))
+        yield from (child for child in declared_children(node) if not is_attest(child))
 
 
 def _held(node: Any) -> Digest | None:

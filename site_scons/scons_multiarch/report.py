@@ -17,6 +17,7 @@ import SCons.Node
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import canonical
 from multiarch_oci.errors import MultiarchError
+from scons_multiarch.graph import is_done
 from scons_multiarch.step import message_of
 from scons_multiarch.targets import (
     AttestTarget,
@@ -136,9 +137,8 @@ def to_json(run: Run) -> bytes:
     cached = run.settings.cache is not None
     steps = [{"step": step.verb} | _line(step.target) | (_spared(step) if cached else {}) for step in performed]
     same = [_line(target) for target in all_targets if target.get_state() == SCons.Node.up_to_date]
-    done = (SCons.Node.up_to_date, SCons.Node.executed)
     members: dict[str, object] = {"steps": steps, "unchanged": same}
-    not_moved = [line for target in all_targets if target.get_state() in done for line in _not_moved(target)]
+    not_moved = [line for target in all_targets if is_done(target) for line in _not_moved(target)]
     return document("report 1", members | ({"not_moved": not_moved} if not_moved else {}))
 
 

@@ -18,7 +18,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.report import record as records
 from multiarch_oci.report.record import Layer, Node, Request
-from scons_multiarch.graph import children_of, first_of_step, made_below, requested
+from scons_multiarch.graph import children_of, is_done, made_below, requested, steps_before
 from scons_multiarch.naming import clean, groups, key_of, kind_of, platform_shown, reference_of, title_of
 from scons_multiarch.receipts import not_moved, receipt_at, spelled
 from scons_multiarch.recorder import Pause, StepRecord
@@ -87,7 +87,7 @@ class _Gathering:
             group=clean(group),
             platform=str(platform or ""),
             reference=clean(reference_of(node)),
-            sources=tuple(key_of(source) for source in _sources(node) if source in self._nodes),
+            sources=tuple(key_of(source) for source in steps_before(node) if source in self._nodes),
         )
         if state is not None:
             last = self._run.tree.records.last_reason(str(node)) or ""
@@ -192,14 +192,9 @@ class _Gathering:
 
     def _not_moved(self) -> Iterator[tuple[str, str]]:
         for node in self._nodes:
-            if is_remote(node) and node.get_state() in (SCons.Node.up_to_date, SCons.Node.executed):
+            if is_remote(node) and is_done(node):
                 tags, because = not_moved(node)
                 yield from ((clean(spelled(str(tag), [node])), because) for tag in tags)
-
-
-def _sources(node: Any) -> list[Any]:
-    """What a target is made of, or comes after, each once; of a step that makes several the first target."""
-    return list(dict.fromkeys(first_of_step(source) for source in children_of(node)))
 
 
 def _outcome(node: Any, step: StepRecord | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from multiarch_oci.golang.tree import may_be_source
 from multiarch_oci.store.atomic import is_unfinished
 from multiarch_oci.watching import Watched, below, signature
 from scons_multiarch.context import overlays
+from scons_multiarch.graph import nodes_below
 from scons_multiarch.images import inputs_of, with_bases
 from scons_multiarch.session import Globbed, Run, content_of
 from scons_multiarch.targets import ImageTarget, IndexTarget, ProgramTarget, target_of
@@ -49,7 +50,7 @@ def watched(run: Run, roots: Iterable[Any]) -> Watched:
     """What the nodes `roots` and all that leads to them are made from, as the build that just ended knows it."""
     hidden = tuple(os.path.join(run.tree.root, *path.split("/")) for path in run.declarations.hidden)  # noqa: PTH118
     collected = _Collected(hidden)
-    nodes = list(_below(roots))
+    nodes = list(nodes_below(roots))
     for node in nodes:
         if isinstance(node, SCons.Node.FS.Base):
             _take_node(node, collected)
@@ -92,17 +93,6 @@ def _is_ours(path: str) -> bool:
         return any(os.path.samestat(status, os.fstat(descriptor)) for descriptor in (1, 2))
     except OSError:
         return False
-
-
-def _below(roots: Iterable[Any]) -> Iterator[Any]:
-    """All nodes that lead to these, and themselves."""
-    pending, seen = list(roots), set()
-    while pending:
-        node = pending.pop()
-        if node not in seen:
-            seen.add(node)
-            yield node
-            pending += [*node.sources, *(node.depends or ()), *(node.prerequisites or ()), *(node.implicit or ())]
 
 
 def _take_node(node: Any, collected: _Collected) -> None:

@@ -9,7 +9,7 @@ from multiarch_oci.diagram.drawing import svg
 from multiarch_oci.diagram.layout import Box
 from multiarch_oci.diagram.texts import as_dot, as_mermaid
 from multiarch_oci.errors import MultiarchError, quoted
-from scons_multiarch.graph import children_of, first_of_step, made_below, ordered
+from scons_multiarch.graph import made_below, ordered, steps_before
 from scons_multiarch.naming import groups, key_of, kind_of, platform_shown, reference_of, title_of
 from scons_multiarch.session import Run
 from scons_multiarch.variables import UnknownWord
@@ -65,7 +65,6 @@ def boxes(run: Run, nodes: list[Any]) -> list[Box]:
     for node in nodes:
         kind, group = kind_of(node), of_image.get(node, "")
         platform = str(platform_shown(node, kind) or "")
-        sources = dict.fromkeys(first_of_step(child) for child in children_of(node))
         drawn.append(
             Box(
                 key=key_of(node),
@@ -74,7 +73,7 @@ def boxes(run: Run, nodes: list[Any]) -> list[Box]:
                 kind=kind,
                 group=group,
                 row=platform,
-                sources=tuple(key_of(source) for source in sources if source in known),
+                sources=tuple(key_of(source) for source in steps_before(node) if source in known),
                 title=key_of(node),
             )
         )

@@ -13,7 +13,7 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import BLOCK, Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import OCTETS
-from scons_multiarch.graph import requested
+from scons_multiarch.graph import children_of, requested
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
 from scons_multiarch.shared.origins import open_origin
@@ -51,7 +51,7 @@ def _needed() -> frozenset[Any]:
         if node in seen:
             continue
         seen.add(node)
-        children = [*node.sources, *(node.depends or ()), *(node.prerequisites or ()), *(node.implicit or ())]
+        children = children_of(node)
         if isinstance(node, SCons.Node.FS.Dir):
             children += [entry for name, entry in list(node.entries.items()) if name not in (".", "..")]
         if isinstance(node, SCons.Node.FS.File) and not node.has_builder() and node.srcnode() is not node:
