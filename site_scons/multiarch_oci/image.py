@@ -64,6 +64,15 @@ class Image(msgspec.Struct, frozen=True):
         return self.manifest.layers
 
     @property
+    def size(self) -> int:
+        """The bytes of its config and layers, as they are stored and sent."""
+        return sum(blob.size for blob in self.manifest.blobs())
+
+    def is_of_base(self, layer: Descriptor) -> bool:
+        """Whether a layer is one of the base, as far as its place tells: neither that nor a shared cache holds it."""
+        return layer.digest not in self.own and layer.digest not in self.shared
+
+    @property
     def missing(self) -> tuple[Descriptor, ...]:
         """The layers that the place does not hold, each once: those of the base."""
         return tuple(layer for layer in dict.fromkeys(self.layers) if layer.digest not in self.own)
@@ -73,8 +82,8 @@ class Image(msgspec.Struct, frozen=True):
         """From which repository each missing layer of the base can be taken. Foreign layers are not sent."""
         if self.base is None:
             return MappingProxyType({})
-        missing = (layer for layer in self.missing if layer.digest not in self.shared)
-        return MappingProxyType({layer.digest: self.base for layer in missing if not is_foreign(layer.media_type)})
+        of_base = filter(self.is_of_base, self.missing)
+        return MappingProxyType({layer.digest: self.base for layer in of_base if not is_foreign(layer.media_type)})
 
 
 def check_layers(manifest: Manifest, config: ImageConfig, *, where: str) -> None:

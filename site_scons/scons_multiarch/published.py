@@ -135,8 +135,7 @@ def sizes(node: Any) -> list[tuple[str, int]]:
         size = 0
         if is_image(member):
             with suppress(OSError, MultiarchError):
-                image = read_image(Path(member.get_abspath()))
-                size = sum(blob.size for blob in image.manifest.blobs())
+                size = read_image(Path(member.get_abspath())).size
         if platform is not None:
             known.append((str(platform), size))
     return known

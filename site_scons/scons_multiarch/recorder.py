@@ -75,6 +75,11 @@ class StepRecord(msgspec.Struct, eq=False):
         return sum(record.sent for record in list(self.requests))
 
     @property
+    def not_sent(self) -> int:
+        """The bytes that a push had no need to send: they were there, or were mounted."""
+        return 0 if self.copied is None else sum(blob.size for blob in (*self.copied.mounted, *self.copied.present))
+
+    @property
     def received(self) -> int:
         """The bytes of bodies that came from registries so far."""
         return sum(record.received for record in list(self.requests))

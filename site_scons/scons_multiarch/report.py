@@ -144,9 +144,7 @@ def to_json(run: Run) -> bytes:
 
 def _spared(step: StepRecord) -> dict[str, object]:
     """What became of a step in a build with a shared cache, and the bytes that were neither sent nor fetched for it."""
-    copied = () if step.copied is None else (*step.copied.mounted, *step.copied.present)
-    not_sent = sum(blob.size for blob in copied)
-    return {"outcome": step.outcome, "not_sent": not_sent, "not_fetched": step.spared}
+    return {"outcome": step.outcome, "not_sent": step.not_sent, "not_fetched": step.spared}
 
 
 def _not_moved(target: Any) -> list[dict[str, str]]:
@@ -182,13 +180,15 @@ def _digest(target: Any) -> str | None:
 
             return str(read_image(path).descriptor.digest)
         if isinstance(record, AttestTarget):
-            from multiarch_oci.receipt import Attested
+            from scons_multiarch.attestations import receipt_of
 
-            return str(Attested.from_json(path.read_bytes(), where=str(path)).subject.digest)
+            attested = receipt_of(target)
+            return None if attested is None else str(attested.subject.digest)
         if isinstance(record, (PushTarget, PinTarget, LoadTarget)):
-            from multiarch_oci.receipt import Receipt
+            from scons_multiarch.receipts import receipt_at
 
-            return str(Receipt.from_json(path.read_bytes(), where=str(path)).descriptor.digest)
+            receipt = receipt_at(path)
+            return None if receipt is None else str(receipt.descriptor.digest)
         return str(Digest.of(path.read_bytes())) if isinstance(record, (IndexTarget, SbomTarget)) else None
     except (OSError, MultiarchError):
         return None

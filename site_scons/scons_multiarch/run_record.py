@@ -108,7 +108,7 @@ class _Gathering:
             seconds=took,
             sent=step.sent,
             received=step.received,
-            not_sent=0 if step.copied is None else sum(b.size for b in (*step.copied.mounted, *step.copied.present)),
+            not_sent=step.not_sent,
             not_fetched=step.spared,
             requests=len(step.requests),
             error=clean(step.error or "", lines=True),
@@ -140,18 +140,17 @@ class _Gathering:
             digest = str(image.layers[number].digest)
             if digest not in self._layers or self._layers[digest].unpacked is None:
                 self._layers[digest] = self._layer(image, number, line, archive)
-        size = sum(blob.size for blob in image.manifest.blobs())
         return replace(
             made,
             digest=str(image.descriptor.digest),
-            size=size,
+            size=image.size,
             base="" if image.base is None else clean(str(image.base)),
             layers=tuple(str(layer.digest) for layer in image.layers),
         )
 
     def _layer(self, image: Image, number: int, line: str, archive: Any) -> Layer:
         descriptor = image.layers[number]
-        from_base = descriptor.digest not in image.own | image.shared
+        from_base = image.is_of_base(descriptor)
         layer = Layer(str(descriptor.digest), descriptor.size, clean(line), from_base)
         if from_base:
             return layer

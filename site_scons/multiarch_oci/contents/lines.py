@@ -42,9 +42,8 @@ def tree_lines(opened: Opened) -> Iterator[str]:
 
 def _described(view: ImageView) -> str:
     image = view.image
-    size = sum(blob.size for blob in image.manifest.blobs())
     base = f"  on {image.base}" if image.base is not None else ""
-    return f"{view.platform}  {image.descriptor.digest}  {size_in_words(size)}{base}"
+    return f"{view.platform}  {image.descriptor.digest}  {size_in_words(image.size)}{base}"
 
 
 def _numbered(view: ImageView) -> Iterator[tuple[int, int, LayerView]]:

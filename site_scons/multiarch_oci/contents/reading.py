@@ -56,17 +56,12 @@ class ImageView(msgspec.Struct, frozen=True):
     def layers(self, first: int = 0) -> Iterator[LayerView]:
         """Its layers from the base up, but for the first ones, each read when it is asked for."""
         named = list(zip(self.image.layers, made_by(self.image.config), strict=True))
-        for number, (descriptor, line) in enumerate(named[first:], start=first):
-            from_base = number < self.of_base()
+        for descriptor, line in named[first:]:
+            from_base = self.image.is_of_base(descriptor)
             try:
                 yield LayerView(descriptor, line, from_base, self.listing_of(descriptor.bare()))
             except MultiarchError as error:
                 yield LayerView(descriptor, line, from_base, None, str(error).partition("\n")[0])
-
-    def of_base(self) -> int:
-        """How many of its layers are those of its base, as far as its place tells."""
-        ours = self.image.own | self.image.shared
-        return sum(layer.digest not in ours for layer in self.image.layers)
 
 
 class Opened(msgspec.Struct, frozen=True):
