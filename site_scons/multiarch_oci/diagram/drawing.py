@@ -50,9 +50,7 @@ def _edge(start: tuple[int, int], end: tuple[int, int]) -> str:
 
 def _node(box: Box, corner: tuple[int, int]) -> str:
     x, y = corner
-    words = " ".join(
-        f"{prefix}-{word.replace(' ', '-')}" for prefix, word in (("kind", box.kind), ("state", box.state)) if word
-    )
+    words = " ".join(style_class(prefix, word) for prefix, word in (("kind", box.kind), ("state", box.state)) if word)
     title = f"<title>{html(box.title)}</title>" if box.title else ""
     detail = f'<text class="detail" x="16" y="35">{html(cut(box.detail, _SMALL_LETTERS))}</text>' if box.detail else ""
     height = 20 if box.detail else 28
@@ -63,6 +61,11 @@ def _node(box: Box, corner: tuple[int, int]) -> str:
         f'<text x="16" y="{height}">{html(cut(box.label, _LETTERS))}</text>{detail}</g>'
     )
     return f'<a href="{html(box.link)}" class="target">{group}</a>\n' if box.link else f"{group}\n"
+
+
+def style_class(prefix: str, word: str) -> str:
+    """The class by which a style knows a kind or a state: `state-up-to-date`."""
+    return f"{prefix}-{word.replace(' ', '-')}"
 
 
 def cut(text: str, most: int) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from multiarch_oci.diagram.drawing import style_class
 from multiarch_oci.quoting import html, json_in_html, seconds_in_words, visible
 from multiarch_oci.report import sections
 from multiarch_oci.report.comparing import Comparison
@@ -92,7 +93,7 @@ def _when(run: Run) -> str:
 
 def _controls(run: Run) -> str:
     chips = "".join(
-        f'<button type="button" class="chip state-{outcome.replace(" ", "-")}" aria-pressed="true" '
+        f'<button type="button" class="chip {style_class("state", outcome)}" aria-pressed="true" '
         f'data-state="{html(outcome)}">{html(outcome)} {number}</button>'
         for outcome, number in run.counts().items()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from multiarch_oci.contents.listing import File
-from multiarch_oci.diagram.drawing import cut, inner
+from multiarch_oci.diagram.drawing import cut, inner, style_class
 from multiarch_oci.diagram.layout import Box, lay_out
 from multiarch_oci.quoting import html, seconds_in_words, size_in_words
 from multiarch_oci.report.comparing import CHANGED, GONE, Change, Comparison
@@ -39,7 +39,7 @@ def result(run: Run) -> str:
 
 
 def _tile(number: str, words: str, outcome: str = "") -> str:
-    state = f" state-{outcome.replace(' ', '-')}" if outcome else ""
+    state = f" {style_class('state', outcome)}" if outcome else ""
     return f'<div class="tile{state}"><b>{html(number)}</b><span>{html(words)}</span></div>'
 
 
@@ -55,16 +55,11 @@ def failures(run: Run, ids: Mapping[str, str]) -> str:
 def published(run: Run) -> str:
     """What the registries hold now."""
     by_key = {node.key: node for node in run.nodes}
-    rows = []
-    for node in run.tags():
-        images = images_below(node, by_key)
-        platforms = ", ".join(
-            f"{image.platform} {size_in_words(image.size)}" if image.size else image.platform for image in images
-        )
-        rows.append(
-            f"<tr><td><code>{html(node.reference)}</code></td><td><code class=digest>{html(node.digest)}</code></td>"
-            f"<td>{html(platforms)}</td><td>{_state(node)}</td></tr>"
-        )
+    rows = [
+        f"<tr><td><code>{html(node.reference)}</code></td><td><code class=digest>{html(node.digest)}</code></td>"
+        f"<td>{html(platforms_of(node, by_key))}</td><td>{_state(node)}</td></tr>"
+        for node in run.tags()
+    ]
     rows += [
         f"<tr><td><code>{html(reference)}</code></td><td colspan=3>not moved: {html(because)}</td></tr>"
         for reference, because in run.not_moved
@@ -75,7 +70,15 @@ def published(run: Run) -> str:
     return _section("published", "Published", f'<div class="wide tall"><table>{head}{"".join(rows)}</table></div>')
 
 
-def images_below(node: Node, by_key: Mapping[str, Node]) -> list[Node]:
+def platforms_of(tag: Node, by_key: Mapping[str, Node]) -> str:
+    """The platforms that a tag leads to, with the size of each, where it is known."""
+    return ", ".join(
+        f"{image.platform} {size_in_words(image.size)}" if image.size else image.platform
+        for image in _images_below(tag, by_key)
+    )
+
+
+def _images_below(node: Node, by_key: Mapping[str, Node]) -> list[Node]:
     """The images that a tag leads to, in the order of its index."""
     images: dict[str, Node] = {}
     pending = list(reversed(node.sources))
@@ -150,7 +153,7 @@ def slowest(run: Run, ids: Mapping[str, str], comparison: Comparison | None) -> 
 def _slow_row(node: Node, most: float, ids: Mapping[str, str], comparison: Comparison | None) -> str:
     share = round((node.seconds or 0) / most * 100, 1)
     filled = f'<rect width="{share}%" height="10" rx="3"/>'
-    bar = f'<svg class="share state-{_class(node)}" width="160" height="10">{filled}</svg>'
+    bar = f'<svg class="share {style_class("state", node.outcome)}" width="160" height="10">{filled}</svg>'
     longer = comparison.slower(node) if comparison is not None else None
     than = "" if longer is None else f"{'+' if longer >= 0 else _MINUS}{seconds_in_words(abs(longer))}"
     sent = size_in_words(node.sent) if node.sent else ""
@@ -303,12 +306,8 @@ def short(digest: str) -> str:
     return digest[:_SHORT]
 
 
-def _class(node: Node) -> str:
-    return node.outcome.replace(" ", "-")
-
-
 def _state(node: Node) -> str:
-    return f'<span class="state state-{_class(node)}">{html(node.outcome)}</span>'
+    return f'<span class="state {style_class("state", node.outcome)}">{html(node.outcome)}</span>'
 
 
 def _link(node: Node, ids: Mapping[str, str]) -> str:

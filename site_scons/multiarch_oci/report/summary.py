@@ -8,7 +8,7 @@ from multiarch_oci.diagram.texts import as_mermaid
 from multiarch_oci.quoting import html, markdown, markdown_code, seconds_in_words, size_in_words, visible
 from multiarch_oci.report.comparing import CHANGED, Change, Comparison
 from multiarch_oci.report.record import CACHED, CURRENT, MADE, REPAIRED, Node, Run
-from multiarch_oci.report.sections import box_of, images_below, short
+from multiarch_oci.report.sections import box_of, platforms_of, short
 
 HEAD = "<!-- multiarch summary 1 -->"
 """By this a later run knows the file as its own (`output`)."""
@@ -42,10 +42,7 @@ def _published(run: Run) -> Iterator[str]:
     by_key = {node.key: node for node in run.nodes}
     rows = []
     for node in run.tags():
-        platforms = ", ".join(
-            f"{image.platform} {size_in_words(image.size)}" if image.size else image.platform
-            for image in images_below(node, by_key)
-        )
+        platforms = platforms_of(node, by_key)
         rows.append((markdown_code(node.reference), markdown_code(node.digest), markdown(platforms), node.outcome))
     rows += [
         (markdown_code(reference), "", markdown(f"not moved: {because}"), "") for reference, because in run.not_moved

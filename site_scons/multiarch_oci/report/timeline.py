@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from multiarch_oci.diagram.drawing import style_class
 from multiarch_oci.quoting import html, seconds_in_words, size_in_words
 from multiarch_oci.report.record import Node, Request, Run
 from multiarch_oci.report.trace import thread_rows
@@ -70,7 +71,7 @@ def _bar(node: Node, row: int, length: float, anchor: str, busy: list[tuple[floa
             f'<svg x="{_percent(x)}" y="{y}" width="{_percent(width)}" height="{_BAR}" overflow="hidden">'
             f'<text x="6" y="14">{html(label)}</text></svg>'
         )
-    return f'<a href="#{html(anchor)}" class="state-{html(node.outcome.replace(" ", "-"))}">{"".join(parts)}</a>'
+    return f'<a href="#{html(anchor)}" class="{html(style_class("state", node.outcome))}">{"".join(parts)}</a>'
 
 
 def _busy(requests: Iterable[Request]) -> dict[str, list[tuple[float, float]]]:
