@@ -131,26 +131,15 @@ def _path(source: Any) -> str:
 
 def _chains(images: Any) -> Iterator[Chain]:
     given = images.values() if isinstance(images, Mapping) else [images]
-    return (image for entry in given for image in _flat(entry) if isinstance(image, Chain))
-
-
-def _flat(images: Any) -> Iterator[Any]:
-    """Chains and nodes in lists of any depth."""
-    if isinstance(images, Chain):
-        yield images
-    elif isinstance(images, (list, tuple)) or (hasattr(images, "__iter__") and not isinstance(images, str)):
-        for item in images:
-            yield from _flat(item)
-    else:
-        yield images
+    return (image for entry in given for image in paths_of.flat(entry) if isinstance(image, Chain))
 
 
 def _pushes(env: Any, images: Any) -> dict[str, Any]:
     """The receipt of each image by every name that files may give it."""
     if isinstance(images, Mapping):
-        return {str(name): _push(env, item) for name, given in images.items() for item in [*_flat(given)][:1]}
+        return {str(name): _push(env, item) for name, given in images.items() for item in [*paths_of.flat(given)][:1]}
     pushes: dict[str, Any] = {}
-    for item in _flat(images):
+    for item in paths_of.flat(images):
         push = _push(env, item)
         pushes[item.name if isinstance(item, Chain) else target_of(push).reference.repository] = push
     last = Counter(name.rpartition("/")[2] for name in pushes)
