@@ -76,19 +76,9 @@ def nodes_below(roots: Iterable[Any], before: Callable[[Any], list[Any]] = child
 
 def made_below(roots: Iterable[Any]) -> list[Any]:
     """Every file that something makes and that the roots lead to, sources first; of a step of ours the first target."""
-    order: dict[Any, None] = {}
-    pending = [(node, False) for node in reversed(list(roots))]
-    entered: set[Any] = set()
-    while pending:
-        node, is_done_below = pending.pop()
-        if is_done_below:
-            if is_made(node):
-                order[first_of_step(node)] = None
-        elif node not in entered:
-            entered.add(node)
-            pending.append((node, True))
-            pending += [(child, False) for child in reversed(children_of(node))]
-    return list(order)
+    from multiarch_oci.diagram.layout import sources_first  # start-up
+
+    return list(dict.fromkeys(first_of_step(node) for node in sources_first(roots, children_of) if is_made(node)))
 
 
 def reachable() -> list[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +15,7 @@ ACROSS, DOWN = 48, 14
 STEP = HEIGHT + DOWN
 MARGIN = 16
 _ROUNDING = 0.5
+_T = TypeVar("_T", bound=Hashable)
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -43,21 +45,32 @@ class Drawing(msgspec.Struct, frozen=True):
     height: int
 
 
+def sources_first(roots: Iterable[_T], sources_of: Callable[[_T], Sequence[_T]]) -> list[_T]:
+    """All that leads to `roots`, and themselves, each once and behind its sources, in whatever depth.
+
+    Where sources go in a circle, one of it stands before what it is made of.
+    """
+    order: list[_T] = []
+    entered: set[_T] = set()
+    pending = [(root, False) for root in reversed([*roots])]
+    while pending:
+        item, is_done_below = pending.pop()
+        if is_done_below:
+            order.append(item)
+        elif item not in entered:
+            entered.add(item)
+            pending.append((item, True))
+            pending += [(source, False) for source in reversed(sources_of(item))]
+    return order
+
+
 def columns(boxes: Iterable[Box]) -> dict[str, int]:
     """For each node the length of the longest way to it, by key; a source that is no node of the graph is none."""
-    by_key = {box.key: box for box in boxes}
+    sources = {box.key: box.sources for box in boxes}
     depth: dict[str, int] = {}
-    for start in by_key:
-        pending = [start]
-        while pending:
-            key = pending[-1]
-            known = [source for source in by_key[key].sources if source in by_key]
-            unknown = [source for source in known if source not in depth and source not in pending]
-            if key in depth or not unknown:
-                depth.setdefault(key, 1 + max((depth.get(source, -1) for source in known), default=-1))
-                pending.pop()
-            else:
-                pending.append(unknown[0])
+    for key in sources_first(sources, lambda key: sources.get(key, ())):
+        if key in sources:
+            depth[key] = 1 + max((depth.get(source, -1) for source in sources[key]), default=-1)
     return depth
 
 

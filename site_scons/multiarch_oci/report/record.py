@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from multiarch_oci.contents.listing import File
+from multiarch_oci.diagram.layout import sources_first
 from multiarch_oci.document import keyed, remembered_as
 
 FORMAT = 1
@@ -139,23 +140,11 @@ def critical_path(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """The chain of steps, each made of the one before, that took longest: no run with more threads is faster."""
     by_key = {node.key: node for node in nodes}
     longest: dict[str, tuple[float, str]] = {}
-
-    def settle(start: str) -> None:
-        pending = [start]
-        while pending:
-            key = pending[-1]
-            unknown = [s for s in by_key[key].sources if s in by_key and s not in longest and s not in pending]
-            if unknown:
-                pending.append(unknown[0])
-                continue
+    for key in sources_first(by_key, lambda key: by_key[key].sources if key in by_key else ()):
+        if key in by_key:
             before = [(longest[source][0], source) for source in by_key[key].sources if source in longest]
             time, previous = max(before, default=(0.0, ""))
             longest[key] = (time + (by_key[key].seconds or 0.0), previous)
-            pending.pop()
-
-    for key in by_key:
-        if key not in longest:
-            settle(key)
     key = max(longest, key=lambda name: longest[name][0], default="")
     chain: list[Node] = []
     while key:

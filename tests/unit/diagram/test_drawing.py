@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 from machines.required import required
 from multiarch_oci.diagram.drawing import cut, svg
-from multiarch_oci.diagram.layout import HEIGHT, Box, columns, lay_out
+from multiarch_oci.diagram.layout import HEIGHT, Box, columns, lay_out, sources_first
 from multiarch_oci.diagram.texts import as_dot, as_mermaid
 
 HOSTILE = '</script><img src=x onerror=alert(1)>"];evil[label="`|\\'
@@ -48,6 +48,12 @@ def test_sources_stand_before_what_is_made_of_them_and_nothing_on_another():
     assert max(y for key, y in rows.items() if key.startswith("a ")) < min(
         y for key, y in rows.items() if key.startswith("b ")
     )
+
+
+def test_a_long_way_and_a_circle_are_walked_once():
+    sources = {number: [number + 1] for number in range(50_000)} | {50_000: []}
+    assert sources_first([0], sources.__getitem__) == list(range(50_000, -1, -1))
+    assert sources_first("ab", {"a": "b", "b": "a"}.__getitem__) == ["b", "a"]
 
 
 def test_an_svg_is_xml_with_labels_as_text():
