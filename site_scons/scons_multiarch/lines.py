@@ -176,9 +176,9 @@ def _measured(record: StepRecord) -> str:
     seconds = (record.ended or time.monotonic()) - record.began
     if seconds < _LONG_S:
         return ""
-    moved = [f"{readable_size(count)} {word}" for count, word in ((record.sent, "sent"), (record.received, "received"))]
-    several = [text for text, count in zip(moved, (record.sent, record.received), strict=True) if count]
-    return f"  ({', '.join([elapsed(seconds), *several])})"
+    counts = ((record.sent, "sent"), (record.received, "received"))
+    moved = [f"{readable_size(count)} {word}" for count, word in counts if count]
+    return f"  ({', '.join([elapsed(seconds), *moved])})"
 
 
 def elapsed(seconds: float) -> str:

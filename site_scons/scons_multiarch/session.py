@@ -138,9 +138,7 @@ class Declarations:
         self.contents_read: dict[Path, bytes | None] = {}  # in a session: of files that decide what is declared
         self.presence_seen: dict[Path, bool] = {}  # in a session: of files that decide it by being there, or not
         self.names_commit = False  # whether a version or an index names a commit of git
-        self.refs: tuple[Repository, str] | None = (
-            None  # in a session: git's repository, and its state when it was asked
-        )
+        self.refs: tuple[Repository, str] | None = None  # in a session: git's repository, and its state when asked
         self.globbed: list[Globbed] = []  # in a session
         self.attests: list[tuple[Any, Any]] = []  # receipts of what is attached, each with its environment
         self._claimed: set[Reference] = set()

@@ -13,6 +13,8 @@ from multiarch_oci.layer import Kind
 from multiarch_oci.quoting import size_in_words
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+REMOVING = (Kind.OPAQUE.value, Kind.WHITEOUT.value)
+"""The kinds of entries that are no files, and remove what lies below them."""
 
 
 class FileChange(msgspec.Struct, frozen=True):
@@ -41,7 +43,7 @@ def file_system(listings: Iterable[Listing]) -> dict[str, File]:
             elif file.kind == Kind.WHITEOUT.value:
                 _drop(seen, file.path, keep=False)
         for file in listing.files:
-            if file.kind in (Kind.OPAQUE.value, Kind.WHITEOUT.value):
+            if file.kind in REMOVING:
                 continue
             below = seen.get(file.path)
             if below is not None and Kind.DIRECTORY.value == below.kind != file.kind:

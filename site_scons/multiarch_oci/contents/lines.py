@@ -8,6 +8,7 @@ from multiarch_oci.contents.comparing import (
     ADDED,
     CHANGED,
     REMOVED,
+    REMOVING,
     FileChange,
     config_changes,
     file_system,
@@ -170,8 +171,7 @@ def _paths(listings: Iterable[Listing]) -> set[str]:
 
 def _removes(listings: Iterable[Listing]) -> bool:
     """Whether layers remove what is below them, so that it is to be known what that is."""
-    removing = (Kind.WHITEOUT.value, Kind.OPAQUE.value)
-    return any(file.kind in removing for listing in listings for file in listing.files)
+    return any(file.kind in REMOVING for listing in listings for file in listing.files)
 
 
 def _of_files(before: Opened, after: Opened) -> Iterator[str]:
