@@ -7,7 +7,8 @@ beside its bundle as it is, too, since scanners read the one and verifiers the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,7 +44,7 @@ class AttestationMoved(MultiarchError):
     """An attestation of ours that another run wrote, where that is declared to be an error."""
 
 
-class Attestation(msgspec.Struct, frozen=True):
+class Attestation(msgspec.Struct, frozen=True, dict=True):
     """What is attestation of a subject: a statement, and the SBOM that it was made of, as it is."""
 
     predicate_type: str
@@ -67,7 +68,7 @@ class Attestation(msgspec.Struct, frozen=True):
         """What made it, as it says itself."""
         return maker(self.predicate_type, self.predicate)
 
-    @property
+    @cached_property
     def predicate(self) -> Mapping[str, object]:
         """What it says."""
         return Statement.parse(self.statement, where=self.predicate_type).predicate
@@ -163,24 +164,21 @@ class _There:
     """What refers to the subject already, read where something is to be compared with it."""
 
     def __init__(self, store: Registry | Layout, subject: Descriptor, before: Listing, signer: Signer | None) -> None:
+        self._store = store
         self._subject = subject
-        self._read: Callable[[], tuple[Stored, ...]] = lambda: tuple(stored(store, subject.digest, before.referrers))
-        self._known: tuple[Stored, ...] | None = () if not before.referrers else None
+        self._before = before
         self._signer = signer
-        self._verified: list[tuple[Descriptor, Verified]] | None = None
 
+    @cached_property
     def _stored(self) -> tuple[Stored, ...]:
-        if self._known is None:
-            self._known = self._read()
-        return self._known
+        return tuple(stored(self._store, self._subject.digest, self._before.referrers))
 
+    @cached_property
     def _ours(self) -> list[tuple[Descriptor, Verified]]:
         """The bundles that verify as by our signer; all others are somebody else's."""
-        if self._verified is None:
-            bundles = [known for known in self._stored() if known.kind == BUNDLE]
-            verifier = self._signer.verifier() if self._signer is not None and bundles else None
-            self._verified = [] if verifier is None else list(self._verify(bundles, verifier))
-        return self._verified
+        bundles = [known for known in self._stored if known.kind == BUNDLE]
+        verifier = self._signer.verifier() if self._signer is not None and bundles else None
+        return [] if verifier is None else list(self._verify(bundles, verifier))
 
     def _verify(self, bundles: list[Stored], verifier: Verifier) -> Iterable[tuple[Descriptor, Verified]]:
         from multiarch_oci.attest.dsse import InvalidEnvelope
@@ -199,7 +197,7 @@ class _There:
     def bundle(self, attestation: Attestation) -> Descriptor | None:
         """A bundle by our signer that says this; None when there is none."""
         predicate = attestation.predicate
-        for descriptor, verified in self._ours():
+        for descriptor, verified in self._ours:
             if verified.predicate_type == attestation.predicate_type and verified.statement.predicate == predicate:
                 return descriptor
         return None
@@ -216,8 +214,8 @@ class _There:
         }
         if not makers:
             return frozenset(), frozenset()
-        statements = [(d.digest, v.predicate_type, v.statement.predicate) for d, v in self._ours()]
-        for known in self._stored():
+        statements = [(d.digest, v.predicate_type, v.statement.predicate) for d, v in self._ours]
+        for known in self._stored:
             predicate = predicate_of(known)
             if predicate is not None:
                 statements.append((known.descriptor.digest, *predicate))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE, CYCLONEDX, PROVENANCE, SPDX
-from multiarch_oci.attest.stored import MOST, PLAIN, Stored, predicate_of, stored
+from multiarch_oci.attest.stored import MOST, PREDICATES, Stored, predicate_of, stored
 from multiarch_oci.attesting import PREDICATE_TYPE, UNSIGNED_TYPE
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, InvalidDigest
@@ -235,8 +235,7 @@ def _distinct(words: Iterable[str]) -> list[str]:
 
 def _named(referrer: Descriptor) -> str:
     predicate = referrer.annotation(PREDICATE_TYPE) or referrer.annotation(UNSIGNED_TYPE) or ""
-    plain = {media_type: predicate_type for predicate_type, media_type in PLAIN.items()}
-    known = NAMES.get(predicate or plain.get(referrer.artifact_type or "", ""), "")
+    known = NAMES.get(predicate or PREDICATES.get(referrer.artifact_type or "", ""), "")
     return known or (IN_TOTO if referrer.artifact_type == IN_TOTO else "something")
 
 

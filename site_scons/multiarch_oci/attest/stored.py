@@ -25,6 +25,8 @@ MOST = 500
 
 PLAIN = {SPDX: SPDX_JSON, CYCLONEDX: CYCLONEDX_JSON}
 """The media types of documents that stand beside their signed statements, by the predicate type of those."""
+PREDICATES = {media_type: predicate_type for predicate_type, media_type in PLAIN.items()}
+"""The predicate types of such documents, by their media types."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -64,15 +66,16 @@ def _content(store: Store, made: Artifact, kinds: Collection[str]) -> bytes:
 
 def predicate_of(stored_one: Stored) -> tuple[str, Mapping[str, object]] | None:
     """What a referrer that nobody signed says, by predicate type; None for what cannot be read, and for bundles."""
+    if stored_one.kind not in (IN_TOTO, *PREDICATES):
+        return None
     try:
         document = Document.parse(stored_one.content, where=str(stored_one.descriptor.digest), limit=LIMIT)
-        if stored_one.kind == IN_TOTO:
-            read = Statement.of(document)
-            return read.predicate_type, read.predicate
+        if stored_one.kind != IN_TOTO:
+            return PREDICATES[stored_one.kind], document.members
+        read = Statement.of(document)
     except MultiarchError:
         return None
-    types = {media_type: predicate_type for predicate_type, media_type in PLAIN.items()}
-    return (types[stored_one.kind], document.members) if stored_one.kind in types else None
+    return read.predicate_type, read.predicate
 
 
 def document_type(document: Document) -> str:
