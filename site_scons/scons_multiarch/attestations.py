@@ -19,7 +19,7 @@ from scons_multiarch.paths import shown
 from scons_multiarch.process import say
 from scons_multiarch.receipts import Intention, ask_all, content_of, last_receipt, spelled
 from scons_multiarch.session import Run
-from scons_multiarch.signatures import UnusableSigner, fault_of, signed_by
+from scons_multiarch.signatures import UnusableSigner, fault_of, signed_by, words_of
 from scons_multiarch.step import write
 from scons_multiarch.tracking.nodes import reasons
 
@@ -163,5 +163,5 @@ def check_signers(run: Run) -> None:
 def facts(env: Any, text: str) -> Facts:
     """What decides the receipt beside the image and the files: the tag, and who signs. Raises MultiarchError."""
     run: Run = env["MULTIARCH_RUN"]
-    words = tuple(str(env.get(name, "")) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY"))
-    return Facts({"reference": text, "signed by": run.build.once(("signed by", words), lambda: signed_by(env))}, {})
+    signer = run.build.once(("signed by", words_of(env)), lambda: signed_by(env))
+    return Facts({"reference": text, "signed by": signer}, {})

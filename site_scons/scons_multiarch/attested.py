@@ -16,6 +16,7 @@ from multiarch_oci.index import Index
 from multiarch_oci.mediatype import BUNDLE, IN_TOTO, is_index
 from multiarch_oci.store import read
 from multiarch_oci.store.referrers import listing
+from scons_multiarch.signatures import words_of
 
 if TYPE_CHECKING:
     from multiarch_oci.attest.verifying import Verifier
@@ -74,8 +75,7 @@ def provenance_of(env: Any, store: Registry | Layout, subject: Digest) -> Attest
     """
     from multiarch_oci.attest.signing import Asked, verifier_of
 
-    given = Asked(*(str(env[name]) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT")))
-    verifier = verifier_of(given, env["MULTIARCH_RUN"].tree.root)
+    verifier = verifier_of(Asked(*words_of(env)), env["MULTIARCH_RUN"].tree.root)
     attested, refused = [], ""
     known = islice(stored(store, subject, listing(store, subject).referrers, kinds=(BUNDLE, IN_TOTO)), MOST)
     readable = [attached for attached in known if attached.content]

@@ -15,7 +15,7 @@ from multiarch_oci.errors import MultiarchError, visible
 from scons_multiarch.interrupts import Interrupted
 
 if TYPE_CHECKING:
-    from multiarch_oci.attest.signing import Asked, Password, Signer
+    from multiarch_oci.attest.signing import Password, Signer
     from multiarch_oci.attest.verifying import Verifier
     from scons_multiarch.session import Run
 
@@ -26,9 +26,6 @@ _LONGEST = 4096
 """Bytes of the longest line that a terminal hands over."""
 
 _TURN_S = 0.1
-
-_OTHERS = ("plugin", "keyless")
-"""What SIGN may say beside a file."""
 
 
 class PasswordShown(MultiarchError):
@@ -52,12 +49,18 @@ def check_words(words: Mapping[str, object]) -> None:
             raise PasswordShown(f"{name} stands where others can read it", hint=hint)
 
 
-def hide_keys(run: Run, given: Mapping[str, str]) -> None:
-    """Keep the private key that SIGN names out of every image, by all the names that it has: links, hard ones too."""
-    kind = given["SIGN"].partition(":")[0]
-    if not given["SIGN"] or kind in _OTHERS:
-        return
-    path = run.tree.root / given["SIGN"]
+def hide_signer(run: Run, sign: str) -> None:
+    """Keep the private key that SIGN names, if it names one, out of every image."""
+    if sign:
+        from multiarch_oci.attest.signing import is_key_file
+
+        if is_key_file(sign):
+            hide_key(run, sign)
+
+
+def hide_key(run: Run, name: str) -> None:
+    """Keep the file of a private key out of every image, by all the names that it has: links, hard ones too."""
+    path = run.tree.root / name
     links = (Path(os.path.abspath(path)), Path(os.path.realpath(path)))  # noqa: PTH100  # kept, and followed
     for key in (*links, *_hard_links(path, run.tree.root)):
         for root in (run.tree.root, Path(os.path.realpath(run.tree.root))):
@@ -91,10 +94,10 @@ def signed_by(env: Any) -> str:
     if not _is_signed(env):
         return ""
     from multiarch_oci.attest.keys import fingerprint_of
-    from multiarch_oci.attest.signing import check, public_file
+    from multiarch_oci.attest.signing import Asked, check, public_file
 
     run: Run = env["MULTIARCH_RUN"]
-    given = _words_of(env)
+    given = Asked(*words_of(env))
     check(given)
     public = public_file(given, run.tree.root)
     if public is not None:  # whichever file it stands in
@@ -115,7 +118,7 @@ def fault_of(env: Any) -> str | None:
     Found once a run for all who say the same.
     """
     run: Run = env["MULTIARCH_RUN"]
-    given = tuple(str(env.get(name, "")) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT"))
+    given = words_of(env)
 
     def look() -> str | None:
         from multiarch_oci.attest.signing import Asked, check_files
@@ -137,10 +140,10 @@ def signer_of(env: Any) -> Signer | None:
     """
     if not _is_signed(env):
         return None
-    from multiarch_oci.attest.signing import signer
+    from multiarch_oci.attest.signing import Asked, signer
 
     run: Run = env["MULTIARCH_RUN"]
-    given = _words_of(env)
+    given = Asked(*words_of(env))
 
     def make() -> Signer:
         return signer(
@@ -173,10 +176,9 @@ def _is_signed(env: Any) -> bool:
     return any(env[name] for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY"))
 
 
-def _words_of(env: Any) -> Asked:
-    from multiarch_oci.attest.signing import Asked
-
-    return Asked(*(str(env[name]) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT")))
+def words_of(env: Any) -> tuple[str, ...]:
+    """What SIGN, SIGN_KEY, SIGN_IDENTITY and SIGN_ROOT say: the fields of `Asked`, whose module need not be loaded."""
+    return tuple(str(env.get(name, "")) for name in ("SIGN", "SIGN_KEY", "SIGN_IDENTITY", "SIGN_ROOT"))
 
 
 def _state(path: Path) -> tuple[int, int] | None:

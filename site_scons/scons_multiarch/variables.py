@@ -18,7 +18,7 @@ from multiarch_oci.version import Version, expand, unmoved
 from scons_multiarch.destinations import destinations_of
 from scons_multiarch.paths import TRUTHS, items_of
 from scons_multiarch.session import Run
-from scons_multiarch.signatures import check_words, hide_keys
+from scons_multiarch.signatures import check_words, hide_signer
 from scons_multiarch.versions import revision, version_if_any
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
     )
     run.settings.insecure = tuple(dict.fromkeys((*run.settings.insecure, *insecure_hosts(given["INSECURE"]))))
     run.settings.locked = truth_of("LOCKED", given["LOCKED"]) or run.settings.locked
-    hide_keys(run, given)
+    hide_signer(run, given["SIGN"])
     if given["TRUST"]:
         run.settings.trust = tuple(dict.fromkeys((*run.settings.trust, given["TRUST"])))
     one_of("VERIFY", given["VERIFY"], ("", "content"))

@@ -56,6 +56,16 @@ def test_the_key_of_sign_is_in_no_image_of_another_engine(
     assert "keys/own.pem" not in image
 
 
+@pytest.mark.parametrize("words", [("SIGN=keyless:own",), ("CACHE_KEY=keyless", "CACHE=./shared")])
+def test_a_key_is_in_no_image_whatever_its_file_is_called(project: Project, words: tuple[str, ...]):
+    name = words[0].partition("=")[2]
+    project.edit(name, "-----BEGIN PRIVATE KEY-----\n")
+    project.scons("images", *words)
+    names = set(unpacked.of_archive(project.path / "_output/images/one.tar"))
+    assert "keys/other.txt" in names
+    assert name not in names
+
+
 def test_a_key_behind_a_link_is_in_no_image_under_either_name(project: Project):
     project.scons("images", "SIGN=linked.pem")
     names = set(unpacked.of_archive(project.path / "_output/images/one.tar"))

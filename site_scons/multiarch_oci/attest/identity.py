@@ -127,7 +127,7 @@ def _trusted_root(path: Path) -> TrustedRoot:
 class KeylessSigner:
     """Signer by an identity that this machine can prove: that of a CI job, or the user's in a browser."""
 
-    def __init__(self, verifier: IdentityVerifier, *, interactive: bool) -> None:
+    def __init__(self, verifier: Verifier, *, interactive: bool) -> None:
         """`interactive`: a browser may be opened where the machine has no identity of its own."""
         self._verifier = verifier
         self._interactive = interactive

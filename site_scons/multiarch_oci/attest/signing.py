@@ -129,8 +129,14 @@ def verifier_of(given: Asked, root: Path) -> Verifier | None:
     if given.identity:
         from multiarch_oci.attest.identity import Identity, IdentityVerifier
 
-        return IdentityVerifier(Identity.parse(given.identity, where="SIGN_IDENTITY"), _root(given, root))
+        trusted_root = root / given.root if given.root else None
+        return IdentityVerifier(Identity.parse(given.identity, where="SIGN_IDENTITY"), trusted_root)
     return KeyVerifier(PublicKey.read(root / given.key, where=given.key)) if given.key else None
+
+
+def is_key_file(sign: str) -> bool:
+    """Whether what SIGN says is the file of a key; `keyless:x` is one, as only the word alone says something else."""
+    return bool(sign) and sign != KEYLESS and sign.partition(":")[0] != PLUGIN
 
 
 def check(given: Asked) -> None:
@@ -167,7 +173,7 @@ def check_files(given: Asked, root: Path) -> None:
     public = public_file(given, root)
     if public is not None:
         fingerprint_of(root / public, where=public)
-    if given.sign and given.sign.partition(":")[0] not in (PLUGIN, KEYLESS):
+    if is_key_file(given.sign):
         private = root / given.sign
         if public is None or os.path.lexists(private):
             check_private(private, where=given.sign)
@@ -198,22 +204,16 @@ def signer(
     for a plugin or keyless what `verifier_of` raises.
     """
     check(given)
-    kind, _, program = given.sign.partition(":")
-    verifier = verifier_of(given, root) if kind in (PLUGIN, KEYLESS, "") else None
-    if not given.sign and verifier is not None:
+    verifier = None if is_key_file(given.sign) else verifier_of(given, root)
+    if verifier is None:
+        public = root / given.key if given.key else None
+        return KeySigner(root / given.sign, given.sign, password, public=public, public_name=given.key)
+    if not given.sign:
         return AbsentSigner(verifier)
-    if kind == PLUGIN and verifier is not None:
-        from multiarch_oci.attest.plugin import PluginSigner
-
-        return PluginSigner(program, root, environment, verifier)
     if given.sign == KEYLESS:
-        from multiarch_oci.attest.identity import Identity, IdentityVerifier, KeylessSigner
+        from multiarch_oci.attest.identity import KeylessSigner
 
-        who = IdentityVerifier(Identity.parse(given.identity, where="SIGN_IDENTITY"), _root(given, root))
-        return KeylessSigner(who, interactive=interactive)
-    public = root / given.key if given.key else None
-    return KeySigner(root / given.sign, given.sign, password, public=public, public_name=given.key)
+        return KeylessSigner(verifier, interactive=interactive)
+    from multiarch_oci.attest.plugin import PluginSigner
 
-
-def _root(given: Asked, root: Path) -> Path | None:
-    return root / given.root if given.root else None
+    return PluginSigner(given.sign.partition(":")[2], root, environment, verifier)

@@ -18,7 +18,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.document import content_of
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import ACTION_PREDICATE, IN_TOTO
-from scons_multiarch.signatures import hide_keys, password_of
+from scons_multiarch.signatures import hide_key, password_of
 from scons_multiarch.variables import UnknownWord
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def check_key(run: Run, settings: CacheSettings) -> None:
 
     No image holds a private key.
     """
-    hide_keys(run, {"SIGN": settings.key})
+    hide_key(run, settings.key)
     if _is_public(run, settings) and settings.writes:
         hint = "name the private key where entries are written, or say CACHE_MODE=read"
         raise UnknownWord("is a public key, which signs nothing", where="CACHE_KEY", hint=hint)
