@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -67,15 +68,32 @@ def test_what_it_did_not_sign_does_not(variant: Maker, registry: Registry, ours:
     assert manifest(second) == manifest(first)
 
 
+def programs_of(registry: Registry) -> dict[str, dict[str, Any]]:
+    """The entries of programs, by their tags."""
+    entries = {tag: registry.json("cache", tag) for tag in registry.tags("cache")}
+    kinds = {tag: entry["annotations" if "annotations" in entry else "config"] for tag, entry in entries.items()}
+    return {tag: entry for tag, entry in entries.items() if kinds[tag].get("multiarch.kind") == "program"}
+
+
+def test_a_program_of_another_machine_does_not_count(variant: Maker, registry: Registry):
+    first = written(variant, registry)
+    (one, mine), (other, theirs) = programs_of(registry).items()
+    mine["layers"], theirs["layers"] = theirs["layers"], mine["layers"]
+    for tag, entry in ((one, mine), (other, theirs)):
+        registry.put_manifest("cache", tag, json.dumps(entry).encode(), MANIFEST)
+    second = variant("second")
+    run = build(second, registry)
+    assert run.text.count("Compile") == 2
+    assert "is a program for linux/a" in run.text
+    assert manifest(second) == manifest(first)
+
+
 def poison(registry: Registry, *, sign_as_is: bool) -> None:
     """Put a program of somebody else under the key of each program: right digests, right tag, and a layer that fits."""
     evil = b"#!/bin/sh\necho evil\n"
     digest = f"sha256:{hashlib.sha256(evil).hexdigest()}"
     registry.put_blob("cache", evil, digest)
-    for tag in registry.tags("cache"):
-        document = registry.json("cache", tag)
-        if document["annotations" if "annotations" in document else "config"].get("multiarch.kind") != "program":
-            continue
+    for tag, document in programs_of(registry).items():
         document["layers"][0] |= {"digest": digest, "size": len(evil)}
         document["layers"][0]["annotations"].pop("multiarch.head", None)
         if not sign_as_is:

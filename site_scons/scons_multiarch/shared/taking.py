@@ -74,14 +74,16 @@ def _take(node: Any) -> bool:
     state, origin = node.attributes.state, origin_of(run, node)
     if state.because is None:
         explain(node)
-    with run.build.recorder().step(step_of(node).verb, node) as record:
-        record.outcome = INTERRUPTED  # where the cache does not give it no line is printed: the step itself comes next
-        is_file = _put(node, entry, origin)
-        if is_file is None:
-            return False
-        record.outcome, record.reason = CACHED, WHY
-        own = sum(output.descriptor.size for output in entry.outputs if output.data is None)
-        record.spared = 0 if is_file and not is_image(node) else own
+    try:
+        with run.build.recorder().step(step_of(node).verb, node) as record:
+            record.outcome = INTERRUPTED  # where it does not count no line is printed: the step itself comes next
+            is_file = _put(node, entry, origin)
+            record.outcome, record.reason = CACHED, WHY
+            own = sum(output.descriptor.size for output in entry.outputs if output.data is None)
+            record.spared = 0 if is_file and not is_image(node) else own
+    except (NoEntry, InvalidDocument) as error:
+        say(f"  warning: an entry of the cache is left out: {str(error).partition(chr(10))[0]}")
+        return False
     taken(node, is_file=is_file)
     state.retrieved = state.shared = True
     state.because = f"{state.because}; {WHY}" if state.because else WHY
@@ -109,18 +111,14 @@ def _fetched(node: Any, held: HeldFile) -> bool:
     return True
 
 
-def _put(node: Any, entry: Entry, origin: str) -> bool | None:
-    """Put what an entry has under the names of a step's targets; whether it is files now; None: it does not count."""
+def _put(node: Any, entry: Entry, origin: str) -> bool:
+    """Put what an entry has under the names of a step's targets; whether it is files now. NoEntry: it does not count."""
     record = target_of(node)
-    try:
-        if isinstance(record, ProgramTarget):
-            return _put_program(node, record, entry, origin)
-        if isinstance(record, ImageTarget):
-            return _put_image(node, entry, origin)
-        return _put_files(node, entry, origin)
-    except (NoEntry, InvalidDocument) as error:
-        say(f"  warning: an entry of the cache is left out: {str(error).partition(chr(10))[0]}")
-        return None
+    if isinstance(record, ProgramTarget):
+        return _put_program(node, record, entry, origin)
+    if isinstance(record, ImageTarget):
+        return _put_image(node, entry, origin)
+    return _put_files(node, entry, origin)
 
 
 def _put_program(node: Any, record: ProgramTarget, entry: Entry, origin: str) -> bool:
