@@ -181,6 +181,11 @@ class Run:
         self.interrupts = Interrupts()
         self.signers: Once[Signer] = Once()  # their keys stay open, so that a session asks for a password once
         self.build = Build(self)
+        self._keeps_nothing = False
+
+    def keep_nothing(self) -> None:
+        """Write nothing when this run ends, no cache and no report: nobody is to see that there was one."""
+        self._keeps_nothing = True
 
     def renew(self) -> None:
         """Forget all that was found out: another build of an interactive session begins. What is declared stays."""
@@ -205,7 +210,8 @@ class Run:
         Ctrl-C ends that in one line, too.
         """
         try:
-            self._finish(report=report)
+            if not self._keeps_nothing:
+                self._finish(report=report)
         except KeyboardInterrupt:
             with suppress(OSError):
                 sys.stderr.write("scons: Build interrupted.\n")

@@ -84,7 +84,7 @@ def test_a_program_of_another_machine_does_not_count(variant: Maker, registry: R
     second = variant("second")
     run = build(second, registry)
     assert run.text.count("Compile") == 2
-    assert "is a program for linux/a" in run.text
+    assert run.text.count("is a program for ") == 2  # both are said
     assert manifest(second) == manifest(first)
 
 

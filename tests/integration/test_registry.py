@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from conftest import CACHE
 from faults import FaultProxy
-from machines.engine import Tool
 from machines.project import ROOT
-from machines.registry import PASSWORD, USER, free_port
+from machines.referring import plain
+from machines.registry import PASSWORD, USER
 from machines.registry import Registry as Machine
 from machines.tokens import REFRESH_TOKEN, TokenRegistry
 from multiarch_oci.descriptor import Descriptor
@@ -352,28 +353,20 @@ def test_a_large_layer_costs_no_memory(registry: Machine, tmp_path: Path) -> Non
     assert process.returncode == 0
 
 
-def test_the_registry_of_go_containerregistry_is_served_as_well(crane: Tool) -> None:
-    host = f"127.0.0.1:{free_port()}"
-    process = subprocess.Popen(
-        [*crane.command, "registry", "serve", "--address", host], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        patient = transport(replace(QUICK, backoff=0.1, attempts=9))
-        store = repository(host, made=patient)
-        assert store.resolve("v1") is None  # waits until it answers
+def test_the_registry_of_go_containerregistry_is_served_as_well() -> None:
+    with plain(CACHE) as host:
+        store = repository(host)
+        assert store.resolve("v1") is None
         large, content = blob((3 << 20) + 5)
         store.put(large, content)
         assert store.open(large).read() == content().read()
         descriptor = image(store)
         store.tag("v1", descriptor)
         assert (store.resolve("v1"), store.tags(), store.referrers(descriptor)) == (descriptor, ("v1",), ())
-        beside = repository(host, "team/beside", patient)
+        beside = repository(host, "team/beside")
         if not beside.mount(large, Reference(host, "team/demo")):
             beside.put(large, content)
         assert beside.has(large)
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def plain(cache: Path) -> Iterator[str]:
     command = [*crane(cache).command, "registry", "serve", "--address", address]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            for _ in range(200):
+            for _ in range(1200):
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                     break
                 time.sleep(0.05)

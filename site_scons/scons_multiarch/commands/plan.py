@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import sys
 from pathlib import Path
@@ -34,7 +33,7 @@ def run(env: Any, targets: list[Any]) -> int:
     from multiarch_oci.plan.forecast import forecast
 
     run: Run = env["MULTIARCH_RUN"]
-    atexit.unregister(run.finish)  # nor is anything else kept that this run found out: nothing but PLAN is written
+    run.keep_nothing()
     roots = targets or [env.Alias("push-manifest")[0]]
     SCons.Script.BUILD_TARGETS[:] = roots
     steps = {step.node: step for step in step_states(roots)}

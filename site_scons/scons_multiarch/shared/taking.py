@@ -112,7 +112,7 @@ def _fetched(node: Any, held: HeldFile) -> bool:
 
 
 def _put(node: Any, entry: Entry, origin: str) -> bool:
-    """Put what an entry has under the names of a step's targets; whether it is files now. NoEntry: it does not count."""
+    """Put what an entry has under the names of a step's targets; whether it is files now. NoEntry: it is not used."""
     record = target_of(node)
     if isinstance(record, ProgramTarget):
         return _put_program(node, record, entry, origin)
