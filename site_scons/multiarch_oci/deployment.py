@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError, quoted
+from multiarch_oci.errors import MultiarchError, one_line, quoted
 from multiarch_oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _documents(text: str, where: str | None) -> list[Node]:
         hint = "a Helm template is none: give its values.yaml" if "{{" in text else "correct it there"
         raise NotResolved(f"{line}is no YAML: {problem}", where=where, hint=hint) from None
     except (YAMLError, RecursionError, ValueError) as error:
-        raise NotResolved(f"is no YAML: {str(error).partition(chr(10))[0]}", where=where, hint="correct it") from None
+        raise NotResolved(f"is no YAML: {one_line(error)}", where=where, hint="correct it") from None
 
 
 class _File:

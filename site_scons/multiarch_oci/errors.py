@@ -88,5 +88,10 @@ class MultiarchError(Exception):
         return first if self.hint is None else f"{first}\n  hint: {self.hint}"
 
 
+def one_line(error: BaseException) -> str:
+    """The first line of an error: where and what, without the hint."""
+    return str(error).partition("\n")[0]
+
+
 class BadPattern(ValueError):
     """A path pattern that is malformed; who read it from a file says where."""

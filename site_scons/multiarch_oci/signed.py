@@ -20,7 +20,7 @@ from multiarch_oci.attest.stored import MOST, PREDICATES, Stored, predicate_of, 
 from multiarch_oci.attesting import PREDICATE_TYPE, UNSIGNED_TYPE
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, InvalidDigest
-from multiarch_oci.errors import MultiarchError, quoted
+from multiarch_oci.errors import MultiarchError, one_line, quoted
 from multiarch_oci.mediatype import BUNDLE, IN_TOTO
 from multiarch_oci.receipt import Attested
 from multiarch_oci.reference import Reference
@@ -120,7 +120,7 @@ def _answer(number: int, promised: Promised) -> Answer:
                 _look(known, promised.verifier, receipt, result)
             _wanting(receipt, promised.verifier, result)
         except MultiarchError as error:
-            result.faults.append((Problem.UNKNOWN, str(error).partition("\n")[0], None))
+            result.faults.append((Problem.UNKNOWN, one_line(error), None))
     findings = [Finding(number, promised.reference, *fault) for fault in result.faults]
     return Answer(_line(promised, result), tuple(findings))
 

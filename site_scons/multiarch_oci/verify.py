@@ -15,7 +15,7 @@ import msgspec
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import BLOCK, Digest, DigestMismatch
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.image import Image
 from multiarch_oci.index import Index, stands_for
 from multiarch_oci.manifest import Manifest
@@ -149,7 +149,7 @@ def _tag(number: int, expected: Expected) -> _Seen:
         if held is not None or expected.store.has(root):
             seen.next.append(_Look(number, root))
     except MultiarchError as error:
-        report(Problem.UNKNOWN, _words(error))
+        report(Problem.UNKNOWN, one_line(error))  # the hint speaks of a push
     return seen
 
 
@@ -171,7 +171,7 @@ def _look(expected: Expected, look: _Look, *, content: bool) -> _Seen:
         report(Problem.DAMAGED, f"is damaged: {error.what}")
         return seen
     except MultiarchError as error:
-        report(Problem.UNKNOWN, f"cannot be checked: {_words(error)}")
+        report(Problem.UNKNOWN, f"cannot be checked: {one_line(error)}")
         return seen
     try:
         if document is not None:
@@ -259,8 +259,3 @@ def _name(look: _Look) -> str:
     elif descriptor.media_type in MANIFESTS:
         kind = "manifest"
     return f"the {kind} {descriptor.digest}"
-
-
-def _words(error: MultiarchError) -> str:
-    """The first line of an error; its hint speaks of a push."""
-    return str(error).partition("\n")[0]

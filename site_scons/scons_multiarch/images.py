@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from multiarch_oci.engine import OURS, BuildPlan, Engine
 from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.fingerprint import describe, has_bases
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.platform import Platform
 from multiarch_oci.why import Facts
 from scons_multiarch.context import overlays
@@ -149,7 +149,7 @@ def _rebased(run: Run, node: Any, plan: BuildPlan, output: Path) -> Descriptor |
             plan, output, reader=reader(run), open_source=run.build.registries.source, warn=warn, engine=record.engine
         )
     except MultiarchError as error:
-        remark = f"not rebased ({str(error).partition(chr(10))[0]})"
+        remark = f"not rebased ({one_line(error)})"
     if rebased is not None:
         remark = f"rebased from {rebased.before} to {rebased.after} (no engine run)"
         state.because = f"{state.because}; rebased, no engine run"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.document import InvalidDocument
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from scons_multiarch.receipts import receipt_path, spelled
 from scons_multiarch.targets import is_attest
 
@@ -69,7 +69,7 @@ def _orphans(pushes: list[Any]) -> Iterator[tuple[Any, Finding]]:
         try:
             words = list(orphans(push.attributes.run.build.registries.store(record.reference, record.folder)))
         except MultiarchError as error:
-            words = [f"cannot be looked through: {str(error).partition(chr(10))[0]}"]
+            words = [f"cannot be looked through: {one_line(error)}"]
         for text in words:
             finding = Finding(0, record.reference.bare, Problem.UNKNOWN if "cannot" in text else Problem.ORPHAN, text)
             yield push, finding

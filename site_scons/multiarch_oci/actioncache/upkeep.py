@@ -22,7 +22,7 @@ from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import canonical
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import ACTION_LIST, MANIFEST, OCTETS
 from multiarch_oci.store import read
 
@@ -98,7 +98,7 @@ def prune(store: EntryStore, oldest: dt.date, *, say: Callable[[str], object] = 
     try:
         named = {key for held in recent for key in _keys(store, held)}
     except MultiarchError as error:
-        say(f"nothing is deleted: {str(error).partition(chr(10))[0]}")
+        say(f"nothing is deleted: {one_line(error)}")
         return Pruned(kept=len(tags))
     entries = _held(store, [tag for tag in tags if _ENTRY.fullmatch(tag)])
     gone = [held for held in entries if held.tag.removeprefix(PREFIX) not in named]

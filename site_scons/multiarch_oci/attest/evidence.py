@@ -19,6 +19,7 @@ from multiarch_oci.attest.verifying import NotVerified, Verifier
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest
 from multiarch_oci.document import InvalidDocument
+from multiarch_oci.errors import one_line
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import BUNDLE, SIMPLE_SIGNING, is_manifest
 from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
@@ -83,7 +84,7 @@ def _evidence(verifiers: tuple[Verifier, ...], store: Store, subject: Digest, re
             try:
                 verified = verifier.verify(content, subject=subject, where=where)
             except (NotVerified, InvalidEnvelope) as error:
-                remarks.append(str(error).partition("\n")[0])
+                remarks.append(one_line(error))
                 continue
             yield Evidence(verified.predicate_type, verified.signer)
             break
@@ -95,7 +96,7 @@ def _bundles(store: Store, subject: Digest, remarks: list[str]) -> Iterator[tupl
     try:
         referrers = listing(store, subject).referrers
     except (NoList, *_DAMAGED) as error:
-        remarks.append(str(error).partition("\n")[0])
+        remarks.append(one_line(error))
         return
     likely = sorted(referrers, key=lambda referrer: referrer.artifact_type != BUNDLE)
     for referrer in likely[:_MOST]:
@@ -107,7 +108,7 @@ def _bundles(store: Store, subject: Digest, remarks: list[str]) -> Iterator[tupl
             for layer in layers[:1]:
                 yield layer, _content(store, layer, _LONGEST)
         except _DAMAGED as error:  # noqa: PERF203  # the next one may be whole
-            remarks.append(str(error).partition("\n")[0])
+            remarks.append(one_line(error))
 
 
 def _simple(verifiers: tuple[Verifier, ...], store: Store, subject: Digest, remarks: list[str]) -> Iterator[Evidence]:
@@ -120,7 +121,7 @@ def _simple(verifiers: tuple[Verifier, ...], store: Store, subject: Digest, rema
         manifest = Manifest.from_json(read(store, descriptor), where=tag, media_type=descriptor.media_type)
         layers = [layer for layer in manifest.layers if layer.media_type == SIMPLE_SIGNING]
     except _DAMAGED as error:
-        remarks.append(str(error).partition("\n")[0])
+        remarks.append(one_line(error))
         return
     for layer in layers[:_MOST]:
         try:
@@ -128,7 +129,7 @@ def _simple(verifiers: tuple[Verifier, ...], store: Store, subject: Digest, rema
             signature = decoded(layer.annotation(_SIGNATURE) or "", where=tag)
             _check_simple(payload, subject, tag)
         except (*_DAMAGED, NotVerified) as error:
-            remarks.append(str(error).partition("\n")[0])
+            remarks.append(one_line(error))
             continue
         signer = next((v.identity for v in verifiers if v.signed(payload, signature, dict(layer.annotations))), None)
         if signer is None:

@@ -12,7 +12,7 @@ import msgspec
 from multiarch_oci.contents.listing import File, Listing, listing, made_by
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.image import Image
 from multiarch_oci.index import Index
 from multiarch_oci.layer import Kind
@@ -61,7 +61,7 @@ class ImageView(msgspec.Struct, frozen=True):
             try:
                 yield LayerView(descriptor, line, from_base, self.listing_of(descriptor.bare()))
             except MultiarchError as error:
-                yield LayerView(descriptor, line, from_base, None, str(error).partition("\n")[0])
+                yield LayerView(descriptor, line, from_base, None, one_line(error))
 
 
 class Opened(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.output import document
 from multiarch_oci.plan.policy import Move, Policy, TagImmutable, TagMoved, plan_tag
 from multiarch_oci.platform import Platform
@@ -257,7 +257,7 @@ def forecast(
 def _plan_pin(pin: PinState) -> PinPlan:
     now = pin.observed
     if isinstance(now, MultiarchError):
-        return PinPlan(pin.reference, pin.platform, "unreachable", pin.seen, None, _first_line(now))
+        return PinPlan(pin.reference, pin.platform, "unreachable", pin.seen, None, one_line(now))
     if now is None:
         return PinPlan(pin.reference, pin.platform, "missing", pin.seen, None)
     state = "new" if pin.seen is None else "unchanged" if pin.seen == now else "moved"
@@ -305,7 +305,7 @@ def _decide(
     reference: Reference, digest: Digest | None, observed: Observed, receipted: Digest | None, policy: Policy
 ) -> PlannedTag:
     if isinstance(observed, MultiarchError):
-        return PlannedTag(reference, Move.UNKNOWN, None, digest, error=_first_line(observed))
+        return PlannedTag(reference, Move.UNKNOWN, None, digest, error=one_line(observed))
     if digest is not None:
         try:
             move = plan_tag(reference, digest=digest, observed=observed, receipted=receipted, policy=policy).move
@@ -387,7 +387,3 @@ def _tag_line(tag: PlannedTag) -> str:
 
 def _text(digest: Digest | None) -> str | None:
     return None if digest is None else str(digest)
-
-
-def _first_line(error: MultiarchError) -> str:
-    return str(error).partition("\n")[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import SCons.Script
 
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from scons_multiarch.commands.why import StepState, step_states
 from scons_multiarch.images import expected_engine
 from scons_multiarch.receipts import Intention, assembled, last_receipt, not_moved, receipt_at, spelled, tags_of
@@ -154,7 +154,7 @@ def _tag(steps: dict[Any, StepState], node: Any) -> TagContents:
     try:
         digest, contents, fresh = _content(steps, node.sources[0])
     except (MultiarchError, OSError) as error:
-        refused = str(error).partition("\n")[0]
+        refused = one_line(error)
     unmoved_tags, because = not_moved(node)
     state = TagState(
         reference,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from multiarch_oci.errors import one_line
 from scons_multiarch.graph import is_made, ordered
 from scons_multiarch.images import prospect
 from scons_multiarch.step import why
@@ -85,5 +86,5 @@ def _in_cache(node: Any) -> bool | None:
 def _reason(node: Any, waits_for: list[Any]) -> str:
     failure = node.attributes.state.failure
     if failure is not None and not waits_for:  # what is made before it may be what it lacks
-        return f"it would fail: {str(failure).partition(chr(10))[0]}"
+        return f"it would fail: {one_line(failure)}"
     return (why(node) or "not built before") + (prospect(node) if is_image(node) and not waits_for else "")

@@ -11,7 +11,7 @@ import SCons.Node.FS
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import BLOCK, Digest
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import OCTETS
 from scons_multiarch.graph import children_of, requested
 from scons_multiarch.paths import shown
@@ -81,7 +81,7 @@ def fetch_held(node: Any, held: HeldFile) -> None:
     try:
         fetch(run, held.origin, descriptor, Path(node.get_abspath()), executable=held.executable)
     except (MultiarchError, OSError) as error:
-        raise CacheLost(f"{held.origin} does not give it: {str(error).partition(chr(10))[0]}", node) from error
+        raise CacheLost(f"{held.origin} does not give it: {one_line(error)}", node) from error
     look_anew(node)
 
 

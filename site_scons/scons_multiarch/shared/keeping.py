@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.actioncache import Entry, Key, NoEntry, Output
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError, public
+from multiarch_oci.errors import MultiarchError, one_line, public
 from multiarch_oci.executable import essential, read_head
 from multiarch_oci.mediatype import JSON, OCTETS
 from scons_multiarch.process import say
@@ -37,7 +37,7 @@ def keep(node: Any) -> None:
         entry, contents = _entry(node, key)
         asking.cache(origin, action="push").keep(entry, contents)
     except (NoEntry, UnicodeError) as error:
-        say(f"  warning: not kept in the cache: {str(error).partition(chr(10))[0]}")
+        say(f"  warning: not kept in the cache: {one_line(error)}")
     except (MultiarchError, OSError) as error:
         asking.close(origin, error)
     else:

@@ -13,7 +13,7 @@ from multiarch_oci.actioncache import Entry, Key, NoEntry
 from multiarch_oci.actioncache.cache import ActionCache
 from multiarch_oci.digest import Digest, DigestMismatch
 from multiarch_oci.document import InvalidDocument, keyed
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from scons_multiarch.graph import reachable_nodes
 from scons_multiarch.process import say
 from scons_multiarch.receipts import root_of
@@ -111,14 +111,14 @@ class Lookups:
         try:
             entry = self.cache(origin).look(key)
         except _DAMAGE as error:
-            self._say(f"an entry of the cache is left out: {_first(error)}")
+            self._say(f"an entry of the cache is left out: {one_line(error)}")
             return None
         except (MultiarchError, OSError) as error:
             self._failures += 1
-            self._say(f"the cache cannot be read: {_first(error)}")
+            self._say(f"the cache cannot be read: {one_line(error)}")
             return None
         except Exception as error:  # noqa: BLE001  # what somebody else wrote there fails no build
-            self._say(f"an entry of the cache is left out: {_first(error)}")
+            self._say(f"an entry of the cache is left out: {one_line(error)}")
             return None
         if entry is not None:
             self.note(origin, key)
@@ -135,7 +135,7 @@ class Lookups:
             known = origin in self.closed
             self.closed.add(origin)
         if not known:
-            say(f"  warning: the cache cannot be written to: {_first(error)}")
+            say(f"  warning: the cache cannot be written to: {one_line(error)}")
 
     def leave_lists(self) -> None:
         """Leave in each place, where it is written to, the keys that this run wrote or used; never raises."""
@@ -176,10 +176,6 @@ class Lookups:
             return False
         path = node.get_abspath()
         return not os.path.lexists(path) and self._run.tree.held.get(path) is None
-
-
-def _first(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def lookups(run: Run) -> Lookups:

@@ -18,7 +18,7 @@ import SCons.Node.FS
 from multiarch_oci.actioncache import Entry, Key, NoEntry
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from scons_multiarch import paths
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
@@ -105,7 +105,7 @@ def take(node: Any) -> bool:
     try:
         _put(targets, entry, run, origin)
     except Exception as error:  # noqa: BLE001  # what somebody else wrote there fails no build
-        say(f"  {shown(node)}: the cache does not give it ({str(error).partition(chr(10))[0]}); it is made here")
+        say(f"  {shown(node)}: the cache does not give it ({one_line(error)}); it is made here")
         return False
     node.attributes.taken = True
     say(f"{', '.join(map(shown, targets))}: {FROM_CACHE}")

@@ -10,6 +10,7 @@ import SCons.Action
 
 from multiarch_oci.actioncache import Entry, NoEntry, Output
 from multiarch_oci.document import InvalidDocument
+from multiarch_oci.errors import one_line
 from multiarch_oci.executable import agrees, identify
 from multiarch_oci.heldfiles import HeldFile
 from multiarch_oci.mediatype import JSON, OCTETS
@@ -39,7 +40,7 @@ def take(node: Any) -> bool:
     try:
         return _take(node)
     except Exception as error:  # noqa: BLE001  # what somebody else wrote there fails no build
-        say(f"  {shown(node)}: the cache does not give it ({str(error).partition(chr(10))[0]}); it is made here")
+        say(f"  {shown(node)}: the cache does not give it ({one_line(error)}); it is made here")
         return False
 
 
@@ -82,7 +83,7 @@ def _take(node: Any) -> bool:
             own = sum(output.descriptor.size for output in entry.outputs if output.data is None)
             record.spared = 0 if is_file and not is_image(node) else own
     except (NoEntry, InvalidDocument) as error:
-        say(f"  warning: an entry of the cache is left out: {str(error).partition(chr(10))[0]}")
+        say(f"  warning: an entry of the cache is left out: {one_line(error)}")
         return False
     taken(node, is_file=is_file)
     state.retrieved = state.shared = True

@@ -18,7 +18,7 @@ import SCons.Node
 import SCons.Node.FS
 import SCons.Util
 
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.why import Facts
 from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.tracking.folders import (
@@ -451,7 +451,7 @@ def _differs(target: Any) -> bool:
     try:
         return _look(target)
     except Exception as error:  # noqa: BLE001  # a decision never raises; the step will meet the same trouble
-        reasons(target).append(f"its state is not known: {str(error).partition(chr(10))[0] or type(error).__name__}")
+        reasons(target).append(f"its state is not known: {one_line(error) or type(error).__name__}")
         return True
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from msgspec.structs import replace
 
-from multiarch_oci.errors import MultiarchError
+from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.once import Once
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.auth import Authorizations, parse_challenges, public_url
@@ -122,7 +122,7 @@ class Transport:
                 if pause is None or (end is not None and time.monotonic() + pause >= end):
                     raise self._give_up(error.tried(count)) from None
                 if self.watch is not None:
-                    self.watch.pause(pause, str(error).partition("\n")[0])
+                    self.watch.pause(pause, one_line(error))
                 if self._cancelled.wait(pause):
                     raise Cancelled from None
         raise AssertionError  # pragma: no cover  # itertools.count does not end
