@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from multiarch_oci.artifact import Artifact
-from multiarch_oci.attest.statement import COSIGN_SIGNATURE, LIMIT, Statement, statement
+from multiarch_oci.attest.statement import COSIGN_SIGNATURE, LIMIT, UNSIGNED_TYPE, Statement, statement
 from multiarch_oci.attest.stored import PLAIN, Stored, document_type, maker, predicate_of, stored
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 _CONTENT = "dev.sigstore.bundle.content"
-UNSIGNED_TYPE = "in-toto.io/predicate-type"
-"""The annotation that says what a statement says that nobody signed: BuildKit's."""
 
 
 class AttestationMoved(MultiarchError):

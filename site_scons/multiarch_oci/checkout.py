@@ -20,8 +20,6 @@ _COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 _LIMIT_S = 600
 MOST = 300
 """How many revisions are looked at for files with known contents: those that changed one of them, the newest first."""
-
-
 _DESCRIBING = ("SConstruct", "SConscript", "custom.py", "site_scons")
 _DESCRIPTION = r"(?:\A|/)(?:[Ss][Cc]onstruct(?:\.py)?|SConscript[^/]*|custom\.py|site_scons/.*)\Z"
 _NAMED = 500
@@ -113,35 +111,29 @@ class Clone:
         return {path: head.split()[2] for head, _, path in lines if head.split()[1] == "blob"}
 
     def _sha256(self, blob: str) -> str:
-        done = subprocess.run(
-            ["git", "cat-file", "blob", blob],  # noqa: S607  # the user's own git
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            check=False,
-            timeout=_LIMIT_S,
-        )
+        done = self._ended(["cat-file", "blob", blob])
         return hashlib.sha256(done.stdout).hexdigest() if not done.returncode else ""
 
     def _run(self, words: Sequence[str], folder: Path | None = None) -> tuple[int, str, str]:
+        done = self._ended(words, folder)
+        output, complaint = (content.decode("utf-8", "surrogateescape") for content in (done.stdout, done.stderr))
+        return done.returncode, output, complaint
+
+    def _ended(self, words: Sequence[str], folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 ["git", "-c", f"core.hooksPath={self.folder / '.git' / 'none'}", *words],  # noqa: S607  # the user's own git
                 cwd=folder or self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
-                text=True,
-                encoding="utf-8",
-                errors="surrogateescape",
                 timeout=_LIMIT_S,
             )
         except FileNotFoundError:
             raise CannotCheckOut("git is not on PATH", where="FROM", hint="install git") from None
         except (OSError, subprocess.SubprocessError) as error:
             raise CannotCheckOut(f"git cannot be run: {' '.join(str(error).split())}", where="FROM") from None
-        return done.returncode, done.stdout, done.stderr
 
 
 def _brief(complaint: str) -> str:

@@ -27,9 +27,6 @@ EMPTY = "application/vnd.oci.empty.v1+json"
 """The config of an artifact (OCI image spec 1.1, manifest.md: "Guidance for an Empty Descriptor")."""
 SPDX_JSON = "application/spdx+json"
 CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
-
-SPDX_JSON = "application/spdx+json"
-CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
 """The artifact types under which scanners look for plain SBOMs."""
 
 OCTETS = "application/octet-stream"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from multiarch_oci.attest.statement import COSIGN_SIGNATURE, CYCLONEDX, PROVENANCE, SPDX
+from multiarch_oci.attest.statement import COSIGN_SIGNATURE, CYCLONEDX, PROVENANCE, SPDX, UNSIGNED_TYPE
 from multiarch_oci.attest.stored import MOST, PREDICATES, Stored, predicate_of, stored
-from multiarch_oci.attesting import PREDICATE_TYPE, UNSIGNED_TYPE
+from multiarch_oci.attesting import PREDICATE_TYPE
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, InvalidDigest
 from multiarch_oci.errors import MultiarchError, one_line, quoted

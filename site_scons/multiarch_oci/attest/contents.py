@@ -20,13 +20,13 @@ from multiarch_oci.attest.bom import File, Part
 from multiarch_oci.attest.readers import Known, parts_of, wants
 from multiarch_oci.executable import HEAD
 from multiarch_oci.image import Image
+from multiarch_oci.layer import OPAQUE, WHITEOUT
 from multiarch_oci.mediatype import is_foreign
 from multiarch_oci.store import Source
 from multiarch_oci.tarfields import InvalidArchive
 from multiarch_oci.tarheader import DIRECTORY, FILE, HARDLINK
 from multiarch_oci.tarreader import TarReader, inner_path
 
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _WINDOWS = "Files/"
 _IN_MEMORY = 32 << 20
 """Bytes of a file that is looked into which are kept in memory; more of it in a temporary file."""
@@ -79,11 +79,11 @@ def _apply(contents: dict[str, Kept], reader: TarReader, known: Known, *, window
         if path is None:
             continue
         folder, _, name = path.rpartition("/")
-        if name == _OPAQUE:
+        if name == OPAQUE:
             emptied.add(folder)
             continue
-        if name.startswith(_WHITEOUT):
-            gone.add(f"{folder}/{name[len(_WHITEOUT) :]}".lstrip("/"))
+        if name.startswith(WHITEOUT):
+            gone.add(f"{folder}/{name.removeprefix(WHITEOUT)}".lstrip("/"))
             continue
         added.pop(path, None)
         (folders if member.typeflag == DIRECTORY else gone).add(path)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from multiarch_oci.artifact import Artifact
-from multiarch_oci.attest.dsse import InvalidEnvelope, decoded, strict
+from multiarch_oci.attest.dsse import LONGEST, InvalidEnvelope, decoded, strict
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE
 from multiarch_oci.attest.trust import Rule, Untrusted
 from multiarch_oci.attest.verifying import NotVerified, Verifier
@@ -32,7 +32,6 @@ Store: TypeAlias = "Registry | Layout"
 _MOST = 64
 """Referrers, or signatures of one tag, that are looked at, those first that say they are bundles."""
 
-_LONGEST = 96 << 20
 _LONGEST_SIMPLE = 1 << 20
 _SIGNATURE = "dev.cosignproject.cosign/signature"
 _SIMPLE = ("cosign container image signature", COSIGN_SIGNATURE)
@@ -54,8 +53,7 @@ def judge(rule: Rule, store: Store, subjects: Iterable[Digest]) -> str:
     """Who signed what a rule demands, about one of the subjects; raises Untrusted, which says what was found.
 
     Subjects are the manifest of an image and the indexes that name it, of which the next is taken only when it is
-    needed. What the place raises when it is asked is
-    raised: that nothing can be known is not that nothing is there.
+    needed. What the place raises when it is asked is raised: that nothing can be known is not that nothing is there.
     """
     demanded = set(rule.predicates or (COSIGN_SIGNATURE,))
     signers: dict[str, str] = {}
@@ -106,7 +104,7 @@ def _bundles(store: Store, subject: Digest, remarks: list[str]) -> Iterator[tupl
             if made.artifact_type == BUNDLE and not layers:
                 layers = list(made.layers)
             for layer in layers[:1]:
-                yield layer, _content(store, layer, _LONGEST)
+                yield layer, _content(store, layer, LONGEST)
         except _DAMAGED as error:  # noqa: PERF203  # the next one may be whole
             remarks.append(one_line(error))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from multiarch_oci.artifact import Artifact
-from multiarch_oci.attest.statement import CYCLONEDX, SPDX
+from multiarch_oci.attest.statement import CYCLONEDX, SPDX, UNSIGNED_TYPE
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import InvalidDocument
@@ -20,12 +20,12 @@ from multiarch_oci.store import read
 from multiarch_oci.store.layout import Layout
 from multiarch_oci.store.referrers import listing
 from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.selecting import ATTESTATION
 
 TYPES = (SPDX_JSON, "text/spdx+json", CYCLONEDX_JSON)
 """The artifact types that say a plain SBOM; the first that is there is taken."""
 _PREDICATES = (SPDX, CYCLONEDX)
-_KIND, _OF = "vnd.docker.reference.type", "vnd.docker.reference.digest"
-_PREDICATE = "in-toto.io/predicate-type"
+_OF = "vnd.docker.reference.digest"
 _MOST = 100
 """Referrers, or entries of an index, that are looked at."""
 
@@ -70,10 +70,10 @@ def _attested(store: Registry | Layout, image: Digest, index: Digest) -> Iterato
         except InvalidDocument:
             continue
         for layer in manifest.layers:
-            predicate = layer.annotation(_PREDICATE)
+            predicate = layer.annotation(UNSIGNED_TYPE)
             if predicate in _PREDICATES:
                 yield _PREDICATES.index(predicate), layer.digest
 
 
 def _is_of(entry: Descriptor, image: Digest) -> bool:
-    return entry.annotation(_KIND) == "attestation-manifest" and entry.annotation(_OF) == str(image)
+    return entry.annotation(ATTESTATION) == "attestation-manifest" and entry.annotation(_OF) == str(image)

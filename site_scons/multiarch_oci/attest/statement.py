@@ -23,6 +23,9 @@ CYCLONEDX = "https://cyclonedx.org/bom"
 COSIGN_SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
 """The predicate type of a plain signature of cosign 3; its predicate is empty."""
 
+UNSIGNED_TYPE = "in-toto.io/predicate-type"
+"""The annotation that says what a statement says that nobody signed: BuildKit's."""
+
 LIMIT = 64 << 20
 """Bytes of the largest statement that is read: an SBOM of a large image has tens of megabytes."""
 

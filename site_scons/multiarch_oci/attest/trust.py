@@ -22,9 +22,6 @@ from multiarch_oci.document import Document, InvalidDocument, UnreadableFile, co
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.reference import InvalidReference, Reference
 
-FILE = "trust.json"
-"""What it is called beside the SConstruct."""
-
 _LONGEST = 4 << 20
 _SAYS = '"deny", "allow", or an object with "keys" or "identities"'
 

@@ -19,11 +19,11 @@ from multiarch_oci.layer import Kind
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_foreign, is_index, is_manifest
 from multiarch_oci.store import Source, read
+from multiarch_oci.store.selecting import ATTESTATION
 
 MOST_IMAGES = 1000
 """Images of one index that are read."""
 _DEPTH = 4
-_ATTESTATION = "vnd.docker.reference.type"
 
 
 class NoImage(MultiarchError, ValueError):
@@ -123,7 +123,7 @@ def _manifests(source: Source, root: Descriptor, where: str, depth: int) -> Iter
         raise NoImage(f"is {root.media_type}, and no image", where=where)
     members = Index.from_json(read(source, root), where=where, media_type=root.media_type).manifests
     for member in members[:MOST_IMAGES]:
-        if member.annotation(_ATTESTATION) is None and (is_manifest(member.media_type) or is_index(member.media_type)):
+        if member.annotation(ATTESTATION) is None and (is_manifest(member.media_type) or is_index(member.media_type)):
             yield from _manifests(source, member, where, depth - 1)
 
 

@@ -18,7 +18,8 @@ from multiarch_oci.platform import InvalidPlatform, Platform
 from multiarch_oci.store import BlobMissing, Source, read
 
 _DEPTH = 4
-_ATTESTATION = "vnd.docker.reference.type"
+ATTESTATION = "vnd.docker.reference.type"
+"""The annotation of an entry that is no image but what BuildKit says of one (docs/attestations, storage)."""
 Serves = Callable[[Platform, Platform], bool]
 """Whether an image of the first platform may be taken for the second."""
 
@@ -86,7 +87,7 @@ def _versions(platforms: Iterator[Platform]) -> tuple[str, ...]:
 def _images(source: Source, index: Index, where: str, depth: int = 0) -> Iterator[Descriptor]:
     """The entries that may be images, those of indexes inside the index too; no attestations."""
     for entry in index.manifests:
-        if is_manifest(entry.media_type) and entry.annotation(_ATTESTATION) is None:
+        if is_manifest(entry.media_type) and entry.annotation(ATTESTATION) is None:
             yield entry
         elif is_index(entry.media_type) and depth < _DEPTH:
             try:
