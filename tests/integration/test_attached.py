@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -134,6 +135,42 @@ def test_a_deleted_artifact_and_a_deleted_list_are_put_back(place: Open, kind: s
         assert notes(place("attached/deleted"), root) == ["a", "b"]
 
 
+def test_a_deleted_list_costs_a_question_a_layer_and_a_manifest_and_the_list_alone_is_sent(
+    tagging: Open, host: str
+) -> None:
+    store = tagging("attached/asked")
+    assert isinstance(store, Registry)
+    root = image(store, "x")
+    attached(store, root, "a", "b")
+    held = store.resolve(referrers_tag(root.digest))
+    assert held is not None
+    if not store.delete(held.digest) or tagging("attached/asked").resolve(referrers_tag(root.digest)) is not None:
+        pytest.skip("deletes no tag")
+    with FaultProxy(host) as proxy:
+        done = attached(repository(proxy.host, "attached/asked"), root, "a", "b")
+        assert done.sent == ()
+        assert kinds(proxy) == {"HEAD blob": 2, "HEAD manifest": 2, "GET manifest": 3, "PUT manifest": 1}
+    assert notes(tagging("attached/asked"), root) == ["a", "b"]
+
+
+def test_what_is_there_and_listed_is_asked_for_once(tagging: Open, host: str) -> None:
+    store = tagging("attached/idle")
+    root = image(store, "x")
+    attached(store, root, "a", "b")
+    with FaultProxy(host) as proxy:
+        attached(repository(proxy.host, "attached/idle"), root, "a", "b")
+        assert kinds(proxy) == {"HEAD manifest": 2, "GET manifest": 1}
+
+
+def test_the_empty_config_is_asked_for_once_for_all_artifacts(tagging: Open, host: str) -> None:
+    root = image(tagging("attached/config"), "x")
+    with FaultProxy(host) as proxy:
+        attached(repository(proxy.host, "attached/config"), root, "new 1", "new 2", "new 3")
+        asked = [seen.path.rpartition("/")[2] for seen in proxy.seen if seen.kind == "HEAD blob"]
+    assert len(asked) == len(set(asked)) == 4  # and no manifest of them
+    assert kinds(proxy)["HEAD manifest"] == 0
+
+
 def test_what_is_gone_is_listed_no_more(place: Open) -> None:
     store = place("attached/gone")
     root = image(store, "x")
@@ -166,6 +203,13 @@ def test_the_type_of_an_artifact_stands_in_its_manifest_and_in_the_config_of_tha
     assert members["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     assert members["subject"] == {"mediaType": MANIFEST, "digest": str(root.digest), "size": root.size}
     assert "org.opencontainers.image.created" not in members["annotations"]
+
+
+def kinds(proxy: FaultProxy) -> Counter[str]:
+    """Count what was asked for through a proxy by its kind, but for whether there is an API."""
+    counted = proxy.kinds()
+    del counted["other"]
+    return counted
 
 
 FOREIGN = (

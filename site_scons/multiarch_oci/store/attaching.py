@@ -16,10 +16,10 @@ from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT, Artifact
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.mediatype import INDEX, MANIFEST
+from multiarch_oci.mediatype import INDEX
 from multiarch_oci.store import PartsMissing
 from multiarch_oci.store.layout import Layout
-from multiarch_oci.store.referrers import Listed, Listing, TagList, listing
+from multiarch_oci.store.referrers import Listed, Listing, TagList
 from multiarch_oci.store.registry import Registry, Superseded
 from multiarch_oci.store.repository import referrers_tag
 
@@ -62,13 +62,16 @@ def attach(
     NotListed, NoList, and what the place raises.
     """
     ours: list[Descriptor] = []
-    sent: list[Descriptor] = []
+    sending = _Sending(store)
     for made, content in attachments:
         ours.append(made.descriptor())
-        # Where it is not listed it is put again though it may be there: the registry may list it then.
-        sent += _send(store, made, content, new=ours[-1].digest not in before.digests())
+        listed = ours[-1].digest in before.digests()
+        # Where a registry lists by itself, and not this one, it is put though it may be there: it may be listed then.
+        if (before.by is Listed.API and not listed) or not sending.is_there(made, listed=listed):
+            sending.send(made, content)
+    sent = tuple(sending.sent)
     by, kept, remarks = enlist(store, subject, ours, sent=frozenset(map(_digest, sent)), before=before, gone=gone)
-    return Attached(by, tuple(sent), kept, remarks)
+    return Attached(by, sent, kept, remarks)
 
 
 def enlist(
@@ -88,7 +91,11 @@ def enlist(
     if isinstance(store, Layout):
         store.relist(descriptors, gone)
         return Listed.FOLDER, (), ()
-    before = listing(store, subject) if before is None else before
+    if before is None:
+        by_api = store.referrers_by_api(subject)
+        before = Listing(Listed.TAG if by_api is None else Listed.API, by_api or ())
+    elif not sent and before.holds(descriptors) and not gone & before.digests():
+        return before.by, (), ()
     remarks: list[str] = []
     fresh = sent & set(map(_digest, descriptors))
     # It says of what it takes that it lists it, so that it need not be asked; some that list it say nothing.
@@ -101,27 +108,42 @@ def enlist(
     return Listed.TAG, (), tuple(remarks)
 
 
-def _send(store: Registry | Layout, made: Artifact, content: bytes, *, new: bool) -> tuple[Descriptor, ...]:
-    """Put an artifact and what it names; what of that was not there. A `new` manifest is put without asking for it."""
-    manifest = made.to_json()
-    root = Descriptor.of(MANIFEST, manifest)
-    if not new and store.has(root):
-        return ()
-    blobs = ((EMPTY_CONFIG, EMPTY_CONTENT), (made.layers[0], content))
-    sent = [(descriptor, bytes_) for descriptor, bytes_ in blobs if not store.has(descriptor)]
-    for descriptor, bytes_ in sent:
-        _put(store, descriptor, bytes_)
-    try:
-        _put(store, root, manifest)
-    except PartsMissing:  # what was there a moment ago
+class _Sending:
+    """Artifacts on their way to a place, which is asked for each of their blobs once; `sent` is what was not there."""
+
+    def __init__(self, store: Registry | Layout) -> None:
+        self._store = store
+        self._held: dict[Digest, bool] = {}
+        self.sent: list[Descriptor] = []
+
+    def is_there(self, made: Artifact, *, listed: bool) -> bool:
+        """Whether the manifest is there; one that is not `listed` is asked for only where its own layer is there."""
+        return (listed or self._holds(made.layers[0])) and self._store.has(made.descriptor().bare())
+
+    def send(self, made: Artifact, content: bytes) -> None:
+        """Put the manifest, without asking for it, and what it names where that is not there."""
+        blobs = ((EMPTY_CONFIG, EMPTY_CONTENT), (made.layers[0], content))
         for descriptor, bytes_ in blobs:
-            _put(store, descriptor, bytes_)
-        _put(store, root, manifest)
-    return (*(descriptor for descriptor, _ in sent), root)
+            if not self._holds(descriptor):
+                self._put(descriptor, bytes_)
+                self.sent.append(descriptor)
+        root, manifest = made.descriptor().bare(), made.to_json()
+        try:
+            self._put(root, manifest)
+        except PartsMissing:  # what was there a moment ago
+            for descriptor, bytes_ in blobs:
+                self._put(descriptor, bytes_)
+            self._put(root, manifest)
+        self.sent.append(root)
 
+    def _holds(self, blob: Descriptor) -> bool:
+        if blob.digest not in self._held:
+            self._held[blob.digest] = self._store.has(blob)
+        return self._held[blob.digest]
 
-def _put(store: Registry | Layout, descriptor: Descriptor, content: bytes) -> None:
-    store.put(descriptor, lambda: io.BytesIO(content))
+    def _put(self, descriptor: Descriptor, content: bytes) -> None:
+        self._store.put(descriptor, lambda: io.BytesIO(content))
+        self._held[descriptor.digest] = True
 
 
 def _is_listed(store: Registry, subject: Digest, ours: tuple[Descriptor, ...]) -> bool:

@@ -7,7 +7,7 @@ who attach something keep. A layout lists it in its `index.json`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,6 +46,12 @@ class Listing(msgspec.Struct, frozen=True):
     def digests(self) -> frozenset[Digest]:
         """What they are, whatever the list says of them."""
         return frozenset(referrer.digest for referrer in self.referrers)
+
+    def holds(self, ours: Collection[Descriptor]) -> bool:
+        """Whether each of these is listed: under a tag as it is, elsewhere by its digest, whatever is said of it."""
+        if self.by is Listed.TAG:
+            return set(ours) <= set(map(_in_order, self.referrers))
+        return {descriptor.digest for descriptor in ours} <= self.digests()
 
 
 def listing(
@@ -112,7 +118,7 @@ class TagList(msgspec.Struct, frozen=True):
 
     def holds(self, ours: tuple[Descriptor, ...]) -> bool:
         """Whether each of these is in the list as it is, whatever its order and whoever wrote it."""
-        return set(ours) <= set(map(_in_order, self.descriptors()))
+        return Listing(Listed.TAG, self.descriptors()).holds(ours)
 
     def holds_any(self, gone: frozenset[Digest]) -> bool:
         """Whether one of these is in the list."""
