@@ -11,8 +11,9 @@ import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.document import Document, InvalidDocument, canonical
-from multiarch_oci.mediatype import EMPTY, MANIFEST, is_manifest
+from multiarch_oci.document import Document, InvalidDocument
+from multiarch_oci.manifest import Parts, parts_of, written
+from multiarch_oci.mediatype import EMPTY, MANIFEST
 
 EMPTY_CONTENT = b"{}"
 EMPTY_CONFIG = Descriptor.of(EMPTY, EMPTY_CONTENT)
@@ -49,34 +50,19 @@ class Artifact(msgspec.Struct, frozen=True):
         """Read the manifest of an artifact and keep its bytes; InvalidDocument for anything that has no subject."""
         document = Document.parse(content, where=where)
         kind = document.text("mediaType") or MANIFEST
-        config, subject = document.nested("config"), document.nested("subject")
-        if not is_manifest(kind) or config is None or subject is None or "manifests" in document.members:
+        subject = document.nested("subject")
+        parts = None if subject is None else parts_of(document, kind)
+        if subject is None or parts is None:
             raise InvalidDocument(f"is {kind}, which refers to no subject", where=where)
-        described = Descriptor.from_json(config)
-        return cls(
-            document.text("artifactType") or described.media_type,
-            Descriptor.from_json(subject),
-            tuple(Descriptor.from_json(layer) for layer in document.objects("layers")),
-            document.pairs("annotations"),
-            described,
-            content,
-        )
+        artifact_type = document.text("artifactType") or parts.config.media_type
+        return cls(artifact_type, Descriptor.from_json(subject), parts.layers, parts.annotations, parts.config, content)
 
     def to_json(self) -> bytes:
         """The exact bytes that were read, or the canonical form, which holds no time: equal ones are equal bytes."""
         if self.content is not None:
             return self.content
-        members: dict[str, object] = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": self.artifact_type,
-            "config": self.config.to_json(),
-            "layers": [layer.to_json() for layer in self.layers],
-            "subject": self.subject.to_json(),
-        }
-        if self.annotations:
-            members["annotations"] = dict(self.annotations)
-        return canonical(members)
+        parts = Parts(self.config, self.layers, self.annotations)
+        return written(parts, artifact_type=self.artifact_type, subject=self.subject)
 
     def descriptor(self) -> Descriptor:
         """The descriptor as it stands in a list of referrers (distribution spec 1.1, "Listing Referrers")."""

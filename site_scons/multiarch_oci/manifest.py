@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import Document, InvalidDocument, canonical
 from multiarch_oci.mediatype import MANIFEST, is_manifest
+
+
+class Parts(NamedTuple):
+    """What the manifests of images and of artifacts have in common."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: tuple[tuple[str, str], ...]
+
+
+def parts_of(document: Document, media_type: str) -> Parts | None:
+    """The parts of a document of this media type; None for what is no manifest, InvalidDocument for a wrong one."""
+    config = document.nested("config")
+    if not is_manifest(media_type) or config is None or "manifests" in document.members:
+        return None
+    layers = tuple(Descriptor.from_json(layer) for layer in document.objects("layers"))
+    return Parts(Descriptor.from_json(config), layers, document.pairs("annotations"))
+
+
+def written(
+    parts: Parts, media_type: str = MANIFEST, *, artifact_type: str | None = None, subject: Descriptor | None = None
+) -> bytes:
+    """The canonical form of a manifest of these parts, in this order of members: equal ones are equal bytes."""
+    members: dict[str, object] = {"schemaVersion": 2, "mediaType": media_type}
+    if artifact_type is not None:
+        members["artifactType"] = artifact_type
+    members["config"] = parts.config.to_json()
+    members["layers"] = [layer.to_json() for layer in parts.layers]
+    if subject is not None:
+        members["subject"] = subject.to_json()
+    if parts.annotations:
+        members["annotations"] = dict(parts.annotations)
+    return canonical(members)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -29,30 +64,16 @@ class Manifest(msgspec.Struct, frozen=True):
         if inside is not None and media_type is not None and inside != media_type:
             raise InvalidDocument(f"says it is {inside}, but was served as {media_type}", where=where)
         kind = inside or media_type or MANIFEST
-        config = document.nested("config")
-        if not is_manifest(kind) or config is None or "manifests" in document.members:
+        parts = parts_of(document, kind)
+        if parts is None:
             raise InvalidDocument(f"is {kind}, not the manifest of an image", where=where)
-        return cls(
-            Descriptor.from_json(config),
-            tuple(Descriptor.from_json(layer) for layer in document.objects("layers")),
-            document.pairs("annotations"),
-            kind,
-            content,
-        )
+        return cls(*parts, kind, content)
 
     def to_json(self) -> bytes:
         """The exact bytes that were read, or the canonical form of a manifest that was made here."""
         if self.content is not None:
             return self.content
-        members: dict[str, object] = {
-            "schemaVersion": 2,
-            "mediaType": self.media_type,
-            "config": self.config.to_json(),
-            "layers": [layer.to_json() for layer in self.layers],
-        }
-        if self.annotations:
-            members["annotations"] = dict(self.annotations)
-        return canonical(members)
+        return written(Parts(self.config, self.layers, self.annotations), self.media_type)
 
     def descriptor(self) -> Descriptor:
         """The descriptor of `to_json()`."""

@@ -21,6 +21,20 @@ def test_equal_artifacts_are_equal_bytes_whatever_the_order_of_their_annotations
     assert one.to_json() == other.to_json()
 
 
+def test_what_is_written_is_these_bytes_in_every_version():
+    # Other bytes are another digest: what is attached everywhere would be attached once more.
+    assert Artifact.of("a/b", Descriptor.of("c/d", b"s"), Descriptor.of("e/f", b"l"), {"n": "x"}).to_json() == (
+        b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"a/b",'
+        b'"config":{"mediaType":"application/vnd.oci.empty.v1+json",'
+        b'"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,'
+        b'"artifactType":"a/b"},"layers":[{"mediaType":"e/f",'
+        b'"digest":"sha256:acac86c0e609ca906f632b0e2dacccb2b77d22b0621f20ebece1a4835b93f6f0","size":1}],'
+        b'"subject":{"mediaType":"c/d",'
+        b'"digest":"sha256:043a718774c572bd8a25adbeb1bfcd5c0256ae11cecf9f9c3f925d0e52beaf89","size":1},'
+        b'"annotations":{"n":"x"}}'
+    )
+
+
 def test_the_empty_config_is_that_of_the_specification():
     assert str(EMPTY_CONFIG.digest) == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 

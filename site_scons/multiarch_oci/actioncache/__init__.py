@@ -163,15 +163,8 @@ class Entry(msgspec.Struct, frozen=True):
                 noted[_ROOT] = canonical(dict(self.image.annotations)).decode()
         if self.signature:
             noted[_SIGNATURE] = self.signature
-        members = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": ACTION,
-            "config": {**EMPTY_CONFIG.to_json(), "data": base64.b64encode(EMPTY_CONTENT).decode()},
-            "layers": [output.to_json() for output in self.outputs] or [EMPTY_CONFIG.to_json()],
-            "annotations": noted,
-        }
-        content = canonical(members)
+        layers = [output.to_json() for output in self.outputs] or [EMPTY_CONFIG.to_json()]
+        content = manifest_of(ACTION, layers, annotations=noted)
         if len(content) > LIMIT:
             raise NoEntry(f"would be {len(content)} bytes; registries take {LIMIT}", where=self.key.tag)
         return content
@@ -179,6 +172,19 @@ class Entry(msgspec.Struct, frozen=True):
     def output(self, digest: Digest) -> Output | None:
         """The output with this content; None where the entry has none such."""
         return next((output for output in self.outputs if output.descriptor.digest == digest), None)
+
+
+def manifest_of(artifact_type: str, layers: list[dict[str, object]], **further: object) -> bytes:
+    """A manifest of ours, with `further` members; the empty config stands within, too (descriptor.md, `data`)."""
+    members = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": artifact_type,
+        "config": {**EMPTY_CONFIG.to_json(), "data": base64.b64encode(EMPTY_CONTENT).decode()},
+        "layers": layers,
+        **further,
+    }
+    return canonical(members)
 
 
 def sizes(content: bytes, *, where: str) -> Mapping[Digest, int] | None:

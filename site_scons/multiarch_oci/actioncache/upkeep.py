@@ -7,7 +7,6 @@ is made again.
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import io
 import re
@@ -16,12 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from multiarch_oci.actioncache import PREFIX, sizes
+from multiarch_oci.actioncache import PREFIX, manifest_of, sizes
 from multiarch_oci.actioncache.cache import EntryStore, put_manifest
-from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT
+from multiarch_oci.artifact import EMPTY_CONFIG
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.document import canonical
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import ACTION_LIST, MANIFEST, OCTETS
 from multiarch_oci.store import read
@@ -63,17 +61,10 @@ def leave_list(store: EntryStore, keys: Iterable[str], day: dt.date) -> str:
     """Leave the keys that a run wrote or used, in hexadecimal; returns the tag. Idempotent for equal sets of a day."""
     content = "".join(f"{key}\n" for key in sorted(set(keys))).encode("ascii")
     layer = Descriptor.of(OCTETS, content)
-    members = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": ACTION_LIST,
-        "config": {**EMPTY_CONFIG.to_json(), "data": base64.b64encode(EMPTY_CONTENT).decode()},
-        "layers": [layer.to_json()],
-    }
     tag = f"{PREFIX}list-{day.isoformat()}-{layer.digest.hex[:12]}"
     if not store.has(layer):
         store.put(layer, lambda: io.BytesIO(content))
-    put_manifest(store, tag, canonical(members))
+    put_manifest(store, tag, manifest_of(ACTION_LIST, [layer.to_json()]))
     return tag
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from multiarch_oci.artifact import Artifact
 from multiarch_oci.attest.statement import CYCLONEDX, SPDX, UNSIGNED_TYPE
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -18,7 +17,7 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import CYCLONEDX_JSON, EMPTY, SPDX_JSON, is_index, is_manifest
 from multiarch_oci.store import read
 from multiarch_oci.store.layout import Layout
-from multiarch_oci.store.referrers import listing
+from multiarch_oci.store.referrers import artifact, listing
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.selecting import ATTESTATION
 
@@ -51,11 +50,11 @@ def _referring(store: Registry | Layout, subject: Digest) -> Iterator[tuple[int,
         if referrer.artifact_type not in (*TYPES, EMPTY, None) or not is_manifest(referrer.media_type):
             continue
         try:
-            artifact = Artifact.from_json(read(store, referrer.bare()), where=str(referrer.digest))
+            made = artifact(store, referrer, subject)
         except InvalidDocument:
             continue
-        if artifact.artifact_type in TYPES and artifact.subject.digest == subject and len(artifact.layers) == 1:
-            yield TYPES.index(artifact.artifact_type), artifact.layers[0].digest
+        if made.artifact_type in TYPES and len(made.layers) == 1:
+            yield TYPES.index(made.artifact_type), made.layers[0].digest
 
 
 def _attested(store: Registry | Layout, image: Digest, index: Digest) -> Iterator[tuple[int, Digest]]:
