@@ -18,6 +18,7 @@ from multiarch_oci.mediatype import CONFIG, INDEX, LAYER_GZIP, MANIFEST
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.referrers import listing as listed
 from multiarch_oci.store.registry import Registry
 from multiarch_oci.store.tags import resolve_all
 from multiarch_oci.store.visible import Patience, Written
@@ -109,7 +110,7 @@ def referrers(scene: Scene) -> None:
     state = scene.registry.state
     state.manifests[str(index.descriptor().digest)] = (index.to_json(), INDEX)
     state.tags[f"sha256-{IMAGE.digest.hex}"] = str(index.descriptor().digest)
-    assert scene.store.referrers(IMAGE) == (IMAGE,)
+    assert listed(scene.store, IMAGE.digest).referrers == (IMAGE,)
 
 
 def look_at_many(scene: Scene) -> None:

@@ -13,8 +13,7 @@ import msgspec
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, verifying
 from multiarch_oci.document import LIMIT, Document
-from multiarch_oci.index import Index
-from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
+from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import BlobMissing, ManifestTooLarge
 from multiarch_oci.store.entries import parse_digest
@@ -172,17 +171,6 @@ class Repository:
         listing = pages(self._transport, self._name, "tags/list?n=1000")
         return tuple(sorted({tag for page in listing for tag in page.texts("tags")}))
 
-    def referrers(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
-        """What names this manifest as its subject: by the referrers API, else by the tag `<algorithm>-<hex>`."""
-        by_api = self.referrers_by_api(descriptor.digest)
-        if by_api is not None:
-            return by_api
-        tagged = self.tagged(referrers_tag(descriptor.digest))
-        if tagged is None or not is_index(tagged.descriptor.media_type):
-            return ()
-        where, media_type = str(tagged.descriptor.digest), tagged.descriptor.media_type
-        return Index.from_json(tagged.content, where=where, media_type=media_type).manifests
-
     def referrers_by_api(self, subject: Digest, *, limit: float | None = None) -> tuple[Descriptor, ...] | None:
         """What names a manifest as its subject, as the registry itself lists it; None where it has no such API."""
         path = f"referrers/{subject}"
@@ -210,13 +198,9 @@ class Repository:
         return tagged
 
     def _tagged(self, name: str, limit: float | None) -> Tagged | None:
-        answer = self._transport.request(
-            self._request("GET", f"manifests/{name}", headers=_ACCEPT, read_timeout=limit), limit=limit
-        )
-        if answer.status == _NOT_FOUND:
+        answer = self._answer(name, limit)
+        if answer is None:
             return None
-        if not answer.fine:
-            raise self._transport.refused(self._request("GET", f"manifests/{name}", headers=_ACCEPT), answer)
         return Tagged(self._served(answer, f"{self._name.name}:{name}"), answer.content, answer.headers.get("ETag"))
 
     @property
@@ -262,13 +246,18 @@ class Repository:
 
     def _get(self, name: str, expected: Digest | None, limit: float | None) -> Descriptor | None:
         """A descriptor made from the bytes themselves."""
+        answer = self._answer(name, limit)
+        return None if answer is None else self._served(answer, f"{self._name.name}:{name}", expected)
+
+    def _answer(self, name: str, limit: float | None) -> Answer | None:
+        """The answer to one GET of a manifest; None = absent."""
         request = self._request("GET", f"manifests/{name}", headers=_ACCEPT, read_timeout=limit)
         answer = self._transport.request(request, limit=limit)
         if answer.status == _NOT_FOUND:
             return None
         if not answer.fine:
             raise self._transport.refused(request, answer)
-        return self._served(answer, f"{self._name.name}:{name}", expected)
+        return answer
 
     def _served(self, answer: Answer, where: str, expected: Digest | None = None) -> Descriptor:
         """The descriptor of a manifest's bytes, which are checked against what they are called, and kept."""
