@@ -47,14 +47,18 @@ def buildkitd() -> Path:
 
 
 def scons() -> list[str]:
-    """SCons in an environment of its own with the locked packages: what ./sconsw starts, without ./sconsw."""
+    """SCons in an environment of its own with the locked packages: what ./sconsw starts, without ./sconsw.
+
+    Made anew when other packages are locked than it was made of.
+    """
     folder = CACHE / "venv"
     python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
+    lock, made_of = ROOT / "requirements.lock", folder / "requirements.lock"
+    if not made_of.exists() or made_of.read_bytes() != lock.read_bytes():
         venv.create(folder, with_pip=True, clear=True)
-        command = [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", ROOT / "requirements.lock"]
+        command = [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock]
         subprocess.run(command, check=True)
-        (folder / "ready").touch()
+        made_of.write_bytes(lock.read_bytes())
     return [str(python), str(folder / "bin" / "scons")]
 
 

@@ -28,11 +28,11 @@ _LONGEST_S = 300.0
 
 
 class WatchRun(EditRun):
-    """A tree under a watch; other words of the command line, which an edit may draw, begin another watch."""
+    """A tree under a watch; other words or another environment, which an edit may draw, begin another watch."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         super().__init__(folder, seed)
-        self.words: tuple[str, ...] | None = None
+        self.begun_with: tuple[tuple[str, ...], dict[str, str]] | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.text = ""
         self.changed = 0.0
@@ -42,22 +42,23 @@ class WatchRun(EditRun):
         """What the watch did since the last edit, or that it did nothing; another tree is built by a run."""
         if tree is not self.tree:
             return self.run(tree)
-        words = (*TARGETS, *self.sources.arguments())
-        if words != self.words:
+        begin_with = (*TARGETS, *self.sources.arguments()), {**self.sources.env}
+        if begin_with != self.begun_with:
             self.stop()
-            self._start(tree, words)
+            self.begun_with = begin_with
+            self._start(tree, *begin_with)
         self._settle()
         text, self.text = self.text, ""
         if text:
             self.status = 2 if text.rpartition("watch: ")[2].startswith("failed") else 0
         return Run(steps_of(text), self.status, text)
 
-    def _start(self, tree: Tree, words: tuple[str, ...]) -> None:
-        self.words, self.text, self.changed = words, "…", time.monotonic()  # a round is sure to come
+    def _start(self, tree: Tree, words: tuple[str, ...], environment: dict[str, str]) -> None:
+        self.text, self.changed = "…", time.monotonic()  # a round is sure to come
         self.process = subprocess.Popen(
             [sys.executable, "-m", "SCons", "watch", *words],
             cwd=tree.path,
-            env=os.environ | self.sources.env | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | environment | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,4 +92,5 @@ class WatchRun(EditRun):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its jobs in the background ignore it
     sys.exit(main(WatchRun))
