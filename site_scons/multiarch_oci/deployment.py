@@ -6,6 +6,7 @@ lines and line ends are those of the file. JSON is YAML, too. Templates (`{{ …
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -72,17 +73,37 @@ def resolve(
     except UnicodeDecodeError:
         raise NotResolved("is not UTF-8", where=where, hint="store it as UTF-8") from None
     file = _File(text, images, where)
-    for document in _documents(text, where):
+    for document in _documents(text, where, file.aliases):
         file.document(document, name.rpartition("/")[2], paths)
     mark = b"\xef\xbb\xbf" if content.startswith(b"\xef\xbb\xbf") else b""
     return Resolved(mark + file.edited().encode(), frozenset(file.names))
 
 
-def _documents(text: str, where: str | None) -> list[Node]:
+def _documents(text: str, where: str | None, aliases: list[tuple[ScalarNode, ScalarNode]]) -> list[Node]:
+    """The documents of a text; `aliases` gets each alias of a scalar, a node of its own, with what it stands for."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.composer import Composer
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.events import AliasEvent
+    from ruamel.yaml.nodes import ScalarNode
+
+    class Marking(Composer):
+        """Says where an alias stands; ruamel gives the node that it stands for, with that one's marks."""
+
+        warn_double_anchors = False  # the last one counts
+
+        def compose_node(self, parent: object, index: object) -> object:
+            event = self.parser.peek_event()
+            node = super().compose_node(parent, index)
+            if not (isinstance(event, AliasEvent) and isinstance(node, ScalarNode)):
+                return node
+            value = node.value.strip() if _is_block(node) else node.value
+            alias = ScalarNode(node.tag, value, event.start_mark, event.end_mark)
+            aliases.append((alias, node))
+            return alias
 
     yaml = YAML(typ="rt", pure=True)
+    yaml.Composer = Marking
     try:
         return [document for document in yaml.compose_all(text) if document is not None]
     except MarkedYAMLError as error:
@@ -106,10 +127,16 @@ class _File:
         self._edits: dict[tuple[int, int], str] = {}
         self._names_of_others: set[tuple[int, int]] = set()  # by which a kustomization knows images in other files
         self.names: set[str] = set()
+        self.aliases: list[tuple[ScalarNode, ScalarNode]] = []
 
     def edited(self) -> str:
-        """The text with all changes."""
+        """The text with all changes; an alias that names no image stands for what it stood for."""
         text = self._text
+        for alias, node in self.aliases:
+            start, end = self._span(node)
+            if (start, end) in self._edits:
+                before = json.dumps(node.value) if _is_block(node) else text[start:end]
+                self._edits.setdefault(self._span(alias), before)
         for (start, end), new in sorted(self._edits.items(), reverse=True):
             text = text[:start] + new + text[end:]
         return text
@@ -126,7 +153,7 @@ class _File:
                 self._at(root, [part for part in re.split(r"[.\[\]*]+", path) if part])
         elif "services" in keys:
             for _, service in _pairs(keys["services"]):
-                self._image(dict(_named(service)).get("image"))
+                self._image(_members(service).get("image"))
         else:
             self._values(root)
         self._rest(root)
@@ -138,11 +165,11 @@ class _File:
             for key, value in _pairs(mapping):
                 if key.value in _CONTAINERS:
                     for container in _items(value):
-                        self._image(dict(_named(container)).get("image"))
+                        self._image(_members(container).get("image"))
                 elif key.value == "volumes":
                     for volume in _items(value):
-                        image = dict(_named(volume)).get("image")
-                        self._image(dict(_named(image)).get("reference"))
+                        image = _members(volume).get("image")
+                        self._image(_members(image).get("reference"))
 
     def _at(self, node: Node, path: list[str]) -> None:
         for item in _items(node) or [node]:
@@ -160,10 +187,12 @@ class _File:
             for key, value in _pairs(mapping):
                 if key.value == "image":
                     self._image(value)
+        for mapping in _mappings(root):
+            self._keep_merged(mapping)
 
     def _kustomization(self, images: Node | None) -> None:
         for entry in _items(images):
-            known = dict(_named(entry))
+            known = _members(entry)
             image = self._named(known.get("name")) or self._named(known.get("newName"))
             if "name" in known:
                 self._names_of_others.add(self._span(known["name"]))
@@ -174,22 +203,30 @@ class _File:
 
     def _repository(self, mapping: Node) -> None:
         """`repository` of Helm's values, with its tag and digest, and its registry where that stands apart."""
-        known = dict(_named(mapping))
+        known, own = _members(mapping), _own(mapping)
         repository, registry = known.get("repository"), known.get("registry")
         image = self._named(repository, before=_text(registry))
         if image is None:
             return
         reference, tag = image.reference, image.reference.tag or "latest"
+        values = {"repository": str(reference.name), "tag": tag}
         if registry is not None:
-            self._set(mapping, "registry", reference.registry)
-            self._set(mapping, "repository", reference.repository)
-        else:
-            self._set(mapping, "repository", str(reference.name))
+            values |= {"repository": reference.repository, "registry": reference.registry}
         if "digest" in known:
-            self._set(mapping, "tag", tag, after="repository")
-            self._set(mapping, "digest", str(image.digest))
+            values["digest"] = str(image.digest)
         else:  # a chart that knows no digest joins repository and tag
-            self._set(mapping, "tag", f"{tag}@{image.digest}", after="repository")
+            values["tag"] += f"@{image.digest}"
+        for key, text in values.items():
+            if "repository" in own or key in own:  # what is merged changes where it stands
+                self._set(mapping, key, text, after="repository")
+
+    def _keep_merged(self, mapping: Node) -> None:
+        """Let somebody else's repository keep the tag that it merges from one of ours."""
+        own = _own(mapping)
+        if "repository" in own and self._span(own["repository"]) not in self._edits:
+            for key, value in _members(mapping).items():
+                if key in ("registry", "tag", "digest") and key not in own and self._span(value) in self._edits:
+                    self._set(mapping, key, _text(value) or "", after="repository")
 
     def _rest(self, root: Node) -> None:
         """Whatever begins with the scheme is an image, wherever it stands."""
@@ -228,7 +265,7 @@ class _File:
 
     def _set(self, mapping: Node, key: str, text: str, *, after: str = "") -> None:
         """Let a key of a mapping have a value; a new one stands after another, or first."""
-        pairs = dict(_named(mapping))
+        pairs = _own(mapping)
         keys = {name.value: name for name, _ in _pairs(mapping)}
         if key in pairs and _text(pairs[key]) == "" and getattr(pairs[key], "style", None) is None:  # `tag:`
             end = self._text.index(":", keys[key].end_mark.index) + 1
@@ -292,8 +329,25 @@ def _pairs(node: Node | None) -> Iterable[tuple[ScalarNode, Node]]:
     return [pair for pair in node.value if isinstance(pair[0], ScalarNode)] if isinstance(node, MappingNode) else []
 
 
-def _named(node: Node | None) -> Iterable[tuple[str, Node]]:
-    return ((key.value, value) for key, value in _pairs(node))
+def _own(node: Node | None) -> dict[str, Node]:
+    """The members of a mapping by their keys."""
+    return {key.value: value for key, value in _pairs(node)}
+
+
+def _members(node: Node | None) -> dict[str, Node]:
+    """The members of a mapping by their keys, and those that `<<` merges into it."""
+    members: dict[str, Node] = {}
+    pending: list[Node | None] = [node]
+    seen: set[int] = set()
+    while pending:
+        mapping = pending.pop(0)
+        if id(mapping) not in seen:
+            seen.add(id(mapping))
+            own = _own(mapping)
+            merged = own.pop("<<", None)
+            members = own | members
+            pending = [*_items(merged), merged, *pending]
+    return members
 
 
 def _items(node: Node | None) -> list[Node]:

@@ -163,3 +163,46 @@ def test_bytes_that_are_no_text_and_files_without_images() -> None:
     assert resolve(b"\xef\xbb\xbfimage: demo", IMAGES, name="x").content == f"\ufeffimage: {PINNED}".encode()
     loops = resolve(b"a: &a {b: *a, image: demo}\n", IMAGES, name="x")
     assert loops.names == {"demo"}
+
+
+def test_an_alias_is_changed_where_it_names_an_image_and_nowhere_else() -> None:
+    pod = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: &app demo}\nspec:\n  containers:\n  - {name: *app, image: *app}\n"
+    )
+    assert resolved(pod) == pod.replace("image: *app", f"image: {PINNED}")
+    image = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: &i 'demo'\n    name: *i\n  - {image: *i, name: x}\n"
+    expected = image.replace("&i 'demo'", f"&i '{PINNED}'").replace("name: *i", "name: 'demo'")
+    assert resolved(image) == expected.replace("{image: *i", f"{{image: {PINNED}")
+    values = "tag: &t latest\nweb: {repository: demo, tag: *t}\nredis: {repository: redis, tag: *t}\n"
+    assert resolved(values, "values.yaml") == values.replace(
+        "{repository: demo, tag: *t", f"{{repository: ghcr.io/team/demo, tag: v1.0@sha256:{HEX}"
+    )
+    block = "web:\n  repository: demo\n  tag: &t |-\n    latest\nredis: {repository: redis, tag: *t}\n"
+    assert resolved(block, "values.yaml").endswith(
+        f'tag: &t v1.0@sha256:{HEX}\nredis: {{repository: redis, tag: "latest"}}\n'
+    )
+    entry = resolved("images:\n- name: &n demo\n  newName: *n\n", "kustomization.yaml")
+    assert entry.startswith("images:\n- name: &n demo\n")
+    assert "  newName: ghcr.io/team/demo\n" in entry
+
+
+def test_what_a_mapping_merges_counts_as_its_own() -> None:
+    compose = "x-base: &base\n  image: demo\nservices:\n  a:\n    <<: *base\n  b: {<<: [*base], image: redis}\n"
+    assert resolved(compose, "compose.yaml") == compose.replace("image: demo", f"image: {PINNED}")
+    pod = "apiVersion: v1\nkind: Pod\nx: &c {image: demo}\nspec:\n  containers:\n  - <<: *c\n    name: a\n"
+    assert resolved(pod) == pod.replace("image: demo", f"image: {PINNED}")
+    values = (
+        "base: &b\n  repository: demo\n  tag: '1'\nother:\n  <<: *b\n  tag: special\n"
+        "redis:\n  <<: *b\n  repository: redis\nmine:\n  <<: *b\n  repository: demo\n"
+    )
+    tag = f"v1.0@sha256:{HEX}"
+    assert resolved(values, "values.yaml") == (
+        f"base: &b\n  repository: ghcr.io/team/demo\n  tag: '{tag}'\nother:\n  <<: *b\n  tag: {tag}\n"
+        f'redis:\n  <<: *b\n  repository: redis\n  tag: "1"\nmine:\n  <<: *b\n  repository: ghcr.io/team/demo\n  tag: {tag}\n'
+    )
+    endless = "services:\n  a: &a\n    <<: *a\n    image: demo\n"
+    assert resolved(endless, "compose.yaml") == endless.replace("image: demo", f"image: {PINNED}")
+    many = "".join(f"{n}: &{n}\n  <<: [{', '.join([f'*{chr(ord(n) - 1)}'] * 9)}]\n" for n in "bcdefghijklmn")
+    assert resolved(f"a: &a\n  image: demo\n{many}services:\n  a: *n\n", "compose.yaml").startswith(
+        f"a: &a\n  image: {PINNED}\n"
+    )
