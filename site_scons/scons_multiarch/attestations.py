@@ -7,6 +7,7 @@ lists that; whether it still does is asked together with the tags.
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from scons_multiarch.receipts import Intention, ask_all, content_of, last_receip
 from scons_multiarch.session import Run
 from scons_multiarch.signatures import UnusableSigner, fault_of, signed_by, words_of
 from scons_multiarch.step import write
+from scons_multiarch.targets import is_attest
 from scons_multiarch.tracking.nodes import reasons
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from multiarch_oci.reference import Reference
     from multiarch_oci.store.tags import ListingOf
     from scons_multiarch.receipts import Content
+
+_BY_TAG = "tag"
+"""`Listed.TAG`, whose module a build with nothing to do need not load."""
+MOST_LOOKED_AT = 64
+"""Manifests that a run asks for one by one, of those that registries without the referrers API list under a tag."""
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -56,8 +63,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         policy=run.settings.policy,
     )
     of_subject, step = question(node), run.build.current_step()
-    if of_subject is not None:
-        run.build.registries.forget(of_subject)
+    for asked in (of_subject, *looked_at(run).get(node, ())):
+        if asked is not None:
+            run.build.registries.forget(asked)
     if step is not None:
         step.copied = copied + outcome.copied
     for remark in outcome.remarks:
@@ -135,8 +143,37 @@ def _read(node: Any) -> tuple[ListingOf, frozenset[str]] | None:
         return None
 
 
+def looked_at(run: Run) -> dict[Any, list[Reference]]:
+    """The attached manifests that are asked for by digest, by the receipts that name them.
+
+    A tag goes on listing what was deleted, while the referrers API and a folder do not. Where there are very many they
+    would cost more than all else that a build with nothing to do asks: of those some are taken, by chance, so that what
+    is deleted is noticed by one of the next runs.
+    """
+    from scons_multiarch.graph import reachable_nodes
+
+    def choose() -> dict[Any, list[Reference]]:
+        pairs = [pair for node in reachable_nodes() if is_attest(node) for pair in _listed_by_tag(node)]
+        chosen: dict[Any, list[Reference]] = {}
+        for node, reference in pairs if len(pairs) <= MOST_LOOKED_AT else random.sample(pairs, MOST_LOOKED_AT):
+            chosen.setdefault(node, []).append(reference)
+        return chosen
+
+    return run.build.once("attached manifests", choose)
+
+
+def _listed_by_tag(node: Any) -> list[tuple[Any, Reference]]:
+    """What the receipt names, where a tag lists it."""
+    from multiarch_oci.digest import Digest
+
+    known = _known(node)
+    if known is None or known[0].by != _BY_TAG:
+        return []
+    return [(node, known[0].reference.with_digest(Digest.parse(digest))) for digest in sorted(known[1])]
+
+
 def drifted(node: Any) -> str | None:
-    """Why the registry does not list what was attached; None when it does."""
+    """Why the registry does not hold or list what was attached; None when it does."""
     if reasons(node):
         return None  # it is attested in any case, and asks then
     run, record = node.attributes.run, node.attributes.target
@@ -144,7 +181,9 @@ def drifted(node: Any) -> str | None:
     known = _known(node)
     if known is None:
         return "its receipt cannot be read"
-    lost = known[1] - run.build.registries.listed(known[0], record.folder)
+    registries = run.build.registries
+    lost = known[1] - registries.listed(known[0], record.folder)
+    lost |= {str(each.digest) for each in looked_at(run).get(node, ()) if registries.observed(each, None) is None}
     if not lost:
         return None
     return f"{len(lost)} of {len(known[1])} attestations are not in the registry"

@@ -254,7 +254,12 @@ def ask_all(run: Run) -> None:
 
     def prefetch() -> None:
         nodes = [node for node in reachable_nodes() if is_remote(node) or is_attest(node)]
-        run.build.registries.prefetch(pair for node in reversed(nodes) for pair in questions_of(node))
+        questions = [pair for node in reversed(nodes) for pair in questions_of(node)]
+        if any(map(is_attest, nodes)):
+            from scons_multiarch.attestations import looked_at
+
+            questions += [(reference, None) for asked in looked_at(run).values() for reference in asked]
+        run.build.registries.prefetch(questions)
 
     run.build.once("tags", prefetch)
 

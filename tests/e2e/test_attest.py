@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import CACHE
+from faults import FaultProxy
 from machines.referring import plain, referring
-from machines.registry import Registry
+from machines.registry import OPENER, Registry
 from machines.small import Tree
 from machines.suppliers import Cosign, Keys, cosign, discovered
 
@@ -74,7 +76,9 @@ def test_index_and_images_are_signed_before_their_tags_are_written(tree: Tree, r
         assert {str(item["digest"]) for item in referrers(registry, tag)} <= set(puts[: puts.index(tag)])
 
 
-def test_a_build_with_nothing_to_do_asks_once_a_subject_and_sends_nothing(tree: Tree, registry: Registry, keys: Keys):
+def test_a_build_with_nothing_to_do_asks_for_all_that_it_attached_and_sends_nothing(
+    tree: Tree, registry: Registry, keys: Keys
+):
     tree.scons("push-manifest", *words(registry, keys))
     registry.requests()
     assert tree.scons("push-manifest", *words(registry, keys)).steps == []
@@ -82,7 +86,21 @@ def test_a_build_with_nothing_to_do_asks_once_a_subject_and_sends_nothing(tree: 
     assert {request.method for request in seen} == {"GET", "HEAD"}
     assert sorted(r.path.rpartition("/")[2] for r in seen if r.path.rpartition("/")[2] in TAGS) == sorted(TAGS)
     assert len([r for r in seen if "/manifests/sha256-" in r.path]) == len(TAGS)
-    assert len(seen) <= 2 * len(TAGS) + 1  # and one that finds out how to speak
+    # What such a list names may have been deleted since: it is looked at by digest, each once.
+    attached = sorted(str(item["digest"]) for tag in TAGS for item in referrers(registry, tag))
+    assert sorted(r.path.rpartition("/")[2] for r in seen if "/manifests/sha256:" in r.path) == attached
+    assert {r.method for r in seen if "/manifests/sha256:" in r.path} == {"HEAD"}
+    assert len(seen) <= 2 * len(TAGS) + len(attached) + 1  # and one that finds out how to speak
+
+
+def test_a_registry_that_lists_referrers_itself_is_asked_once_a_subject(tree: Tree, keys: Keys):
+    with referring(CACHE) as host, FaultProxy(host) as proxy:
+        tree.scons("push-manifest", *words(proxy.host, keys))
+        proxy.seen.clear()
+        assert tree.scons("push-manifest", *words(proxy.host, keys)).steps == []
+        seen = [request for request in proxy.seen if request.method in ("GET", "HEAD") and "/demo/" in request.path]
+        assert len(seen) == 2 * len(TAGS)
+        assert len([request for request in seen if "/referrers/" in request.path]) == len(TAGS)
 
 
 def test_the_key_is_opened_only_when_something_is_to_be_signed(
@@ -144,6 +162,37 @@ def test_a_deleted_list_is_repaired_alone(tree: Tree, registry: Registry, keys: 
     assert lists(registry, tag) == before
     assert not [seen for seen in registry.requests() if seen.method == "POST"]
     assert tree.scons("push-manifest", *words(registry, keys)).steps == []
+
+
+@pytest.mark.parametrize("kind", ["docker-registry", "go-containerregistry", "go-containerregistry with referrers"])
+def test_a_deleted_attestation_is_repaired_alone(tree: Tree, registry: Registry, keys: Keys, kind: str):
+    """Its manifest is deleted by digest: the tag that lists it still does, the referrers API does not."""
+    with contextlib.ExitStack() as serving:
+        host = registry.host
+        if kind != "docker-registry":
+            host = serving.enter_context(referring(CACHE) if "with" in kind else plain(CACHE))
+        tree.scons("push-manifest", *words(host, keys))
+        listed = attached(f"{host}/demo:v1.0-arm64")
+        for lost in listed[:2]:
+            delete(host, lost)
+            ran = tree.scons("push-manifest", *words(host, keys))
+            assert ran.steps == [f"Attest {host}/demo:v1.0-arm64"]
+            assert "1 of 6 attestations are not in the registry" in ran.text
+            assert attached(f"{host}/demo:v1.0-arm64") == listed
+            assert tree.scons("push-manifest", *words(host, keys)).steps == []
+        assert tree.scons("verify", *words(host, keys)).status == 0
+
+
+def test_of_very_many_attestations_some_are_looked_at_in_a_run(tree: Tree, registry: Registry, keys: Keys):
+    tree.edit("SConstruct", MANY)
+    tree.edit("Dockerfile", "FROM scratch\nCOPY share /share\n")
+    said = ["push", f"REGISTRY={registry.host}", f"SIGN={keys.private}"]
+    ran = tree.scons(*said)
+    assert len([step for step in ran.steps if step.startswith("Attest")]) == 11  # of 6 each
+    registry.requests()
+    assert tree.scons(*said).steps == []
+    asked = [r.path.rpartition("/")[2] for r in registry.requests() if "/manifests/sha256:" in r.path]
+    assert len(asked) == len(set(asked)) == 64  # of 66
 
 
 def test_an_attestation_that_somebody_took_off_the_list_is_put_back(tree: Tree, registry: Registry, keys: Keys):
@@ -408,6 +457,17 @@ def test_several_registries_each_have_them(tree: Tree, registry: Registry, keys:
     assert tree.scons("push-manifest", *said).steps == []
 
 
+def attached(reference: str) -> list[str]:
+    """Return the digests of what refers to an image, sorted."""
+    return sorted(digest for digests in discovered(CACHE, reference).values() for digest in digests)
+
+
+def delete(host: str, digest: str) -> None:
+    """Delete a manifest of `demo` by digest, as the registry's owner may."""
+    request = urllib.request.Request(f"http://{host}/v2/demo/manifests/{digest}", method="DELETE")  # loopback
+    assert OPENER.open(request).status == 202
+
+
 def digest_of(registry: Registry, repository: str) -> str:
     return str(registry.digest(repository, "v1.0")).replace(":", "-")
 
@@ -424,6 +484,23 @@ image = env.Image("_output/images/demo.tar", program, dockerfile="Dockerfile.amd
 push = env.Push(image, "$REPOSITORY:$VERSION-amd64")
 env.Attest(push, "said.json")
 env.Targets(push=push)
+"""
+
+MANY = """\
+import sys
+
+sys.path.insert(0, "site_scons")
+import scons_multiarch
+
+env = scons_multiarch.environment(PROGRAM="demo")
+pushes = []
+for number in range(11):
+    file, labels = f"_output/images/{number}.tar", {"number": str(number)}
+    image = env.Image(file, dockerfile="Dockerfile", platform="linux/amd64", labels=labels)
+    pushes += env.Push(image, f"$REPOSITORY:{number}")
+    sboms = env.Sbom(f"_output/sbom/{number}", image)
+    env.Attest(pushes[-1], [*sboms, env.Provenance(f"_output/provenance/{number}.json", image)])
+env.Targets(push=pushes)
 """
 
 
