@@ -126,6 +126,17 @@ class Recorder:
         self.steps.append(record)
         self._tell(record)
 
+    @contextmanager
+    def command(self, target: Any) -> Iterator[None]:
+        """Note the making of a target by a builder of others, which prints for itself: no listener is told."""
+        record = StepRecord("Make", target, threading.current_thread().name, time.monotonic(), outcome=FAILED)
+        try:
+            yield
+            record.outcome = CACHED if getattr(target, "cached", 0) else MADE
+        finally:
+            record.ended = time.monotonic()
+            self.steps.append(record)
+
     def current(self) -> StepRecord | None:
         """The step that this thread performs; None when it performs none."""
         step: StepRecord | None = getattr(self._performing, "step", None)

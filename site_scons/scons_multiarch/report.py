@@ -29,6 +29,7 @@ from scons_multiarch.targets import (
     SbomTarget,
     target_of,
 )
+from scons_multiarch.tracking.nodes import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.output import Output
@@ -131,7 +132,8 @@ def to_json(run: Run) -> bytes:
     from scons_multiarch.recorder import CACHED, MADE, REPAIRED
 
     all_targets = run.declarations.targets
-    last = {step.target: step for step in run.build.recorder().steps}  # a cache may have been asked before in vain
+    ours = [step for step in run.build.recorder().steps if state_of(step.target) is not None]
+    last = {step.target: step for step in ours}  # a cache may have been asked before in vain
     performed = [step for step in last.values() if step.outcome in (CACHED, MADE, REPAIRED)]
     performed.sort(key=lambda step: step.ended or 0.0)
     cached = run.settings.cache is not None

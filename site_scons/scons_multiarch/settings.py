@@ -16,7 +16,7 @@ from scons_multiarch.process import say
 from scons_multiarch.session import Run
 from scons_multiarch.signatures import take_passwords
 from scons_multiarch.step import fail, message_of
-from scons_multiarch.tracking.phases import Signatures, check_signatures
+from scons_multiarch.tracking.phases import Signatures, around_commands, check_signatures
 from scons_multiarch.variables import WITHOUT_LOCK, read
 from scons_multiarch.versions import version_of
 
@@ -64,6 +64,8 @@ def _join(env: Any, *, versioned: bool) -> None:
     read(env, versioned=versioned)
     _begin(run, env, first=first)
     if first:
+        if "REPORT" in run.settings.outputs:
+            around_commands(lambda node: run.build.recorder().command(node))
         run.interrupts.watch()
         report = not run.settings.interactive  # each build of a session has one
         atexit.register(run.output.end, lambda: run.finish(report=report))

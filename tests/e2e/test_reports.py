@@ -152,3 +152,23 @@ def test_what_is_made_by_scons_and_its_cache_is_told_as_such(tree: Tree, tmp_pat
     tree.remove("_output")
     summary = build(tree)["summary.md"]
     assert "| cached | program demo linux/amd64 |" in summary
+
+
+def test_what_a_builder_of_others_makes_has_its_time(tree: Tree):
+    command = 'env.Command("_output/made.txt", "VERSION", ["sleep 0.3", Copy("$TARGET", "$SOURCE")])\n'
+    failing = 'env.Command("_output/none.txt", "VERSION", "false")\n'
+    tree.edit("SConstruct", f"{tree.read('SConstruct')}\n{command}{failing}")
+    ran = tree.scons(
+        "_output/made.txt", "_output/none.txt", "-k", f"REPORT={','.join(ALL[:2])},trace.json,report.json", check=False
+    )
+    assert ran.status == 2
+    events = {event["name"]: event for event in json.loads(tree.read("trace.json"))["traceEvents"]}
+    assert events["Make made.txt"]["dur"] > 300_000
+    assert events["Make made.txt"]["args"]["outcome"] == "made"
+    assert events["Make none.txt"]["args"]["outcome"] == "failed"
+    assert re.search(r"^\| made \| file made.txt \|.*\| 0\.\d+ s \|", tree.read("summary.md"), re.MULTILINE)
+    assert "Make made.txt" in tree.read("report.html")
+    assert json.loads(tree.read("report.json"))["steps"] == []
+    assert "Make" not in ran.text
+    tree.scons("_output/made.txt", "REPORT=trace.json")
+    assert "Make" not in tree.read("trace.json")

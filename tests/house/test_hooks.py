@@ -82,6 +82,7 @@ SEEN = {
     "SCons.Script.Interactive.SConsInteractiveCmd.do_build": "315e4f5226df",
     "SCons.Script.Interactive.interact": "84057b8ee982",
     "SCons.Script.Main.BuildTask.do_failed": "ece429f4b0ae",
+    "SCons.Script.Main.BuildTask.execute": "9dbc0af7d805",
     "SCons.Script.Main.BuildTask.failed": "8b672f254220",
     "SCons.Script.Main.BuildTask.needs_execute": "9598bdb65686",
     "SCons.Script.Main._build_targets": "b0da33a0fb6a",

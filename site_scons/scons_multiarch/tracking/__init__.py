@@ -82,6 +82,8 @@ phases.after_reading: SCons.Script.Main._main
     tests/e2e/test_sconscripts.py::test_the_event_that_scons_has_not_is_found_where_it_is_looked_for
 phases.print_less: SCons.Script.Main.BuildTask.needs_execute, SCons.Script.Main.BuildTask.failed
     tests/e2e/test_lines.py::test_what_scons_prints_says_something
+phases.around_commands: SCons.Script.Main.BuildTask.execute, SCons.Taskmaster.Task.execute
+    tests/e2e/test_reports.py::test_what_is_made_by_scons_and_its_cache_is_told_as_such
 phases.has_succeeded: SCons.Script.Main._build_targets, SCons.Script.Main.main
     tests/e2e/test_lines.py::test_digests_are_all_that_stands_on_standard_output
 phases.rename: SCons.Node.FS.RootDir._lookup_abs, SCons.Node.FS.Base.get_labspath

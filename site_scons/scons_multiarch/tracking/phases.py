@@ -18,6 +18,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -107,6 +108,24 @@ def print_less() -> None:
         task.exc_clear()
 
     SCons.Script.Main.BuildTask.failed = failed
+
+
+def around_commands(around: Callable[[Any], AbstractContextManager[None]]) -> None:
+    """Have `around` entered while a file is made, or taken from a CacheDir, that another builder than ours makes.
+
+    It is given the first node of what is made, by the thread that makes it. To be called once.
+    """
+    perform = SCons.Script.Main.BuildTask.execute
+
+    def execute(task: Any) -> None:
+        node = task.targets[0]
+        if isinstance(node, SCons.Node.FS.Base) and node.has_builder() and not hasattr(node.attributes, "state"):
+            with around(node):
+                perform(task)
+        else:
+            perform(task)
+
+    SCons.Script.Main.BuildTask.execute = execute
 
 
 def has_succeeded(*, interactive: bool) -> bool:
