@@ -81,6 +81,10 @@ class Watch:
         time.sleep(QUIET_S)
         return self._lines.empty()
 
+    def rest(self) -> list[str]:
+        """The lines that were printed since."""
+        return list(self._lines.queue)
+
     def interrupt(self) -> int:
         """Ctrl-C; the exit status."""
         os.killpg(self.process.pid, signal.SIGINT)
@@ -258,6 +262,21 @@ def test_run_starts_the_program_anew_when_it_is_another(tree: Project, watch: Ca
     assert len(started.split()) == 1  # the first one has ended
     assert running.interrupt() == 130
     assert not Path(f"/proc/{started.strip()}").exists()
+
+
+def test_run_says_that_the_program_ended_and_starts_it_with_the_next_change(tree: Project, watch: Callable[..., Watch]):
+    tree.edit("main.go", 'package main\n\nimport "os"\n\nfunc main() { println("first"); os.Exit(3) }\n')
+    tree.edit("SConstruct", "from scons_multiarch import environment\nenv = environment()\nenv.GoImage('demo')\n")
+    running = watch("run")
+    running.round("watch: demo ended, exit status 3")
+    tree.replace("main.go", "main()", "main( )")  # the same program
+    assert "first" in running.round("watch: demo ended, exit status 3")
+    tree.edit("main.go", 'package main\n\nfunc main() { panic("crash") }\n')
+    assert "panic: crash" in running.round("watch: demo ended, exit status 2")
+    tree.edit("main.go", 'package main\n\nimport "time"\n\nfunc main() { println("last"); time.Sleep(time.Hour) }\n')
+    running.round("last")
+    assert running.interrupt() == 130
+    assert "ended, " not in "".join(running.rest())
 
 
 def test_what_only_asks_is_refused(tree: Project):

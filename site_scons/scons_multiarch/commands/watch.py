@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -189,9 +190,9 @@ class _Program:
         self._started = ""
 
     def start_anew(self) -> None:
-        """Start the program, where it is another than the one that runs, which is ended first."""
+        """Start the program, where it is another than the one that runs, which is ended first, or none runs."""
         now = signature(str(self._path))
-        if self._process is not None and now == self._started:
+        if self._process is not None and self._process.poll() is None and now == self._started:
             return
         self.stop()
         try:
@@ -200,6 +201,13 @@ class _Program:
             say(f"watch: {self._path.name} cannot be started: {error.strerror}")
             return
         self._started = now
+        threading.Thread(target=self._wait, args=[self._process], daemon=True, name="program").start()
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        status = process.wait()
+        if process is self._process:  # it ended by itself
+            how = f"exit status {status}" if status >= 0 else f"by signal {-status}"
+            say(f"watch: {self._path.name} ended, {how}; it is started again with the next change")
 
     def stop(self) -> None:
         """End the program, by force where it does not end itself in time."""
