@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from multiarch_oci.artifact import Artifact
-from multiarch_oci.attest.statement import COSIGN_SIGNATURE, LIMIT, UNSIGNED_TYPE, Statement, statement
+from multiarch_oci.attest.provenance import without_run
+from multiarch_oci.attest.statement import COSIGN_SIGNATURE, LIMIT, PROVENANCE, UNSIGNED_TYPE, Statement, statement
 from multiarch_oci.attest.stored import PLAIN, Stored, document_type, maker, predicate_of, stored
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -89,6 +90,7 @@ def attest(
     *,
     previous: Attested | None,
     policy: Policy,
+    of_run: Attestation | None = None,
 ) -> Outcome:
     """Make what is promised of a subject be there, which itself is there by digest: `reference` is its tag to be.
 
@@ -96,6 +98,9 @@ def attest(
     to be signed. An older one of the same type by the same maker goes, if it is ours: signed by us, or by nobody. What
     others attached stays. With `policy` as for tags: AttestationMoved where another run than the `previous` one of this
     tree wrote the older one, and nothing may be repaired. Raises what signer and place raise.
+
+    `of_run` is one of the provenances with the times and the id of a run. One that says else the same is as good; it is
+    not in the receipt, so nobody misses it, and what it says contradicts nothing.
     """
     before = listing(store, subject.digest)
     there = _There(store, subject, before, signer)
@@ -111,8 +116,12 @@ def attest(
             else:
                 attachments.append(_signed(subject, attestation, signer))
     ours += [made.descriptor() for made, _ in attachments]
-    gone, equal = there.replaced(attestations, frozenset(descriptor.digest for descriptor in ours))
+    stays = frozenset(descriptor.digest for descriptor in ours) | there.of_a_run(attestations)
+    if of_run is not None and not there.of_a_run([of_run]):
+        attachments += _plain(subject, [of_run], signed=False) if signer is None else [_signed(subject, of_run, signer)]
+    gone, equal = there.replaced(attestations, stays)
     mine = frozenset() if previous is None else frozenset(referrer.digest for referrer in previous.referrers)
+    mine |= there.untracked() if gone else frozenset()
     _check(reference, gone - equal - mine, policy)
     done = attach(store, subject.digest, attachments, before=before, gone=gone)
     remarks = [
@@ -158,6 +167,10 @@ def _signed(subject: Descriptor, attestation: Attestation, signer: Signer) -> At
     return Artifact.of(BUNDLE, subject, Descriptor.of(BUNDLE, bundle), noted), bundle
 
 
+_Said: TypeAlias = "tuple[Digest, str, Mapping[str, object]]"
+"""A referrer, the type of its predicate, and that."""
+
+
 class _There:
     """What refers to the subject already, read where something is to be compared with it."""
 
@@ -200,6 +213,31 @@ class _There:
                 return descriptor
         return None
 
+    @cached_property
+    def _signed(self) -> list[_Said]:
+        """What our signer says."""
+        return [(descriptor.digest, v.predicate_type, v.statement.predicate) for descriptor, v in self._ours]
+
+    @cached_property
+    def _unsigned(self) -> list[_Said]:
+        """What nobody signed."""
+        said = ((known.descriptor.digest, predicate_of(known)) for known in self._stored)
+        return [(digest, *predicate) for digest, predicate in said if predicate is not None]
+
+    def untracked(self) -> frozenset[Digest]:
+        """What says of which run it is: no receipt holds it."""
+        return frozenset(
+            digest for digest, _, says in (*self._signed, *self._unsigned) if without_run(says) is not None
+        )
+
+    def of_a_run(self, attestations: Sequence[Attestation]) -> frozenset[Digest]:
+        """What says the same as a provenance among these, and of which run it is: one of them, signed where we sign."""
+        predicates = [without_run(a.predicate) or a.predicate for a in attestations if a.predicate_type == PROVENANCE]
+        if not predicates:
+            return frozenset()
+        said = self._unsigned if self._signer is None else self._signed
+        return frozenset(sorted(digest for digest, _, says in said if without_run(says) in predicates)[:1])
+
     def replaced(
         self, attestations: Sequence[Attestation], ours: frozenset[Digest]
     ) -> tuple[frozenset[Digest], frozenset[Digest]]:
@@ -212,13 +250,12 @@ class _There:
         }
         if not makers:
             return frozenset(), frozenset()
-        statements = [(d.digest, v.predicate_type, v.statement.predicate) for d, v in self._ours]
-        for known in self._stored:
-            predicate = predicate_of(known)
-            if predicate is not None:
-                statements.append((known.descriptor.digest, *predicate))
+        gone = {
+            digest: (of, says)
+            for digest, of, says in (*self._signed, *self._unsigned)
+            if (of, maker(of, says)) in makers and digest not in ours
+        }
         promised_statements = [(promised.predicate_type, promised.predicate) for promised in attestations]
-        gone = {d: (of, says) for d, of, says in statements if (of, maker(of, says)) in makers and d not in ours}
         return frozenset(gone), frozenset(
             digest for digest, statement_of in gone.items() if statement_of in promised_statements
         )

@@ -22,7 +22,7 @@ from scons_multiarch.receipts import Intention, ask_all, content_of, last_receip
 from scons_multiarch.session import Run
 from scons_multiarch.signatures import UnusableSigner, fault_of, signed_by, words_of
 from scons_multiarch.step import write
-from scons_multiarch.targets import is_attest
+from scons_multiarch.targets import ProvenanceTarget, is_attest, target_of
 from scons_multiarch.tracking.nodes import reasons
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         signer_of(env),
         previous=receipt_of(node),
         policy=run.settings.policy,
+        of_run=_of_run(env, source[1:], content, record.reference),
     )
     of_subject, step = question(node), run.build.current_step()
     for asked in (of_subject, *looked_at(run).get(node, ())):
@@ -100,6 +101,25 @@ def _attestations(files: list[Any], content: Content, reference: Reference) -> A
     name = reference.repository.rpartition("/")[2]
     for file in files:
         yield Attestation.of(Path(file.get_abspath()).read_bytes(), content.root.digest, name, where=shown(file))
+
+
+def _of_run(env: Any, files: list[Any], content: Content, reference: Reference) -> Any:
+    """The provenance that says of which run it is, where one is attached."""
+    from multiarch_oci.attesting import Attestation
+    from scons_multiarch.provenances import beside
+
+    node = _full_provenance(env, files)
+    if node is None:
+        return None
+    path, name = beside(Path(node.get_abspath())), reference.repository.rpartition("/")[2]
+    return Attestation.of(path.read_bytes(), content.root.digest, name, where=path.name)
+
+
+def _full_provenance(env: Any, files: list[Any]) -> Any:
+    """The provenance of ours among some files, where PROVENANCE=full has another one attached beside it; or None."""
+    if env.get("PROVENANCE") != "full":
+        return None
+    return next((file for file in files if isinstance(target_of(file), ProvenanceTarget)), None)
 
 
 def receipt_of(node: Any) -> Attested | None:
@@ -199,8 +219,9 @@ def check_signers(run: Run) -> None:
             raise UnusableSigner(fault)
 
 
-def facts(env: Any, text: str) -> Facts:
-    """What decides the receipt beside the image and the files: the tag, and who signs. Raises MultiarchError."""
+def facts(env: Any, text: str, files: list[Any]) -> Facts:
+    """What decides the receipt beside image and files: the tag, who signs, PROVENANCE. Raises MultiarchError."""
     run: Run = env["MULTIARCH_RUN"]
     signer = run.build.once(("signed by", words_of(env)), lambda: signed_by(env))
-    return Facts({"reference": text, "signed by": signer}, {})
+    full = {} if _full_provenance(env, files) is None else {"PROVENANCE": "full"}
+    return Facts({"reference": text, "signed by": signer, **full}, {})

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from multiarch_oci.attest import provenance
 from multiarch_oci.attest.provenance import Dependency, Provenance
 from multiarch_oci.digest import Digest
+from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch.dependencies import VERSIONS, bases_of, builders, engine_of, locked, of_image, tool_digest
 from scons_multiarch.paths import shown
@@ -33,7 +34,7 @@ def facts(run: Run, node: Any) -> Facts:
 
 
 def statements(run: Run, node: Any, *, full: bool) -> dict[Path, bytes]:
-    """The files to be written, by path: the statement, and with `full` another one beside it, of this run alone."""
+    """The files to be written, by path: the statement, and with `full` another one beside it, of this run."""
     from multiarch_oci.attest.statement import PROVENANCE, statement
 
     source, path, name = node.sources[0], Path(node.get_abspath()), node.attributes.target.name
@@ -41,9 +42,26 @@ def statements(run: Run, node: Any, *, full: bool) -> dict[Path, bytes]:
     digest = Digest.of_file(Path(source.get_abspath())) if is_index(source) else _digest(source)
     written = {path: statement(digest, name, PROVENANCE, predicate)}
     if full:
-        beside = path.with_name(f"{path.name.removesuffix('.json')}.full.json")
-        written[beside] = statement(digest, name, PROVENANCE, _with_this_run(run, predicate))
+        written[beside(path)] = statement(digest, name, PROVENANCE, _with_this_run(run, predicate))
     return written
+
+
+def beside(statement: Path) -> Path:
+    """Where the statement lies that says of which run it is, by that of the tracked one."""
+    return statement.with_name(f"{statement.name.removesuffix('.json')}.full.json")
+
+
+def drifted(node: Any) -> str | None:
+    """Why the statement of a run is to be written, and with it the tracked one anew; None when it says the same."""
+    from multiarch_oci.attest.statement import Statement
+
+    path = Path(node.get_abspath())
+    try:
+        tracked, full = (Statement.parse(file.read_bytes(), where=file.name) for file in (path, beside(path)))
+    except (OSError, MultiarchError):
+        return f"PROVENANCE=full, and there is no {beside(path).name}"
+    same = full.subjects == tracked.subjects and provenance.without_run(full.predicate) == tracked.predicate
+    return None if same else f"{beside(path).name} is of another build"
 
 
 def of_index(run: Run, node: Any) -> Provenance:

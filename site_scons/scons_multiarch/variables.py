@@ -48,7 +48,7 @@ VARIABLES = (
     ("IMMUTABLE", "no", "yes: a tag with other content is never overwritten"),
     ("LOCKED", "no", "yes: a base that is not in images.lock is an error"),
     ("REBASE", "yes", "no: an engine builds an image again, too, when nothing but its base changed"),
-    ("PROVENANCE", "", "full: beside each statement one with times and an id of this run, which is not tracked"),
+    ("PROVENANCE", "", "full: beside each statement one with times and the id of its run, which is not tracked"),
     ("CACHE", "", "where steps are kept for other machines: host/repository, a folder, or REGISTRY (each image's own)"),
     ("CACHE_MODE", "read", "read, readwrite or write"),
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),

@@ -448,6 +448,53 @@ def test_a_file_that_says_nothing_known_is_one_error(tree: Tree, registry: Regis
     assert registry.digest("demo", "v1.0-amd64") is None
 
 
+def test_times_and_the_id_of_a_run_are_attached_beside_and_not_tracked(
+    tree: Tree, registry: Registry, keys: Keys, theirs: Cosign
+):
+    tree.scons("push-manifest", *words(registry, keys))
+    tracked = {str(item["digest"]) for tag in TAGS for item in referrers(registry, tag)}
+    registry.empty()
+    full = words(registry, keys, "PROVENANCE=full")
+    tree.scons("push-manifest", *full)
+    assert [predicates(registry, tag) for tag in TAGS] == [[CYCLONEDX, SIGNATURE, PROVENANCE, PROVENANCE, SPDX]] * 3
+    held = {str(item["digest"]) for tag in TAGS for item in referrers(registry, tag)}
+    assert (tracked < held, len(held - tracked)) == (True, len(TAGS))
+    for tag in TAGS:
+        statements = theirs.attestations(f"{registry.host}/demo:{tag}", keys, PROVENANCE)
+        times = [statement["predicate"]["runDetails"].pop("metadata", {}) for statement in statements]  # type: ignore[index]
+        assert sorted(map(len, times)) == [0, 3]
+        assert statements[0] == statements[1]
+    # Nothing to do is nothing to do; another machine, on another day, takes it as it is.
+    assert tree.scons("push-manifest", *full).steps == []
+    other = tree.copy(tree.path.parent / "elsewhere" / "tree")
+    other.remove("_output/provenance")
+    other.remove("_output/receipts")
+    registry.requests()
+    other.scons("push-manifest", *full)
+    assert {seen.method for seen in registry.requests()} <= {"GET", "HEAD"}
+    # Who wants none leaves it there, and nobody misses it.
+    tree.scons("push-manifest", *words(registry, keys))
+    (untracked,) = {str(item["digest"]) for item in referrers(registry, "v1.0")} - tracked
+    registry.delete_manifest("demo", untracked)
+    assert tree.scons("push-manifest", *words(registry, keys)).steps == []
+    assert set(tree.scons("push-manifest", *full).steps) == {step.format(registry.host) for step in ATTESTS}
+    assert len(predicates(registry, "v1.0")) == 5
+
+
+def test_the_file_of_a_run_is_written_with_the_statement_that_it_belongs_to(tree: Tree):
+    tree.scons("provenance", "PROVENANCE=full")
+    file = tree.path / "_output/provenance/demo-linux-amd64.full.json"
+    before = file.read_bytes()
+    assert tree.scons("provenance", "PROVENANCE=full").up_to_date
+    assert file.read_bytes() == before
+    tree.append("share/greeting", "more")
+    tree.scons("provenance")
+    assert file.read_bytes() == before
+    ran = tree.scons("provenance", "PROVENANCE=full")
+    assert "demo-linux-amd64.full.json is of another build" in ran.text
+    assert file.read_bytes() != before
+
+
 def test_several_registries_each_have_them(tree: Tree, registry: Registry, keys: Keys):
     said = words(f"{registry.host}/one,{registry.host}/two", keys)
     ran = tree.scons("push-manifest", *said)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT, Artifact
+from multiarch_oci.attest.provenance import BUILDER, with_run
 from multiarch_oci.attest.signing import KeySigner
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE, PROVENANCE, SPDX, statement
 from multiarch_oci.attesting import PREDICATE_TYPE, Attestation, AttestationMoved, Outcome, attest
@@ -71,14 +72,24 @@ def provenance(number: int, builder: str = "https://example.com/builder") -> Att
     return Attestation.of(content, SUBJECT.digest, "demo", where="provenance")
 
 
+def of_run(number: int, moment: str) -> Attestation:
+    """Return the provenance of our builder with the times of a run."""
+    tracked = provenance(number, BUILDER).predicate
+    predicate = with_run(tracked, invocation="urn:uuid:1", started=moment, finished=moment)
+    content = statement(SUBJECT.digest, "demo", PROVENANCE, predicate)
+    return Attestation.of(content, SUBJECT.digest, "demo", where="provenance")
+
+
 def run(
     place: Layout,
     signer: KeySigner | None,
     *attestations: Attestation,
     previous: Attested | None = None,
     policy: Policy | None = None,
+    of_run: Attestation | None = None,
 ) -> Outcome:
-    return attest(place, SUBJECT, TAG, attestations, signer, previous=previous, policy=policy or Policy())
+    given = policy or Policy()
+    return attest(place, SUBJECT, TAG, attestations, signer, previous=previous, policy=given, of_run=of_run)
 
 
 def kinds(place: Layout) -> list[str]:
@@ -106,6 +117,28 @@ def test_a_newer_one_by_the_same_maker_and_signer_takes_the_place_of_the_older(p
     replaced = run(place, signer, provenance(3))
     assert len(replaced.remarks) == 1
     assert kinds(place).count(PROVENANCE) == 2
+
+
+@pytest.mark.parametrize("signs", [True, False])
+def test_the_provenance_of_a_run_stands_beside_the_tracked_one_and_is_not_tracked(
+    place: Layout, signer: KeySigner, signs: bool
+):
+    who = signer if signs else None
+    plain = run(place, who, provenance(1, BUILDER))
+    first = run(place, who, provenance(1, BUILDER), of_run=of_run(1, "2026-01-01T00:00:00Z"))
+    assert first.receipt == plain.receipt
+    listed = kinds(place)
+    assert len(listed) == len(first.receipt.referrers) + 1
+    # Another day, another machine: what is there is as good, and who does not want one leaves it there.
+    fail = Policy(repair=False)
+    for more in (of_run(1, "2026-01-02T00:00:00Z"), None):
+        again = run(place, who, provenance(1, BUILDER), of_run=more, policy=fail)
+        assert (again.copied.sent, again.remarks, kinds(place)) == ((), (), listed)
+    # Other contents: it takes the place of the older one, as the tracked one does.
+    newer = run(place, who, provenance(2, BUILDER), previous=first.receipt, policy=fail, of_run=of_run(2, "later"))
+    assert (newer.remarks, len(kinds(place))) == ((), len(listed))
+    assert run(place, who, provenance(3, BUILDER), previous=newer.receipt, policy=fail).remarks == ()
+    assert len(kinds(place)) == len(listed) - 1
 
 
 def test_one_of_somebody_else_stays(place: Layout, signer: KeySigner, stranger: KeySigner):

@@ -109,6 +109,17 @@ def with_run(predicate: Mapping[str, object], *, invocation: str, started: str, 
     return {**predicate, "runDetails": {**details, "metadata": metadata}}
 
 
+def without_run(predicate: Mapping[str, object]) -> Mapping[str, object] | None:
+    """The predicate that `with_run` was given, by what it made of it; None for any other predicate."""
+    details = predicate.get("runDetails")
+    if not isinstance(details, Mapping) or "metadata" not in details:
+        return None
+    builder = details.get("builder")
+    if not isinstance(builder, Mapping) or builder.get("id") != BUILDER:
+        return None
+    return {**predicate, "runDetails": {name: value for name, value in details.items() if name != "metadata"}}
+
+
 def merged(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
     """Each thing once, with all that is known of it, sorted; who says something first is heard."""
     known: dict[tuple[str, str], Dependency] = {}

@@ -57,7 +57,7 @@ def _attest(env: Any, push: Any, files: list[Any]) -> Any:
         node.attributes.registry = push.attributes.registry
     text = push.attributes.state.subject
     spell = partial(spelled, nodes=receipt)
-    declare(env, receipt, record, State(text, lambda: _facts(env, text), lambda: _drifted(node), spell=spell))
+    declare(env, receipt, record, State(text, lambda: _facts(env, text, files), lambda: _drifted(node), spell=spell))
     env.Depends(receipt, before)
     env.Requires(receipt, list(push.prerequisites or ()))
     env.Depends(push, receipt)
@@ -65,10 +65,10 @@ def _attest(env: Any, push: Any, files: list[Any]) -> Any:
     return receipt
 
 
-def _facts(env: Any, text: str) -> Facts:
+def _facts(env: Any, text: str, files: list[Any]) -> Facts:
     from scons_multiarch import attestations
 
-    return attestations.facts(env, text)
+    return attestations.facts(env, text, files)
 
 
 def _drifted(node: Any) -> str | None:

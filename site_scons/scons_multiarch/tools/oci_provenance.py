@@ -21,7 +21,7 @@ from scons_multiarch.tracking.nodes import State, declare, undrifted
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
-    """Write the statement; with PROVENANCE=full another one beside it, of this run alone."""
+    """Write the statement; with PROVENANCE=full another one beside it, which says of which run it is."""
     from scons_multiarch.provenances import statements
 
     full = env.get("PROVENANCE") == "full"
@@ -52,15 +52,20 @@ def provenance(env: Any, target: Any, image: Any) -> Any:
         return [node]
     nodes = env.OciProvenance([node], source)
     run.declarations.hide_targets(nodes)
+    run.declarations.hide(f"{paths.shown(node).removesuffix('.json')}.full.json")
     full = env.get("PROVENANCE") == "full"
-    drifted = (lambda: "PROVENANCE=full is of each run") if full else undrifted
-    declare(
-        env,
-        nodes,
-        record,
-        State(paths.shown(node), lambda: facts(run, node), drifted, kind="" if full else "provenance"),
-    )
+    drifted = (lambda: _drifted(node)) if full else undrifted
+    kind = "" if full else "provenance"
+    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, node), drifted, kind=kind))
+    if full:  # SCons' own cache has the statement alone
+        node.set_nocache()
     return nodes
+
+
+def _drifted(node: Any) -> str | None:
+    from scons_multiarch import provenances
+
+    return provenances.drifted(node)
 
 
 def generate(env: Any) -> None:
