@@ -30,6 +30,7 @@ from multiarch_oci.store.archive import Archive
 from multiarch_oci.store.entries import MARKER
 from multiarch_oci.store.layout import Layout
 from scons_multiarch.installation import command
+from scons_multiarch.naming import reference_of
 from scons_multiarch.paths import shown
 from scons_multiarch.receipts import is_json, receipt_at
 from scons_multiarch.registries import location
@@ -95,7 +96,7 @@ def _targets_of(node: Any) -> list[Any]:
 def _of_node(run: Run, node: Any) -> Opened:
     record, path, name = target_of(node), Path(node.get_abspath()), shown(node)
     if isinstance(record, (PushTarget, PinTarget)):
-        return _of_reference(run, str(record.reference), record.reference, record.folder)
+        return _of_reference(run, reference_of(node), record.reference, record.folder)
     if not path.exists():
         hint = f"build it first: {command()} {name}"
         raise NotBuilt("is not there", where=name, hint=hint)
@@ -112,7 +113,7 @@ def _of_member(run: Run, node: Any) -> tuple[ImageView, ...]:
         return _of_word(run, node)[0].images
     record = target_of(node)
     source = run.build.registries.store(record.reference, record.folder)
-    return images_of(source, receipt.descriptor.bare(), str(record.reference))
+    return images_of(source, receipt.descriptor.bare(), reference_of(node))
 
 
 def _of_file(run: Run, path: Path, name: str) -> Opened:
@@ -213,7 +214,10 @@ def _of_reference(run: Run, name: str, reference: Reference, folder: str | None)
     tag = str(reference.digest) if reference.digest is not None else reference.tag or "latest"
     root = source.resolve(tag)
     if root is None:
-        raise NoImage("is not there", where=name, hint="see the name and the tag; credentials come from docker login")
+        hint = "see the name and the tag; credentials come from docker login"
+        if folder is not None:
+            hint = f"no file and no folder is called so, and no tag was pushed to the folder {quoted(folder)}"
+        raise NoImage("is not there", where=name, hint=hint)
     about = _ABOUT.fullmatch(tag)
     try:
         views = images_of(source, root.bare(), name)

@@ -124,6 +124,9 @@ def test_a_tree_of_folder_registries_archives_and_plain_folders(tree: Tree):
     layout = ask(tree, "tree", "_output/registry/demo")
     assert layout.splitlines()[0].endswith("layout    2 platforms")
     assert "├─ /one.conf  4 B  0644" in ask(tree, "tree", "conf").splitlines()
+    pushed = ask(tree, "tree", "push-manifest", "PLATFORM=linux/arm64").splitlines()
+    assert pushed[0].startswith("_output/registry/demo:v1.0  ")
+    assert pushed[1:] == one
     receipt = next((tree.path / "_output/receipts").rglob("v1.0-arm64.json")).relative_to(tree.path)
     assert ask(tree, "tree", receipt.as_posix()).splitlines()[1:] == one
 
@@ -167,6 +170,14 @@ def test_folders_and_files_are_compared_too(tree: Tree):
         (("tree", "127.0.0.1:1/demo:v1"), "127.0.0.1:1"),
         (("tree", "user:secret@127.0.0.1:1/demo:v1"), "holds a login"),
         (("tree", "manifest", "PLATFORM=windows/amd64"), "has no image for windows/amd64"),
+        (
+            ("tree", "push-manifest", "REGISTRY=./nowhere"),
+            "nowhere/demo:v1.0: is not there\n  hint: no file and no folder ",
+        ),
+        (
+            ("tree", "_output/release/none"),
+            "_output/release/none: is not there\n  hint: no file and no folder is called so",
+        ),
         (("graph", "nothing-here"), "there is no target nothing-here"),
     ],
 )

@@ -144,6 +144,14 @@ def test_a_run_that_ends_before_a_step_still_reports(tree: Tree):
     assert "### Published" not in texts["summary.md"], "nobody asked what the registry has"
 
 
+def test_what_the_last_run_failed_to_make_is_new(fresh: Tree):
+    fresh.edit("main.go", "package main\n\nfunc main() { no }\n")
+    fresh.scons("images", "REPORT=report.html,summary.md", check=False)
+    fresh.edit("main.go", "package main\n\nfunc main() {}\n")
+    fresh.scons("images", "REPORT=report.html,summary.md")
+    assert "| image demo linux/amd64 | new | `sha256:" in fresh.read("summary.md")
+
+
 def test_what_is_made_by_scons_and_its_cache_is_told_as_such(tree: Tree, tmp_path: Path):
     cache = tmp_path / "cache"
     tree.edit("SConstruct", tree.read("SConstruct") + f"\nCacheDir({str(cache)!r})\n")

@@ -8,9 +8,10 @@ import msgspec
 
 from multiarch_oci.contents.comparing import FileChange, file_changes
 from multiarch_oci.contents.listing import Listing
-from multiarch_oci.report.record import Node, Run
+from multiarch_oci.report.record import FAILED, INTERRUPTED, NOT_REACHED, Node, Run
 
 NEW, GONE, CHANGED = "new", "gone", "changed"
+_UNFINISHED = (FAILED, INTERRUPTED, NOT_REACHED)
 MOST_FILES = 100
 """Files of one image that are listed as changed; the rest is counted."""
 
@@ -67,7 +68,7 @@ def compare(before: Run, after: Run, listing_of: Callable[[str], Listing | None]
     same = again = 0
     for key, node in later.items():
         old = earlier.get(key)
-        if old is None:
+        if old is None or (node.digest and not old.digest and old.outcome in _UNFINISHED):
             changes.append(Change(NEW, None, node))
         elif node.digest and old.digest and node.digest != old.digest:
             files = _files(old, node, listing_of) if node.kind == "image" else ()
