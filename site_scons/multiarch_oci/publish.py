@@ -31,7 +31,6 @@ from multiarch_oci.store.selecting import select, there
 ATTEMPTS = 3
 """How often a tag is written, in all, that somebody else writes at the same time."""
 _AT_ONCE = 8
-_REPAIR = Policy()
 _NOTHING: Mapping[Digest, Reference] = MappingProxyType({})
 
 
@@ -49,67 +48,75 @@ class Published(msgspec.Struct, frozen=True):
     also: tuple[str, ...] = ()
 
 
+class Tagging(msgspec.Struct, frozen=True):
+    """How a tag is written: what it may hold before, and how much of what it then holds is looked at.
+
+    `previous` is the receipt of the last time. What is `unfinished` was left by pushes of this tree that did not end: a
+    tag that holds it was moved by nobody else. `intend` is called with what the tag is about to hold before the first
+    tag is written, for the caller to remember it as unfinished until the receipt is kept. `deep` and `again` as `copy`
+    has them: a tag that holds the right thing already is mended below.
+    """
+
+    previous: Receipt | None = None
+    policy: Policy = Policy()
+    unfinished: frozenset[Digest] = frozenset()
+    intend: Callable[[Digest], object] = str
+    deep: bool = False
+    again: frozenset[Digest] = frozenset()
+
+    @property
+    def own(self) -> frozenset[Digest]:
+        """What the tag may have held by pushes of this tree."""
+        return self.unfinished if self.previous is None else self.unfinished | {self.previous.descriptor.digest}
+
+
+_FIRST = Tagging()
+
+
 def publish(
     source: Source,
     store: Store,
     root: Descriptor,
     reference: Reference,
+    tagging: Tagging = _FIRST,
     *,
-    previous: Receipt | None,
-    policy: Policy,
     also: tuple[str, ...] = (),
     mountable: Mapping[Digest, Reference] = _NOTHING,
-    deep: bool = False,
-    again: frozenset[Digest] = frozenset(),
     new: bool = False,
-    unfinished: frozenset[Digest] = frozenset(),
-    intend: Callable[[], object] = str,
     sending: Callable[[Descriptor], object] = id,
 ) -> Published:
     """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
-    `root` is new under this reference, or when they are absent; otherwise they are left alone. `deep`, `again`, `new`,
-    `sending` as `copy` has them: a tag that holds `root` already is mended below. Every tag that was written is read
-    back; the store waits there for a place that shows late what it took, whose tag is not written again. When somebody
-    else writes the main tag at the same time, it is, ATTEMPTS times in all. What is `unfinished` was left by pushes of
-    this tree that did not end: a tag that holds it was moved by nobody else. `intend` is called before the first tag is
-    written, for the caller to remember `root` as unfinished until the receipt is kept. Raises TagMoved or TagImmutable
-    as the policy says, TagMoved when the other one does not give in, NotVisible when a tag still holds what it did.
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. `new` and `sending` as
+    `copy` has them. Every tag that was written is read back; the store waits there for a place that shows late what it
+    took, whose tag is not written again. When somebody else writes the main tag at the same time, it is, ATTEMPTS times
+    in all. Raises TagMoved or TagImmutable as the policy says, TagMoved when the other one does not give in, NotVisible
+    when a tag still holds what it did.
     """
-
-    def observe(name: str) -> Digest | None:
-        held = store.resolve(name)
-        return None if held is None else held.digest
-
-    decided, others = decide(
-        reference, root.digest, observe, previous=previous, policy=policy, also=also, unfinished=unfinished
-    )
+    decided, others = _decided(store, root, reference, tagging, also)
     copied = Copied(present=(root,))
     # The tag itself comes last: where this push is cut off between two tags, the next one finds it still to be written,
     # and with it those in `also`.
-    names = [plan.reference.tag or "" for plan in others]
-    names += [reference.tag or ""] if decided.move is not Move.KEEP else []
+    written = tuple(plan.reference.tag or "" for plan in others)
+    names = written if decided.move is Move.KEEP else (*written, reference.tag or "")
+    remarks = [plan.remark for plan in (decided, *others) if plan.remark]
     if names:
-        intend()
-    if names or deep or again:
+        tagging.intend(root.digest)
+    if names or tagging.deep or tagging.again:
         copied = copy(
             source,
             store,
             root,
-            tags=tuple(names),
+            tags=names,
             mountable=mountable,
-            deep=deep,
-            again=again,
+            deep=tagging.deep,
+            again=tagging.again,
             new=new,
             sending=sending,
         )
-    remarks = [plan.remark for plan in (decided, *others) if plan.remark]
-    if names or deep or again:
-        own = unfinished | ({previous.descriptor.digest} if previous is not None else set())
-        before = {reference: own | _digests(decided), **{plan.reference: _digests(plan) for plan in others}}
-        remarks += _settle(store, root, reference, policy, before)
-    written = tuple(plan.reference.tag or "" for plan in others)
+        before = {reference: tagging.own | _digests(decided), **{plan.reference: _digests(plan) for plan in others}}
+        remarks += _settle(store, root, reference, tagging.policy, before)
     return Published(Receipt(reference, root), decided.move, copied, tuple(remarks), written)
 
 
@@ -144,6 +151,19 @@ def decide(
         if plan.move is not Move.KEEP:
             others.append(plan)
     return main, others
+
+
+def _decided(
+    store: Store, root: Descriptor, reference: Reference, tagging: Tagging, also: tuple[str, ...]
+) -> tuple[TagPlan, list[TagPlan]]:
+    """`decide`, by what the tags of a store hold now."""
+
+    def observe(name: str) -> Digest | None:
+        held = store.resolve(name)
+        return None if held is None else held.digest
+
+    previous, policy, unfinished = tagging.previous, tagging.policy, tagging.unfinished
+    return decide(reference, root.digest, observe, previous=previous, policy=policy, also=also, unfinished=unfinished)
 
 
 def _digests(plan: TagPlan) -> frozenset[Digest]:
@@ -217,62 +237,35 @@ def pin(
     *,
     into: Store | None = None,
     into_reference: Reference | None = None,
-    previous: Receipt | None = None,
-    policy: Policy = _REPAIR,
+    tagging: Tagging = _FIRST,
     say: Callable[[str], object] = str,
-    deep: bool = False,
-    again: frozenset[Digest] = frozenset(),
-    unfinished: frozenset[Digest] = frozenset(),
-    intend: Callable[[Digest], object] = str,
 ) -> Receipt:
     """Find the image of `platform` under `reference`, which may be an index, and say what it is.
 
     The receipt's reference carries the digest that the tag holds now; its descriptor is the platform's manifest, with
     the platform that is declared (`as_declared`). With `into` (bound to `into_reference`) the image is published there
-    first, with the receipt of the last time and the policy as any other tag; what the user must see goes to `say`.
-    `deep` and `again` as `copy` has them, `unfinished` as `publish`; `intend` is told what will be published there.
-    Idempotent.
-    Raises PinMissing, or what `publish` and the places raise.
+    first, as any other tag; what the user must see goes to `say`. Idempotent. Raises PinMissing, or what `publish` and
+    the places raise.
     """
     where = str(reference)
     held = source.resolve(str(reference.digest) if reference.digest is not None else reference.tag or "latest")
     if held is None:
-        raise PinMissing(
-            "is not in the registry",
-            where=where,
-            hint="push it first, or take it out of EXTERNAL; nothing was published",
-        )
+        hint = "push it first, or take it out of EXTERNAL; nothing was published"
+        raise PinMissing("is not in the registry", where=where, hint=hint)
     chosen = _choose(source, held, platform, where, say)
     manifest = Manifest.from_json(read(source, chosen), where=where, media_type=chosen.media_type)
     config = ImageConfig.from_json(read(source, manifest.config), where=where)
     check_layers(manifest, config, where=where)
     if not stands_for(config.platform, platform):
-        raise PinMissing(
-            f"is {config.platform}, not {platform}",
-            where=where,
-            hint=_instead(config.platform, platform),
-        )
+        what = f"is {config.platform}, not {platform}"
+        raise PinMissing(what, where=where, hint=_instead(config.platform, platform))
+    if into is not None and into_reference is not None:
+        near = into_reference.registry == reference.registry
+        mountable = {blob.digest: reference for blob in manifest.blobs()} if near else {}
+        for remark in publish(source, into, chosen.bare(), into_reference, tagging, mountable=mountable).remarks:
+            say(remark)
     # The config was asked, not the entry of an index, which is what somebody wrote beside it.
     image = replace(chosen.bare(), platform=as_declared(config.platform, platform))
-    if into is not None and into_reference is not None:
-        mountable = (
-            {b.digest: reference for b in manifest.blobs()} if into_reference.registry == reference.registry else {}
-        )
-        done = publish(
-            source,
-            into,
-            chosen.bare(),
-            into_reference,
-            previous=previous,
-            policy=policy,
-            mountable=mountable,
-            deep=deep,
-            again=again,
-            unfinished=unfinished,
-            intend=lambda: intend(chosen.digest),
-        )
-        for remark in done.remarks:
-            say(remark)
     return Receipt(reference.with_digest(held.digest), image)
 
 

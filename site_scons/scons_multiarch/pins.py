@@ -10,12 +10,13 @@ from multiarch_oci.reference import Reference
 from scons_multiarch.beforehand import check, copied_receipt, outside
 from scons_multiarch.process import say
 from scons_multiarch.receipts import (
+    NOT_THERE,
     Intention,
-    ask_all,
     keep_receipt,
-    own_digests,
+    left_and_observed,
     receipt_at,
     spelled,
+    writing,
 )
 from scons_multiarch.step import write
 from scons_multiarch.trusted import check_pin, is_trusted
@@ -30,40 +31,31 @@ if TYPE_CHECKING:
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     """Look at the tag, take it over into our repository when it is in another, and write the receipt."""
-    from multiarch_oci.publish import pin
+    from multiarch_oci.publish import Tagging, pin
 
     node, run = target[0], env["MULTIARCH_RUN"]
     record, state = node.attributes.target, node.attributes.state
     copy_to = record.copy_to
     check(node, run)
     reference = check_pin(run, record, _as_seen(node))
-    copied = None if copy_to is None else copied_receipt(run, copy_to)
-    intention = None if copy_to is None else Intention(run, copy_to)
-    previous = None if copied is None else receipt_at(copied)
-    unfinished_digests = frozenset() if intention is None else intention.digests()
-    if copy_to is not None and record.copy_folder is None:
-        run.build.registries.knew(copy_to, own_digests(previous, unfinished_digests))
-    into = None if copy_to is None else run.build.registries.store(copy_to, record.copy_folder, action="push")
-    carrying = _carrying(run, record, into) if env["COPY_REFERRERS"] and into is not None else None
+    store, tagging, carrying = None, Tagging(), None
+    if copy_to is not None:
+        store, tagging = writing(node, copy_to, record.copy_folder, receipt_at(copied_receipt(run, copy_to)))
+        carrying = _carrying(run, record, store) if env["COPY_REFERRERS"] else None
     receipt = pin(
         outside(run, record),
         reference,
         record.platform,
-        into=carrying or into,
+        into=carrying or store,
         into_reference=copy_to,
-        previous=previous,
-        policy=run.settings.policy,
+        tagging=tagging,
         say=lambda remark: say(f"  {spelled(remark, target)}"),
-        deep=state.mend is not None,
-        again=state.mend or frozenset(),
-        unfinished=unfinished_digests,
-        intend=lambda digest: intention.note(digest) if intention is not None else None,
     )
     if carrying is not None:
         carrying.take_along(receipt.descriptor.digest)  # where the tag held the image already
-    if copied is not None and intention is not None:
-        write(copied, Receipt(copy_to, receipt.descriptor).to_json())
-        intention.clear()
+    if copy_to is not None:
+        write(copied_receipt(run, copy_to), Receipt(copy_to, receipt.descriptor).to_json())
+        Intention(run, copy_to).clear()
     state.digest = receipt.descriptor.digest
     keep_receipt(node, receipt)
 
@@ -86,14 +78,13 @@ def _as_seen(node: Any) -> Reference:
 
 def drifted(node: Any) -> str | None:
     """Why the tag is not as it was seen; None when it is. A pin with a digest never follows a move."""
-    run, record = node.attributes.run, node.attributes.target
-    ask_all(run)
-    receipt = receipt_at(Path(node.get_abspath()))
-    observed = run.build.registries.observed(record.reference, record.folder)
-    if receipt is None or observed is None:
-        return "it is not in the registry"
+    known = left_and_observed(node)
+    if known is None:
+        return NOT_THERE
+    receipt, observed = known
     if observed != receipt.reference.digest:
         return f"it moved: {receipt.reference.digest} → {observed}"
+    run, record = node.attributes.run, node.attributes.target
     if not is_trusted(run, record, receipt):
         return "the trust file has changed"
     copied = record.copy_to

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import SCons.Node
+from msgspec.structs import replace
 
 from scons_multiarch.beforehand import check
 from scons_multiarch.process import say
 from scons_multiarch.receipts import (
+    NOT_THERE,
     Intention,
-    ask_all,
     content_of,
     keep_receipt,
     last_receipt,
+    left_and_observed,
     not_moved,
-    own_digests,
-    receipt_at,
     spelled,
     unfinished,
+    writing,
 )
 from scons_multiarch.tracking.nodes import reasons, state_of
 
@@ -34,27 +34,20 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     reference = record.reference
     check(node, run)
     content, root, mountable, _ = content_of(run, source[0], reference)
-    mend = state.mend
-    intention = Intention(run, reference)
-    previous, unfinished_digests = last_receipt(node), intention.digests()
     run.build.registries.forget(reference)
-    if record.folder is None:
-        run.build.registries.knew(reference, own_digests(previous, unfinished_digests))
+    store, tagging = writing(node, reference, record.folder, last_receipt(node))
+    if is_index(root.media_type):
+        tagging = replace(tagging, deep=False)  # what an index names is the work of its children
     step = run.build.current_step()
     done = publish(
         content,
-        run.build.registries.store(reference, record.folder, action="push"),
+        store,
         root,
         reference,
-        previous=previous,
-        policy=run.settings.policy,
+        tagging,
         also=record.also,
         mountable=mountable,
-        deep=mend is not None and not is_index(root.media_type),  # what an index names is the work of its children
-        again=mend or frozenset(),
         new=is_new(source[0]),
-        unfinished=unfinished_digests,
-        intend=lambda: intention.note(root.digest),
         sending=id if step is None else step.sending,
     )
     if step is not None:
@@ -64,7 +57,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         say(f"  {spelled(remark, target)}")
     state.digest, state.published = root.digest, done
     keep_receipt(node, done.receipt)
-    intention.clear()
+    Intention(run, reference).clear()
 
 
 def is_new(node: Any) -> bool:
@@ -79,15 +72,14 @@ def drifted(node: Any) -> str | None:
         say_not_moved(node)
     if reasons(node):
         return None  # it is pushed in any case, and asks then
-    run, record = node.attributes.run, node.attributes.target
-    ask_all(run)
-    receipt = receipt_at(Path(node.get_abspath()))
-    observed = run.build.registries.observed(record.reference, record.folder)
-    if receipt is None or observed is None:
-        return "it is not in the registry"
+    known = left_and_observed(node)
+    if known is None:
+        return NOT_THERE
+    receipt, observed = known
     if observed != receipt.descriptor.digest:
         # By somebody, or by a run of this tree that was killed before it wrote its receipt.
         return f"it is not as pushed last: {receipt.descriptor.digest} → {observed}"
+    run, record = node.attributes.run, node.attributes.target
     if unfinished(run) and Intention(run, record.reference).digests():
         return "its last push did not end"
     for tag in record.also:

@@ -33,9 +33,16 @@ if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.index import Index
     from multiarch_oci.platform import Platform
+    from multiarch_oci.publish import Tagging
     from multiarch_oci.receipt import Receipt
     from multiarch_oci.store import Source
+    from multiarch_oci.store.layout import Layout
+    from multiarch_oci.store.registry import Registry
     from multiarch_oci.store.tags import Question
+
+
+NOT_THERE = "it is not in the registry"
+"""Why a push or pin runs whose tag, or receipt, is gone."""
 
 
 class TwoPushes(MultiarchError, ValueError):
@@ -162,9 +169,32 @@ def receipt_at(path: Path) -> Receipt | None:
         return None
 
 
-def own_digests(previous: Receipt | None, unfinished: frozenset[Digest]) -> frozenset[Digest]:
-    """What a tag may have held by pushes of this tree: by the last one, by those that left something `unfinished`."""
-    return unfinished if previous is None else unfinished | {previous.descriptor.digest}
+def writing(
+    node: Any, reference: Reference, folder: str | None, previous: Receipt | None
+) -> tuple[Registry | Layout, Tagging]:
+    """Where a push, or a pin that copies, writes a tag, and how: what this tree left there is not somebody else's.
+
+    The intention that the tagging notes is to be cleared once the receipt is kept.
+    """
+    from multiarch_oci.publish import Tagging
+
+    run, mend = node.attributes.run, node.attributes.state.mend
+    intention = Intention(run, reference)
+    tagging = Tagging(
+        previous, run.settings.policy, intention.digests(), intention.note, mend is not None, mend or frozenset()
+    )
+    if folder is None:
+        run.build.registries.knew(reference, tagging.own)
+    return run.build.registries.store(reference, folder, action="push"), tagging
+
+
+def left_and_observed(node: Any) -> tuple[Receipt, Digest] | None:
+    """The receipt of a push or pin, and what its tag holds now; None where either is missing."""
+    run, record = node.attributes.run, node.attributes.target
+    ask_all(run)
+    receipt = receipt_at(Path(node.get_abspath()))
+    observed = run.build.registries.observed(record.reference, record.folder)
+    return None if receipt is None or observed is None else (receipt, observed)
 
 
 def content_of(run: Run, node: Any, reference: Reference) -> Content:

@@ -25,7 +25,7 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import LAYER_GZIP
 from multiarch_oci.plan.policy import Policy, TagMoved
 from multiarch_oci.platform import Platform
-from multiarch_oci.publish import NotVisible, Published, publish
+from multiarch_oci.publish import NotVisible, Published, Tagging, publish
 from multiarch_oci.receipt import Receipt
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import PartsMissing
@@ -63,10 +63,9 @@ class Run:
         return Registry(self.transport, Reference(self.host, "demo"), action=action, there=there, written=self.written)
 
     def push(self, source: Memory, root: Descriptor, tag: str, **more) -> Published:
-        settings = {"previous": None, "policy": Policy(), "new": True} | more
-        if settings["previous"] is not None:  # as the Tool does
-            self.written.saw(f"{self.host}/demo", tag, [settings["previous"].descriptor.digest])
-        return publish(source, self.store(), root, Reference(self.host, "demo", tag), **settings)
+        tagging = Tagging(**{name: more.pop(name) for name in Tagging.__struct_fields__ if name in more})
+        self.written.saw(f"{self.host}/demo", tag, tagging.own)  # as the Tool does
+        return publish(source, self.store(), root, Reference(self.host, "demo", tag), tagging, **({"new": True} | more))
 
 
 @pytest.fixture

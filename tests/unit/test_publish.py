@@ -14,7 +14,7 @@ from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import LAYER_GZIP
 from multiarch_oci.plan.policy import Move, Policy, TagImmutable, TagMoved
 from multiarch_oci.platform import Platform
-from multiarch_oci.publish import ATTEMPTS, PinMissing, pin, publish
+from multiarch_oci.publish import ATTEMPTS, PinMissing, Tagging, pin, publish
 from multiarch_oci.receipt import Receipt
 from multiarch_oci.reference import Reference
 from multiarch_oci.store import BlobMissing, read
@@ -38,8 +38,8 @@ def image(memory: Memory, platform: Platform = AMD64, text: bytes = b"layer") ->
 
 
 def push(source: Memory, store: Memory, root: Descriptor, **more):
-    settings = {"previous": None, "policy": Policy()} | more
-    return publish(source, store, root, TAG, **settings)
+    tagging = Tagging(**{name: more.pop(name) for name in Tagging.__struct_fields__ if name in more})
+    return publish(source, store, root, TAG, tagging, **more)
 
 
 def test_a_first_push_sends_everything_and_the_receipt_says_what():
@@ -103,7 +103,7 @@ def test_a_further_tag_that_somebody_moved_is_left_alone():
     source, store = Memory(), Memory()
     root, other = image(source), image(source, text=b"other")
     first = push(source, store, root, also=("latest",))
-    publish(source, store, other, TAG.with_tag("latest"), previous=None, policy=Policy())
+    publish(source, store, other, TAG.with_tag("latest"))
     push(source, store, root, also=("latest",), previous=first.receipt)
     assert store.resolve("latest") == other
 
@@ -295,7 +295,7 @@ def test_the_intent_is_told_before_the_first_tag_is_written_and_only_then():
     source, store = Memory(), Memory()
     root = image(source)
     told: list[Descriptor | None] = []
-    push(source, store, root, also=("latest",), intend=lambda: told.append(store.resolve("latest")))
+    push(source, store, root, also=("latest",), intend=lambda _: told.append(store.resolve("latest")))
     assert told == [None]
-    push(source, store, root, also=("latest",), intend=lambda: told.append(store.resolve("latest")))
+    push(source, store, root, also=("latest",), intend=lambda _: told.append(store.resolve("latest")))
     assert told == [None]
