@@ -124,16 +124,16 @@ def attest(
     mine |= there.untracked() if gone else frozenset()
     _check(reference, gone - equal - mine, policy)
     done = attach(store, subject.digest, attachments, before=before, gone=gone)
-    remarks = [
-        *done.remarks,
-        *(f"{digest} is out of date and cannot be removed: the registry deletes nothing" for digest in done.kept),
-    ]
-    remarks += [
-        f"{reference}: {digest} is of another run, and is replaced" for digest in sorted(gone - mine - set(done.kept))
-    ]
+    remarks = (*done.remarks, *_remarks(reference, done.kept, gone - mine - set(done.kept)))
     identity = "" if signer is None else signer.verifier().identity
     receipt = Attested(reference, subject.bare(), done.by.value, identity, tuple(sorted(ours, key=_order)))
-    return Outcome(receipt, Copied(sent=done.sent), tuple(remarks))
+    return Outcome(receipt, Copied(sent=done.sent), remarks)
+
+
+def _remarks(reference: Reference, kept: Iterable[Digest], foreign: Iterable[Digest]) -> Iterable[str]:
+    """What is said of older ones: those that stay, and those of other runs that went."""
+    yield from (f"{digest} is out of date and cannot be removed: the registry deletes nothing" for digest in kept)
+    yield from (f"{reference}: {digest} is of another run, and is replaced" for digest in sorted(foreign))
 
 
 def _check(reference: Reference, contradicting: frozenset[Digest], policy: Policy) -> None:

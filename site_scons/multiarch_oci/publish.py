@@ -7,6 +7,7 @@ else pushes holds for one platform.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import msgspec
@@ -104,17 +105,8 @@ def publish(
     if names:
         tagging.intend(root.digest)
     if names or tagging.deep or tagging.again:
-        copied = copy(
-            source,
-            store,
-            root,
-            tags=names,
-            mountable=mountable,
-            deep=tagging.deep,
-            again=tagging.again,
-            new=new,
-            sending=sending,
-        )
+        send = partial(copy, source, store, root, mountable=mountable, new=new, sending=sending)
+        copied = send(tags=names, deep=tagging.deep, again=tagging.again)
         before = {reference: tagging.own | _digests(decided), **{plan.reference: _digests(plan) for plan in others}}
         remarks += _settle(store, root, reference, tagging.policy, before)
     return Published(Receipt(reference, root), decided.move, copied, tuple(remarks), written)

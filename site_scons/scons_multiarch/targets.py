@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from multiarch_oci.errors import MultiarchError
-from scons_multiarch.paths import shown
+from scons_multiarch import paths
 
 if TYPE_CHECKING:
     from multiarch_oci.engine import BuildPlan
@@ -250,13 +250,24 @@ def platform_of(node: Any) -> Platform | None:
     return platform
 
 
+def platform_for(contents: Sequence[Any], platform: Any) -> Platform:
+    """What an image is for: as is said, or as its contents are. Those that do not say are, from then on."""
+    if platform is None:
+        platform = next(filter(None, map(platform_of, contents)), "linux")
+    target_platform = paths.platform_of("Image: platform", platform)
+    for node in contents:
+        if node.has_builder() and platform_of(node) is None:
+            node.attributes.platform = target_platform  # others' programs do not say; `run` looks for its own
+    return target_platform
+
+
 def check_source(node: Any, builder: str, allowed: tuple[type, ...]) -> None:
     """Raise WrongSource for a target of ours that a builder cannot take; what others make is looked at when it runs."""
     record = target_of(node)
     if record is None or isinstance(record, allowed):
         return
     kinds = " or ".join(_with_article(NAMES[kind]) for kind in allowed)
-    raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {kinds}", where=shown(node))
+    raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {kinds}", where=paths.shown(node))
 
 
 def declared_before(targets: list[Any], record: Any, sources: Sequence[Any]) -> bool:
@@ -269,7 +280,7 @@ def declared_before(targets: list[Any], record: Any, sources: Sequence[Any]) -> 
             return True
     raise DeclaredTwice(
         f"is declared twice, and not as the same {NAMES[type(record)]}",
-        where=shown(targets[0]),
+        where=paths.shown(targets[0]),
         hint="give each a name",
     )
 

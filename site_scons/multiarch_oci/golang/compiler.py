@@ -74,9 +74,7 @@ def build(  # all but the first four have defaults
         remnant.unlink(missing_ok=True)
     beside = output.with_name(f".{output.name}.{os.getpid()}.part")
     hints = hints or Hints()
-    used = dict(environment)
-    if again and not _HEAP & used.keys():
-        used["GOGC"] = "400"
+    used = {**environment, "GOGC": "400"} if again and not _HEAP & environment.keys() else environment
     try:
         with shown(build, environment, hints) as view:
             line = command(replace(build, flags=(*build.flags, *view.flags)), beside, toolchain, environment)

@@ -85,10 +85,9 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
     """
     limit = time.time_ns() - _STILL_NS if trust_ctime else 0
     running, outline = hashlib.sha256(), hashlib.sha256()
-    folders: set[str] = set()
+    folders, back_dated = set[str](), set[str]()
     files: dict[str, str] = {}
     moving: list[str] = []
-    back_dated: set[str] = set()
     pending = sorted(set(roots), reverse=True)
     while pending:
         folder = pending.pop()

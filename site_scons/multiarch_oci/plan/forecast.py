@@ -168,41 +168,9 @@ class Plan(msgspec.Struct, frozen=True):
         return document(
             "plan 1",
             {
-                "images": [
-                    {
-                        "target": i.target,
-                        "rebuild": i.rebuild.value,
-                        "why": i.why,
-                        "digest": _text(i.digest),
-                        "engine": i.engine,
-                        "because": i.because,
-                    }
-                    for i in self.images
-                ],
-                "pins": [
-                    {
-                        "reference": str(pin.reference),
-                        "platform": str(pin.platform),
-                        "state": pin.state,
-                        "old": _text(pin.old),
-                        "new": _text(pin.new),
-                        "error": pin.error,
-                    }
-                    for pin in self.pins
-                ],
-                "tags": [
-                    {
-                        "reference": str(tag.reference),
-                        "action": tag.move.value,
-                        "old": _text(tag.old),
-                        "new": _text(tag.new),
-                        "upload": {"bytes": tag.upload, "bound": tag.bound},
-                        "fails": tag.fails,
-                        "error": tag.error,
-                    }
-                    | ({"because": tag.because} if tag.because else {})
-                    for tag in self.tags
-                ],
+                "images": [_image_json(image) for image in self.images],
+                "pins": [_pin_json(pin) for pin in self.pins],
+                "tags": [_tag_json(tag) for tag in self.tags],
                 "upload": {"bytes": self.upload, "bound": self.bound, "complete": self.complete},
                 **({} if self.hits is None else {"cache": {"hits": self.hits[0], "steps": self.hits[1]}}),
                 **({"attestations": list(map(_attest_json, self.attests))} if self.attests else {}),
@@ -217,6 +185,42 @@ class Plan(msgspec.Struct, frozen=True):
         sizes = f"{'at most ' if self.bound else ''}{readable_size(self.upload)} to upload"
         more = "" if self.complete else ", and what nobody can tell yet"
         return f"tags: {counted or 'none'}{fails}; {sizes}{more}"
+
+
+def _image_json(image: ImagePlan) -> dict[str, object]:
+    return {
+        "target": image.target,
+        "rebuild": image.rebuild.value,
+        "why": image.why,
+        "digest": _text(image.digest),
+        "engine": image.engine,
+        "because": image.because,
+    }
+
+
+def _pin_json(pin: PinPlan) -> dict[str, object]:
+    return {
+        "reference": str(pin.reference),
+        "platform": str(pin.platform),
+        "state": pin.state,
+        "old": _text(pin.old),
+        "new": _text(pin.new),
+        "error": pin.error,
+    }
+
+
+def _tag_json(tag: PlannedTag) -> dict[str, object]:
+    because = {"because": tag.because} if tag.because else {}
+    return {
+        "reference": str(tag.reference),
+        "action": tag.move.value,
+        "old": _text(tag.old),
+        "new": _text(tag.new),
+        "upload": {"bytes": tag.upload, "bound": tag.bound},
+        "fails": tag.fails,
+        "error": tag.error,
+        **because,
+    }
 
 
 def _attest_json(attest: AttestPlan) -> dict[str, object]:

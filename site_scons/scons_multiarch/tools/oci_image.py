@@ -12,7 +12,7 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.sources import dockerfile_of, recipe_path, scan
 from scons_multiarch.step import Step, add_method
-from scons_multiarch.targets import ImageTarget, declared_before, platform_of
+from scons_multiarch.targets import ImageTarget, declared_before, platform_for
 from scons_multiarch.tracking.nodes import State, declare, track
 
 STEP = Step("Image", perform)
@@ -59,12 +59,7 @@ def image(
     """
     run: Run = env["MULTIARCH_RUN"]
     given = track(env, paths.nodes(env, "Image: contents", contents))
-    if platform is None:
-        platform = next(filter(None, map(platform_of, given)), "linux")
-    target_platform = paths.platform_of("Image: platform", platform)
-    for node in given:
-        if node.has_builder() and platform_of(node) is None:
-            node.attributes.platform = target_platform  # others' programs do not say; `run` looks for its own
+    target_platform = platform_for(given, platform)
     sources = list(given)
     recipe = [] if dockerfile is None else [dockerfile_of(env, dockerfile, target_platform)]
     parts: dict[str, Any] = {}
@@ -101,17 +96,22 @@ def image(
     record = ImageTarget(
         plan, named_engine(env, engine), *engine_options, moves, tuple(paths.nodes(env, "Image: sbom", sbom))
     )
-    node = paths.file(env, "Image: target", target)
-    if declared_before([node], record, [*recipe, *sources]):
+    return _declare(env, paths.file(env, "Image: target", target), record, [*recipe, *sources])
+
+
+def _declare(env: Any, node: Any, record: ImageTarget, sources: list[Any]) -> Any:
+    """The targets of an image that is made from these files, its Dockerfile first."""
+    run: Run = env["MULTIARCH_RUN"]
+    if declared_before([node], record, sources):
         return [node]
-    nodes = env.OciImage([node], [*recipe, *sources])
+    nodes = env.OciImage([node], sources)
     run.declarations.hide_targets(nodes)
     state = State(
         paths.shown(node),
         lambda: facts(run, node),
         lambda: unkept(run, node),
         scan=lambda: scan(node, env),
-        taken=lambda: keep(run, with_bases(run, plan)[0]),
+        taken=lambda: keep(run, with_bases(run, record.plan)[0]),
         kind="image",
     )
     declare(env, nodes, record, state)

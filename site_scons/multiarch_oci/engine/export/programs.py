@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.dockerfile.instructions import Cmd, Entrypoint
@@ -65,8 +65,7 @@ def check_programs(
         _check_no_folder(own, config, declared_at)
     platform = config.platform
     let_in = [Wildcard(glob.replace("\\", "/").strip("/")) for glob in foreign]
-    wrong = {path: machine for path, node in own.items() if (machine := _wrong(node, platform)) is not None}
-    wrong = {path: machine for path, machine in sorted(wrong.items()) if not any(glob.matches(path) for glob in let_in)}
+    wrong = _of_other_machines(own, platform, let_in)
     if not wrong and not alone:
         return
     for path, named, of in starts(config, own, whole):
@@ -74,18 +73,35 @@ def check_programs(
             wrong.pop(path or "", None)
         elif path is None:
             if alone and of in own and platform.os != "windows":
-                missing = _without_interpreter(own[of], named, f"{declared_at}: /{of}" if declared_at else f"/{of}")
-                if declared_at.startswith(GENERATED):
-                    raise missing
-                warn(f"{missing.where}: {missing.what}")
+                _say_missing(_without_interpreter(own[of], named, _where(declared_at, of)), declared_at, warn)
         elif path in wrong:
             hint = f'or let it in where it is meant to be there: foreign=["{path}"] of env.Image'
-            check(wrong[path], platform, where=f"{declared_at}: /{path}" if declared_at else f"/{path}", also=hint)
-    if not wrong:
-        return
+            check(wrong[path], platform, where=_where(declared_at, path), also=hint)
+    if wrong:
+        warn(f"the image is {platform}, but holds {_some(wrong)}")
+
+
+def _of_other_machines(own: Mapping[str, Node], platform: Platform, let_in: Sequence[Wildcard]) -> dict[str, Machine]:
+    """The machines of the programs that are not of the platform, and not let in."""
+    wrong = {path: machine for path, node in own.items() if (machine := _wrong(node, platform)) is not None}
+    return {path: machine for path, machine in sorted(wrong.items()) if not any(glob.matches(path) for glob in let_in)}
+
+
+def _some(wrong: Mapping[str, Machine]) -> str:
     mentioned = [f"/{path} ({machine})" for path, machine in wrong.items()]
     more = f" and {len(mentioned) - _MENTIONED} more" if len(mentioned) > _MENTIONED else ""
-    warn(f"the image is {platform}, but holds {', '.join(mentioned[:_MENTIONED])}{more}")
+    return ", ".join(mentioned[:_MENTIONED]) + more
+
+
+def _where(declared_at: str, path: str) -> str:
+    return f"{declared_at}: /{path}" if declared_at else f"/{path}"
+
+
+def _say_missing(missing: NoInterpreter, declared_at: str, warn: Callable[[str], None]) -> None:
+    """Raise where nobody wrote the Dockerfile; whoever wrote one is warned."""
+    if declared_at.startswith(GENERATED):
+        raise missing
+    warn(f"{missing.where}: {missing.what}")
 
 
 def _check_no_folder(own: Mapping[str, Node], config: ImageConfig, declared_at: str) -> None:
