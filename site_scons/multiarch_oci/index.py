@@ -12,7 +12,6 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import Document, InvalidDocument, canonical
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import INDEX, is_index
-from multiarch_oci.misspelled import corrected
 from multiarch_oci.platform import Platform
 
 
@@ -107,7 +106,7 @@ def nearest(entries: Iterable[tuple[Descriptor, Platform]], target: Platform) ->
     """
     ranked = []
     for entry, platform in entries:
-        corrected_platform = corrected(platform, like=target)
+        corrected_platform = platform.corrected(like=target)
         rank = corrected_platform.rank(target)
         if rank is not None:
             ranked.append((rank // 2, _age(corrected_platform, target), entry))
@@ -135,7 +134,7 @@ def _platform(member: Descriptor, where: str) -> Platform:
 
 def serves(image: Platform, target: Platform) -> bool:
     """Whether an image that says it is `image`, as it is meant, serves the platform `target` (`Platform.matches`)."""
-    return corrected(image, like=target).matches(target)
+    return image.corrected(like=target).matches(target)
 
 
 def stands_for(image: Platform, target: Platform) -> bool:
@@ -143,7 +142,7 @@ def stands_for(image: Platform, target: Platform) -> bool:
 
     386 runs on amd64 and ARMv6 on ARMv7, but an index that is to hold the one must not hold the other instead.
     """
-    rank = corrected(image, like=target).rank(target)
+    rank = image.corrected(like=target).rank(target)
     return rank is not None and rank <= 1
 
 
@@ -155,7 +154,7 @@ def as_declared(image: Platform, declared: Platform) -> Platform:
     return replace(
         declared.normalized(),
         os_version=image.os_version or declared.os_version,
-        os_features=corrected(image).os_features or declared.os_features,
+        os_features=image.corrected().os_features or declared.os_features,
     )
 
 

@@ -15,6 +15,19 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec.structs import replace
 
+from multiarch_oci.architectures import (
+    ARCHITECTURES,
+    KNOWN,
+    MEANT,
+    NO_VARIANT,
+    SPELLED_VARIANTS,
+    SYSTEMS,
+    VARIANTS,
+    normal_architecture,
+    normal_system,
+    runs_on,
+    same_windows,
+)
 from multiarch_oci.errors import MultiarchError, quoted
 
 _SYSTEM = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
@@ -23,54 +36,8 @@ _BAD_ESCAPE = r"%(?![0-9A-Fa-f]{2})"
 _ESCAPES = str.maketrans({"%": "%25", "+": "%2B", "(": "%28", ")": "%29", "/": "%2F"})
 _NAMEABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _WINDOWS_VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(?:\.[0-9]+)?"
-_NEWEST_ARM64_MINOR = {8: 9, 9: 7}
 _ALIKE = 0.75  # of difflib's ratio: lets two wrong letters pass
 _HOW = "a platform is written os/architecture[/variant], e.g. linux/arm64, linux/arm/v7 or windows(10.0.20348)/amd64"
-
-KNOWN: frozenset[tuple[str, str]] = frozenset(
-    (system, architecture)
-    for system, architectures in {
-        "linux": "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x",
-        "windows": "386 amd64 arm arm64",
-        "aix": "ppc64",
-        "android": "386 amd64 arm arm64",
-        "darwin": "amd64 arm64",
-        "dragonfly": "amd64",
-        "freebsd": "386 amd64 arm arm64 riscv64",
-        "illumos": "amd64",
-        "ios": "amd64 arm64",
-        "js": "wasm",
-        "netbsd": "386 amd64 arm arm64",
-        "openbsd": "386 amd64 arm arm64 ppc64 riscv64",
-        "plan9": "386 amd64 arm",
-        "solaris": "amd64",
-        "wasip1": "wasm",
-    }.items()
-    for architecture in architectures.split()
-)
-"""(os, architecture) of `go tool dist list`, of every Go release since 1.21."""
-# What containerd takes as a lone word; a longer specifier may hold any word.
-_SYSTEMS = {system for system, _ in KNOWN} - {"wasip1"} | {"hurd", "nacl", "zos"}
-_ARCHITECTURES = {architecture for _, architecture in KNOWN} | {
-    *("amd64p32", "armbe", "arm64be", "mips64p32", "mips64p32le", "ppc", "riscv", "s390", "sparc", "sparc64"),
-}
-_VARIANTS = {
-    "amd64": ("", "v2", "v3", "v4"),
-    "arm": ("v5", "v6", "v7", "v8"),
-    "arm64": ("", *(f"v8.{n}" for n in range(1, 10)), "v9", *(f"v9.{n}" for n in range(1, 8))),
-}
-MEANT = {
-    "x64": "amd64",
-    **dict.fromkeys(("x86", "i486", "i586", "i686", "ia32"), "386"),
-    **dict.fromkeys(("armv8", "armv8l", "arm64v8"), "arm64"),
-    **dict.fromkeys(("armv7", "armv7l", "arm32v7"), "arm/v7"),
-    **dict.fromkeys(("armv6", "armv6l", "arm32v6"), "arm/v6"),
-    **dict.fromkeys(("armv5", "armv5l", "arm32v5"), "arm/v5"),
-    "loongarch64": "loong64",
-    **dict.fromkeys(("win", "win32", "win64"), "windows"),
-    **dict.fromkeys(("mac", "osx"), "darwin"),
-}
-"""Words that people and `uname -m` use and containerd does not know, and what they mean."""
 
 
 class InvalidPlatform(MultiarchError, ValueError):
@@ -183,9 +150,31 @@ class Platform(msgspec.Struct, frozen=True, order=True):
 
     def normalized(self) -> Platform:
         """The one spelling of this platform (containerd's `Normalize`): lower case, no alias, arm is arm/v7."""
-        architecture, variant = _normal_architecture(self.architecture, self.variant)
+        architecture, variant = normal_architecture(self.architecture, self.variant)
         features = tuple(sorted(set(self.os_features)))
-        return Platform(_normal_system(self.os), architecture, variant, self.os_version, features)
+        return Platform(normal_system(self.os), architecture, variant, self.os_version, features)
+
+    def corrected(self, *, like: Platform | None = None) -> Platform:
+        """The normalised platform that is meant by the config of somebody's image (`arm64/armv8`, a variant `unknown`).
+
+        No runtime looks for such words; those that mean nothing we know stay, in lower case. 32-bit arm without a word
+        on its variant is that of `like`, where this is 32-bit arm, too: `docker build` on such a machine says none, and
+        containerd's v7 is a guess.
+        """
+        system = self.os.lower()
+        architecture, _, named = MEANT.get(self.architecture.lower(), self.architecture.lower()).partition("/")
+        lowered = self.variant.lower()
+        variant = named or ("" if lowered in NO_VARIANT else lowered)
+        known = replace(self, os=MEANT.get(system, system), architecture=architecture, variant="").normalized()
+        pattern = SPELLED_VARIANTS.get(known.architecture)
+        match = re.fullmatch(pattern, variant) if pattern is not None else None
+        if match is not None:
+            variant = f"v{match[1]}"
+        elif known.architecture == "386":
+            variant = ""
+        if not variant and architecture == "arm" and like is not None and like.architecture == "arm":
+            variant = like.variant
+        return replace(known, variant=variant or known.variant).normalized()
 
     def __str__(self) -> str:
         """The specifier (containerd's `FormatAll`): `linux/arm/v7`, `windows(10.0.20348.2849+win32k)/amd64`."""
@@ -244,9 +233,9 @@ class Platform(msgspec.Struct, frozen=True, order=True):
         ignored = {"win32k"} if image.os == "windows" else set()
         if image.os != target.os or not set(image.os_features) - ignored <= set(target.os_features):
             return None
-        if image.os == "windows" and not _same_windows(image.os_version, target.os_version):
+        if image.os == "windows" and not same_windows(image.os_version, target.os_version):
             return None
-        runs = _runs(target.architecture, target.variant)
+        runs = runs_on(target.architecture, target.variant)
         if (image.architecture, image.variant) not in runs:
             return None
         return 2 * runs.index((image.architecture, image.variant)) + (image.os_version != target.os_version)
@@ -258,7 +247,7 @@ class Platform(msgspec.Struct, frozen=True, order=True):
         or four numbers, and only characters that file names and tags take. `text` is what the user wrote.
         """
         written, normal = text or str(self), self.normalized()
-        variants = _VARIANTS.get(normal.architecture)
+        variants = VARIANTS.get(normal.architecture)
         if (normal.os, normal.architecture) not in KNOWN or (variants and normal.variant not in variants):
             raise InvalidPlatform(f"platform {quoted(written)} is not known", hint=_suggestion(written))
         if normal.os == "windows" and normal.os_version and not re.fullmatch(_WINDOWS_VERSION, normal.os_version):
@@ -305,7 +294,7 @@ def nearest(text: str) -> str | None:
     from difflib import SequenceMatcher  # only errors need it
 
     bare = re.sub(r"\(.*?\)|:.*", "", text[:100].strip().lower())
-    words = [MEANT.get(word) or _normal_architecture(word, "")[0] for word in bare.split("/")]
+    words = [MEANT.get(word) or normal_architecture(word, "")[0] for word in bare.split("/")]
     meant = _by_number(words, bare.split("/"))
     if meant is not None:
         return meant
@@ -315,7 +304,7 @@ def nearest(text: str) -> str | None:
         spelled |= {"arm/v7": "linux/arm", "linux": "linux/amd64", "windows": "windows/amd64"}
     else:
         spelled = {f"{system}/{architecture}": f"{system}/{architecture}" for system, architecture in KNOWN}
-        platforms = [Platform(*pair, variant) for pair in KNOWN for variant in _VARIANTS.get(pair[1], ())]
+        platforms = [Platform(*pair, variant) for pair in KNOWN for variant in VARIANTS.get(pair[1], ())]
         spelled |= {str(platform): str(platform) for platform in platforms}
     # Where only the variant is unknown, another architecture is no good guess.
     alike = [word for word in spelled if "/".join(words[:2]) in (word, word.rpartition("/")[0])] or spelled
@@ -330,7 +319,7 @@ def _by_number(words: list[str], written: list[str]) -> str | None:
     if not numbers:
         return None
     meant = Platform(words[0], words[1], f"v{numbers[-1]}").normalized()
-    known = (meant.os, meant.architecture) in KNOWN and meant.variant in ("", *_VARIANTS.get(meant.architecture, ()))
+    known = (meant.os, meant.architecture) in KNOWN and meant.variant in ("", *VARIANTS.get(meant.architecture, ()))
     return str(meant) if known else None
 
 
@@ -345,11 +334,11 @@ def _suggestion(text: str) -> str:
 
 def _completed(half: Platform, host: Platform, text: str) -> Platform:
     """A lone word as a platform, the other half taken from the host (containerd, `Parse`, one component)."""
-    if _normal_system(half.os) in _SYSTEMS:
+    if normal_system(half.os) in SYSTEMS:
         # As upstream: only 32-bit arm says which of its variants the host is.
         return replace(half, architecture=host.architecture, variant=host.variant if host.architecture == "arm" else "")
-    architecture, variant = _normal_architecture(half.os, "")
-    if architecture not in _ARCHITECTURES or "(" in text:
+    architecture, variant = normal_architecture(half.os, "")
+    if architecture not in ARCHITECTURES or "(" in text:
         raise _invalid(text, "it is neither an operating system nor an architecture")
     return replace(half, os=host.os, architecture=architecture, variant=variant)
 
@@ -369,47 +358,3 @@ def _text(mapping: Mapping[str, object], key: str) -> str:
     if value is not None and not isinstance(value, str):
         raise InvalidPlatform(f"'{key}' of a platform object is not text")
     return value or ""
-
-
-def _normal_system(system: str) -> str:
-    return "darwin" if system.lower() == "macos" else system.lower()
-
-
-def _normal_architecture(architecture: str, variant: str) -> tuple[str, str]:
-    """Architecture and variant in their one spelling (containerd, database.go, `normalizeArch`)."""
-    architecture, variant = architecture.lower(), variant.lower()
-    if architecture == "i386":
-        return "386", ""
-    if architecture in ("x86_64", "x86-64", "amd64"):
-        return "amd64", "" if variant == "v1" else variant
-    if architecture in ("aarch64", "arm64"):
-        return "arm64", {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"}.get(variant, variant)
-    if architecture in ("armhf", "armel"):
-        return "arm", "v7" if architecture == "armhf" else "v6"
-    if architecture == "arm":
-        return "arm", {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}.get(variant, variant)
-    return architecture, variant
-
-
-def _same_windows(image: str, target: str) -> bool:
-    """Whether two os.versions name one Windows release: three equal parts, the fourth is the update of the day."""
-    return not image or not target or image.split(".")[:3] == target.split(".")[:3]
-
-
-def _runs(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
-    """What a machine runs, the nearest first (containerd, compare.go, `platformVector`, without arm on arm64)."""
-    number = re.fullmatch(r"v?([0-9]{1,2})(?:\.([0-9]))?", variant)
-    major, minor = (int(number[1]), int(number[2] or 0)) if number else (0, 0)
-    lower: list[str] = []
-    if architecture == "amd64":
-        lower = [*(f"v{n}" for n in range(major - 1, 1, -1)), *([""] if major > 1 else [])]
-        return (*((architecture, name) for name in (variant, *lower)), ("386", ""))
-    if architecture == "arm":
-        lower = [f"v{n}" for n in range(major - 1, 4, -1)]
-    if architecture == "arm64" and major in _NEWEST_ARM64_MINOR:
-        eight = minor
-        if major == 9:  # noqa: PLR2004  # Armv9.n holds all of Armv8.(n+5)
-            lower = [*(f"v9.{n}" for n in range(minor - 1, 0, -1)), *(["v9"] if minor else [])]
-            eight = min(minor + 6, _NEWEST_ARM64_MINOR[8] + 1)
-        lower += [*(f"v8.{n}" for n in range(eight - 1, 0, -1)), ""]
-    return tuple((architecture, name) for name in (variant, *lower))

@@ -21,7 +21,6 @@ from multiarch_oci.image import check_layers
 from multiarch_oci.index import Index, as_declared, stands_for
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import is_index
-from multiarch_oci.misspelled import corrected
 from multiarch_oci.plan.policy import Move, Policy, TagMoved, TagPlan, plan_tag
 from multiarch_oci.platform import InvalidPlatform, Platform
 from multiarch_oci.receipt import Receipt
@@ -278,7 +277,7 @@ def _choose(
 
 def _instead(image: Platform, declared: Platform) -> str:
     """What to write for an image of another platform than the declared: only what can be declared, and pulled."""
-    meant = corrected(image, like=declared)
+    meant = image.corrected(like=declared)
     try:
         meant.check_known()
     except InvalidPlatform:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import SCons.Node.FS
 
-from multiarch_oci.platform import KNOWN, Platform
+from multiarch_oci.architectures import KNOWN
+from multiarch_oci.platform import Platform
 from scons_multiarch import paths
 from scons_multiarch.calls import Call, read_call
 from scons_multiarch.cli import add_targets, check_when_read, declare_run, targets_of

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- drawn by tests/house/picture.py -->\n", "<!-- end of the picture -->\n"
 GROUPS = {
-    "words": "errors digest document mediatype platform misspelled reference version statcache treelock once pathtable",
+    "words": "errors digest document mediatype architectures platform reference version statcache treelock once pathtable",
     "records": "descriptor config manifest artifact index receipt",
     "making": "goregexp wildcard ignorefile executable gzipstream tarheader tarfields tarreader layer windows image",
     "answers": "output plan forecast verify why difference",

@@ -22,7 +22,7 @@ OURS = {
 # From the bottom up. A room may import rooms of its own floor that stand before it, and everything below.
 FLOORS = (
     (
-        "errors", "digest", "document", "mediatype", "platform", "misspelled", "reference", "version",
+        "errors", "digest", "document", "mediatype", "architectures", "platform", "reference", "version",
         "statcache", "watching", "heldfiles", "treelock", "once", "pathtable", "quoting",
     ),
     ("descriptor", "config", "manifest", "artifact", "index", "receipt", "baselock"),

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.misspelled import corrected
-from multiarch_oci.platform import KNOWN, Platform
+from multiarch_oci.architectures import KNOWN
+from multiarch_oci.platform import Platform
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ from multiarch_oci.platform import KNOWN, Platform
     ],
 )
 def test_what_a_config_means(found: tuple[str, str, str], meant: str):
-    assert str(corrected(Platform(*found))) == meant
+    assert str(Platform(*found).corrected()) == meant
 
 
 @pytest.mark.parametrize("wanted", ["linux/arm/v5", "linux/arm/v6", "linux/arm/v7"])
 def test_arm_without_a_variant_is_the_arm_that_is_asked_for(wanted: str):
-    assert str(corrected(Platform("linux", "arm"), like=Platform.parse(wanted))) == wanted
-    assert str(corrected(Platform("linux", "arm", "unknown"), like=Platform.parse(wanted))) == wanted
-    assert str(corrected(Platform("linux", "arm", "v7"), like=Platform.parse(wanted))) == "linux/arm/v7"
+    assert str(Platform("linux", "arm").corrected(like=Platform.parse(wanted))) == wanted
+    assert str(Platform("linux", "arm", "unknown").corrected(like=Platform.parse(wanted))) == wanted
+    assert str(Platform("linux", "arm", "v7").corrected(like=Platform.parse(wanted))) == "linux/arm/v7"
 
 
 @pytest.mark.parametrize(("system", "architecture"), sorted(KNOWN))
 def test_what_is_spelled_right_stays(system: str, architecture: str):
     found = Platform(system, architecture).normalized()
-    assert corrected(found) == found
+    assert found.corrected() == found

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.platform import KNOWN, InvalidPlatform, Platform, declared, nearest
+from multiarch_oci.architectures import KNOWN
+from multiarch_oci.platform import InvalidPlatform, Platform, declared, nearest
 
 WINDOWS = Platform("windows", "amd64", os_version="10.0.20348.2849")
 

@@ -13,7 +13,6 @@ from multiarch_oci.document import InvalidDocument
 from multiarch_oci.index import Index, nearest, version_numbers
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import CONFIG, is_index, is_manifest, to_oci
-from multiarch_oci.misspelled import corrected
 from multiarch_oci.platform import InvalidPlatform, Platform
 from multiarch_oci.store import BlobMissing, Source, read
 
@@ -48,7 +47,7 @@ def select(source: Source, index: Index, target: Platform, *, serves: Serves, wh
     """
     named = [(entry, entry.platform) for entry in _images(source, index, where) if entry.platform is not None]
     fitting = [pair for pair in named if serves(pair[1], target)]
-    if not any((corrected(platform, like=target).rank(target) or 0) <= 1 for _, platform in fitting):
+    if not any((platform.corrected(like=target).rank(target) or 0) <= 1 for _, platform in fitting):
         unnamed = [entry for entry in _images(source, index, where) if entry.platform is None]
         fitting += [
             (entry, platform) for entry, platform in _configured(source, unnamed, where) if serves(platform, target)
@@ -74,7 +73,7 @@ def there(source: Source, index: Index, *, where: str) -> str:
     platforms = [entry.platform for entry in _images(source, index, where) if entry.platform is not None]
     if not platforms:
         platforms = [platform for _, platform in _configured(source, _images(source, index, where), where)]
-    texts = dict.fromkeys(str(corrected(platform)) for platform in platforms if platform.os != "unknown")
+    texts = dict.fromkeys(str(platform.corrected()) for platform in platforms if platform.os != "unknown")
     return ", ".join(texts)
 
 

@@ -22,7 +22,6 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.executable import WrongMachine
 from multiarch_oci.layer import Written
 from multiarch_oci.manifest import Manifest
-from multiarch_oci.misspelled import corrected
 from multiarch_oci.store.archive import Archive, ArchiveWriter
 
 ENGINE = "multiarch.engine"
@@ -49,7 +48,7 @@ def normalise(
     where = f"{settled.recipe.name} ({engine})"
     config = ImageConfig.from_json(made.config, where=where)
     platform = settled.platform()
-    made_for = corrected(config.platform)
+    made_for = config.platform.corrected()
     if (made_for.os, made_for.architecture) != (platform.os, platform.architecture):
         what = f"the engine made an image for {config.platform}, but {plan.platform} was asked for"
         raise WrongMachine(what, where=where, hint="use ENGINE=buildx or podman, which build for other platforms")
