@@ -23,7 +23,7 @@ from scons_multiarch.session import Run
 from scons_multiarch.signatures import UnusableSigner, fault_of, signed_by, words_of
 from scons_multiarch.step import write
 from scons_multiarch.targets import ProvenanceTarget, is_attest, target_of
-from scons_multiarch.tracking.nodes import reasons
+from scons_multiarch.tracking.state import reasons
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest

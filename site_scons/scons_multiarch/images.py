@@ -22,7 +22,7 @@ from scons_multiarch.graph import ordered
 from scons_multiarch.process import say
 from scons_multiarch.session import Run
 from scons_multiarch.targets import ImageTarget, is_image
-from scons_multiarch.tracking.nodes import reasons
+from scons_multiarch.tracking.state import reasons
 from scons_multiarch.trusted import check_frontend
 
 if TYPE_CHECKING:

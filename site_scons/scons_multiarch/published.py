@@ -13,8 +13,8 @@ from multiarch_oci.errors import MultiarchError
 from scons_multiarch.graph import declared_children, is_done, reachable
 from scons_multiarch.receipts import receipt_at
 from scons_multiarch.targets import PushTarget, is_attest, is_image, is_index, target_of
-from scons_multiarch.tracking.nodes import state_of
 from scons_multiarch.tracking.phases import has_succeeded
+from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest

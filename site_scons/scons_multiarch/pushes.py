@@ -21,7 +21,7 @@ from scons_multiarch.receipts import (
     unfinished,
     writing,
 )
-from scons_multiarch.tracking.nodes import reasons, state_of
+from scons_multiarch.tracking.state import reasons, state_of
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:

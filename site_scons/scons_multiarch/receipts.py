@@ -27,7 +27,7 @@ from scons_multiarch.targets import (
     is_remote,
     target_of,
 )
-from scons_multiarch.tracking.nodes import state_of
+from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor

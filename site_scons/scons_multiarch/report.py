@@ -29,7 +29,7 @@ from scons_multiarch.targets import (
     SbomTarget,
     target_of,
 )
-from scons_multiarch.tracking.nodes import state_of
+from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.output import Output

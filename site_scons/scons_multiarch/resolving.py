@@ -19,8 +19,9 @@ from scons_multiarch.process import say
 from scons_multiarch.receipts import receipt_at
 from scons_multiarch.step import Step, fail, write
 from scons_multiarch.targets import Chain, PushTarget, ResolveTarget, declared_before, target_of
-from scons_multiarch.tracking.nodes import State, declare, undrifted
+from scons_multiarch.tracking.nodes import declare
 from scons_multiarch.tracking.phases import after_reading
+from scons_multiarch.tracking.state import State, undrifted
 
 FOLDER = "#/_output/deploy"
 _OUTPUT = "_output/"

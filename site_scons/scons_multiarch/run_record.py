@@ -23,7 +23,7 @@ from scons_multiarch.naming import clean, groups, key_of, kind_of, platform_show
 from scons_multiarch.receipts import not_moved, receipt_at, spelled
 from scons_multiarch.recorder import Pause, StepRecord
 from scons_multiarch.targets import IndexTarget, LoadTarget, PinTarget, PushTarget, is_remote, target_of
-from scons_multiarch.tracking.nodes import state_of
+from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.image import Image

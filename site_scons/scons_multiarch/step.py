@@ -25,8 +25,9 @@ from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import ProgramTarget, WrongSource, check_source, target_of
 from scons_multiarch.tracking.held import held_file
-from scons_multiarch.tracking.nodes import DAMAGED, Nodes, StepAction, StepBuilder, reasons
+from scons_multiarch.tracking.nodes import DAMAGED, StepAction, StepBuilder
 from scons_multiarch.tracking.phases import StepFailed
+from scons_multiarch.tracking.state import Nodes, reasons
 
 if TYPE_CHECKING:
     from scons_multiarch.recorder import StepRecord

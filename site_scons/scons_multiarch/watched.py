@@ -24,7 +24,7 @@ from scons_multiarch.graph import nodes_below
 from scons_multiarch.images import inputs_of, with_bases
 from scons_multiarch.session import Globbed, Run, content_of
 from scons_multiarch.targets import ImageTarget, IndexTarget, ProgramTarget, target_of
-from scons_multiarch.tracking.nodes import state_of
+from scons_multiarch.tracking.state import state_of
 from scons_multiarch.trusted import paths_of
 
 

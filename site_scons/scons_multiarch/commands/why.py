@@ -11,7 +11,7 @@ from scons_multiarch.images import prospect
 from scons_multiarch.step import why
 from scons_multiarch.targets import is_image
 from scons_multiarch.tracking.held import held_file
-from scons_multiarch.tracking.nodes import is_ours
+from scons_multiarch.tracking.state import is_ours
 
 
 class StepState(NamedTuple):

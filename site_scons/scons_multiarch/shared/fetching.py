@@ -20,7 +20,8 @@ from scons_multiarch.shared.origins import open_origin
 from scons_multiarch.step import step_of
 from scons_multiarch.targets import is_image
 from scons_multiarch.tracking.held import look_anew
-from scons_multiarch.tracking.nodes import Tracked, is_ours, state_of
+from scons_multiarch.tracking.nodes import Tracked
+from scons_multiarch.tracking.state import is_ours, state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.heldfiles import HeldFile

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.store.sources import Attributed, Lender
 from scons_multiarch.shared.origins import open_origin, repository_of
-from scons_multiarch.tracking.nodes import state_of
+from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.digest import Digest

@@ -19,7 +19,7 @@ from scons_multiarch.process import say
 from scons_multiarch.receipts import root_of
 from scons_multiarch.shared.origins import open_origin, origin_of
 from scons_multiarch.targets import ProgramTarget, is_image, target_of
-from scons_multiarch.tracking.nodes import state_of
+from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.actioncache.cache import Seal

@@ -28,7 +28,8 @@ from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import origin_of
 from scons_multiarch.targets import WrongSource
 from scons_multiarch.tracking.held import look_anew
-from scons_multiarch.tracking.nodes import is_ours, track
+from scons_multiarch.tracking.nodes import track
+from scons_multiarch.tracking.state import is_ours
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run

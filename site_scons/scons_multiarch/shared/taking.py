@@ -27,7 +27,7 @@ from scons_multiarch.tracking.held import held_file, look_anew, taken
 if TYPE_CHECKING:
     from multiarch_oci.image import Image
     from scons_multiarch.session import Run
-    from scons_multiarch.tracking.nodes import State
+    from scons_multiarch.tracking.state import State
 
 WHY = "from cache"
 

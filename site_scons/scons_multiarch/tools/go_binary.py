@@ -17,8 +17,9 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ProgramTarget, declared_before
-from scons_multiarch.tracking.nodes import State, declare, track
+from scons_multiarch.tracking.nodes import declare, track
 from scons_multiarch.tracking.phases import override
+from scons_multiarch.tracking.state import State
 from scons_multiarch.versions import with_release
 
 

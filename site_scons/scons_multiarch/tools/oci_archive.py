@@ -11,7 +11,8 @@ from scons_multiarch.receipts import content_of, loaded_name
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of
 from scons_multiarch.targets import ArchiveTarget, ImageTarget, declared_before
-from scons_multiarch.tracking.nodes import State, declare, undrifted
+from scons_multiarch.tracking.nodes import declare
+from scons_multiarch.tracking.state import State, undrifted
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:

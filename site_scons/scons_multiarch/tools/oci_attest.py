@@ -11,7 +11,8 @@ from scons_multiarch.receipts import receipt_node, spelled
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import AttestTarget, PushTarget, WrongSource, check_source, declared_before, target_of
-from scons_multiarch.tracking.nodes import State, declare
+from scons_multiarch.tracking.nodes import declare
+from scons_multiarch.tracking.state import State
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:

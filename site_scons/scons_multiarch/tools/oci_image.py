@@ -13,7 +13,8 @@ from scons_multiarch.settings import prepare
 from scons_multiarch.sources import dockerfile_of, recipe_path, scan
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import ImageTarget, declared_before, platform_for
-from scons_multiarch.tracking.nodes import State, declare, track
+from scons_multiarch.tracking.nodes import declare, track
+from scons_multiarch.tracking.state import State
 
 STEP = Step("Image", perform)
 
@@ -71,16 +72,14 @@ def image(
             env, given, target_platform, has_dockerfile=bool(recipe), own=own, contexts=contexts, stages=stages
         )
         sources += [node for node in track(env, nodes) if node not in sources]
+    arguments = paths.named_for(env, "Image: build_args", build_args, target_platform)
     plan = BuildPlan(
         platform=target_platform,
         dockerfile=recipe_path(recipe[0]) if recipe else run.tree.root / GENERATED,
         context=run.tree.root,
         file_digest=run.tree.digest,
         held=run.tree.held,
-        build_args=(
-            *env.get("BUILD_ARGS", ()),
-            *paths.named_for(env, "Image: build_args", build_args, target_platform).items(),
-        ),
+        build_args=(*env.get("BUILD_ARGS", ()), *arguments.items()),
         labels=(*env.get("LABELS", ()), *paths.named(env, "Image: labels", labels).items()),
         target=paths.text(env, "Image: stage", stage),
         epoch=run.settings.epoch,

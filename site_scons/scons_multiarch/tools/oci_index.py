@@ -12,7 +12,8 @@ from scons_multiarch.receipts import assembled
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, write
 from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, check_source, declared_before, target_of
-from scons_multiarch.tracking.nodes import State, declare, undrifted
+from scons_multiarch.tracking.nodes import declare
+from scons_multiarch.tracking.state import State, undrifted
 
 if TYPE_CHECKING:
     from multiarch_oci.platform import Platform

@@ -13,7 +13,8 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, fail, source_of
 from scons_multiarch.targets import ImageTarget, LoadTarget, declared_before
-from scons_multiarch.tracking.nodes import State, declare
+from scons_multiarch.tracking.nodes import declare
+from scons_multiarch.tracking.state import State
 
 RECEIPTS = {"docker": "receipts/load", "containerd": "receipts/load-containerd"}
 """What images are loaded into, and where its receipts lie. Podman is Docker's: it answers at a socket like Docker's."""

@@ -19,7 +19,8 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import PinTarget, declared_before, target_of
-from scons_multiarch.tracking.nodes import State, declare
+from scons_multiarch.tracking.nodes import declare
+from scons_multiarch.tracking.state import State
 
 if TYPE_CHECKING:
     from multiarch_oci.platform import Platform

@@ -17,7 +17,8 @@ from scons_multiarch.targets import (
     declared_before,
     target_of,
 )
-from scons_multiarch.tracking.nodes import State, declare, undrifted
+from scons_multiarch.tracking.nodes import declare
+from scons_multiarch.tracking.state import State, undrifted
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:

@@ -20,7 +20,8 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of
 from scons_multiarch.targets import ImageTarget, IndexTarget, PushTarget, is_attest, is_index, target_of
-from scons_multiarch.tracking.nodes import State, declare
+from scons_multiarch.tracking.nodes import declare
+from scons_multiarch.tracking.state import State
 
 STEP = Step("Push", perform)
 PUBLISH = Step("Publish", perform)

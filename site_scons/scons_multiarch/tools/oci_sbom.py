@@ -10,7 +10,8 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method, source_of, write
 from scons_multiarch.targets import ImageTarget, IndexTarget, SbomTarget, declared_before, is_image, is_index, target_of
-from scons_multiarch.tracking.nodes import State, declare, track, undrifted
+from scons_multiarch.tracking.nodes import declare, track
+from scons_multiarch.tracking.state import State, undrifted
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:

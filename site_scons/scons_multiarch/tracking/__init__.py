@@ -1,7 +1,7 @@
 """All that leans on SCons' insides; SCons is pinned. Nothing else here changes SCons, or uses a private name of it.
 
-`nodes`: files and targets as they are signed and decided. `folders`: those that builders make. `kept`, `cache`:
-CacheDir. `held`: targets that a shared cache has, and this machine not.
+`nodes`: files and targets as they are signed and decided; `state`: what is found out about them. `folders`: those that
+builders make. `cache`: CacheDir. `held`: targets that a shared cache has, and this machine not.
 `phases`: SCons' records, and what is to happen once all SConscripts were read. `interactive`: sessions.
 
 Each hook by its name, with the SCons code that it leans on, and the test that fails when it does not work any more.
@@ -38,9 +38,9 @@ nodes.Tracked.get_build_env: SCons.Node.Node.get_build_env, SCons.CacheDir.Cache
     tests/e2e/test_scons.py::test_a_cache_folder_gives_back_the_image_of_these_inputs_and_of_no_others
 nodes.Tracked.get_cachedir_csig: SCons.Node.FS.File.get_cachedir_csig, SCons.Node.FS.File.get_cachedir_bsig
     tests/e2e/test_cache.py::test_the_options_of_scons_mean_what_scons_says_they_mean
-kept.Kept.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.CacheDir.CacheDir.retrieve
+nodes.Kept.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.CacheDir.CacheDir.retrieve
     tests/e2e/test_cache.py::test_what_is_damaged_in_the_cache_is_made_again
-kept.Kept.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
+nodes.Kept.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
     tests/e2e/test_cache.py::test_what_was_edited_while_it_was_made_is_not_kept_for_others
 nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
     tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken

@@ -21,7 +21,8 @@ from multiarch_oci.errors import MultiarchError
 from scons_multiarch.process import say
 from scons_multiarch.step import explain
 from scons_multiarch.tracking.folders import is_folder
-from scons_multiarch.tracking.nodes import Tracked, state_of
+from scons_multiarch.tracking.nodes import Tracked
+from scons_multiarch.tracking.state import state_of
 
 _WHY = "taken from SCons' cache"
 

@@ -8,8 +8,7 @@ sources. Of what SCons does for every node on every run, tracked ones leave out 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import SCons.Action
 import SCons.Builder
@@ -18,11 +17,11 @@ import SCons.Node
 import SCons.Node.FS
 import SCons.Util
 
-from multiarch_oci.errors import MultiarchError, one_line
-from multiarch_oci.why import Facts
+from multiarch_oci.errors import one_line
 from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.tracking.folders import (
     SAME_LAYOUT,
+    Plain,
     above,
     all_nodes,
     as_file,
@@ -31,100 +30,42 @@ from scons_multiarch.tracking.folders import (
     with_folders,
 )
 from scons_multiarch.tracking.held import held_file, is_kept_back
-from scons_multiarch.tracking.kept import Kept
 from scons_multiarch.tracking.phases import after_reading
+from scons_multiarch.tracking.state import Nodes, State, is_ours, reasons, state_of
 
-if TYPE_CHECKING:
-    from multiarch_oci.digest import Digest
-    from multiarch_oci.publish import Published
-
-Nodes = Sequence[Any]
 _MISSING = "absent"
 DAMAGED = "it is not what was built"
 
 
-class State:
-    """How the targets of one step are decided, and what this build found out about them.
+class Kept(Plain):
+    """A file that comes out of SCons' cache only whole. Existing File nodes of other builders change to this class."""
 
-    `find` gives the facts, everything that decides the bytes beside File sources; once, when the target is decided. It
-    may fail: a decision that raised would stop SCons for ever under `-j`, so the failure is kept, the target counts as
-    out of date, and its step reports it. `drifted` says why the world outside differs from what the last step left.
-    `scan` finds sources that no declaration names; `spell` puts a message into the user's words; `taken` does what is
-    left to do where a cache had the file. `retrieved`: one had, in this build; `shared`: it was the shared one.
-    `kind` is what the step is called in the shared cache, empty for one that is not there; `kept_at` is the place where
-    this build put what the step made.
-    """
+    __slots__ = SAME_LAYOUT
 
-    __slots__ = (
-        *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "published"),
-        *("reasons", "repairs", "retrieved", "scan", "seen", "sentences", "spell", "subject", "taken", "targets"),
-        *("kept_at", "kind", "shared"),
-    )
+    def _is_cached(self) -> bool:
+        """Whether SCons' cache may hold this file."""
+        if not self.has_builder() or self.nocache:
+            return False
+        env = self.env or self.get_build_env()  # that of the executor is put together anew for each target
+        return bool(env.get_CacheDir().is_enabled())
 
-    def __init__(
-        self,
-        subject: str,
-        find: Callable[[], Facts],
-        drifted: Callable[[], str | None],
-        *,
-        scan: Callable[[], Nodes] | None = None,
-        spell: Callable[[str], str] = str,
-        taken: Callable[[], None] | None = None,
-        kind: str = "",
-    ) -> None:
-        self.targets: Nodes = ()
-        self.subject = subject
-        self.drifted = drifted
-        self.scan = scan
-        self.spell = spell
-        self.taken = taken
-        self.kind = kind
-        self.find = find
-        self.renew()
+    def retrieve_from_cache(self) -> bool:
+        """Take the file out of SCons' cache when it is there, and whole."""
+        if not self._is_cached():
+            return False
+        from scons_multiarch.tracking import cache
 
-    def renew(self) -> None:
-        """Forget what was found out: another build begins."""
-        self._facts_digest = ""
-        self.facts: Facts | None = None
-        self.failure: Exception | None = None
-        self.reasons: dict[Any, list[str]] = {}  # by target
-        self.retrieved = self.shared = False
-        self.kept_at = ""
-        self.repairs = False  # its bytes, or the world outside, are all that differs
-        self.because: str | None = None  # the reason on the step's line
-        self.sentences: tuple[str, ...] = ()  # all reasons
-        self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
-        self.published: Published | None = None  # what a push did, when its step has ended
-        self.seen: Any = None  # what the scan found, for the decision that comes next
-        self.mend: frozenset[Digest] | None = None  # of `verify`: the tag is written again, and these blobs
+        retrieved = cache.prepare(self) and bool(super().retrieve_from_cache())
+        if retrieved:
+            cache.finish(self)
+        return retrieved
 
-    def decide(self) -> None:
-        """Find the facts; only the first call does."""
-        if self.facts is not None or self.failure is not None:
-            return
-        try:
-            with self.targets[0].attributes.run.interrupts.performing():
-                self.facts = self.find()
-            self._facts_digest = self.facts.digest()
-        except Exception as error:  # noqa: BLE001  # kept for the step, see the class
-            self.failure = error
-        except Interrupted:  # SCons has noted the signal, too, and begins nothing more
-            self.failure = MultiarchError("was interrupted")
+    def push_to_cache(self) -> None:
+        """Put the file that was just made into SCons' cache, when it is what it will be called there."""
+        if self._is_cached() and not is_folder(self):
+            from scons_multiarch.tracking.cache import keep
 
-    def find_again(self) -> None:
-        """Find the facts anew: what they were found of has been made anew, and is not what it was."""
-        self.facts, self.failure = None, None
-        self.decide()
-        if self.failure is not None:
-            raise self.failure
-
-    def still_holds(self) -> bool:
-        """Whether the facts, found anew, are those that were found; raises what finding them raises."""
-        return self.find().digest() == self._facts_digest
-
-    def digest_of_facts(self) -> str:
-        """The digest of the facts, in hexadecimal; empty when they were not asked for yet, or could not be found."""
-        return self._facts_digest
+            keep(self, super().push_to_cache)
 
 
 class Tracked(Kept):
@@ -343,17 +284,6 @@ class StepAction(SCons.Action.FunctionAction):
         return f"{self.execfunction.verb} 1 {state.digest_of_facts() if state is not None else ''}".encode()
 
 
-def is_ours(node: Any) -> bool:
-    """Whether `declare` made this node a target of ours."""
-    return "state" in node.attributes.__dict__
-
-
-def state_of(node: Any) -> State | None:
-    """The state of a target of ours; None for every other node."""
-    state: State | None = node.attributes.__dict__.get("state")
-    return state
-
-
 def track(env: Any, nodes: Nodes) -> Nodes:
     """Turn File nodes into tracked ones; harmless when they are already."""
     run: Any = env["MULTIARCH_RUN"] if nodes else None
@@ -392,17 +322,6 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
         target.attributes.state = state
     first.attributes.target = record
     run.declarations.targets.append(first)
-
-
-def undrifted() -> str | None:
-    """Nothing outside the tree can differ."""
-    return None
-
-
-def reasons(target: Any) -> list[str]:
-    """The reasons for which this target runs, as found so far."""
-    of_target: list[str] = target.attributes.state.reasons.setdefault(target, [])
-    return of_target
 
 
 def _decided(target: Any) -> bool:
