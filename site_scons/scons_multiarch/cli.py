@@ -203,7 +203,8 @@ def finish_reading(env: Any, here: Any) -> None:
     if question:
         try:
             targets = [named_node(here, word) for word in arguments]
-            status = importlib.import_module(question).run(env, [*own, *targets])
+            module, function = question.split(":")
+            status = getattr(importlib.import_module(module), function)(env, [*own, *targets])
             if status is not None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:

@@ -218,7 +218,7 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
     sources: list[Source] = [archive]
     state = state_of(node)
     if image.shared or (state is not None and state.kept_at):
-        from scons_multiarch.shared.layers import lent
+        from scons_multiarch.shared.origins import lent
 
         mountable |= lent(run, node, image, sources)
     if image.base is not None:

@@ -174,7 +174,7 @@ def _layers_of(run: Run, node: Any, image: Image, archive: Archive) -> Source:
     if not image.shared:
         return archive
     from multiarch_oci.store.sources import Chain
-    from scons_multiarch.shared.layers import lent
+    from scons_multiarch.shared.origins import lent
 
     sources: list[Source] = [archive]
     lent(run, node, image, sources)

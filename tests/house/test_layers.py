@@ -184,12 +184,16 @@ def test_a_tool_is_a_translation_of_about_a_hundred_lines(name: str):
     assert len((TOOLS / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= LONGEST_TOOL
 
 
-def test_each_command_is_a_module_of_commands_which_holds_nothing_else():
+def test_each_command_is_a_function_of_a_module_of_commands_which_holds_nothing_else():
     """They are loaded by name when they are asked for, so that no linter sees a name that is wrong."""
     folder = SCONS_HALF / "commands"
-    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == {w.replace("-", "_") for w in COMMANDS}
-    for module in COMMANDS.values():
+    functions = [command.split(":") for command in COMMANDS.values()]
+    assert {f"scons_multiarch.commands.{path.stem}" for path in folder.glob("*.py")} == {
+        "scons_multiarch.commands.__init__",
+        *(module for module, _ in functions),
+    }
+    for module, function in functions:
         path = SCONS_HALF.parent / f"{module.replace('.', '/')}.py"
-        assert "run" in {n.name for n in ast.parse(path.read_text("utf-8")).body if isinstance(n, ast.FunctionDef)}
+        assert function in {n.name for n in ast.parse(path.read_text("utf-8")).body if isinstance(n, ast.FunctionDef)}
     table = ast.parse((folder / "__init__.py").read_text("utf-8")).body
     assert [type(node) for node in table] == [ast.Expr, ast.Assign, ast.Expr], "a docstring and a table"

@@ -1,4 +1,4 @@
-"""Where a shared cache is: a repository, an OCI layout in a folder, or the image's own repository."""
+"""Where a shared cache is: a repository, an OCI layout in a folder, or the image's own; and what it lends of images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from multiarch_oci.errors import quoted
 from multiarch_oci.reference import Destination, InvalidReference, Reference
 from scons_multiarch.registries import location
 from scons_multiarch.session import CacheSettings
+from scons_multiarch.tracking.state import state_of
 from scons_multiarch.variables import UnknownWord, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multiarch_oci.actioncache.cache import EntryStore
+    from multiarch_oci.digest import Digest
+    from multiarch_oci.image import Image
+    from multiarch_oci.store import Source
     from scons_multiarch.session import Run
 
 OWN = "REGISTRY"
@@ -99,3 +103,21 @@ def open_origin(run: Run, origin: str, *, action: str = "pull") -> EntryStore:
         return Layout(run.tree.root / origin)
     store: Any = run.build.registries.store(reference, action=action)
     return store  # type: ignore[no-any-return]  # a registry's, which has them all
+
+
+def lent(run: Run, node: Any, image: Image, sources: list[Source]) -> dict[Digest, Reference]:
+    """From where blobs of an image can be mounted: those that its tarball lacks, and those that this run kept.
+
+    The place of what lacks joins the `sources`: whatever it cannot give is BlobMissing, as it is to be made again.
+    """
+    from multiarch_oci.store.sources import Attributed, Lender
+
+    state = state_of(node)
+    origin = image.shared_at or ("" if state is None else state.kept_at)
+    if image.shared:
+        sources.append(Attributed(open_origin(run, origin), Lender(f"cache {origin}", None, "")))
+    repository = repository_of(origin)
+    if repository is None:
+        return {}
+    own = {layer.digest for layer in image.layers if layer.digest in image.own} | {image.manifest.config.digest}
+    return dict.fromkeys(image.shared | own, repository)

@@ -1,4 +1,7 @@
-"""What a word behind `tree` or `diff` names: a target, a file or folder, or a reference; read, never written."""
+"""The commands `tree` and `diff`: layers, their files, and who put them there; how two outputs differ.
+
+A word behind them names a target, a file or folder, or a reference; what it names is read, never written.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import SCons.Node.Alias
 import SCons.Node.FS
 
+from multiarch_oci.contents.lines import difference_lines, tree_lines
 from multiarch_oci.contents.listing import Listing
 from multiarch_oci.contents.reading import (
     ImageView,
@@ -47,9 +51,42 @@ _FOLDER = re.compile(r"(?:\.{0,2}/|~/|_|[A-Za-z]:[/\\])")
 _ABOUT = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(\.\w+)?")
 """A tag that lists referrers where a registry does not (OCI distribution spec 1.1); with an ending it is cosign's."""
 
+_TWO = 2
+
 
 class NotBuilt(MultiarchError):
     """A target that is not there yet."""
+
+
+class NothingNamed(MultiarchError):
+    """A question about nothing."""
+
+
+class NotTwo(MultiarchError):
+    """A comparison of other than two."""
+
+
+def tree(env: Any, targets: list[Any]) -> int:
+    """`tree what …`: print outputs, folders and references as trees; of several platforms PLATFORM chooses one."""
+    if not targets:
+        hint = "name an output (_output/images/….tar, manifest), a folder or a reference (localhost:5000/demo:v1.0)"
+        raise NothingNamed("there is nothing to be shown", where="tree", hint=hint)
+    for opened in open_all(env, targets):
+        for line in tree_lines(opened):
+            print(line)  # noqa: T201  # the answer
+    return 0
+
+
+def diff(env: Any, targets: list[Any]) -> int:
+    """`diff one other`: print how they differ; that they do is no error, and the status is 0."""
+    named = open_all(env, targets) if len(targets) == _TWO else []
+    if len(named) != _TWO:
+        count = f"{len(targets)} were named" if len(targets) != _TWO else f"these stand for {len(named)}"
+        hint = "name two outputs, folders or references, as in _output/images/….tar localhost:5000/demo:v1.0"
+        raise NotTwo(f"two are compared, and {count}", where="diff", hint=hint)
+    for line in difference_lines(*named):
+        print(line)  # noqa: T201  # the answer
+    return 0
 
 
 def open_all(env: Any, words: Iterable[Any]) -> list[Opened]:
