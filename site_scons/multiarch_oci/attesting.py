@@ -221,8 +221,8 @@ class _There:
     @cached_property
     def _unsigned(self) -> list[_Said]:
         """What nobody signed."""
-        said = ((known.descriptor.digest, predicate_of(known)) for known in self._stored)
-        return [(digest, *predicate) for digest, predicate in said if predicate is not None]
+        predicates = ((known.descriptor.digest, predicate_of(known)) for known in self._stored)
+        return [(digest, *predicate) for digest, predicate in predicates if predicate is not None]
 
     def untracked(self) -> frozenset[Digest]:
         """What says of which run it is: no receipt holds it."""
@@ -235,8 +235,8 @@ class _There:
         predicates = [without_run(a.predicate) or a.predicate for a in attestations if a.predicate_type == PROVENANCE]
         if not predicates:
             return frozenset()
-        said = self._unsigned if self._signer is None else self._signed
-        return frozenset(sorted(digest for digest, _, says in said if without_run(says) in predicates)[:1])
+        statements = self._unsigned if self._signer is None else self._signed
+        return frozenset(sorted(digest for digest, _, says in statements if without_run(says) in predicates)[:1])
 
     def replaced(
         self, attestations: Sequence[Attestation], ours: frozenset[Digest]

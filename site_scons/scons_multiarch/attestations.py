@@ -64,9 +64,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         of_run=_of_run(env, source[1:], content, record.reference),
     )
     of_subject, step = question(node), run.build.current_step()
-    for asked in (of_subject, *looked_at(run).get(node, ())):
-        if asked is not None:
-            run.build.registries.forget(asked)
+    for observed in (of_subject, *looked_at(run).get(node, ())):
+        if observed is not None:
+            run.build.registries.forget(observed)
     if step is not None:
         step.copied = copied + outcome.copied
     for remark in outcome.remarks:
@@ -203,7 +203,8 @@ def drifted(node: Any) -> str | None:
         return "its receipt cannot be read"
     registries = run.build.registries
     lost = known[1] - registries.listed(known[0], record.folder)
-    lost |= {str(each.digest) for each in looked_at(run).get(node, ()) if registries.observed(each, None) is None}
+    manifests = looked_at(run).get(node, ())
+    lost |= {str(manifest.digest) for manifest in manifests if registries.observed(manifest, None) is None}
     if not lost:
         return None
     return f"{len(lost)} of {len(known[1])} attestations are not in the registry"

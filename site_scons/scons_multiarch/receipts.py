@@ -288,7 +288,7 @@ def ask_all(run: Run) -> None:
         if any(map(is_attest, nodes)):
             from scons_multiarch.attestations import looked_at
 
-            questions += [(reference, None) for asked in looked_at(run).values() for reference in asked]
+            questions += [(reference, None) for manifests in looked_at(run).values() for reference in manifests]
         run.build.registries.prefetch(questions)
 
     run.build.once("tags", prefetch)
