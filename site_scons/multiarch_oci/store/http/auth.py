@@ -229,25 +229,19 @@ class Authorizations:
             if held is not None:
                 return held
             under_way = self._exchanges.get(key)
-            if under_way is None:
-                exchange = self._exchanges[key] = Future()
+            exchange = under_way or self._exchanges.setdefault(key, Future())
         if under_way is not None:
             return under_way.result()
         try:
-            header = self._exchange(request, challenge, required, narrow=refused is not None)
-        except BaseException as error:
+            exchange.set_result(self._exchange(request, challenge, required, narrow=refused is not None))
+        except BaseException as error:  # noqa: BLE001  # raised below, and by whoever waits
             if isinstance(error, (Unreachable, UntrustedHost)) and error.where != request.registry:
                 explain_host(error, f"{request.registry} takes its tokens from there")
-            self._end(key)
             exchange.set_exception(error)
-            raise
-        self._end(key)
-        exchange.set_result(header)
-        return None if header == refused else header
-
-    def _end(self, key: tuple[str, tuple[str, ...], bool]) -> None:
         with self._lock:
             del self._exchanges[key]
+        header = exchange.result()
+        return None if header == refused else header
 
     def _usable(self, registry: str, required: tuple[str, ...]) -> str | None:
         now = time.monotonic()

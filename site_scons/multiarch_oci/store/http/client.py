@@ -68,11 +68,11 @@ class Client:
         self._watchdog.check()
         scheme, netloc, target = split_url(url)
         fields = dict(headers)
-        if not isinstance(body, Outgoing) and (body is not None or method in _WITH_BODY):
-            fields["Content-Length"] = str(len(body or b""))
-        content = body if isinstance(body, Outgoing) else io.BytesIO(body or b"")
+        if body is not None or method in _WITH_BODY:
+            fields["Content-Length"] = str(body.length if isinstance(body, Outgoing) else len(body or b""))
         patience = read_timeout or self._settings.read_timeout
-        answer = self._pool(scheme, netloc).ask(method, target, fields, content, patience)
+        with body.opened() if isinstance(body, Outgoing) else io.BytesIO(body or b"") as content:
+            answer = self._pool(scheme, netloc).ask(method, target, fields, content, patience)
         if stream and answer.status in _FINE:
             opened = cast("BinaryIO", answer)
             return Answer(answer.status, Headers(answer.headers), b"", url, answer.challenges, opened)

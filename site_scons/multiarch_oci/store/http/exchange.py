@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -104,55 +105,48 @@ class UnreadableContent(MultiarchError):
 class Outgoing:
     """A request's body of exactly `length` bytes, stopped between blocks by `check`, counted in `record`."""
 
-    def __init__(
-        self,
-        content: Callable[[], BinaryIO],
-        length: int,
-        check: Callable[[], None],
-        record: RequestRecord | None = None,
-    ) -> None:
+    def __init__(self, content: Callable[[], BinaryIO], length: int, check: Callable[[], None]) -> None:
+        self.length = length
+        self.record: RequestRecord | None = None
         self._content = content
         self._check = check
-        self._record = record
         self._remaining = length
-        self._stream: BinaryIO | None = None
+        self._stream: BinaryIO
 
-    def open(self) -> None:
-        """Open the content before the request begins; UnreadableContent.
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Outgoing]:
+        """Open the content before the request begins, and close it when that was sent; UnreadableContent.
 
         It may come from the very registry it goes to; some are locked from the first byte of an upload to the last.
         """
-        try:
-            if self._stream is None:
-                self._stream = self._content()
-        except OSError as error:
-            raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
+        with _reading():
+            self._stream = self._content()
+        with contextlib.closing(self._stream):
+            yield self
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         """The next block; UnreadableContent when the content fails or ends too early."""
         self._check()
-        size = self._remaining if size < 0 else min(size, self._remaining)
+        size = min(size, self._remaining)
         if not size:
             return b""
-        try:
-            if self._stream is None:
-                self._stream = self._content()
+        with _reading():
             block = self._stream.read(size)
-        except OSError as error:
-            # Not handed on as it is: it would be taken for a failure of the connection.
-            raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
         if not block:
             raise UnreadableContent(f"the content ended {self._remaining} bytes too early")
         self._remaining -= len(block)
-        if self._record is not None:
-            self._record.went(len(block))
+        if self.record is not None:
+            self.record.went(len(block))
         return block
 
-    def close(self) -> None:
-        """Close the content, if it was opened."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Have a failure of local content not be taken for one of the connection."""
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableContent(f"cannot be read: {error.strerror or error}", where=error.filename) from None
 
 
 class Headers(Mapping[str, str]):

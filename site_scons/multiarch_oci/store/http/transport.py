@@ -33,7 +33,7 @@ from multiarch_oci.store.http.refusals import FAILED, Refusals
 
 if TYPE_CHECKING:
     from multiarch_oci.store.http.client import Client
-    from multiarch_oci.store.http.recording import RequestRecord, Watch
+    from multiarch_oci.store.http.recording import Watch
 
 _T = TypeVar("_T")
 _REDIRECTS = 5
@@ -253,10 +253,7 @@ class Transport:
 
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
-        self._check_given_up(url)
-        answer = self._recorded(
-            method, url, len(body), lambda _: self._client().send(method, url, headers, body or None)
-        )
+        answer = self._send(method, url, headers, body or None)
         if answer.status in FAILED:
             raise self._refusals.transient(answer, f"the token service {public_url(url)}", _netloc(url))
         return answer.status, answer.content
@@ -300,8 +297,10 @@ class Transport:
             headers = request.headers
             if authorization is not None and host.owns(url):
                 headers = (*headers, ("Authorization", authorization))
+            body = None if request.body is None else Outgoing(request.body, request.length, self.check)
             try:
-                answer = self._send(request, url, headers)
+                patience = request.read_timeout
+                answer = self._send(request.method, url, headers, body, stream=request.stream, read_timeout=patience)
             except (Unreachable, UntrustedHost) as error:
                 if not host.owns(url):
                     explain_host(error, f"{request.name} keeps its content there")
@@ -336,22 +335,28 @@ class Transport:
             raise RegistryRefused(what, where=request.name, hint=hint)
         return url or ""
 
-    def _send(self, request: Request, url: str, headers: tuple[tuple[str, str], ...]) -> Answer:
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: tuple[tuple[str, str], ...],
+        body: Outgoing | bytes | None,
+        *,
+        stream: bool = False,
+        read_timeout: float | None = None,
+    ) -> Answer:
+        """One request to a host that was not given up; who watches sees what becomes of it."""
         self._check_given_up(url)
-        return self._recorded(
-            request.method, url, request.length, lambda record: self._sent(request, url, headers, record)
-        )
-
-    def _recorded(self, method: str, url: str, length: int, send: Callable[[RequestRecord | None], Answer]) -> Answer:
-        """Send, and let who watches see what becomes of it."""
         if self.watch is None:
-            return send(None)
+            return self._client().send(method, url, headers, body, stream=stream, read_timeout=read_timeout)
         from multiarch_oci.store.http.recording import Counted, RequestRecord
 
-        record = RequestRecord.begun(method, url, length)
+        record = RequestRecord.begun(method, url, body.length if isinstance(body, Outgoing) else len(body or b""))
+        if isinstance(body, Outgoing):
+            body.record = record
         self.watch.request(record)
         try:
-            answer = send(record)
+            answer = self._client().send(method, url, headers, body, stream=stream, read_timeout=read_timeout)
         except BaseException as error:
             record.end(type(error).__name__)
             raise
@@ -361,23 +366,6 @@ class Transport:
         record.came(len(answer.content))
         record.end()
         return answer
-
-    def _sent(
-        self, request: Request, url: str, headers: tuple[tuple[str, str], ...], record: RequestRecord | None
-    ) -> Answer:
-        body: Outgoing | None = None
-        if request.body is not None:
-            body = Outgoing(request.body, request.length, self.check, record)
-            headers = (*headers, ("Content-Length", str(request.length)))
-        try:
-            if body is not None:
-                body.open()
-            return self._client().send(
-                request.method, url, headers, body, stream=request.stream, read_timeout=request.read_timeout
-            )
-        finally:
-            if body is not None:
-                body.close()
 
 
 def _redirected(request: Request, answer: Answer) -> bool:

@@ -74,17 +74,12 @@ class Watchdog:
                     raise NoName from None
 
     def _look_up(self, host: str, port: int, lookup: Future[list[Any]]) -> None:
-        outcome: list[Any] | Exception
         try:
-            outcome = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
+            lookup.set_result(socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM))
         except Exception as error:  # noqa: BLE001  # raised by whoever waits
-            outcome = error
+            lookup.set_exception(error)
         with self._lock:
             del self._lookups[host, port]
-        if isinstance(outcome, Exception):
-            lookup.set_exception(outcome)
-        else:
-            lookup.set_result(outcome)
 
 
 def _watch(watchdog: weakref.ref[Watchdog], cancelled: threading.Event) -> None:
