@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import SCons.Script
 
+from multiarch_oci.document import InvalidDocument
 from multiarch_oci.heldfiles import HeldFiles
 from multiarch_oci.once import Once
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.reference import Reference
 from multiarch_oci.statcache import StatCache
 from multiarch_oci.treelock import TreeLock
+from multiarch_oci.why import Facts
 from scons_multiarch.build import Build
 from scons_multiarch.interrupts import Interrupts
 from scons_multiarch.paths import shown
 from scons_multiarch.process import StandardOutput, say
-from scons_multiarch.records import Records
 
 if TYPE_CHECKING:
     from multiarch_oci.attest.signing import Signer
@@ -40,6 +41,7 @@ PRIVATE = ".multiarch"
 
 _PATIENCE_S = 1.0
 """How long threads are waited for at the end: an interpreter that ends while one of them imports a module may crash."""
+_AS_IT_IS = "surrogateescape"  # a reason may name a file whose name is no UTF-8
 
 HIDDEN = (
     PRIVATE,
@@ -96,6 +98,48 @@ class Globbed(msgspec.Struct, frozen=True):
     pattern: str
     known: frozenset[str]
     there: frozenset[str]
+
+
+class Records:
+    """What each target was made from the last time, and why, as readable files below `folder`; explains the next."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _facts_file(self, target: str) -> Path:
+        # A target outside the tree has an absolute name; that of a drive (`C:/`) would lead out of the folder.
+        return self._folder / f"{Path(target).as_posix().lstrip('/').replace(':', '_')}.json"
+
+    def beside(self, target: str, name: str) -> Path:
+        """A file beside the facts of a target, for what else is to be remembered of its making."""
+        return self._facts_file(target).with_suffix(f".{name}.json")
+
+    def remember(self, target: str, facts: Facts, because: str | None) -> None:
+        """Keep the facts of a target that has just been made, and why it was."""
+        from scons_multiarch.step import write
+
+        write(self._facts_file(target), facts.to_json())
+        reason = f"{because or 'not built before'}\n".encode("utf-8", _AS_IT_IS)
+        write(self._facts_file(target).with_suffix(".why"), reason)
+
+    def forget(self, target: str) -> None:
+        """Keep no facts of a target any more: it is about to be made."""
+        self._facts_file(target).unlink(missing_ok=True)
+
+    def last_reason(self, target: str) -> str | None:
+        """Why a target was made when it was made last; None when that is not known."""
+        try:
+            return self._facts_file(target).with_suffix(".why").read_text("utf-8", _AS_IT_IS).strip()
+        except OSError:
+            return None
+
+    def recall(self, target: str) -> Facts | None:
+        """The facts of a target's last making; None when there was none."""
+        path = self._facts_file(target)
+        try:
+            return Facts.from_json(path.read_bytes(), where=str(path))
+        except (OSError, InvalidDocument):
+            return None
 
 
 class Tree:

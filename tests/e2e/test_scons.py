@@ -207,7 +207,7 @@ def test_no_more_modules_are_loaded_than_the_last_time_somebody_counted(tree: Pr
     names = {line.rpartition("|")[2].strip() for line in listed.splitlines() if line.startswith("import time:")}
     assert not {name for name in names if name.startswith(("urllib3", "docker", "deflate", "http.", "email", "ssl"))}
     assert not {name for name in names if name.startswith("multiarch_oci.dockerfile")}  # its answers are kept
-    # Of these `heldfiles`, `held`, `kept`, `signatures` and `trusted` came with attestations and the shared cache: whether
+    # Of these `heldfiles`, `held`, `signatures` and `trusted` came with attestations and the shared cache: whether
     # a build uses them is seen from its words and files, in every run.
     assert len({name for name in names if name.startswith(("multiarch_oci", "scons_multiarch"))}) <= 53
 
