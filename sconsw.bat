@@ -14,7 +14,7 @@ if exist SConstruct set "sconsw_up="
 if exist SConstruct.py set "sconsw_up="
 set "sconsw_tests="
 :words
-if "%~1"=="" goto facts
+if "%~1"=="" goto asked
 if not exist "%sconsw_here%\requirements-test.lock" goto word
 if "%~1"=="test" set "sconsw_tests=--tests"
 if "%~1"=="wheel" set "sconsw_tests=--tests"
@@ -26,36 +26,21 @@ if "%sconsw_word%"=="--up" set "sconsw_up="
 shift
 goto words
 
-rem What the set-up depends on besides the lock files: Go on PATH, and the Go that go.mod wants; - for nothing.
-:facts
+rem The file "ready" is one line: the tree, and PYTHON or - for none.
+:asked
 set "sconsw_asked=-"
 if defined PYTHON set "sconsw_asked=%PYTHON%"
-set "sconsw_seen=-"
-set "sconsw_wanted=-"
-if not exist "%sconsw_here%\go.mod" goto ready
-set "sconsw_wanted=1.0"
-for /f "usebackq tokens=1,2" %%A in ("%sconsw_here%\go.mod") do if "%%A"=="go" set "sconsw_wanted=%%B"
-for %%G in (go.exe) do set "sconsw_seen=%%~$PATH:G"
-if not defined sconsw_seen set "sconsw_seen=-"
-
-rem The file "ready" is one line: the tree, PYTHON, Go on PATH, the Go wanted.
-:ready
 if not exist "%sconsw_venv%\Scripts\python.exe" goto setup
 if not exist "%sconsw_venv%\ready" goto setup
 set "sconsw_had="
 set "sconsw_by="
-for /f "usebackq tokens=1-4 delims=|" %%A in ("%sconsw_venv%\ready") do set "sconsw_had=%%A|%%C|%%D"
-for /f "usebackq tokens=2 delims=|" %%A in ("%sconsw_venv%\ready") do set "sconsw_by=%%A"
-if not "%sconsw_had%"=="%sconsw_here%|%sconsw_seen%|%sconsw_wanted%" goto setup
+for /f "usebackq tokens=1,2 delims=|" %%A in ("%sconsw_venv%\ready") do set "sconsw_had=%%A"& set "sconsw_by=%%B"
+if not "%sconsw_had%"=="%sconsw_here%" goto setup
 if not "%sconsw_asked%"=="-" if not "%sconsw_asked%"=="%sconsw_by%" goto setup
 fc /b "%sconsw_here%\requirements.lock" "%sconsw_venv%\requirements.lock" >nul 2>&1
 if errorlevel 1 goto setup
-if not defined sconsw_tests goto golock
+if not defined sconsw_tests goto run
 fc /b "%sconsw_here%\requirements-test.lock" "%sconsw_venv%\requirements-test.lock" >nul 2>&1
-if errorlevel 1 goto setup
-:golock
-if not exist "%sconsw_venv%\requirements-go.lock" goto run
-fc /b "%sconsw_here%\requirements-go.lock" "%sconsw_venv%\requirements-go.lock" >nul 2>&1
 if errorlevel 1 goto setup
 
 :run
@@ -91,6 +76,6 @@ echo   hint: install one, or name it: set PYTHON=C:\path\to\python.exe >&2
 exit /b 2
 
 :bootstrap
-"%sconsw_python%" %sconsw_option% "%sconsw_here%\site_scons\bootstrap.py" %sconsw_tests% -- "%sconsw_here%" "%sconsw_asked%" "%sconsw_seen%" "%sconsw_wanted%"
+"%sconsw_python%" %sconsw_option% "%sconsw_here%\site_scons\bootstrap.py" %sconsw_tests% -- "%sconsw_here%" "%sconsw_asked%"
 if not "%errorlevel%"=="0" exit /b %errorlevel%
 goto run

