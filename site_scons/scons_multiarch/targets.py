@@ -239,6 +239,12 @@ def is_remote(node: Any) -> bool:
     return isinstance(target_of(node), (PushTarget, PinTarget))
 
 
+def document_kind(node: Any) -> str | None:
+    """What a file says of an image or index: `SBOM`, `provenance`; None where it says nothing of one."""
+    kinds = {SbomTarget: "SBOM", ProvenanceTarget: "provenance"}
+    return next((word for kind, word in kinds.items() if isinstance(target_of(node), kind)), None)
+
+
 def is_attest(node: Any) -> bool:
     """Whether this is the receipt of what is attached to an image or index."""
     return isinstance(target_of(node), AttestTarget)

@@ -345,11 +345,34 @@ def test_oras_lists_what_is_attached_in_a_folder(tree: Tree, keys: Keys):
 
 
 def test_plan_and_why_show_it(tree: Tree, registry: Registry, keys: Keys):
+    documents = ["SBOM _output/sbom/demo-linux-amd64.spdx.json", "provenance _output/provenance/demo-v1.0.json"]
     planned = tree.scons("plan", *words(registry, keys)).text
     assert f"attestations of {registry.host}/demo:v1.0: attached" in planned
+    assert f"{documents[0]}: made again, not built before" in planned
     tree.scons("push-manifest", *words(registry, keys))
-    planned = tree.scons("plan", *words(registry, keys)).text
+    planned = tree.scons("plan", *words(registry, keys, "PLAN=plan.json")).text
     assert f"attestations of {registry.host}/demo:v1.0: unchanged" in planned
+    assert all(f"{document}: unchanged" in planned for document in documents)
+    lines = json.loads(tree.read("plan.json"))["documents"]
+    assert (
+        sorted((line["kind"], line["rebuild"]) for line in lines) == [("SBOM", "no")] * 3 + [("provenance", "no")] * 3
+    )
+    tree.append("arm64only/first.txt", "more")
+    planned = tree.scons("plan", *words(registry, keys)).text.splitlines()
+    assert f"{documents[0]}: unchanged" in planned
+    of_arm64 = "_output/images/demo-linux-arm64.tar would be made again"
+    assert f"SBOM _output/sbom/demo-linux-arm64.spdx.json: made again, {of_arm64}" in planned
+    assert (
+        "SBOM _output/sbom/demo-v1.0.spdx.json: perhaps made again, if _output/manifest/demo-v1.0.json changes"
+        in planned
+    )
+    assert f"Sbom _output/sbom/demo-linux-arm64.spdx.json: {of_arm64}" in tree.scons("why", "sbom").text
+    (tree.path / "_output/sbom/demo-linux-amd64.cdx.json").unlink()
+    (line,) = [
+        line for line in tree.scons("plan", *words(registry, keys)).text.splitlines() if line.startswith(documents[0])
+    ]
+    assert line.startswith(f"{documents[0]}: made again, ")
+    tree.scons("push-manifest", *words(registry, keys))
     assert (
         f"Attest {registry.host}/demo:v1.0: up to date"
         in tree.scons("why", "push-manifest", *words(registry, keys)).text

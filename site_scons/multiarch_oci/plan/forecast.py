@@ -41,6 +41,7 @@ class ImagePlan(msgspec.Struct, frozen=True):
     """What becomes of one image, and why; `digest` is its manifest's, None when only the build will tell.
 
     `engine` is who would build it, None when nobody is asked or nobody can; `because` is why others would not.
+    `kind` is another word for a file that says something of an image: its SBOM, its provenance.
     """
 
     target: str
@@ -49,6 +50,7 @@ class ImagePlan(msgspec.Struct, frozen=True):
     digest: Digest | None = None
     engine: str | None = None
     because: str = ""
+    kind: str = "image"
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -137,6 +139,7 @@ class Plan(msgspec.Struct, frozen=True):
     tags: tuple[PlannedTag, ...]
     hits: tuple[int, int] | None = None
     attests: tuple[AttestPlan, ...] = ()
+    documents: tuple[ImagePlan, ...] = ()
 
     @property
     def upload(self) -> int:
@@ -155,7 +158,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def lines(self) -> tuple[str, ...]:
         """The plan for the person at the terminal, the sum of it last."""
-        lines = [_image_line(image) for image in self.images]
+        lines = [_image_line(image) for image in (*self.images, *self.documents)]
         lines += [_pin_line(pin) for pin in self.pins]
         lines += [_attest_line(attest) for attest in self.attests]
         lines += [_tag_line(tag) for tag in self.tags]
@@ -174,6 +177,7 @@ class Plan(msgspec.Struct, frozen=True):
                 "upload": {"bytes": self.upload, "bound": self.bound, "complete": self.complete},
                 **({} if self.hits is None else {"cache": {"hits": self.hits[0], "steps": self.hits[1]}}),
                 **({"attestations": list(map(_attest_json, self.attests))} if self.attests else {}),
+                **({"documents": list(map(_document_json, self.documents))} if self.documents else {}),
             },
         )
 
@@ -196,6 +200,10 @@ def _image_json(image: ImagePlan) -> dict[str, object]:
         "engine": image.engine,
         "because": image.because,
     }
+
+
+def _document_json(file: ImagePlan) -> dict[str, object]:
+    return {"kind": file.kind, "target": file.target, "rebuild": file.rebuild.value, "why": file.why}
 
 
 def _pin_json(pin: PinPlan) -> dict[str, object]:
@@ -243,6 +251,7 @@ def forecast(
     hits: tuple[int, int] | None = None,
     *,
     attests: Iterable[AttestPlan] = (),
+    documents: Iterable[ImagePlan] = (),
 ) -> Plan:
     """Foretell a run: nothing is asked, nothing is raised.
 
@@ -255,7 +264,7 @@ def forecast(
     planned_tags: list[PlannedTag] = []
     for state in tags:
         planned_tags += _plan_state(state, policy if state.policed else Policy(), trouble, sent)
-    return Plan(tuple(images), planned, tuple(planned_tags), hits, tuple(attests))
+    return Plan(tuple(images), planned, tuple(planned_tags), hits, tuple(attests), tuple(documents))
 
 
 def _plan_pin(pin: PinState) -> PinPlan:
@@ -348,17 +357,14 @@ def _with_upload(tag: PlannedTag, state: TagState, sent: set[tuple[Reference, Di
 
 
 def _image_line(image: ImagePlan) -> str:
-    if image.rebuild is Rebuild.NO:
-        return f"image {image.target}: unchanged"
-    if image.rebuild is Rebuild.CACHED:
-        return f"image {image.target}: from the cache" + (f", {image.why}" if image.why else "")
-    words = "made again" if image.rebuild is Rebuild.YES else "perhaps made again"
-    return f"image {image.target}: {words}" + (f", {image.why}" if image.why else "") + _engine_words(image)
+    words = {Rebuild.NO: "unchanged", Rebuild.CACHED: "from the cache", Rebuild.PERHAPS: "perhaps made again"}
+    why = f", {image.why}" if image.why and image.rebuild is not Rebuild.NO else ""
+    return f"{image.kind} {image.target}: {words.get(image.rebuild, 'made again')}{why}{_engine_words(image)}"
 
 
 def _engine_words(image: ImagePlan) -> str:
     """The engine, where it is not the embedded one, which is what nobody wonders about."""
-    if not image.because:
+    if not image.because or image.rebuild in (Rebuild.NO, Rebuild.CACHED):
         return ""
     return f"; engine: {image.engine} ({image.because})" if image.engine else f"; no engine can: {image.because}"
 

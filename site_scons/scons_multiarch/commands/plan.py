@@ -14,7 +14,7 @@ from scons_multiarch.commands.why import StepState, step_states
 from scons_multiarch.images import expected_engine
 from scons_multiarch.receipts import Intention, assembled, last_receipt, not_moved, receipt_at, spelled, tags_of
 from scons_multiarch.session import Run
-from scons_multiarch.targets import is_attest, is_image, is_index, is_pin, is_remote
+from scons_multiarch.targets import document_kind, is_attest, is_image, is_index, is_pin, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +48,7 @@ def run(env: Any, targets: list[Any]) -> int:
         run.settings.policy,
         _hits(steps.values()),
         attests=[_attest(run, step) for step in steps.values() if is_attest(step.node)],
+        documents=[_document(step, kind) for step in steps.values() if (kind := document_kind(step.node))],
     )
     output = next(iter(run.settings.outputs.get("PLAN", ())), None)
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
@@ -86,6 +87,18 @@ def _image(step: StepState) -> ImagePlan:
         return ImagePlan(target, Rebuild.YES, step.reason, engine=engine, because=because)
     why = f"if {', '.join(map(str, step.waits_for))} changes"
     return ImagePlan(target, Rebuild.PERHAPS, why, engine=engine, because=because)
+
+
+def _document(step: StepState, kind: str) -> ImagePlan:
+    """What becomes of the files that say something of an image, called by the first that the step makes."""
+    from multiarch_oci.plan.forecast import ImagePlan, Rebuild
+
+    target, why = Path(str(step.node)).as_posix(), step.reason
+    if why is not None:
+        return ImagePlan(target, Rebuild.CACHED if step.hit else Rebuild.YES, why.partition("\n")[0], kind=kind)
+    if not step.waits_for:
+        return ImagePlan(target, Rebuild.NO, kind=kind)
+    return ImagePlan(target, Rebuild.PERHAPS, f"if {', '.join(map(str, step.waits_for))} changes", kind=kind)
 
 
 def _attest(run: Run, step: StepState) -> AttestPlan:

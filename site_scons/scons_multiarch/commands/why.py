@@ -87,4 +87,6 @@ def _reason(node: Any, waits_for: list[Any]) -> str:
     failure = node.attributes.state.failure
     if failure is not None and not waits_for:  # what is made before it may be what it lacks
         return f"it would fail: {one_line(failure)}"
-    return (why(node) or "not built before") + (prospect(node) if is_image(node) and not waits_for else "")
+    # What is about an image is known to be another where that is: by a digest, which names nothing.
+    of_others = f"{', '.join(map(str, waits_for))} would be made again" if waits_for and node.exists() else ""
+    return (why(node) or of_others or "not built before") + (prospect(node) if is_image(node) and not waits_for else "")
