@@ -303,6 +303,17 @@ def test_cosign_refuses_a_bundle_that_was_moved_to_another_subject(
     assert theirs.verify(f"{registry.host}/demo@{target}", keys)
 
 
+def test_a_registry_that_answers_oci_subject_lists_them_without_a_tag(tree: Tree, keys: Keys, theirs: Cosign):
+    """As one with the whole API does, and one that has no list yet of what nothing refers to."""
+    for options in (("-subject", "-etag"), ("-subject", "-unknown")):
+        with referring(CACHE, *options) as host:
+            tree.scons("push-manifest", *words(host, keys))
+            tags = json.loads(OPENER.open(f"http://{host}/v2/demo/tags/list").read())["tags"]
+            assert sorted(tags) == sorted(TAGS)
+            assert tree.scons("push-manifest", *words(host, keys)).steps == []
+            assert [theirs.verify(f"{host}/demo:{tag}", keys) for tag in TAGS] == [True] * 3
+
+
 @pytest.mark.parametrize("kind", ["distribution v3", "go-containerregistry", "go-containerregistry with referrers"])
 def test_every_kind_of_registry_has_them_and_a_second_run_sends_nothing(
     tree: Tree, keys: Keys, theirs: Cosign, make_registry: Callable[..., Registry], kind: str

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -305,3 +306,66 @@ def test_two_machines_at_once_lose_nothing_after_one_more_run_of_each(tagging: O
             for text in texts:
                 attached(tagging("attached/race"), root, text)
             assert set(texts) <= set(notes(tagging("attached/race"), root))
+
+
+class Meanwhile(FaultProxy):
+    """A proxy that does something before it passes on the first PUT of a list, and notes each one's If-Match."""
+
+    def __init__(self, upstream: str, action: Callable[[], object] = lambda: None) -> None:
+        super().__init__(upstream)
+        self.conditions: list[str | None] = []
+        self._actions = [action]
+
+    def _pass_on(self, client: Any, stream: Any, head: Any, seen: Any, fault: Any) -> bool:
+        if seen.kind == "PUT manifest" and "/sha256-" in seen.path:
+            self.conditions.append(head.get("If-Match"))
+            if self._actions:
+                self._actions.pop()()
+        return super()._pass_on(client, stream, head, seen, fault)
+
+
+def test_a_list_that_another_machine_replaced_meanwhile_is_refused_and_joined() -> None:
+    """RFC 9110, 13.1.1, If-Match: nothing is lost, not even until the next run."""
+    with referring(CACHE, "-api=false", "-etag") as host:
+        store, name = repository(host, "attached/etag"), "attached/etag"
+        root = image(store, "x")
+        with Meanwhile(host) as proxy:
+            attached(repository(proxy.host, name), root, "first")
+            assert proxy.conditions == [None]  # there is no list yet, so nothing that it has to be
+        before = state(store, root)
+        with Meanwhile(host, lambda: attached(repository(host, name), root, "between")) as proxy:
+            done = attached(repository(proxy.host, name), root, "ours")
+            assert (len(proxy.conditions), proxy.conditions[0]) == (2, before)
+            assert proxy.conditions[1] not in (None, before)
+        assert done.by is Listed.TAG
+        assert notes(repository(host, name), root) == ["between", "first", "ours"]
+
+
+def state(store: Registry, subject: Descriptor) -> str | None:
+    """Return what the registry calls the list of what refers to a manifest, as it is now."""
+    tagged = store.tagged(referrers_tag(subject.digest))
+    assert tagged is not None
+    return tagged.etag
+
+
+def test_a_registry_that_says_that_it_lists_what_it_took_gets_no_tag() -> None:
+    """OCI-Subject: that there was no list (404) before something referred to the manifest says nothing then."""
+    with referring(CACHE, "-subject", "-unknown") as host, FaultProxy(host) as proxy:
+        store = repository(proxy.host, "attached/subject")
+        root = image(store, "x")
+        assert listing(store, root.digest).by is Listed.TAG
+        assert attached(store, root, "a", "b").by is Listed.API
+        assert not [seen for seen in proxy.seen if seen.method == "PUT" and "/sha256-" in seen.path]
+        assert (store.tags(), notes(store, root)) == ((), ["a", "b"])
+        assert attached(repository(proxy.host, "attached/subject"), root, "a", "b").sent == ()
+
+
+@pytest.mark.parametrize("options", [("-unknown",), ("-api=false", "-subject")])
+def test_where_it_says_so_only_or_lists_it_only_the_tag_is_written(options: tuple[str, ...]) -> None:
+    """Who relies on either finds them: the specification wants both of a registry that has the API."""
+    with referring(CACHE, *options) as host:
+        store = repository(host, "attached/half")
+        root = image(store, "x")
+        assert attached(store, root, "a").by is Listed.TAG
+        assert store.tags() == (referrers_tag(root.digest),)
+        assert notes(repository(host, "attached/half"), root) == ["a"]

@@ -58,9 +58,13 @@ def program(cache: Path) -> Path:
 
 
 @contextlib.contextmanager
-def referring(cache: Path) -> Iterator[str]:
-    """Serve an empty registry; give its `127.0.0.1:PORT`."""
-    with subprocess.Popen([program(cache)], stdout=subprocess.PIPE, text=True) as process:
+def referring(cache: Path, *options: str) -> Iterator[str]:
+    """Serve an empty registry; give its `127.0.0.1:PORT`.
+
+    `options`: `-api=false` lists nothing by itself; `-subject` says of what it takes that it lists it (OCI-Subject);
+    `-unknown` has no list (404) where nothing refers to a manifest; `-etag` knows ETag and If-Match.
+    """
+    with subprocess.Popen([program(cache), *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().strip()
