@@ -16,7 +16,7 @@ from scons_multiarch.process import say
 from scons_multiarch.session import Run
 from scons_multiarch.signatures import take_passwords
 from scons_multiarch.step import fail, message_of
-from scons_multiarch.tracking.phases import Signatures, around_commands, check_signatures
+from scons_multiarch.tracking.phases import ReadSignatures, Signatures, around_commands, check_signatures
 from scons_multiarch.variables import WITHOUT_LOCK, read
 from scons_multiarch.versions import version_of
 
@@ -60,7 +60,7 @@ def _join(env: Any, *, versioned: bool) -> None:
     private = run.tree.private
     private.mkdir(exist_ok=True)
     check_signatures(private / "sconsign")
-    env.SConsignFile(str(private / "sconsign"), Signatures)
+    env.SConsignFile(str(private / "sconsign"), ReadSignatures if _is_asking() else Signatures)
     read(env, versioned=versioned)
     _begin(run, env, first=first)
     if first:
@@ -84,13 +84,17 @@ def _give_terminal(env: Any, run: Run) -> None:
     env["SPAWN"] = alone
 
 
+def _is_asking() -> bool:
+    """Whether SCons was asked for no more than what it would do."""
+    return any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
+
+
 def _begin(run: Run, env: Any, *, first: bool) -> None:
     """Take the tree's lock, or know why none is needed."""
     settings, private = run.settings, run.tree.private
     # A question is answered in a tree that cannot be written, too; what it found is not kept there then.
     settings.keeps = SCons.Script.COMMAND_LINE_TARGETS[:1] != ["plan"] and os.access(private, os.W_OK)
-    asking = any(SCons.Script.GetOption(option) for option in ("help", "no_exec", "question"))
-    settings.asks = asking or bool(set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK))
+    settings.asks = _is_asking() or bool(set(map(str, SCons.Script.COMMAND_LINE_TARGETS[:1])) & set(WITHOUT_LOCK))
     if settings.interactive:
         if first:
             from scons_multiarch.tracking.interactive import begin_session

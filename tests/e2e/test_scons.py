@@ -62,6 +62,23 @@ def test_a_run_with_nothing_to_do_writes_no_file(tree: Project):
     assert in_the_tree(tree) == before
 
 
+def test_what_other_builders_make_is_recorded_when_it_is_another_and_by_no_question(tree: Project):
+    tree.edit("given.txt", "one\n")
+    declare(tree, 'made = env.Command("made.txt", "given.txt", Copy("$TARGET", "$SOURCE"))', "env.Depends(image, made)")
+    tree.scons("images")
+    tree.grow_old()
+    tree.scons("images")
+    before = in_the_tree(tree)
+    assert tree.scons("images").up_to_date
+    assert in_the_tree(tree) == before
+    tree.edit("given.txt", "two\n")
+    before = in_the_tree(tree)
+    assert tree.scons("-q", "images", check=False).status == 1
+    assert in_the_tree(tree) == before, "it holds no lock: what it read may be old by then"
+    assert "changed" in tree.scons("images").text
+    assert tree.scons("images").up_to_date
+
+
 def test_what_is_recorded_holds_the_facts_that_are_found_when_a_target_is_decided(tree: Project):
     """Without Tracked.make_ready every step runs in every run, and for no reason."""
     assert tree.scons("push").steps

@@ -76,6 +76,7 @@ SEEN = {
     "SCons.Node.exists_file": "b9b4c68b74a4",
     "SCons.Node.store_info_file": "207f31197cf8",
     "SCons.SConsign.Base.store_info": "522d96deb5c7",
+    "SCons.SConsign.DB.write": "3912492b9315",
     "SCons.SConsign.Get_DataBase": "7e60b511b790",
     "SCons.SConsign.Reset": "7252477e06d6",
     "SCons.SConsign.write": "705676108233",
@@ -94,6 +95,8 @@ SEEN = {
     "SCons.Taskmaster.Task.execute": "083b9392edf2",
     "SCons.Util.envs.MethodWrapper.clone": "faf911fa6237",
     "SCons.dblite._Dblite.__init__": "26419bcf7ae0",
+    "SCons.dblite._Dblite.__setitem__": "16e4d7de80a0",
+    "SCons.dblite._Dblite.close": "3b768e9d52ce",
     "SCons.dblite._Dblite.opener": "035275e70d8f",
     "SCons.dblite._Dblite.sync": "f400d14d5c85",
 }

@@ -108,6 +108,10 @@ phases.Signatures.open: SCons.SConsign.Get_DataBase, SCons.dblite._Dblite.__init
     tests/e2e/test_scons.py::test_a_run_with_nothing_to_do_writes_no_file
 phases.Signatures.opener: SCons.dblite._Dblite.opener
     tests/e2e/test_scons.py::test_a_run_with_nothing_to_do_writes_no_file
+phases.Signatures.__setitem__: SCons.dblite._Dblite.__setitem__, SCons.SConsign.DB.write
+    tests/e2e/test_scons.py::test_what_other_builders_make_is_recorded_when_it_is_another_and_by_no_question
+phases.ReadSignatures.sync: SCons.dblite._Dblite.sync, SCons.dblite._Dblite.close
+    tests/e2e/test_scons.py::test_what_other_builders_make_is_recorded_when_it_is_another_and_by_no_question
 phases.Signatures.sync: SCons.dblite._Dblite.sync, SCons.SConsign.write
     tests/e2e/test_scons.py::test_a_run_with_nothing_to_do_writes_no_file
 """

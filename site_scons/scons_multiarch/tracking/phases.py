@@ -239,7 +239,19 @@ class Signatures(SCons.dblite._Dblite):  # noqa: SLF001  # SCons offers a place 
         absent = path == self._file_name
         return os.open(os.devnull, os.O_WRONLY) if absent else int(super().opener(path, flags))
 
+    def __setitem__(self, key: str, value: bytes) -> None:
+        """Put in what is another than before: of what other builders make SCons records everything in each run."""
+        if self._dict.get(key) != value:
+            super().__setitem__(key, value)
+
     def sync(self) -> None:
         """Write the file, when anything was put in."""
         if self._needs_sync:
             super().sync()
+
+
+class ReadSignatures(Signatures):
+    """What SCons knows of each target, for a run that holds no lock and decides alone (`-q`): never written."""
+
+    def sync(self) -> None:
+        """Write nothing."""
