@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scons_multiarch.lines import Lines
     from scons_multiarch.recorder import Recorder, StepRecord
     from scons_multiarch.session import Run
+    from scons_multiarch.shared.listings import SharedListings
     from scons_multiarch.shared.lookups import Lookups
 
 _T = TypeVar("_T")
@@ -38,6 +39,7 @@ class Build:
     def __init__(self, run: Run) -> None:
         self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
         self._verdicts = functools.partial(verdicts_of, run)
+        self._shared_listings = functools.partial(_shared_listings, run)
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
         self.registries.waiting = lambda text, since: self.lines().waiting(text, since)
         self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
@@ -172,9 +174,16 @@ class Build:
         skip = (self._tree.root / "_output", self._tree.private, *self._declarations.caches)
         go = self.toolchain()
         environment, cache = self._settings.environment, self._go_cache() / "go"
-        lister = Lister(go, environment, cache, self._tree.stat, skip=skip, run=self._run_go)
+        shared, top = self._shared_listings(), self._tree.root
+        lister = Lister(go, environment, cache, self._tree.stat, skip=skip, run=self._run_go, shared=shared, top=top)
         lister.declare(*self._declarations.programs)
         return lister
+
+    def offer_listings(self) -> None:
+        """Leave what `go list` said to other machines, where this run writes to a shared cache."""
+        lister: Lister | None = self._values.peek("lister")
+        if lister is not None:
+            lister.offer()
 
     def _run_go(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
         """Run Go; who watches sees that it is waited for."""
@@ -209,6 +218,16 @@ class Build:
             with suppress(OSError):
                 if memory is not None:
                     memory.save()
+
+
+def _shared_listings(run: Run) -> SharedListings | None:
+    """The listings of the shared cache; None without one."""
+    settings = run.settings.cache
+    if settings is None:
+        return None
+    from scons_multiarch.shared.listings import SharedListings
+
+    return SharedListings(run, settings)
 
 
 def _copied(private: Path) -> TemporaryDirectory[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +20,9 @@ from multiarch_oci.golang.recipe import flag_value, goflags
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Heads, Tree, walk
 from multiarch_oci.statcache import StatCache, replace_text
+
+if TYPE_CHECKING:
+    from multiarch_oci.golang.sharing import ListingStore, Sharing
 
 _FORMAT = "go list 1"
 _TRIES = 3
@@ -58,6 +62,10 @@ class Question(msgspec.Struct, frozen=True, dict=True):
     def _with(self, *seen: str) -> str:
         toolchain = [str(self.toolchain.go), self.toolchain.version]
         return digest_of([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
+
+
+Asked = tuple[Question, tuple[str, ...]]
+"""A question, and the patterns of packages that it is asked for."""
 
 
 class _Kept(msgspec.Struct):
@@ -120,6 +128,45 @@ class Answers:
         kept.key, kept.apart_digest, kept.moving = question.key(tree), apart.digest, before
         kept.write(self._path(question))
         return True
+
+    def sharing(self, store: ListingStore, top: Path) -> Sharing:
+        """The listings that machines share, of the tree below `top`."""
+        from multiarch_oci.golang.sharing import Sharing
+
+        return Sharing(store, top, self._heads)
+
+    def recall(self, questions: Sequence[Asked], tree: Tree, sharing: Sharing) -> dict[str, Listing]:
+        """The answers that other machines left to questions about one tree, by the questions' names.
+
+        They are kept here as those of `go list`. What nobody asked, for all its patterns, is left out; so is all where
+        something moves.
+        """
+        moving = self._digests(tree.moving)
+        keys = sharing.keys([question for question, _ in questions], tree)
+        nothing = walk(())
+        known = []
+        for question, patterns in questions:
+            listing = sharing.find(keys[question.name], question, patterns, tree) if question.name in keys else None
+            if listing is not None:
+                known.append((question, listing, question.outline(tree, nothing, self._heads)))
+        if self._digests(tree.moving) != moving:
+            return {}
+        for question, listing, outline in known:
+            self._keep(question, listing, (tree, nothing), moving, outline)
+        return {question.name: listing for question, listing, _ in known}
+
+    def offer(self, questions: Sequence[Asked], look: Callable[[], Tree], sharing: Sharing) -> None:
+        """Leave the answers to questions about one tree to other machines, as far as they are known and still hold."""
+        tree = look()
+        moving = self._digests(tree.moving)
+        keys = sharing.keys([question for question, _ in questions], tree)
+        known = []
+        for question, patterns in questions:
+            listing = self.find(question, patterns, tree) if question.name in keys else None
+            if listing is not None:
+                known.append((keys[question.name], question, listing))
+        if look().digest == tree.digest and self._digests(tree.moving) == moving:
+            sharing.offer(known)
 
     def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
         """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""

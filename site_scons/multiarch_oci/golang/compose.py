@@ -68,20 +68,32 @@ def overlay(build: GoBuild, environment: Mapping[str, str], contents: Contents) 
 
 
 def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
-    """What the declaration, the environment and the toolchain contribute."""
+    """What the declaration, the environment and the toolchain contribute, but for flags that change no byte."""
+    settings = _without_quiet_flags(affecting)
     try:
         line = recipe.command(build, Path("output"), toolchain, affecting)
     except MultiarchError as error:  # nothing that decides may fail: the build says it
-        return {**affecting, "go": toolchain.version, "flags": shlex.join(build.flags), "error": str(error)}
+        return {**settings, "go": toolchain.version, "flags": shlex.join(build.flags), "error": str(error)}
     flags = [flag for flag in line[2:-3] if not flag.startswith(("-ldflags=", "-tags="))]
     ldflags = [flag.partition("=")[2] for flag in line[2:-3] if flag.startswith("-ldflags=")]
-    facts = {**affecting, "go": toolchain.version, "flags": shlex.join(flags), "ldflags": " ".join(ldflags)}
+    flags = list(recipe.counting_flags(tuple(flags), "mod"))
+    facts = {**settings, "go": toolchain.version, "flags": shlex.join(flags), "ldflags": " ".join(ldflags)}
     tags = recipe.tags(build, affecting)
     if tags:
         facts["tags"] = ",".join(tags)
     if not recipe.trims_paths(build, affecting):
         facts |= {"directory": str(build.directory), "GOROOT": str(toolchain.goroot)}
     return facts
+
+
+def _without_quiet_flags(affecting: Mapping[str, str]) -> dict[str, str]:
+    """The variables, GOFLAGS without flags that change no byte: what `-mod` decides stands in the packages."""
+    given = recipe.goflags(affecting)
+    counting = recipe.counting_flags(given, "mod")
+    if counting == given:
+        return dict(affecting)
+    rest = {name: value for name, value in affecting.items() if name != "GOFLAGS"}
+    return {**rest, "GOFLAGS": shlex.join(counting)} if counting else rest
 
 
 def compiler_facts(environment: Mapping[str, str], contents: Contents) -> dict[str, str]:

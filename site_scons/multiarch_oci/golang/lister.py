@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from multiarch_oci.golang import compose, recipe
-from multiarch_oci.golang.answers import Answers, Question, run_process
+from multiarch_oci.golang.answers import Answers, Asked, Question, run_process
 from multiarch_oci.golang.contents import Contents
 from multiarch_oci.golang.inputs import Hints, Inputs, Listing, Package, Part, Run
 from multiarch_oci.golang.modules import Project, is_local, locate
@@ -23,6 +24,7 @@ from multiarch_oci.statcache import StatCache
 
 if TYPE_CHECKING:
     from multiarch_oci.golang.materials import Materials
+    from multiarch_oci.golang.sharing import ListingStore
 
 _AT_ONCE = 4
 _MODULE_FILES = ("go.mod", "go.work", "vendor")
@@ -68,6 +70,9 @@ class Lister:
     `go list` answers for all programs of a platform. What was seen stays valid until `refresh`, or until a generated
     source changes that a build declares. Nothing that is wrong with the sources is raised: it stands in the inputs
     (`error`), and `go build` will say it. Safe to use from many threads.
+
+    `shared` is where machines leave listings to each other, of trees below `top`: it is looked into before `go list` is
+    started.
     """
 
     def __init__(  # what it stands on, and where it writes
@@ -79,6 +84,8 @@ class Lister:
         *,
         skip: Iterable[Path] = (),
         run: Run = run_process,
+        shared: ListingStore | None = None,
+        top: Path | None = None,
     ) -> None:
         self._toolchain = toolchain
         self._base = base
@@ -90,6 +97,7 @@ class Lister:
         self._count = threading.Lock()
         self._started = 0
         self._answers = Answers(cache, stats, self._counted)
+        self._sharing = None if shared is None or top is None else self._answers.sharing(shared, top)
         self._declared: dict[GoBuild, None] = {}
         self.refresh()
 
@@ -171,6 +179,15 @@ class Lister:
             self._contents.save()
             self._answers.save()
 
+    def offer(self) -> None:
+        """Leave to other machines what is known of the programs that are declared, and still holds."""
+        with self._lock:
+            sharing = self._sharing
+            if sharing is None:
+                return
+            for roots, questions in self._shareable(self._questions_of_all()).items():
+                self._answers.offer(questions, functools.partial(self._walk, roots), sharing)
+
     def _counted(self, line: Sequence[str], directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
         with self._count:
             self._started += 1
@@ -223,7 +240,7 @@ class Lister:
     def _tree(self, roots: tuple[str, ...]) -> Tree:
         if roots not in self._trees:
             self._looks |= {path: look(str(path)) for build in self._declared for path in build.sources}
-            self._trees[roots] = walk(roots, self._skip)
+            self._trees[roots] = self._walk(roots)
         return self._trees[roots]
 
     def _listing(self, lookup: _Lookup) -> Listing:
@@ -234,32 +251,55 @@ class Lister:
 
     def _load(self) -> None:
         """Find the listings of all declared builds; start `go list` for those that are not known, side by side."""
-        groups: dict[str, tuple[Question, dict[str, None]]] = {}
-        for build in self._declared:
-            lookup = self._lookup(build)
-            groups.setdefault(lookup.question.name, (lookup.question, {}))[1][lookup.pattern] = None
-        unknown = []
-        for name, (question, patterns) in groups.items():
+        unknown: dict[str, Asked] = {}
+        for name, (question, patterns) in self._questions_of_all().items():
             known = self._listings.get(name)
             if known is None or not all(pattern in known.closures for pattern in patterns):
                 listing = self._answers.find(question, patterns, self._tree(question.roots))
                 if listing is None:
-                    unknown.append((question, tuple(patterns)))
+                    unknown[name] = (question, patterns)
                 else:
                     self._listings[name] = listing
+        if unknown and self._sharing is not None:
+            for roots, questions in self._shareable(unknown).items():
+                self._listings |= (others := self._answers.recall(questions, self._tree(roots), self._sharing))
+                unknown = {name: question for name, question in unknown.items() if name not in others}
         if not unknown:
             return
         from concurrent.futures import ThreadPoolExecutor  # start-up; a no-op has no use for it
 
         with ThreadPoolExecutor(min(_AT_ONCE, len(unknown))) as pool:
-            answers = list(pool.map(self._answer, unknown))
-        for (question, _), (listing, tree) in zip(unknown, answers, strict=True):
+            answers = list(pool.map(self._answer, unknown.values()))
+        for (question, _), (listing, tree) in zip(unknown.values(), answers, strict=True):
             self._listings[question.name] = listing
             self._trees[question.roots] = tree
 
-    def _answer(self, unknown: tuple[Question, tuple[str, ...]]) -> tuple[Listing, Tree]:
+    def _questions_of_all(self) -> dict[str, Asked]:
+        """What is asked about all declared builds, by the questions' names."""
+        groups: dict[str, tuple[Question, dict[str, None]]] = {}
+        for build in self._declared:
+            lookup = self._lookup(build)
+            groups.setdefault(lookup.question.name, (lookup.question, {}))[1][lookup.pattern] = None
+        return {name: (question, tuple(patterns)) for name, (question, patterns) in groups.items()}
+
+    def _shareable(self, questions: Mapping[str, Asked]) -> dict[tuple[str, ...], list[Asked]]:
+        """Those of the questions whose answers may be shared, by the folders that they are about."""
+        from multiarch_oci.golang.sharing import may_share  # start-up
+
+        lookups = map(self._lookup, self._declared)
+        own = {lookup.question.name for lookup in lookups if not may_share(lookup.build, lookup.settings.environment)}
+        by_roots: dict[tuple[str, ...], list[Asked]] = {}
+        for name, (question, patterns) in questions.items():
+            if name not in own:
+                by_roots.setdefault(question.roots, []).append((question, patterns))
+        return by_roots
+
+    def _answer(self, unknown: Asked) -> tuple[Listing, Tree]:
         question, patterns = unknown
-        return self._answers.ask(question, patterns, lambda: walk(question.roots, self._skip))
+        return self._answers.ask(question, patterns, lambda: self._walk(question.roots))
+
+    def _walk(self, roots: tuple[str, ...]) -> Tree:
+        return walk(roots, self._skip)
 
     def _compose(self, lookup: _Lookup, listing: Listing) -> Inputs:
         build, environment = lookup.build, lookup.settings.environment

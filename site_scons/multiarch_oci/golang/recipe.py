@@ -40,6 +40,8 @@ _NEUTRAL = _HOST | _names(
     """GOAUTH GOBIN GOCACHE GOCACHEPROG GODEBUG GOENV GOGC GOINSECURE GOMAXPROCS GOMEMLIMIT GOMODCACHE GONOPROXY
     GONOSUMDB GOPATH GOPRIVATE GOPROXY GOSUMDB GOTELEMETRY GOTELEMETRYDIR GOTMPDIR GOTRACEBACK GOVCS GOWORK PWD"""
 )
+_HOW = _names("a modcacherw p v work x")
+"""Flags of `go build` that say how it works."""
 
 _OF_RELEASE = _names("GOPROXY GOSUMDB GOTOOLCHAIN")
 
@@ -158,12 +160,13 @@ def affecting(environment: Mapping[str, str], toolchain: Toolchain) -> dict[str,
     That is all but those which say where caches, proxies and homes are, and those of other architectures.
     """
     merged = {**goenv(environment, toolchain), **environment}
-    variables = {}
-    for name, value in sorted(merged.items()):
-        neutral = name in _NEUTRAL or name.startswith(_HOST_PREFIXES)
-        if not neutral and value and _matters(name, merged):
-            variables[name] = value
-    return variables
+    counting = (name for name, value in sorted(merged.items()) if value and not is_neutral(name))
+    return {name: merged[name] for name in counting if _matters(name, merged)}
+
+
+def is_neutral(name: str) -> bool:
+    """Whether a variable says where things lie on a host, or how Go works, and can change no program."""
+    return name in _NEUTRAL or name.startswith(_HOST_PREFIXES)
 
 
 def locating(environment: Mapping[str, str]) -> dict[str, str]:
@@ -243,6 +246,15 @@ def listing_flags(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, 
     switches = ("race", "msan", "asan", "modcacherw")
     kept += [word for flag in read(build.flags) if flag.name in switches for word in flag.words]
     return tuple(kept)
+
+
+def counting_flags(words: tuple[str, ...], *others: str) -> tuple[str, ...]:
+    """Flags without those that say how Go works, and not what it makes, and without `others` by name."""
+    if not words:
+        return ()
+    from multiarch_oci.golang.flags import read  # start-up
+
+    return tuple(word for flag in read(words) if flag.name not in _HOW | {*others} for word in flag.words)
 
 
 def trims_paths(build: GoBuild, environment: Mapping[str, str]) -> bool:

@@ -31,7 +31,7 @@ from multiarch_oci.statcache import replace_text
 
 _STILL_NS = 2_000_000_000
 _BACK_DATED_NS = 2_000_000_000  # Go indexes no file that is younger than this (cmd/go modindex, modTimeCutoff)
-_NOT_EMBEDDABLE = frozenset((".git", ".hg", ".svn", ".bzr"))  # cmd/go load.isBadEmbedName
+NOT_EMBEDDABLE = frozenset((".git", ".hg", ".svn", ".bzr"))  # cmd/go load.isBadEmbedName
 _READ_BY_GO = (
     *(
         ".go",
@@ -60,7 +60,8 @@ class Tree(msgspec.Struct, frozen=True):
 
     `moving` are the files that `go list` reads and that were written less than two seconds before the walk;
     `back_dated` are the folders in which the mtime of such a file is older than its last change. `files` are all that
-    it reads, each with the line that says its state; without an `outline` nothing is known but the digest.
+    it reads, each with the line that says its state, and `links` those to folders or to nothing, each with where it
+    leads; without an `outline` nothing is known but the digest.
     """
 
     digest: str
@@ -69,6 +70,7 @@ class Tree(msgspec.Struct, frozen=True):
     back_dated: frozenset[str]
     outline: str = ""
     files: Mapping[str, str] = msgspec.field(default_factory=dict)
+    links: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def may_be_source(name: str) -> bool:
@@ -86,36 +88,40 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
     limit = time.time_ns() - _STILL_NS if trust_ctime else 0
     running, outline = hashlib.sha256(), hashlib.sha256()
     folders, back_dated = set[str](), set[str]()
-    files: dict[str, str] = {}
+    files, links = dict[str, str](), dict[str, str]()
     moving: list[str] = []
     pending = sorted(set(roots), reverse=True)
     while pending:
-        folder = pending.pop()
-        if folder in folders:
+        if (folder := pending.pop()) in folders:
             continue
         folders.add(folder)
         lines, below = [], []
         for entry in _entries(folder):
-            name = entry.name
             if entry.is_dir(follow_symlinks=False):
-                if name not in _NOT_EMBEDDABLE and entry.path not in skip:
+                if entry.name not in NOT_EMBEDDABLE and entry.path not in skip:
                     below.append(entry.path)
-                    lines.append(f"{name}\0/")
+                    lines.append(f"{entry.name}\0/")
                 continue
             line, status = _seen(entry)
             lines.append(line)
-            if status is not None and name.endswith(_READ_BY_GO):
+            if status is None:
+                links[entry.path] = line
+            elif entry.name.endswith(_READ_BY_GO):
                 files[entry.path] = line
                 if max(status.st_mtime_ns, status.st_ctime_ns) >= limit:
                     moving.append(entry.path)
                 if not trust_ctime or status.st_ctime_ns > status.st_mtime_ns + _BACK_DATED_NS:
                     back_dated.add(folder)
         lines.sort()
-        running.update("\0".join((folder, *lines, "\0")).encode("utf-8", "surrogateescape"))
-        outline.update("\0".join((folder, *map(_outlined, lines), "\0")).encode("utf-8", "surrogateescape"))
+        running.update(_bytes_of(folder, lines))
+        outline.update(_bytes_of(folder, map(outlined, lines)))
         pending.extend(sorted(below, reverse=True))
-    seen = frozenset(folders), tuple(sorted(moving)), frozenset(back_dated)
-    return Tree(running.hexdigest(), *seen, outline.hexdigest(), files)
+    times = tuple(sorted(moving)), frozenset(back_dated)
+    return Tree(running.hexdigest(), frozenset(folders), *times, outline.hexdigest(), files, links)
+
+
+def _bytes_of(folder: str, lines: Iterable[str]) -> bytes:
+    return "\0".join((folder, *lines, "\0")).encode("utf-8", "surrogateescape")
 
 
 def look(path: str) -> str:
@@ -166,7 +172,7 @@ def _state(name: str, status: os.stat_result) -> str:
     return _line(name, status) if name.endswith(_READ_BY_GO) else f"{name}\0{stat.S_IFMT(status.st_mode)}"
 
 
-def _outlined(line: str) -> str:
+def outlined(line: str) -> str:
     """A line without what changes when a file that Go reads is edited."""
     name, _, state = line.partition("\0")
     if not name.endswith(_READ_BY_GO):
@@ -179,9 +185,11 @@ def _line(name: str, status: os.stat_result) -> str:
     return f"{name}\0{kind} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
-_HEADS_FORMAT = "go heads 1"
+_HEADS_FORMAT = "go heads 2"
 _AT_ONCE = 4000
 """Files that are read at most for one question: a tree with more that are new is not worth it."""
+EMBEDS = "e"
+"""What stands behind the digest of the head of a file that may embed others."""
 _DECLARATION = rb"(?m)^(?:const|func|type|var)[ \t(]"
 _UNSURE = (b"/*", b"`", b"embed", b"\0")
 
@@ -217,20 +225,30 @@ class Heads:
 
     def digest(self, tree: Tree) -> str:
         """One digest over the heads of all files of a walk, as they are now; empty when too many are not known."""
+        heads = self.of(tree)
+        if heads is None:
+            return ""
+        running = hashlib.sha256()
+        for path in sorted(heads):
+            running.update(f"{path}\0{heads[path]}\0".encode("utf-8", "surrogateescape"))
+        return running.hexdigest()
+
+    def of(self, tree: Tree, *, at_once: int = _AT_ONCE) -> dict[str, str] | None:
+        """The digest of the head of each file of a walk, as it is now ("": it cannot be read).
+
+        None when more than `at_once` are not known.
+        """
         with self._lock:
             known = self._load()
             unsure = set(tree.moving)
             new = [path for path, line in tree.files.items() if path in unsure or known.get(path, _NOTHING)[0] != line]
-            if len(new) > _AT_ONCE:
-                return ""
+            if len(new) > at_once:
+                return None
             fresh = {path: ("" if path in unsure else tree.files[path], _digest_of_head(path)) for path in new}
             self._dirty = self._dirty or any(known.get(path) != entry for path, entry in fresh.items())
             known.update(fresh)
             self._used |= {path: known[path] for path in tree.files}
-            running = hashlib.sha256()
-            for path in sorted(tree.files):
-                running.update(f"{path}\0{known[path][1]}\0".encode("utf-8", "surrogateescape"))
-            return running.hexdigest()
+            return {path: known[path][1] for path in tree.files}
 
     def save(self) -> None:
         """Write what was learnt; files that were not asked about go."""
@@ -254,7 +272,8 @@ def _digest_of_head(path: str) -> str:
         content = Path(path).read_bytes()
     except OSError:
         return ""
-    return hashlib.sha256(head(path, content)).hexdigest()[:32]
+    digest = hashlib.sha256(head(path, content)).hexdigest()[:32]
+    return f"{digest}{EMBEDS}" if path.endswith(".go") and b"go:embed" in content else digest
 
 
 def _kept_heads(path: Path) -> dict[str, tuple[str, str]]:

@@ -66,6 +66,8 @@ class Lookups:
         state.decide()
         if state.facts is None or state.facts.values.get("error"):
             return None
+        if any("-toolexec" in state.facts.values.get(name, "") for name in ("flags", "GOFLAGS")):
+            return None  # what that program does to others no fact says
         facts = state.digest_of_facts()
         if state.kind not in _BY_FACTS:  # whose facts do not hold what is in their sources
             sources = [str(root_of(source)) if is_image(source) else source.get_csig() for source in node.sources]
@@ -140,9 +142,11 @@ class Lookups:
     def leave_lists(self) -> None:
         """Leave in each place, where it is written to, the keys that this run wrote or used; never raises."""
         settings = self._run.settings.cache
-        used, self.used = self.used, {}
         if settings is None or not settings.writes or self._run.settings.asks:
             return
+        if self.used:
+            self._run.build.offer_listings()
+        used, self.used = self.used, {}
         from multiarch_oci.actioncache.upkeep import leave_list
 
         day = dt.datetime.now(dt.timezone.utc).date()

@@ -1,0 +1,72 @@
+"""What `go list` said of this checkout, as an entry of the shared cache: a machine that finds it starts no `go`."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from typing import TYPE_CHECKING
+
+from multiarch_oci.actioncache import Entry, Key, Output
+from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.errors import MultiarchError, one_line
+from multiarch_oci.mediatype import OCTETS
+from multiarch_oci.store import read
+from scons_multiarch.process import say
+from scons_multiarch.shared.lookups import lookups
+from scons_multiarch.shared.origins import open_origin, origin_of
+from scons_multiarch.targets import ProgramTarget, target_of
+
+if TYPE_CHECKING:
+    from scons_multiarch.session import CacheSettings, Run
+
+KIND = "go list"
+_NAME = "listing.json.gz"
+_LARGEST = 64 << 20
+
+
+class SharedListings:
+    """Listings as entries of the cache of a run; as those of steps they cost time where they are missing, no more.
+
+    They lie where the entry of the first program lies that is declared.
+    """
+
+    def __init__(self, run: Run, settings: CacheSettings) -> None:
+        self._run = run
+        self._settings = settings
+
+    def get(self, key: str) -> bytes | None:
+        """What an entry holds; None where there is none that counts, and where the cache is not read."""
+        if not self._settings.reads:
+            return None
+        origin = self._origin()
+        entry = None if origin is None else lookups(self._run).find(self._key(key), origin)
+        if origin is None or entry is None or len(entry.outputs) != 1 or entry.outputs[0].descriptor.size > _LARGEST:
+            return None
+        output = entry.outputs[0]
+        try:
+            return read(open_origin(self._run, origin), output.descriptor) if output.data is None else output.data
+        except (MultiarchError, OSError) as error:
+            say(f"  warning: an entry of the cache is left out: {one_line(error)}")
+            return None
+
+    def put(self, key: str, content: bytes) -> None:
+        """Write an entry; never raises."""
+        asking, origin = lookups(self._run), self._origin()
+        if not self._settings.writes or origin is None or origin in asking.closed:
+            return
+        output = Output(Descriptor.of(OCTETS, content), _NAME, data=content)
+        contents = {output.descriptor.digest: partial(io.BytesIO, content)}
+        try:
+            asking.cache(origin, action="push").keep(Entry(self._key(key), (output,), names=("sources",)), contents)
+        except (MultiarchError, OSError) as error:
+            asking.close(origin, error)
+        else:
+            asking.note(origin, self._key(key))
+
+    def _key(self, key: str) -> Key:
+        return Key(KIND, key, self._settings.scope)
+
+    def _origin(self) -> str | None:
+        programs = (node for node in self._run.declarations.targets if isinstance(target_of(node), ProgramTarget))
+        node = next(programs, None)
+        return None if node is None else origin_of(self._run, node)

@@ -1,0 +1,117 @@
+"""The listing of a checkout in the shared cache: where it is known no `go` runs (behaviour, section 9)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults import FaultProxy
+from machines.project import Run
+from machines.registry import Registry
+from machines.small import Tree
+
+Maker = Callable[[str], Tree]
+WARM = {"GOCACHE": os.environ.get("GOCACHE") or str(Path("~/.cache/go-build").expanduser())}
+"""A machine that has Go's build cache, so that a test need not compile the standard library."""
+
+
+class Machines:
+    """Machines that share nothing but a cache, behind a proxy that counts."""
+
+    def __init__(self, make: Maker, proxy: FaultProxy, registry: Registry, homes: Path) -> None:
+        self._make = make
+        self._homes = homes
+        self.proxy = proxy
+        self.registry = registry
+
+    def clone(self, name: str) -> Tree:
+        return self._make(name)
+
+    def run(self, tree: Tree, *words: str, mode: str = "read", env: dict[str, str] | None = None, **more: Any) -> Run:
+        """Run SCons on a machine with an empty home, no caches of Go and no modules."""
+        home = self._homes / tree.path.parent.name
+        home.mkdir(exist_ok=True)
+        own = {"HOME": str(home), "GOCACHE": str(home / "cache"), "GOMODCACHE": str(home / "modules"), "GOFLAGS": ""}
+        self.proxy.forget()
+        tree.go_starts()
+        words = (*(words or ("push-manifest",)), f"REGISTRY={self.proxy.host}")
+        return tree.scons(
+            *words, f"CACHE={self.proxy.host}/team/cache", f"CACHE_MODE={mode}", env=own | (env or {}), **more
+        )
+
+    def listings(self) -> list[dict[str, Any]]:
+        """The entries that are listings."""
+        tags = [tag for tag in self.registry.tags("team/cache") if not tag.startswith("cache-list-")]
+        documents = [self.registry.json("team/cache", tag) for tag in tags]
+        return [document for document in documents if document["annotations"]["multiarch.kind"] == "go list"]
+
+    def content(self, document: dict[str, Any]) -> str:
+        return gzip.decompress(self.registry.blob(document["layers"][0]["digest"]).read_bytes()).decode("ascii")
+
+
+@pytest.fixture
+def machines(variant: Maker, registry: Registry, tmp_path: Path) -> Iterator[Machines]:
+    (tmp_path / "homes").mkdir()
+    with FaultProxy(registry.host) as proxy:
+        yield Machines(variant, proxy, registry, tmp_path / "homes")
+
+
+def lists(tree: Tree) -> int:
+    """How often `go list` was started since it was last asked."""
+    return [line.split()[0] for line in tree.go_starts()].count("list")
+
+
+def test_a_machine_with_nothing_but_the_checkout_starts_no_go(machines: Machines):
+    first = machines.clone("first")
+    machines.run(first, mode="readwrite", env=WARM)
+    assert lists(first) == 2
+    (document,) = machines.listings()
+    content = machines.content(document)
+    assert str(first.path.parent) not in content + json.dumps(document)
+    second = machines.clone("second")
+    machines.run(second)
+    assert second.go_starts() == []
+    assert machines.proxy.kinds() == {"GET manifest": 5, "HEAD manifest": 3}  # 3 a platform and 3 are allowed: 9
+    assert second.read("_output/manifest/demo-v1.0.json") == first.read("_output/manifest/demo-v1.0.json")
+    facts = sorted(path.relative_to(first.path) for path in (first.path / ".multiarch/facts").rglob("*.json"))
+    assert [(second.path / path).read_bytes() for path in facts] == [(first.path / path).read_bytes() for path in facts]
+    assert machines.run(second).up_to_date
+    assert second.go_starts() == []
+    assert machines.proxy.kinds() == {"HEAD manifest": 3}
+
+
+def test_one_edit_on_a_machine_with_nothing_starts_the_compiler_alone(machines: Machines):
+    machines.run(machines.clone("first"), mode="readwrite", env=WARM)
+    second = machines.clone("second")
+    second.replace("main.go", "demo ", "other ")
+    machines.run(second, "manifest", env=WARM)
+    assert [line.split()[0] for line in second.go_starts()] == ["build", "build"]
+    alone = machines.clone("alone")
+    alone.replace("main.go", "demo ", "other ")
+    alone.scons("manifest")
+    assert second.read("_output/manifest/demo-v1.0.json") == alone.read("_output/manifest/demo-v1.0.json")
+    third = machines.clone("third")
+    third.edit("more.go", "package main\n\nfunc init() { println() }\n")
+    machines.run(third, "manifest", env=WARM)
+    assert lists(third) == 2
+
+
+def test_with_a_key_only_a_signed_listing_counts(machines: Machines, tmp_path: Path):
+    key = tmp_path / "cache.key"
+    made = ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)]
+    subprocess.run(made, check=True, capture_output=True)
+    machines.run(machines.clone("first"), "bin", mode="readwrite", env=WARM)
+    second = machines.clone("second")
+    run = machines.run(second, "bin", f"CACHE_KEY={key}", mode="readwrite", env=WARM)
+    assert "is not signed" in run.text
+    assert lists(second) == 2
+    third = machines.clone("third")
+    machines.run(third, "bin", f"CACHE_KEY={key}")
+    assert third.go_starts() == []
