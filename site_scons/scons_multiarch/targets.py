@@ -196,9 +196,6 @@ class Chain(msgspec.Struct, frozen=True):
         return {"bin": self.programs, **nodes} if self.programs else nodes
 
 
-Remote: TypeAlias = "PushTarget | PinTarget"
-"""What says something of a tag in a registry."""
-
 NAMES: dict[type, str] = {
     ProgramTarget: "program",
     ImageTarget: "image",

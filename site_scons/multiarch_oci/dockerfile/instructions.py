@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from multiarch_oci.config import HealthCheck
 from multiarch_oci.dockerfile.parser import Heredoc
 
 
@@ -51,30 +52,28 @@ class InlineFile(msgspec.Struct, frozen=True):
     expand: bool
 
 
-class Copy(Statement, frozen=True, kw_only=True):
-    """COPY; an empty string is a flag not given. `from_` is a stage's name or index, an image, or a named context."""
+class Copying(Statement, frozen=True, kw_only=True):
+    """What COPY and ADD have in common; an empty string is a flag not given."""
 
     sources: tuple[str, ...]
     contents: tuple[InlineFile, ...]
     destination: str
-    from_: str = ""
     chown: str = ""
     chmod: str = ""
     link: bool = False
-    parents: bool = False
     exclude: tuple[str, ...] = ()
 
 
-class Add(Statement, frozen=True, kw_only=True):
+class Copy(Copying, frozen=True, kw_only=True):
+    """COPY; `from_` is a stage's name or index, an image, or a named context."""
+
+    from_: str = ""
+    parents: bool = False
+
+
+class Add(Copying, frozen=True, kw_only=True):
     """ADD: as COPY, and URLs, Git repositories and archives. `keep_git_dir` and `unpack` are None when not given."""
 
-    sources: tuple[str, ...]
-    contents: tuple[InlineFile, ...]
-    destination: str
-    chown: str = ""
-    chmod: str = ""
-    link: bool = False
-    exclude: tuple[str, ...] = ()
     keep_git_dir: bool | None = None
     checksum: str = ""
     unpack: bool | None = None
@@ -161,17 +160,9 @@ class StopSignal(Statement, frozen=True, kw_only=True):
 
 
 class Healthcheck(Statement, frozen=True, kw_only=True):
-    """HEALTHCHECK. `test` is as the image config wants it: `NONE`, `CMD` + words, or `CMD-SHELL` + one string.
+    """HEALTHCHECK, as the image config wants it: its `test` is `NONE`, `CMD` + words, or `CMD-SHELL` + one string."""
 
-    Durations are nanoseconds, as in the image config; 0 = not given.
-    """
-
-    test: tuple[str, ...]
-    interval: int = 0
-    timeout: int = 0
-    start_period: int = 0
-    start_interval: int = 0
-    retries: int = 0
+    check: HealthCheck
 
 
 class Onbuild(Statement, frozen=True, kw_only=True):

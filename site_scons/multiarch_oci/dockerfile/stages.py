@@ -9,9 +9,10 @@ from typing import TypedDict
 
 from msgspec.structs import replace
 
+from multiarch_oci.config import HealthCheck
 from multiarch_oci.dockerfile import mounts
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
-from multiarch_oci.dockerfile.forms import flags, nearest
+from multiarch_oci.dockerfile.forms import Flags, flags, nearest
 from multiarch_oci.dockerfile.gotext import SPACE, duration, encode, lower, quoted
 from multiarch_oci.dockerfile.instructions import (
     Add,
@@ -120,8 +121,18 @@ def _label(given: Instruction) -> Label:
     return Label(pairs=_pairs(given, "LABEL"), **_position(given))
 
 
-def _copied(given: Instruction, keyword: str) -> tuple[tuple[str, ...], tuple[InlineFile, ...], str]:
-    """Split the arguments of COPY and ADD: paths, here-documents, destination."""
+class _CopyingFields(_Position):
+    sources: tuple[str, ...]
+    contents: tuple[InlineFile, ...]
+    destination: str
+    chown: str
+    chmod: str
+    link: bool
+    exclude: tuple[str, ...]
+
+
+def _copied(given: Instruction, keyword: str, read: Flags) -> _CopyingFields:
+    """What COPY and ADD have in common: paths, here-documents and destination, and flags."""
     *sources, destination = given.arguments
     if _heredoc(destination):
         raise InvalidDockerfile(f"{keyword} cannot accept a heredoc as a destination")
@@ -137,7 +148,16 @@ def _copied(given: Instruction, keyword: str) -> tuple[tuple[str, ...], tuple[In
         files.append(
             InlineFile(heredoc.name, _LEADING_TABS.sub("", content) if heredoc.chomp else content, heredoc.expand)
         )
-    return tuple(paths), tuple(files), destination
+    return _CopyingFields(
+        sources=tuple(paths),
+        contents=tuple(files),
+        destination=destination,
+        chown=read.text("chown"),
+        chmod=read.text("chmod"),
+        link=read.on("link"),
+        exclude=read.all("exclude"),
+        **_position(given),
+    )
 
 
 def _heredoc(word: str) -> Heredoc | None:
@@ -157,19 +177,7 @@ def _two(given: Instruction, keyword: str) -> None:
 def _copy(given: Instruction) -> Copy:
     _two(given, "COPY")
     read = flags(given.flags, strings=("chown", "from", "chmod"), switches=("link", "parents"), lists=("exclude",))
-    sources, contents, destination = _copied(given, "COPY")
-    return Copy(
-        sources=sources,
-        contents=contents,
-        destination=destination,
-        from_=read.text("from"),
-        chown=read.text("chown"),
-        chmod=read.text("chmod"),
-        link=read.on("link"),
-        parents=read.on("parents"),
-        exclude=read.all("exclude"),
-        **_position(given),
-    )
+    return Copy(from_=read.text("from"), parents=read.on("parents"), **_copied(given, "COPY", read))
 
 
 def _add(given: Instruction) -> Add:
@@ -180,19 +188,11 @@ def _add(given: Instruction) -> Add:
         switches=("link", "keep-git-dir", "unpack"),
         lists=("exclude",),
     )
-    sources, contents, destination = _copied(given, "ADD")
     return Add(
-        sources=sources,
-        contents=contents,
-        destination=destination,
-        chown=read.text("chown"),
-        chmod=read.text("chmod"),
-        link=read.on("link"),
-        exclude=read.all("exclude"),
         keep_git_dir=read.switches.get("keep-git-dir"),
         checksum=read.text("checksum"),
         unpack=read.switches.get("unpack"),
-        **_position(given),
+        **_copied(given, "ADD", read),
     )
 
 
@@ -282,21 +282,21 @@ def _healthcheck(given: Instruction) -> Healthcheck:
     if kind == "NONE":
         if command:
             raise InvalidDockerfile("HEALTHCHECK NONE takes no arguments")
-        return Healthcheck(test=("NONE",), **_position(given))
+        return Healthcheck(check=HealthCheck(("NONE",)), **_position(given))
     read = flags(given.flags, strings=("interval", "timeout", "start-period", "start-interval", "retries"))
     if kind != "CMD":
         raise InvalidDockerfile(f"Unknown type {quoted(kind)} in HEALTHCHECK (try CMD)")
     if not command:
         raise InvalidDockerfile("Missing command after HEALTHCHECK CMD")
-    return Healthcheck(
+    check = HealthCheck(
         test=("CMD", *command) if given.json else ("CMD-SHELL", " ".join(command)),
         interval=_interval("interval", read.text("interval")),
         timeout=_interval("timeout", read.text("timeout")),
         start_period=_interval("start-period", read.text("start-period")),
         start_interval=_interval("start-interval", read.text("start-interval")),
         retries=_retries(read.text("retries")),
-        **_position(given),
     )
+    return Healthcheck(check=check, **_position(given))
 
 
 def _interval(flag: str, text: str) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from multiarch_oci.config import HealthCheck
 from multiarch_oci.dockerfile.errors import InvalidDockerfile
 from multiarch_oci.dockerfile.instructions import (
     Add,
@@ -83,13 +84,8 @@ def test_the_others_say_what_they_say():
 def test_a_healthcheck_counts_in_nanoseconds():
     found = typed("HEALTHCHECK --interval=1m30s --timeout=.5s --retries=3 CMD curl x")
     assert isinstance(found, Healthcheck)
-    assert (found.test, found.interval, found.timeout, found.retries) == (
-        ("CMD-SHELL", "curl x"),
-        90 * 10**9,
-        5 * 10**8,
-        3,
-    )
-    assert typed("HEALTHCHECK none").test == ("NONE",)
+    assert found.check == HealthCheck(("CMD-SHELL", "curl x"), interval=90 * 10**9, timeout=5 * 10**8, retries=3)
+    assert typed("HEALTHCHECK none").check == HealthCheck(("NONE",))
 
 
 def test_expanded_expands_what_buildkit_expands():

@@ -138,15 +138,7 @@ def _entrypoint(command: Entrypoint, config: ImageConfig) -> tuple[ImageConfig, 
 
 @configured.register
 def _healthcheck(command: Healthcheck, config: ImageConfig) -> tuple[ImageConfig, str | None]:
-    check = HealthCheck(
-        command.test,
-        command.interval,
-        command.timeout,
-        command.start_period,
-        command.start_interval,
-        command.retries,
-    )
-    return replace(config, healthcheck=check), f"HEALTHCHECK {healthcheck(check)}"
+    return replace(config, healthcheck=command.check), f"HEALTHCHECK {healthcheck(command.check)}"
 
 
 @configured.register
