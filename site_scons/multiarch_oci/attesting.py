@@ -104,17 +104,7 @@ def attest(
     """
     before = listing(store, subject.digest)
     there = _There(store, subject, before, signer)
-    name = reference.repository.rpartition("/")[2]
-    ours: list[Descriptor] = []
-    attachments: list[Attachment] = list(_plain(subject, attestations, signed=signer is not None))
-    if signer is not None:
-        plain_signature = Attestation(COSIGN_SIGNATURE, statement(subject.digest, name, COSIGN_SIGNATURE, {}))
-        for attestation in (plain_signature, *attestations):
-            known = there.bundle(attestation)
-            if known is not None:
-                ours.append(known)
-            else:
-                attachments.append(_signed(subject, attestation, signer))
+    ours, attachments = _signed_or_plain(there, subject, reference, attestations, signer)
     ours += [made.descriptor() for made, _ in attachments]
     stays = frozenset(descriptor.digest for descriptor in ours) | there.of_a_run(attestations)
     if of_run is not None and not there.of_a_run([of_run]):
@@ -128,6 +118,24 @@ def attest(
     identity = "" if signer is None else signer.verifier().identity
     receipt = Attested(reference, subject.bare(), done.by.value, identity, tuple(sorted(ours, key=_order)))
     return Outcome(receipt, Copied(sent=done.sent), remarks)
+
+
+def _signed_or_plain(
+    there: _There, subject: Descriptor, reference: Reference, attestations: Sequence[Attestation], signer: Signer | None
+) -> tuple[list[Descriptor], list[Attachment]]:
+    """The bundles that are there already, and what is to be attached: other bundles, and what stands there unsigned."""
+    name = reference.repository.rpartition("/")[2]
+    ours: list[Descriptor] = []
+    attachments: list[Attachment] = list(_plain(subject, attestations, signed=signer is not None))
+    if signer is not None:
+        plain_signature = Attestation(COSIGN_SIGNATURE, statement(subject.digest, name, COSIGN_SIGNATURE, {}))
+        for attestation in (plain_signature, *attestations):
+            known = there.bundle(attestation)
+            if known is not None:
+                ours.append(known)
+            else:
+                attachments.append(_signed(subject, attestation, signer))
+    return ours, attachments
 
 
 def _remarks(reference: Reference, kept: Iterable[Digest], foreign: Iterable[Digest]) -> Iterable[str]:

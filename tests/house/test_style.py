@@ -13,7 +13,7 @@ import pytest
 from machines import required
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST = 40
+LONGEST, LONGEST_MODULE = 40, 400
 INTERFACES = {"site_scons/scons_multiarch/tools/oci_image.py": "image"}
 """Functions whose arguments and docstring are a page of the reference by themselves; what they do has the same limit."""
 
@@ -26,6 +26,14 @@ def test_the_linter_finds_nothing(command: list[str]):
         required.missing(command[0])
     run = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_no_module_is_too_long_to_be_read_at_once():
+    lengths = {
+        file.relative_to(ROOT).as_posix(): len(file.read_text("utf-8").splitlines())
+        for file in (ROOT / "site_scons").rglob("*.py")
+    }
+    assert not {name: length for name, length in lengths.items() if length > LONGEST_MODULE}
 
 
 def test_no_function_is_too_long_to_be_seen_at_once():
