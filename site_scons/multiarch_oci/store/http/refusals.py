@@ -39,18 +39,10 @@ class Refusals:
         if answer.status in FAILED:
             raise self.transient(answer, "the registry" if own else _sent_to(answer), request.name)
         if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and own:
+            kind = Forbidden if answer.status == _FORBIDDEN else Unauthorized
             realm, source, trouble = self._authorizations.origin(request.token_request())
-            raise unauthorized(
-                request.name,
-                request.registry,
-                request.action,
-                self._complaint(answer),
-                realm=realm,
-                source=source,
-                trouble=trouble,
-                area=_area(answer),
-                forbidden=answer.status == _FORBIDDEN,
-            )
+            area, complaint = _area(answer), self._complaint(answer)
+            raise unauthorized(request, complaint, kind, realm=realm, source=source, trouble=trouble, area=area)
 
     def refused(self, request: Request, answer: Answer, *, own: bool) -> MultiarchError:
         """The error for any other answer that is no success: of the registry's `own`, or of where it sent us."""
@@ -96,40 +88,35 @@ def _area(answer: Answer) -> str:
 
 
 def unauthorized(
-    name: str,
-    registry: str,
-    action: str,
+    request: Request,
     complaint: str,
+    kind: type[Unauthorized],
     *,
     realm: str | None,
     source: str | None,
     trouble: str | None,
     area: str = "",
-    forbidden: bool = False,
 ) -> Unauthorized:
-    """The error for a 401 or, when `forbidden`, a 403 in words: who may not do what, who said so, as whom we asked.
+    """The error for a 401 or, when that is its `kind`, a 403: who may not do what, who said so, as whom we asked.
 
     `realm` is where a registry's tokens come from; `area` is the name that one with Basic gives itself.
     """
-    kind = Forbidden if forbidden else Unauthorized
+    registry, action = request.registry, request.action
     service = f"; its tokens come from {realm}" if realm else f"; its realm is '{area}'" if area else ""
+    login = f"docker login {registry}"
+    hint = f"log in with: {login}"
     if source is not None:
         who = f"the credentials are those of {source}"
-        if forbidden and action == "push":
-            absent = ", or the repository (or its project) has to be made there first"
-        else:
-            absent = ""
-        hint = (
-            f"they may be wrong, expired or not allowed to {action}{absent}; log in anew with: docker login {registry}"
-        )
+        absent = ", or the repository (or its project) has to be made there first"
+        absent = absent if kind is Forbidden and action == "push" else ""
+        hint = f"they may be wrong, expired or not allowed to {action}{absent}; log in anew with: {login}"
     elif trouble is not None:
         who = f"no credentials, as {trouble}"
-        hint = f"mend or remove that helper, or log in with: docker login {registry}"
+        hint = f"mend or remove that helper, or {hint}"
     else:
         who = f"no credentials for {registry} were found"
-        hint = f"log in with: docker login {registry}"
     hint = hint_for(0, complaint, "") or hint
-    return kind(f"not allowed to {action} ({complaint}{service}); {who}", where=name, hint=hint)
+    return kind(f"not allowed to {action} ({complaint}{service}); {who}", where=request.name, hint=hint)
 
 
 def retry_after(header: str | None) -> float | None:

@@ -19,12 +19,14 @@ from multiarch_oci.store.http.errors import (
     Cancelled,
     Interrupted,
     TooManyRequests,
+    Unauthorized,
     Unreachable,
     UntrustedHost,
     interrupted,
     no_connection,
     no_proxy,
 )
+from multiarch_oci.store.http.exchange import Request
 from multiarch_oci.store.http.refusals import retry_after, unauthorized
 
 
@@ -65,10 +67,11 @@ def test_a_failure_says_how_often_it_was_met_and_stays_what_it_is() -> None:
     assert str(Cancelled()) == "stopped"
 
 
+PUSH = Request("PUT", "v2/a/manifests/v1", "r.example", "a", "push")
+
+
 def said(realm: str | None = None, source: str | None = None, trouble: str | None = None) -> str:
-    return str(
-        unauthorized("r.example/a", "r.example", "push", "403 DENIED", realm=realm, source=source, trouble=trouble)
-    )
+    return str(unauthorized(PUSH, "403 DENIED", Unauthorized, realm=realm, source=source, trouble=trouble))
 
 
 def test_unauthorized_says_as_whom_we_asked() -> None:
@@ -89,7 +92,7 @@ def test_unauthorized_says_as_whom_we_asked() -> None:
 
 
 def test_a_registry_with_basic_authentication_is_named_by_its_realm():
-    error = unauthorized("r.example/a", "r.example", "push", "401", realm=None, source="x", trouble=None, area="team")
+    error = unauthorized(PUSH, "401", Unauthorized, realm=None, source="x", trouble=None, area="team")
     assert error.what == "not allowed to push (401; its realm is 'team'); the credentials are those of x"
 
 
