@@ -231,6 +231,13 @@ def buildx_environment() -> Iterator[dict[str, str]]:
         yield environment
 
 
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[builders.Nodes]:
+    """Return two BuildKits, `a` and `b`, of which builders of several nodes are made; no test kills them."""
+    with _short("bn") as folder, builders.buildkit_nodes(folder, CACHE, "a", "b") as running:
+        yield running
+
+
 @contextlib.contextmanager
 def _short(prefix: str) -> Iterator[Path]:
     """Make a folder with a short path, as sockets and podman want it."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import SCons.Script
+
 from multiarch_oci.engine import AUTO, NAMES, BuildPlan, Choice, Engine, EngineUnavailable, choose
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
@@ -48,7 +50,8 @@ def engines(run: Run, endpoint: str, builder: str) -> dict[str, Callable[[], Eng
     def buildx() -> Engine:
         from multiarch_oci.engine.buildx import BuildxEngine
 
-        return BuildxEngine(_surroundings(run), builder=builder)
+        # One for all images: it knows what each node of the builder is at.
+        return run.build.once(("buildx", builder), lambda: BuildxEngine(_surroundings(run), builder=builder))
 
     def podman() -> Engine:
         from multiarch_oci.engine.podman import PodmanEngine
@@ -67,10 +70,19 @@ def _surroundings(run: Run) -> Surroundings:
     from multiarch_oci.engine.external.calling import Programs
     from multiarch_oci.engine.external.surroundings import Surroundings
     from multiarch_oci.store.http.hosts import LOOPBACK
+    from scons_multiarch.tracking.lent import elsewhere
 
-    environment = run.settings.environment
-    programs = Programs(environment, log)
-    return Surroundings(run.build.registries.source, warn, programs, reader(run), (*LOOPBACK, *run.settings.insecure))
+    return Surroundings(
+        run.build.registries.source,
+        warn,
+        Programs(run.settings.environment, log),
+        reader(run),
+        (*LOOPBACK, *run.settings.insecure),
+        say=say,
+        doing=doing,
+        elsewhere=elsewhere,
+        jobs=SCons.Script.GetOption("num_jobs"),
+    )
 
 
 _VERSIONS = {

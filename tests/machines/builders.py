@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,36 +87,87 @@ def docker_environment(folder: Path, more: tuple[str, ...] = ()) -> Iterator[dic
 @contextmanager
 def buildx_environment(folder: Path, cache: Path) -> Iterator[dict[str, str]]:
     """Run a BuildKit of our own; give an environment in which docker has buildx, and that is its builder."""
-    plugin, daemon = go_tool(*BUILDX, cache), go_module_tool(*BUILDKITD, cache)
-    required("runc")
-    plugins = folder / "config" / "cli-plugins"
-    plugins.mkdir(parents=True)
-    (plugins / "docker-buildx").symlink_to(plugin)
+    environment = _with_plugin(folder, cache) | {"BUILDX_BUILDER": "tests"}
     socket = f"unix://{folder / 'sock'}"
-    environment = {
-        **os.environ,
-        "HOME": str(folder),
-        "DOCKER_CONFIG": str(folder / "config"),
-        "BUILDX_BUILDER": "tests",
-    }
-    command = [str(daemon), "--root", str(folder / "data"), "--addr", socket, "--oci-worker-net=host"]
-    command += ["--oci-worker-snapshotter=native", "--oci-worker-gc=false", "--otel-socket-path", str(folder / "otel")]
     create = ["docker", "buildx", "create", "--name", "tests", "--driver", "remote", socket]
     subprocess.run(create, env=environment, check=True, capture_output=True)
-    with serving(command, folder, ["docker", "buildx", "inspect", "--bootstrap", "tests"], environment):
+    question = ["docker", "buildx", "inspect", "--bootstrap", "tests"]
+    with serving([*_buildkitd(folder, cache), "--addr", socket], folder, question, environment):
         yield environment
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """BuildKits of our own, by name; an environment in which docker has buildx, and a builder may be made of them."""
+
+    folder: Path
+    environment: dict[str, str]
+    addresses: dict[str, str]
+    processes: dict[str, subprocess.Popen[bytes]]
+
+    def builder(self, name: str, **nodes: str) -> str:
+        """Make a builder: its nodes in order, and the platforms that each is said to be for; "" says nothing."""
+        subprocess.run(["docker", "buildx", "rm", name], env=self.environment, capture_output=True, check=False)
+        for number, (node, platforms) in enumerate(nodes.items(), 1):
+            more = ["--platform", platforms] if platforms else []
+            create = ["docker", "buildx", "create", "--name", name, "--node", node, "--driver", "remote", *more]
+            more = ["--append"] if node != next(iter(nodes)) else []
+            address = self.addresses.get(node, f"tcp://127.0.0.1:{number}")
+            subprocess.run([*create, *more, address], env=self.environment, check=True, capture_output=True)
+        return name
+
+    def kill(self, node: str) -> None:
+        """End a node as a machine ends that loses its power."""
+        self.processes[node].kill()
+        self.processes[node].wait()
+
+
 @contextmanager
-def serving(command: list[str], folder: Path, question: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """Run a daemon until the block ends; it serves once the question is answered."""
+def buildkit_nodes(folder: Path, cache: Path, *names: str) -> Iterator[Nodes]:
+    """Run a BuildKit for each name."""
+    nodes = Nodes(folder, _with_plugin(folder, cache), {name: f"tcp://127.0.0.1:{free_port()}" for name in names}, {})
+    with ExitStack() as running:
+        for name, address in nodes.addresses.items():
+            (folder / name).mkdir()
+            command = [*_buildkitd(folder / name, cache), "--addr", address]
+            question = ["docker", "buildx", "inspect", "--bootstrap", nodes.builder(f"only-{name}", **{name: ""})]
+            nodes.processes[name] = running.enter_context(serving(command, folder / name, question, nodes.environment))
+        yield nodes
+
+
+def _with_plugin(folder: Path, cache: Path) -> dict[str, str]:
+    """Return an environment in which docker has buildx, with settings of its own."""
+    plugins = folder / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-buildx").symlink_to(go_tool(*BUILDX, cache))
+    return {**os.environ, "HOME": str(folder), "DOCKER_CONFIG": str(folder / "config")}
+
+
+def _buildkitd(folder: Path, cache: Path) -> list[str]:
+    """Return the command line of a BuildKit that keeps all it has below a folder."""
+    required("runc")
+    command = [str(go_module_tool(*BUILDKITD, cache)), "--root", str(folder / "data"), "--oci-worker-net=host"]
+    return [
+        *command,
+        "--oci-worker-snapshotter=native",
+        "--oci-worker-gc=false",
+        "--otel-socket-path",
+        str(folder / "otel"),
+    ]
+
+
+@contextmanager
+def serving(
+    command: list[str], folder: Path, question: list[str], environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a daemon until the block ends, which is given it; it serves once the question is answered."""
     if os.geteuid() != 0:
         missing(Path(command[0]).name, "it wants root")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         _wait(process, folder, question, environment)
-        yield
+        yield process
     finally:
         process.terminate()
         try:

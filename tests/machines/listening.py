@@ -105,3 +105,53 @@ class Listener:
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
             self.serve(connection)
+
+
+class Meeting(Listener):
+    """Who connects waits until he is let go, so that what runs at once is counted and not timed.
+
+    `most` is how many waited at once, `met` how many came.
+    """
+
+    def __init__(self) -> None:
+        self.most = self.met = 0
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._round = 0
+        self._open = False
+
+    @property
+    def port(self) -> int:
+        """Where to connect to."""
+        return int(self.listener.getsockname()[1])
+
+    def serve(self, connection: socket.socket) -> None:
+        """Hold a connection until all that wait are let go."""
+        with self._changed:
+            self.met += 1
+            self._waiting += 1
+            self.most = max(self.most, self._waiting)
+            self._changed.notify_all()
+            before = self._round
+            while not self._open and self._round == before:
+                self._changed.wait()
+        connection.close()
+
+    def wait_for(self, count: int, seconds: float = 120) -> None:
+        """Return when so many wait; TimeoutError when they do not come."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting >= count, seconds):
+                raise TimeoutError(f"{self._waiting} came, and not {count}")
+
+    def release(self) -> None:
+        """Let all go that wait."""
+        with self._changed:
+            self._round += 1
+            self._waiting = 0
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        """Hold nobody any more."""
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()

@@ -1,7 +1,8 @@
 """BuildKit by buildx: any builder of the user: local, in a container, in Kubernetes, or on other machines.
 
 A builder that is the Docker engine itself (the driver `docker`, all that a plain installation has) hands no OCI layout
-out: there the image is loaded into the engine and saved.
+out: there the image is loaded into the engine and saved. Over the nodes of a builder that has several, images are
+spread (`external/nodes`).
 """
 
 from __future__ import annotations
@@ -16,33 +17,44 @@ from multiarch_oci.engine import BuildPlan, EngineUnavailable
 from multiarch_oci.engine.export.made import Made, of_layout, of_save
 from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.external.marks import for_buildkit
+from multiarch_oci.engine.external.nodes import Fleet, NodeDied, blocks, run_platforms
 from multiarch_oci.engine.external.secrets import secret_flags
 from multiarch_oci.engine.external.staging import Staged, context_flags, staged
 from multiarch_oci.engine.external.surroundings import Surroundings, flags, temporary_name
 from multiarch_oci.engine.frontend.reader import Settled
 from multiarch_oci.errors import MultiarchError
+from multiarch_oci.once import Once
 
+_NAME = re.compile(r"\bName: (\S+)")
 _DRIVER = re.compile(r"\bDriver: (\S+)")
 _ENDPOINT = re.compile(r"\bEndpoint: (\S+)")
-_PLATFORMS = re.compile(r"\bPlatforms: (\S+(?:, \S+)*)")
-_ERROR = re.compile(r"\bError: (.*?)(?= Platforms:| Name:|$)")
+_ERROR = re.compile(r"\bError: (.*?)(?= Platforms:| Name:| Nodes:|$)")
+_ANSWER_S = 40  # buildx gives a node that is silent 20 s
 _ITSELF = "docker"
 """The driver whose builder is the Docker engine itself."""
+_SEVERAL = 2
+_DOING = "docker buildx build"
 
 
 class Builder(msgspec.Struct, frozen=True):
-    """What buildx says of a builder. `command` is buildx; `docker` the command line of the engine that it is itself."""
+    """What buildx says of a builder. `command` is buildx; `docker` the command line of the engine that it is itself.
+
+    `nodes` is the number of its nodes, or of their pods.
+    """
 
     command: tuple[str, ...]
     docker: tuple[str, ...]
+    name: str
     driver: str
     platforms: tuple[str, ...]
+    nodes: int
 
 
 class BuildxEngine:
     """Implements Engine by `docker buildx build`; `builder` is a name of `docker buildx ls`.
 
-    Without a name it is BUILDX_BUILDER's, else the one in use.
+    Without a name it is BUILDX_BUILDER's, else the one in use. An engine asks for it once: make one a build, for all
+    images, so that it knows what each node is at. Any thread.
     """
 
     name = "buildx"
@@ -50,6 +62,8 @@ class BuildxEngine:
     def __init__(self, given: Surroundings, *, builder: str = "") -> None:
         self._given = given
         self._builder = builder
+        self._builders: Once[Builder | str] = Once()
+        self._fleets: Once[Fleet | None] = Once()
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says; asks the plugin, and the builder whether it is there and can hand an image out."""
@@ -66,26 +80,61 @@ class BuildxEngine:
         settled.platform()
         secrets = secret_flags(plan, self._given.programs.environment, where=settled.recipe.name)
         with staged(settled, self._given.reader) as there:
-            command = [*builder.command, "build", *self._named(), "--progress", "plain"]
-            command += ["--provenance=false", "--sbom=false", "--file", str(there.dockerfile)]
-            command += [*flags(settled), *context_flags(settled, there), *secrets, *for_buildkit(plan)]
+            words = ["--progress", "plain", "--provenance=false", "--sbom=false", "--file", str(there.dockerfile)]
+            words += [*flags(settled), *context_flags(settled, there), *secrets, *for_buildkit(plan)]
             take = self._loaded if builder.driver == _ITSELF else self._exported
-            made = take(builder, command, there, settled)
+            made = take(builder, words, there, settled)
             return normalise(made, settled, output, engine=self.name, warn=self._given.warn, made_from=there.made_from)
 
-    def _exported(self, builder: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
-        del builder
+    def _exported(self, builder: Builder, words: list[str], there: Staged, settled: Settled) -> Made:
         archive = there.scratch / "image.tar"
-        self._run(
-            [*command, "--output", f"type=oci,dest={archive}", str(there.context)], settled, "docker buildx build"
-        )
+        words = [*words, "--output", f"type=oci,dest={archive}", str(there.context)]
+        fleet = self._fleets.get("", lambda: self._fleet(builder))
+        if fleet is None:
+            self._run([*builder.command, "build", *self._named(), *words], settled, _DOING)
+        else:
+            self._build_on_a_node(fleet, words, there, settled)
         return of_layout(archive, settled.plan.platform)
 
-    def _loaded(self, builder: Builder, command: list[str], there: Staged, settled: Settled) -> Made:
+    def _fleet(self, builder: Builder) -> Fleet | None:
+        """The nodes of a builder that has several; None: buildx has no choice."""
+        if builder.nodes < _SEVERAL:
+            return None
+        fleet = Fleet(builder.command, builder.name, builder.driver, self._given.programs)
+        if not fleet.look(self._given.jobs):
+            return None
+        for node, why in fleet.nodes.lost.items():
+            self._given.warn(f"node '{node}' of builder '{builder.name}': {why}; it gets no image")
+        return fleet
+
+    def _build_on_a_node(self, fleet: Fleet, words: list[str], there: Staged, settled: Settled) -> None:
+        """Build on the node that suits best; where that one dies meanwhile, once more."""
+        with self._given.elsewhere(fleet.nodes.room):
+            try:
+                self._try_on_a_node(fleet, words, there, settled)
+            except NodeDied:
+                self._try_on_a_node(fleet, words, there, settled)
+
+    def _try_on_a_node(self, fleet: Fleet, words: list[str], there: Staged, settled: Settled) -> None:
+        where, name = settled.recipe.name, fleet.name
+        self._given.doing(f"waits for a node of builder '{name}'")
+        with fleet.nodes.taken(run_platforms(settled)) as node:
+            self._given.doing(f"on node '{node.name}' of builder '{name}'")
+            try:
+                fleet.build(node, words, there.scratch, where=where, doing=f"{_DOING} on '{node.name}'")
+            except NodeDied as died:
+                gone = died.is_gone and fleet.nodes.lose(died.node, died.why)
+                left_out = "; it gets no image any more" if gone else ""
+                self._given.warn(f"node '{node.name}' of builder '{name}': {died.why}{left_out}")
+                raise
+        self._given.say(f"  built on node '{node.name}' of builder '{name}'")
+
+    def _loaded(self, builder: Builder, words: list[str], there: Staged, settled: Settled) -> Made:
         """The image has a name of its own in the engine until it is saved, and none afterwards."""
         archive, name = there.scratch / "image.tar", temporary_name()
+        command = [*builder.command, "build", *self._named(), *words]
         try:
-            self._run([*command, "--load", "--tag", name, str(there.context)], settled, "docker buildx build")
+            self._run([*command, "--load", "--tag", name, str(there.context)], settled, _DOING)
             self._run([*builder.docker, "save", "--output", str(archive), name], settled, "docker save")
         finally:
             self._given.programs.ask([*builder.docker, "rmi", "--no-prune", name])
@@ -98,7 +147,7 @@ class BuildxEngine:
         return ["--builder", self._builder] if self._builder else []
 
     def _ready(self, plan: BuildPlan) -> Builder:
-        builder = self._inspect()
+        builder = self._builders.get("", self._inspect)
         refusal = builder if isinstance(builder, str) else self._lacking(builder, plan)
         if isinstance(builder, str) or refusal is not None:
             hint = "ENGINE=podman and docker build as well"
@@ -132,13 +181,14 @@ class BuildxEngine:
         else:
             return "docker has no buildx plugin" if docker is not None else "there is no docker in PATH"
         named = [self._builder] if self._builder else []
-        works, output = programs.ask([*command, "inspect", *named])
+        works, output = programs.ask([*command, "inspect", *named], seconds=_ANSWER_S)
         if not works:
             return f"buildx has no builder that answers: {output}"
-        driver, error = _DRIVER.search(output), _ERROR.search(output)
-        if error is not None:
-            return f"buildx's builder does not answer: {error[1]}"
-        platforms, endpoint = _PLATFORMS.search(output), _ENDPOINT.search(output)
+        name, driver, endpoint = _NAME.search(output), _DRIVER.search(output), _ENDPOINT.search(output)
+        nodes, error = blocks(output), _ERROR.search(output.partition(" Nodes: ")[0])
+        failures = [node.failing(driver[1] if driver is not None else "") for node in nodes]
+        if error is not None or (failures and all(failures)):
+            return f"buildx's builder does not answer: {error[1] if error is not None else failures[0]}"
         itself = driver is not None and driver[1] == _ITSELF
         if itself and docker is None:
             return "buildx's builder is the Docker engine itself, and there is no docker in PATH to take the image out"
@@ -148,6 +198,8 @@ class BuildxEngine:
         return Builder(
             command,
             (docker or "", *context),
+            name[1] if name is not None else "",
             driver[1] if driver is not None else "",
-            tuple(platforms[1].replace("*", "").split(", ")) if platforms is not None else (),
+            tuple(platform for node in nodes for platform in node.platforms),
+            len(nodes),
         )

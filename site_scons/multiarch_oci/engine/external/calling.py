@@ -50,7 +50,9 @@ class Programs:
         """The full path of a program; None when it is not there."""
         return shutil.which(name, path=self.environment.get("PATH", ""))
 
-    def ask(self, command: Sequence[str], more: Mapping[str, str] | None = None) -> tuple[bool, str]:
+    def ask(
+        self, command: Sequence[str], more: Mapping[str, str] | None = None, *, seconds: float = _ANSWER_S
+    ) -> tuple[bool, str]:
         """Whether a short question succeeded, and what was printed, in one line; a silent program is a no."""
         printed: list[str] = []
         try:
@@ -58,7 +60,7 @@ class Programs:
         except OSError as error:
             return False, " ".join(str(error).split())
         try:
-            printed.extend(_lines(process, time.monotonic() + _ANSWER_S))
+            printed.extend(_lines(process, seconds))
             status = _status(process)
         except subprocess.TimeoutExpired as error:
             _end(process)
@@ -103,11 +105,12 @@ class Programs:
         )
 
 
-def _lines(process: subprocess.Popen[str], deadline: float | None = None) -> Iterator[str]:
+def _lines(process: subprocess.Popen[str], seconds: float | None = None) -> Iterator[str]:
     """What a process prints, in turns: an exception that another thread raises in this one gets in between.
 
-    Raises TimeoutExpired where a process still prints, or says nothing, after `deadline` (`time.monotonic`).
+    Raises TimeoutExpired where a process still prints, or says nothing, after so many seconds.
     """
+    deadline = None if seconds is None else time.monotonic() + seconds
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -119,7 +122,7 @@ def _lines(process: subprocess.Popen[str], deadline: float | None = None) -> Ite
     threading.Thread(target=read, daemon=True).start()
     while True:
         if deadline is not None and time.monotonic() > deadline:
-            raise subprocess.TimeoutExpired(process.args, _ANSWER_S)
+            raise subprocess.TimeoutExpired(process.args, seconds or 0)
         try:
             line = lines.get(timeout=_TURN_S)
         except queue.Empty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 from msgspec.structs import replace
@@ -23,6 +24,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     """`open_source` gives the place to read a base from; `warn` is told what is suspicious and no error.
 
     `programs` runs command lines with the user's environment; `insecure` are the hosts that may speak plain HTTP.
+    `say` is given lines for the user, `doing` what a build is at, in a few words. `elsewhere` is entered while another
+    machine builds, with how many images such machines take at once; `jobs` is how many one machine takes.
     """
 
     open_source: OpenSource
@@ -30,6 +33,10 @@ class Surroundings(msgspec.Struct, frozen=True):
     programs: Programs
     reader: Reader
     insecure: tuple[str, ...] = ()
+    say: Callable[[str], object] = str
+    doing: Callable[[str], object] = str
+    elsewhere: Callable[[int], AbstractContextManager[object]] = nullcontext
+    jobs: int = 2
 
 
 def temporary_name() -> str:
