@@ -151,6 +151,16 @@ def test_two_publications_differ_by_files_config_and_platforms(tree: Tree, regis
     assert same.endswith("no difference: the same digest\n")
 
 
+def test_what_differs_by_annotations_alone_is_said_to(tree: Tree, registry: Registry):
+    words = ("PLATFORMS=linux/amd64", f"REGISTRY={registry.host}")
+    tree.scons("push-manifest", *words)
+    tree.scons("push-manifest", *words, "ANNOTATIONS=team=blue", "TAGS=blue")
+    text = ask(tree, "diff", f"{registry.host}/demo:v1.0-amd64", f"{registry.host}/demo:blue")
+    assert text.endswith("files; the digests differ by annotations, or by how layers are packed\n")
+    first = ask(tree, "tree", f"{registry.host}/demo:blue").splitlines()[0]
+    assert first.endswith("  1 platform")
+
+
 def test_folders_and_files_are_compared_too(tree: Tree):
     assert "  - /one.conf  4 B" in ask(tree, "diff", "conf", "share").splitlines()
     assert "no difference" in ask(tree, "diff", "conf", "conf")

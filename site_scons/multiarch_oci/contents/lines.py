@@ -17,7 +17,7 @@ from multiarch_oci.contents.comparing import (
 from multiarch_oci.contents.listing import File, Listing
 from multiarch_oci.contents.reading import ImageView, LayerView, NoImage, Opened
 from multiarch_oci.layer import Kind
-from multiarch_oci.quoting import size_in_words, visible
+from multiarch_oci.quoting import counted, size_in_words, visible
 
 _MARKS = {ADDED: "+", REMOVED: "-", CHANGED: "~"}
 
@@ -33,7 +33,7 @@ def tree_lines(opened: Opened) -> Iterator[str]:
         yield visible(f"{opened.name}  {_described(view)}")
         yield from _branches(map(_layer, _numbered(view)))
         return
-    yield visible(f"{opened.name}  {opened.kind}  {opened.digest}  {len(opened.images)} platforms")
+    yield visible(f"{opened.name}  {opened.kind}  {opened.digest}  {counted(len(opened.images), 'platform')}")
     for number, view in enumerate(opened.images, start=1):
         last = number == len(opened.images)
         yield f"{'└─' if last else '├─'} {visible(_described(view))}"
@@ -104,7 +104,12 @@ def difference_lines(before: Opened, after: Opened) -> Iterator[str]:
         yield "no difference: the same digest"
         return
     lines = list(_of_images(before, after) if before.images and after.images else _of_files(before, after))
-    yield from lines or ["no difference in platforms, configs and files"]
+    if not lines:
+        other = (
+            "; the digests differ by annotations, or by how layers are packed" if before.digest and after.digest else ""
+        )
+        lines = [f"no difference in platforms, configs and files{other}"]
+    yield from lines
 
 
 def _of_images(before: Opened, after: Opened) -> Iterator[str]:
