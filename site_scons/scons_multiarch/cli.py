@@ -52,6 +52,7 @@ QUESTIONS = (
     ("verify [target …]", "whether all that was pushed is still there; with targets, what is wrong is repaired"),
     ("watch [target …]", "builds, and again whenever an input of the targets changes, until Ctrl-C"),
     ("cache, cache prune", "what the shared cache holds; delete what no list of OLDER days names"),
+    ("shards report.json …", "write shards.json: what each image took, so that SHARD divides evenly"),
     (
         "reproduce reference [FROM=.]",
         "whether a tag in a registry is what its revision makes; runs the build of that revision",
@@ -59,7 +60,7 @@ QUESTIONS = (
     ("check-bases, update-bases", "bases that moved; renew images.lock"),
 )
 
-OF_REFERENCES = ("tree", "diff", "reproduce")
+OF_REFERENCES = ("tree", "diff", "reproduce", "shards")
 """Questions behind which references, folders and files may stand beside targets."""
 
 Programs: TypeAlias = "Sequence[tuple[Platform | None, Any]]"
@@ -200,6 +201,8 @@ def finish_reading(env: Any, here: Any) -> None:
         fail(UnknownWord("clean goes alone", hint=f"{command()} clean, and then the build"))
     if not question and declarations.attests:
         _check_signers(run)
+    if not question and run.settings.shard is not None and not SCons.Script.GetOption("clean"):
+        _divide(env, words)
     if question:
         try:
             targets = [named_node(here, word) for word in arguments]
@@ -209,6 +212,16 @@ def finish_reading(env: Any, here: Any) -> None:
                 SCons.Script.Exit(status)
         except (MultiarchError, OSError) as error:
             fail(message_of(error))
+
+
+def _divide(env: Any, words: Sequence[str]) -> None:
+    """Have this machine's part of the images built first (SHARD)."""
+    from scons_multiarch.shared.sharding import build_part
+
+    try:
+        build_part(env, words)
+    except MultiarchError as error:
+        fail(error)
 
 
 def _complete_help(env: Any, declarations: Declarations) -> None:

@@ -280,18 +280,19 @@ def assembled(node: Any) -> Index:
 
 def ask_all(run: Run) -> None:
     """Begin to ask for every tag that the targets of this run lead to; only the first call of a run does."""
+    run.build.once("tags", lambda: ask_for_tags(run))
+
+
+def ask_for_tags(run: Run) -> None:
+    """Begin to ask for every tag that the targets of this run lead to and that was not asked for yet."""
     # What is declared first is decided first, so it is asked for first.
+    nodes = [node for node in reachable_nodes() if is_remote(node) or is_attest(node)]
+    questions = [pair for node in reversed(nodes) for pair in questions_of(node)]
+    if any(map(is_attest, nodes)):
+        from scons_multiarch.attestations import looked_at
 
-    def prefetch() -> None:
-        nodes = [node for node in reachable_nodes() if is_remote(node) or is_attest(node)]
-        questions = [pair for node in reversed(nodes) for pair in questions_of(node)]
-        if any(map(is_attest, nodes)):
-            from scons_multiarch.attestations import looked_at
-
-            questions += [(reference, None) for manifests in looked_at(run).values() for reference in manifests]
-        run.build.registries.prefetch(questions)
-
-    run.build.once("tags", prefetch)
+        questions += [(reference, None) for manifests in looked_at(run).values() for reference in manifests]
+    run.build.registries.prefetch(questions)
 
 
 def questions_of(node: Any) -> list[tuple[Question, str | None]]:

@@ -139,14 +139,26 @@ def to_json(run: Run) -> bytes:
     cached = run.settings.cache is not None
     steps = [{"step": step.verb} | _line(step.target) | (_spared(step) if cached else {}) for step in performed]
     same = [_line(target) for target in all_targets if target.get_state() == SCons.Node.up_to_date]
-    members: dict[str, object] = {"steps": steps, "unchanged": same}
+    members: dict[str, object] = {"steps": steps, "unchanged": same} | _shard(run)
     not_moved = [line for target in all_targets if is_done(target) for line in _not_moved(target)]
     return document("report 1", members | ({"not_moved": not_moved} if not_moved else {}))
 
 
 def _spared(step: StepRecord) -> dict[str, object]:
-    """What became of a step in a build with a shared cache, and the bytes that were neither sent nor fetched for it."""
-    return {"outcome": step.outcome, "not_sent": step.not_sent, "not_fetched": step.spared}
+    """What became of a step in a build with a shared cache, and the bytes that were neither sent nor fetched for it.
+
+    Of one that was performed the seconds, too, which `shards` reads.
+    """
+    outcome = {"outcome": step.outcome, "not_sent": step.not_sent, "not_fetched": step.spared}
+    if step.outcome == "cached" or step.ended is None:
+        return outcome
+    return outcome | {"seconds": round(step.ended - step.began, 3)}
+
+
+def _shard(run: Run) -> dict[str, object]:
+    """Which machine this was, of how many, its images, and whether it went on to the `whole`; {} without SHARD."""
+    part = run.declarations.part
+    return {} if part is None else {"shard": part.to_json()}
 
 
 def _not_moved(target: Any) -> list[dict[str, str]]:

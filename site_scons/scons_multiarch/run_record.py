@@ -66,13 +66,17 @@ class _Gathering:
         return records.Run(
             began=round(self._recorder.wall, 3),
             seconds=round(time.monotonic() - self._recorder.began, 4),
-            words=tuple(clean(str(word)) for word in SCons.Script.COMMAND_LINE_TARGETS),
+            words=tuple(clean(str(word)) for word in (*SCons.Script.COMMAND_LINE_TARGETS, *self._shard())),
             nodes=nodes,
             layers=tuple(self._layers.values()),
             requests=tuple(self._requests()),
             failed=failed,
             not_moved=tuple(self._not_moved()),
         )
+
+    def _shard(self) -> list[str]:
+        shard = self._run.settings.shard
+        return [] if shard is None else [f"SHARD={shard}"]
 
     def _node(self, node: Any) -> Node:
         record, state, step = target_of(node), state_of(node), self._steps.get(node)

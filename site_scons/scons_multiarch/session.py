@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from multiarch_oci.git import Repository
     from multiarch_oci.golang.recipe import GoBuild
     from multiarch_oci.output import Output
+    from multiarch_oci.plan.shards import Shard
+    from scons_multiarch.shared.sharding import Part
     from scons_multiarch.targets import Chain
 
 PRIVATE = ".multiarch"
@@ -87,6 +89,7 @@ class Settings(msgspec.Struct):
     interactive: bool = False  # several builds in this process
     watching: bool = False  # … by `watch`
     cache: CacheSettings | None = None  # where steps look for what others made
+    shard: Shard | None = None  # which part of the images this machine makes
     keeps: bool = True  # False: what this run finds out is not written to the tree
     asks: bool = False  # True: nothing is built, and nobody waits for the lock
 
@@ -184,6 +187,8 @@ class Declarations:
         self.names_commit = False  # whether a version or an index names a commit of git
         self.refs: tuple[Repository, str] | None = None  # in a session: git's repository, and its state when asked
         self.globbed: list[Globbed] = []  # in a session
+        self.postponed: list[Any] = []  # with SHARD, what this run was asked for: a part of it is built first
+        self.part: Part | None = None  # … that part, unless all was built
         self.attests: list[tuple[Any, Any]] = []  # receipts of what is attached, each with its environment
         self._claimed: set[Reference] = set()
 

@@ -53,6 +53,7 @@ VARIABLES = (
     ("CACHE_MODE", "read", "read, readwrite or write"),
     ("CACHE_SCOPE", "", "part of each key: builds of different scopes share nothing"),
     ("CACHE_KEY", "", "key file: only entries with its signature count; a private one signs what is written"),
+    ("SHARD", "", "i/n: of n machines with this CACHE, this one makes part i of the images; the last one publishes"),
     ("OLDER", "30d", "for `cache prune`: what no list of so many days (30d) or weeks (4w) names is deleted"),
     ("ATTEST", "", "what is said of images in their registry: sbom, provenance, or both, by a comma"),
     ("TRUST", "", "who must have signed which bases, a JSON file; default: trust.json beside the SConstruct"),
@@ -80,7 +81,7 @@ _LAST_SECOND = 253_402_300_799
 """The last second of the year 9999, after which the time stamps of images (RFC 3339) have no form."""
 
 
-WITHOUT_LOCK = ("plan", "why", "dockerfile", "cache", "reproduce", "graph", "tree", "diff")
+WITHOUT_LOCK = ("plan", "why", "dockerfile", "cache", "shards", "reproduce", "graph", "tree", "diff")
 """Verbs that change nothing, and so wait for nobody."""
 
 
@@ -310,6 +311,10 @@ def _read_settings(run: Run, given: Mapping[str, str]) -> None:
         from scons_multiarch.shared.origins import read_settings
 
         run.settings.cache = read_settings(run, given)
+    if given["SHARD"]:
+        from scons_multiarch.shared.sharding import read_shard
+
+        run.settings.shard = read_shard(run, given)
     run.settings.epoch = epoch(run.settings.environment.get("SOURCE_DATE_EPOCH", ""))
     one_of("FORMAT", given["FORMAT"], ("", "mermaid", "dot", "svg"))
     for name in ("REPORT", "PLAN", "OUTPUT"):

@@ -132,7 +132,7 @@ class AttestPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All that a build would do, in the order of what was declared."""
+    """All that a build would do, in the order of what was declared; `shard`: which part of it, in words and as JSON."""
 
     images: tuple[ImagePlan, ...]
     pins: tuple[PinPlan, ...]
@@ -140,6 +140,7 @@ class Plan(msgspec.Struct, frozen=True):
     hits: tuple[int, int] | None = None
     attests: tuple[AttestPlan, ...] = ()
     documents: tuple[ImagePlan, ...] = ()
+    shard: tuple[str, dict[str, object]] | None = None
 
     @property
     def upload(self) -> int:
@@ -158,10 +159,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     def lines(self) -> tuple[str, ...]:
         """The plan for the person at the terminal, the sum of it last."""
-        lines = [_image_line(image) for image in (*self.images, *self.documents)]
-        lines += [_pin_line(pin) for pin in self.pins]
-        lines += [_attest_line(attest) for attest in self.attests]
-        lines += [_tag_line(tag) for tag in self.tags]
+        lines = [] if self.shard is None else [self.shard[0]]
+        lines += [_image_line(image) for image in (*self.images, *self.documents)]
+        lines += [*map(_pin_line, self.pins), *map(_attest_line, self.attests), *map(_tag_line, self.tags)]
         if self.hits is not None:
             lines.append(f"cache: has {self.hits[0]} of {self.hits[1]} steps that would run")
         return (*lines, self._sum())
@@ -178,6 +178,7 @@ class Plan(msgspec.Struct, frozen=True):
                 **({} if self.hits is None else {"cache": {"hits": self.hits[0], "steps": self.hits[1]}}),
                 **({"attestations": list(map(_attest_json, self.attests))} if self.attests else {}),
                 **({"documents": list(map(_document_json, self.documents))} if self.documents else {}),
+                **({"shard": self.shard[1]} if self.shard else {}),
             },
         )
 

@@ -96,7 +96,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A whole run: `began` in seconds since 1970, `words` those of the command line that are targets."""
+    """A whole run: `began` in seconds since 1970, `words` those of the command line that are targets, and SHARD."""
 
     began: float
     seconds: float

@@ -13,6 +13,7 @@ COMMANDS = {
     "tree": "scons_multiarch.commands.contents:tree",
     "diff": "scons_multiarch.commands.contents:diff",
     "cache": "scons_multiarch.commands.cache:run",
+    "shards": "scons_multiarch.commands.shards:run",
     "verify": "scons_multiarch.commands.verify:run",
     "reproduce": "scons_multiarch.commands.reproduce:run",
     "update-bases": "scons_multiarch.commands.bases:update",

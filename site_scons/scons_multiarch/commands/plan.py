@@ -25,16 +25,19 @@ if TYPE_CHECKING:
     from multiarch_oci.index import Index
     from multiarch_oci.plan.forecast import AttestPlan, Content, ImagePlan, Observed, PinState, TagState
     from multiarch_oci.reference import Reference
+    from scons_multiarch.shared.sharding import Part
     from scons_multiarch.targets import IndexTarget
 
 
 def run(env: Any, targets: list[Any]) -> int:
     """`plan [T]`: print what T would do to images and tags; PLAN names a file for the same as JSON."""
+    from msgspec.structs import replace
+
     from multiarch_oci.plan.forecast import forecast
 
     run: Run = env["MULTIARCH_RUN"]
     run.keep_nothing()
-    roots = targets or [env.Alias("push-manifest")[0]]
+    roots, part = _part(run, targets or [env.Alias("push-manifest")[0]])
     SCons.Script.BUILD_TARGETS[:] = roots
     steps = {step.node: step for step in step_states(roots)}
     remote = [node for node in steps if is_remote(node)]
@@ -50,6 +53,8 @@ def run(env: Any, targets: list[Any]) -> int:
         attests=[_attest(run, step) for step in steps.values() if is_attest(step.node)],
         documents=[_document(step, kind) for step in steps.values() if (kind := document_kind(step.node))],
     )
+    if part is not None:
+        outcome = replace(outcome, shard=(part.words(), part.to_json()))
     output = next(iter(run.settings.outputs.get("PLAN", ())), None)
     # Where the JSON goes to standard output, a program reads it there: the lines for people stand aside.
     stream = sys.stderr if output is not None and output.is_stdout else sys.stdout
@@ -62,6 +67,15 @@ def run(env: Any, targets: list[Any]) -> int:
         sys.stdout.flush()
         output.write(content.encode())
     return 0
+
+
+def _part(run: Run, roots: list[Any]) -> tuple[list[Any], Part | None]:
+    """What this run would come to, and with SHARD its part."""
+    if run.settings.shard is None:
+        return roots, None
+    from scons_multiarch.shared.sharding import foreseen
+
+    return foreseen(run, roots)
 
 
 def _hits(steps: Iterable[StepState]) -> tuple[int, int] | None:

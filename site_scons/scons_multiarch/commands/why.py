@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multiarch_oci.errors import one_line
 from scons_multiarch.graph import is_made, ordered
@@ -12,6 +12,9 @@ from scons_multiarch.step import why
 from scons_multiarch.targets import is_image
 from scons_multiarch.tracking.held import held_file
 from scons_multiarch.tracking.state import is_ours
+
+if TYPE_CHECKING:
+    from scons_multiarch.session import Run
 
 
 class StepState(NamedTuple):
@@ -29,8 +32,14 @@ class StepState(NamedTuple):
 
 def run(env: Any, targets: list[Any]) -> int:
     """`why T`: for each target that would be made again its reason; for the others, why they were made last."""
-    records = env["MULTIARCH_RUN"].tree.records
-    for node, reason, waits_for, hit in step_states(targets or [env.Alias("manifest")[0]]):
+    run: Run = env["MULTIARCH_RUN"]
+    records, roots = run.tree.records, targets or [env.Alias("manifest")[0]]
+    if run.settings.shard is not None:
+        from scons_multiarch.shared.sharding import foreseen
+
+        roots, part = foreseen(run, roots)
+        print(part.words())  # noqa: T201  # the answer
+    for node, reason, waits_for, hit in step_states(roots):
         verb = node.get_executor().get_action_list()[0].execfunction.verb
         line = f"{verb} {node.attributes.state.subject}: "
         if reason is not None:

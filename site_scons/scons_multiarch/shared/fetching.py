@@ -38,15 +38,16 @@ class CacheLost(MultiarchError):
 
 def is_wanted(node: Any) -> bool:
     """Whether somebody needs the bytes of a target, not its digest alone."""
-    return node in node.attributes.run.build.once("wanted", _needed)
+    run: Run = node.attributes.run
+    return node in run.build.once("wanted", lambda: _needed([*requested(), *run.declarations.postponed]))
 
 
-def _needed() -> frozenset[Any]:
+def _needed(roots: list[Any]) -> frozenset[Any]:
     """The targets that are asked for by name, through aliases or folders, or are read by another's builder.
 
     What only steps of ours read is not among them: they fetch it when they are performed.
     """
-    pending, needed, seen = requested(), set(requested()), set()
+    pending, needed, seen = roots, set(roots), set()
     while pending:
         node = pending.pop()
         if node in seen:

@@ -90,6 +90,8 @@ phases.rename: SCons.Node.FS.RootDir._lookup_abs, SCons.Node.FS.Base.get_labspat
     tests/e2e/test_pipeline.py::test_images_whose_last_parts_are_equal_have_their_whole_names_in_files
 phases.override: SCons.Environment.OverrideEnvironment.__getattr__, SCons.Util.envs.MethodWrapper.clone
     tests/e2e/test_pipeline.py::test_a_chain_by_hand_joins_those_of_calls
+phases.build_first: SCons.Script.Main._build_targets, SCons.Script.Main._main
+    tests/e2e/test_shards.py::test_machines_divide_the_images_and_the_one_that_ends_last_publishes
 phases.go_on_after: SCons.Script.Main.BuildTask.do_failed, SCons.Script.Main.BuildTask.failed
     tests/e2e/test_several_registries.py::test_one_that_is_down_leaves_the_other_complete_and_then_it_alone_is_done
 phases.has_default: SCons.Script._Set_Default_Targets, SCons.Script._Set_Default_Targets_Has_Been_Called

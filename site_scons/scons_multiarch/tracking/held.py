@@ -6,6 +6,7 @@ of ours answers from its record (`multiarch_oci.heldfiles`), for as long as nobo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import SCons.Action
@@ -47,6 +48,14 @@ def look_anew(node: Any) -> None:
         stored.ninfo.csig = csig
         folder = node.dir.sconsign()
         folder.dirty = True
+
+
+def undecided(nodes: Iterable[Any]) -> None:
+    """Forget what was found out about targets of ours that were not made yet: they are decided anew."""
+    for node in nodes:
+        if "state" in node.attributes.__dict__:
+            node.attributes.state.renew()
+        node._memo.pop("changed", None)  # noqa: SLF001  # see above
 
 
 def taken(node: Any, *, is_file: bool) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,6 +142,26 @@ def after_reading(act: Callable[[Any], None], *, name: str | None = None) -> Non
     """
     print_less()
     SCons.Script.Main.progress_display.acts.setdefault(name or act, act)
+
+
+def build_first(targets: Sequence[Any], then: Callable[[], list[Any] | None]) -> None:
+    """Have SCons build these nodes first, and then, where nothing failed, those that `then` answers; None: no more.
+
+    Both are one build: what the first part made is done for the second. To be called before SCons builds.
+    """
+    main = SCons.Script.Main
+    build_targets = main._build_targets  # noqa: SLF001  # which _main calls once
+
+    def build(fs: Any, options: Any, _targets: Any, _target_top: Any) -> list[Any]:
+        def build_nodes(nodes: list[Any]) -> list[Any]:
+            SCons.Script.BUILD_TARGETS = nodes
+            return build_targets(fs, options, nodes, None) if nodes else []
+
+        built = build_nodes(list(targets))
+        more = then() if not (targets and main.this_build_status) else None
+        return built if more is None else [*built, *build_nodes(more)]
+
+    main._build_targets = build  # noqa: SLF001  # see above
 
 
 def go_on_after(is_alone: Callable[[Any], bool]) -> None:
