@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import SCons.Node.FS
 
@@ -18,6 +18,7 @@ from multiarch_oci.attest.provenance import Dependency, Provenance
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine.frontend import covering
 from multiarch_oci.engine.frontend.fingerprint import Taken, bases_in, taken
+from multiarch_oci.golang.materials import below
 from multiarch_oci.reference import Reference
 from scons_multiarch import RELEASE
 from scons_multiarch.context import made_in_tree
@@ -60,7 +61,7 @@ def of_image(run: Run, node: Any) -> Provenance:
     if record.plan.text:
         internal["dockerfile"] = record.plan.text
     dependencies = [
-        *_copied(run, record.plan, known, gathered),
+        *_copied(run, record.plan, known),
         *_ignored(run, record.plan),
         *gathered.files(),
         *_version(run, node, [str(given), str(gathered.given)]),
@@ -225,7 +226,7 @@ class _Gathered:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._files: dict[str, str] = {}  # by path from the top, its sha256
+        self._files: dict[str, Dependency] = {}  # by path from the top
         self.given: dict[str, object] = {}
         self.internal: dict[str, object] = {}
         self.commands: dict[str, str] = {}
@@ -234,14 +235,7 @@ class _Gathered:
 
     def files(self) -> Iterator[Dependency]:
         """The files of the tree, but for what this build makes."""
-        for name, digest in self._files.items():
-            if not self.is_made(name):
-                yield provenance.source(name, digest)
-
-    def is_made(self, name: str) -> bool:
-        """Whether this build makes what lies at a path from the top, or a folder that it lies in."""
-        there = made_in_tree(self._run).nodes
-        return any(name[:end] in there for end in (*(at for at, letter in enumerate(name) if letter == "/"), len(name)))
+        yield from self._files.values()
 
     def walk(self, image: Any) -> None:
         """Look at all that is made for an image, whoever makes it; what it copies as it lies there, its facts name."""
@@ -254,28 +248,16 @@ class _Gathered:
             seen.add(node)
             record = target_of(node)
             if isinstance(record, ProgramTarget):
-                self._program(node, record.build)
+                self._program(node)
             elif record is None and isinstance(node, SCons.Node.FS.Base):
                 self._other(node)
             pending += node.children()
 
-    def _program(self, node: Any, build: GoBuild) -> None:
-        name, facts = shown(node), facts_of(node)
-        materials = self._run.build.lister().materials(build, self._run.tree.root)
-        self._files |= dict(materials.files)
-        self.dependencies += [provenance.module(*_fields(module)) for module in materials.modules]
-        values = facts.values
-        go = values.get("go", "").removeprefix("go")
-        sources = self._run.build.go_sources()
-        digests = (("dirHash", sources),) if sources else ()
-        self.dependencies.append(provenance.package("generic", "go", go, digests))
-        for compiler in ("CC", "CXX"):
-            digest = values.get(f"{compiler} program", "")
-            if digest:
-                self.dependencies.append(provenance.package("generic", compiler.lower(), "", (("sha256", digest),)))
-        self.given[name] = _go(build)
-        inside = {key: value for key, value in values.items() if value and not key.startswith(_ELSEWHERE)}
-        self.internal[name] = {key: provenance.shown(value) for key, value in inside.items()}
+    def _program(self, node: Any) -> None:
+        name, of = shown(node), self._run.build.once(("made from", node), lambda: _of_program(self._run, node))
+        self._files |= of.files
+        self.dependencies += of.dependencies
+        self.given[name], self.internal[name] = of.given, of.internal
         self._note_made(node)
 
     def _other(self, node: Any) -> None:
@@ -298,7 +280,9 @@ class _Gathered:
             digest = self._run.tree.stat.digest(str(path))
         except OSError:
             return  # the step says so
-        self._files[name if not os.path.isabs(name) else path.name] = digest  # noqa: PTH117  # as text; no path of this machine
+        name = name if not os.path.isabs(name) else path.name  # noqa: PTH117  # as text; no path of this machine
+        if not _is_made(self._run, name):
+            self._files[name] = provenance.source(name, digest)
 
     def _note_made(self, node: Any) -> None:
         if isinstance(node, Tracked):
@@ -308,6 +292,38 @@ class _Gathered:
             digest = self._run.tree.stat.digest(str(path)) if path.is_file() else ""
         if len(digest) == _SHA256:
             self.made.append(provenance.source(shown(node), digest))
+
+
+def _is_made(run: Run, name: str) -> bool:
+    """Whether this build makes what lies at a path from the top, or a folder that it lies in."""
+    there = made_in_tree(run).nodes
+    return any(name[:end] in there for end in (*(at for at, letter in enumerate(name) if letter == "/"), len(name)))
+
+
+class _OfProgram(NamedTuple):
+    """What is said of a program, in the provenance of each image that it is in; files by their paths from the top."""
+
+    given: dict[str, object]
+    internal: dict[str, object]
+    files: dict[str, Dependency]
+    dependencies: tuple[Dependency, ...]
+
+
+def _of_program(run: Run, node: Any) -> _OfProgram:
+    build, values = node.attributes.target.build, facts_of(node).values
+    materials = run.build.lister().materials(build, run.tree.root)
+    files = {name: provenance.source(name, digest) for name, digest in materials.files if not _is_made(run, name)}
+    dependencies = [provenance.module(*_fields(module)) for module in materials.modules]
+    sources = run.build.go_sources()
+    digests = (("dirHash", sources),) if sources else ()
+    dependencies.append(provenance.package("generic", "go", values.get("go", "").removeprefix("go"), digests))
+    for compiler in ("CC", "CXX"):
+        digest = values.get(f"{compiler} program", "")
+        if digest:
+            dependencies.append(provenance.package("generic", compiler.lower(), "", (("sha256", digest),)))
+    inside = {key: value for key, value in values.items() if value and not key.startswith(_ELSEWHERE)}
+    shown_inside: dict[str, object] = {key: provenance.shown(value) for key, value in inside.items()}
+    return _OfProgram(_go(build), shown_inside, files, tuple(dependencies))
 
 
 def _fields(module: Any) -> tuple[str, str, str, str]:
@@ -330,13 +346,13 @@ def _go(build: GoBuild) -> dict[str, object]:
     return {name: value for name, value in given.items() if value}
 
 
-def _copied(run: Run, plan: BuildPlan, facts: Facts, gathered: _Gathered) -> Iterator[Dependency]:
+def _copied(run: Run, plan: BuildPlan, facts: Facts) -> Iterator[Dependency]:
     """The Dockerfile, and what it copies as it lies in the tree; what this build makes is no source."""
     for file in taken(facts.files):
         if plan.text and file.name == plan.name:
             continue  # it follows from the parameters
         name = _from_top(run, plan, file)
-        if gathered.is_made(name):
+        if _is_made(run, name):
             continue
         if file.digest:
             yield provenance.source(name, file.digest)
@@ -359,11 +375,7 @@ def _from_top(run: Run, plan: BuildPlan, file: Taken) -> str:
         return file.name
     else:
         real = plan.real_path(folder, "" if path == "." else path)
-    return _below(run, Path(os.path.normpath(real))) or file.name
-
-
-def _below(run: Run, path: Path) -> str:
-    return path.relative_to(run.tree.root).as_posix() if path.is_relative_to(run.tree.root) else ""
+    return below(os.path.normpath(real), run.tree.root) or file.name
 
 
 def _ignored(run: Run, plan: BuildPlan) -> Iterator[Dependency]:
@@ -372,7 +384,7 @@ def _ignored(run: Run, plan: BuildPlan) -> Iterator[Dependency]:
         return
     for path in (plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore"), plan.context / ".dockerignore"):
         if path.is_file():
-            yield provenance.source(_below(run, path) or path.name, plan.file_digest(path))
+            yield provenance.source(below(str(path), run.tree.root) or path.name, plan.file_digest(path))
             return
 
 
@@ -382,6 +394,6 @@ def _version(run: Run, node: Any, texts: list[str]) -> Iterator[Dependency]:
     version, file = str(env.get("VERSION", "")), version_file(run)
     if not version or "VERSION" in env.get("SAID_VARIABLES", ()) or env.get("DESCRIBED") is not None:
         return
-    name = _below(run, file)
+    name = below(str(file), run.tree.root)
     if name and file.is_file() and any(version in text for text in texts):
         yield provenance.source(name, run.tree.stat.digest(str(file)))

@@ -68,6 +68,10 @@ def licences_of(run: Run, program: Any) -> dict[tuple[str, str], str]:
 
 def facts(run: Run, program: Any) -> tuple[str, Mapping[str, str]]:
     """What an SBOM gets of a program's licences: those that were kept, and the files of others by digest."""
+    return run.build.once(("licences in", program), partial(_facts, run, program))
+
+
+def _facts(run: Run, program: Any) -> tuple[str, Mapping[str, str]]:
     modules = _of(run, program)
     files: dict[str, str] = {}
     for folder in {module.folder for module in modules if module.folder is not None}:

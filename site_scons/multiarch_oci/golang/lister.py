@@ -122,6 +122,7 @@ class Lister:
             self._listings: dict[str, Listing] = {}
             self._parts: dict[tuple[str, str], tuple[Part, str]] = {}
             self._questions: dict[tuple[object, ...], Question] = {}
+            self._module_files: dict[str, str] = {}  # by folder
             self._contents = Contents(self._cache, self._stats)
 
     def environment(self, build: GoBuild) -> dict[str, str]:
@@ -148,7 +149,7 @@ class Lister:
             steering = compose.steering_part(build, environment, lookup.project, main, self._contents)
             from multiarch_oci.golang.materials import Materials  # start-up
 
-            return Materials.of(lookup.project, parts, steering, self._contents, top)
+            return Materials.of(lookup.project, parts, steering, self._contents, top, module_files=self._module_files)
 
     def locations(self, build: GoBuild) -> Locations:
         """Where the program's sources lie, or would lie: what a change has to be looked for in.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -50,22 +50,28 @@ class Materials(msgspec.Struct, frozen=True):
         steering: Part,
         contents: Contents,
         top: Path,
+        *,
+        module_files: dict[str, str],
     ) -> Materials:
-        """Of packages with their files, and the files that steer the build; go.mod and go.work are among them."""
+        """Of packages with their files, and the files that steer the build; go.mod and go.work are among them.
+
+        `module_files` keeps for other programs which go.mod counts in a folder.
+        """
         files: dict[str, str] = {}
         modules = set()
-        module_files = dict.fromkeys(map(str, project.files))
+        steered_by = dict.fromkeys(map(str, project.files))
         for package, part in packages:
             if package.fixed:
                 modules.add(_module(package, project.sums))
                 continue
-            module_files |= dict.fromkeys(_module_file(package.folder))
+            if module_file := _module_file(package.folder, module_files):
+                steered_by[module_file] = None
             files |= {_name(name, package, project.root, top): digest for name, digest in part.files}
         files |= {_name(name, None, project.root, top): digest for name, digest in steering.files}
-        for path in module_files:
+        for path in steered_by:
             digest = contents.digest(path)
             if digest != ABSENT:
-                files[_below(path, top) or os.path.basename(path)] = digest  # noqa: PTH119  # as text, as above
+                files[below(path, top) or os.path.basename(path)] = digest  # noqa: PTH119  # as text, as above
         return cls(tuple(sorted(files.items())), tuple(sorted(modules)))
 
 
@@ -87,30 +93,32 @@ def _hexadecimal(checksum: str) -> str:
         return ""
 
 
-def _module_file(folder: str) -> Iterator[str]:
-    """The go.mod of the module that a folder lies in: that of a workspace, or in the place of a required one."""
-    here = Path(folder)
-    for above in (here, *here.parents):
-        path = f"{above}{os.sep}go.mod"
-        if os.path.isfile(path):  # noqa: PTH113  # asked for each folder of each program
-            yield path
-            return
+def _module_file(folder: str, known: dict[str, str]) -> str:
+    """The go.mod of the module that a folder lies in: that of a workspace, or in the place of a required one; or "".
+
+    It is noted in `known` for the folder, and for those above it.
+    """
+    if folder not in known:
+        path, above = os.path.join(folder, "go.mod"), os.path.dirname(folder)  # noqa: PTH118,PTH120  # of many folders
+        is_there = os.path.isfile(path)  # noqa: PTH113  # as above
+        known[folder] = path if is_there else "" if above == folder else _module_file(above, known)
+    return known[folder]
 
 
 def _name(name: str, package: Package | None, root: Path, top: Path) -> str:
     """A file's name from the top, of its name in `Inputs`; what lies elsewhere keeps that."""
     if name.startswith(_BESIDE):
         return name
-    folder, below = str(root), name
+    folder, inside = str(root), name
     if package is not None and package.folder and name.startswith(f"{package.path}/"):
         beside = f"{package.folder}{os.sep}{name[len(package.path) + 1 :]}"
         if os.path.lexists(beside):
-            folder, below = package.folder, name[len(package.path) + 1 :]
-    path = _below(os.path.normpath(f"{folder}{os.sep}{below}"), top)
+            folder, inside = package.folder, name[len(package.path) + 1 :]
+    path = below(os.path.normpath(f"{folder}{os.sep}{inside}"), top)
     return path or (name.rpartition("/")[2] if name.startswith(("../", "/")) else name)  # no path of this machine
 
 
-def _below(path: str, top: Path) -> str:
+def below(path: str, top: Path) -> str:
     """The path from the top, with `/`; "" for what does not lie below it."""
     start = f"{top}{os.sep}"
     return path[len(start) :].replace(os.sep, "/") if path.startswith(start) else ""
