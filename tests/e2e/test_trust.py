@@ -284,6 +284,25 @@ def test_the_older_tag_of_cosign_is_read(case: Case):
     case.build()
 
 
+def test_an_identity_in_the_older_tag_of_cosign_is_refused_with_what_it_lacks(case: Case):
+    """It holds a certificate and the log's promise: the package `sigstore` wants the log's proof, which is not there."""
+    who = {"identity": "me@example.com", "issuer": "https://issuer.test"}
+    beside = (("dev.sigstore.cosign/certificate", "-----BEGIN CERTIFICATE-----"), ("dev.sigstore.cosign/bundle", "{}"))
+    pattern = f"{case.registry.host}/bases/*"
+    case.trust({pattern: {"identities": [who]}, "*": "deny"})
+    case.bad.sign_simply(case.base, beside=beside)
+    text = case.refused()
+    assert "….sig: is signed by an identity, in the way of cosign 2, without the log's proof of inclusion" in text
+    assert "me@example.com (https://issuer.test)" in text
+    case.bad.sign_simply(case.base)
+    assert "….sig: is signed by a key, not by me@example.com (https://issuer.test)" in case.refused()
+    case.demand()
+    case.bad.sign_simply(case.base, beside=beside)
+    assert f"….sig: is signed by an identity, not by {case.good.identity}" in case.refused()
+    case.good.sign_simply(case.base, beside=beside)
+    case.build()
+
+
 def test_predicates_must_be_there_signed_by_one_who_is_trusted(case: Case):
     case.demand(predicates=[SLSA])
     case.good.sign(case.base)

@@ -53,8 +53,8 @@ class Key:
         bundle = self.bundle(about or subject.digest, predicate_type)
         put_bundle(image, subject, bundle)
 
-    def sign_simply(self, image: str, *, about: Digest | None = None) -> None:
-        """Sign as cosign before 3 did: a tag beside the image."""
+    def sign_simply(self, image: str, *, about: Digest | None = None, beside: tuple[tuple[str, str], ...] = ()) -> None:
+        """Sign as cosign before 3 did: a tag beside the image; `beside` are further annotations of the signature."""
         name = Reference.parse(image)
         store = store_of(name)
         subject = store.resolve(str(name.digest) if name.digest else name.tag or "latest")
@@ -66,9 +66,8 @@ class Key:
         }
         payload = json.dumps({"critical": critical, "optional": None}).encode()
         signature = base64.b64encode(self._key.sign(payload, ec.ECDSA(hashes.SHA256()))).decode()
-        layer = replace(
-            Descriptor.of(SIMPLE_SIGNING, payload), annotations=(("dev.cosignproject.cosign/signature", signature),)
-        )
+        noted = (("dev.cosignproject.cosign/signature", signature), *beside)
+        layer = replace(Descriptor.of(SIMPLE_SIGNING, payload), annotations=noted)
         config = b'{"architecture":"","os":"","config":{},"rootfs":{"type":"layers","diff_ids":[]}}'
         manifest = Manifest(Descriptor.of(CONFIG, config), (layer,))
         for descriptor, content in (

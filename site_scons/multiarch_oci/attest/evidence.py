@@ -129,12 +129,15 @@ def _simple(verifiers: tuple[Verifier, ...], store: Store, subject: Digest, rema
         except (*_DAMAGED, NotVerified) as error:
             remarks.append(one_line(error))
             continue
-        signer = next((v.identity for v in verifiers if v.signed(payload, signature, dict(layer.annotations))), None)
-        if signer is None:
-            who = " or ".join(verifier.identity for verifier in verifiers)
-            remarks.append(f"{tag[:19]}….sig: its signature is not by {who}")
+        refusals = []
+        for verifier in verifiers:
+            refusal = verifier.refusal(payload, signature, dict(layer.annotations))
+            if refusal is None:
+                yield Evidence(COSIGN_SIGNATURE, verifier.identity)
+                break
+            refusals.append(f"{tag[:19]}….sig: {refusal}")
         else:
-            yield Evidence(COSIGN_SIGNATURE, signer)
+            remarks += refusals
 
 
 def _check_simple(payload: bytes, subject: Digest, tag: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from multiarch_oci.attest.bundle import Bundle
 from multiarch_oci.attest.keys import installed
-from multiarch_oci.attest.verifying import NotVerified, Verified, Verifier, about
+from multiarch_oci.attest.verifying import CERTIFICATE, NotVerified, Verified, Verifier, about
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import UnreadableFile, content_of
 from multiarch_oci.errors import MultiarchError, quoted
@@ -93,9 +93,17 @@ class IdentityVerifier(msgspec.Struct, frozen=True):
             raise NotVerified(f"is not signed by {self.identity}: {_reason(error)}", where=where) from None
         return about(payload_type, payload, subject, signer=self.identity, where=where)
 
-    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:  # noqa: ARG002
-        """Never: what cosign before 3 kept proves no place in a log, and `sigstore` verifies nothing without that."""
-        return False
+    def refusal(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> str | None:  # noqa: ARG002
+        """Always one: cosign before 3 kept the log's promise that it would take an entry, or nothing of a log.
+
+        `sigstore` verifies no identity without the log's proof that it did (its "entry must contain inclusion proof").
+        """
+        if CERTIFICATE not in annotations:
+            return f"is signed by a key, not by {self.identity}"
+        return (
+            f"is signed by an identity, in the way of cosign 2, without the log's proof of inclusion that the package "
+            f"sigstore verifies {self.identity} by: what counts is a bundle, as cosign 3 writes it, or a key"
+        )
 
 
 @functools.lru_cache(8)

@@ -49,9 +49,9 @@ class NamedKey(msgspec.Struct, frozen=True):
         """As Verifier says."""
         return self._verifier().verify(bundle, subject=subject, where=where)
 
-    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:
+    def refusal(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> str | None:
         """As Verifier says."""
-        return self._verifier().signed(payload, signature, annotations)
+        return self._verifier().refusal(payload, signature, annotations)
 
     def _verifier(self) -> KeyVerifier:
         return KeyVerifier(PublicKey.from_pem(self.content, where=self.where))

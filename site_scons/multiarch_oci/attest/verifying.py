@@ -19,6 +19,9 @@ from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.mediatype import IN_TOTO
 
+CERTIFICATE = "dev.sigstore.cosign/certificate"
+"""The annotation with who signed, where cosign before 3 signed by an identity (cosign, specs/SIGNATURE_SPEC.md)."""
+
 
 class NotVerified(MultiarchError):
     """A signature that is not by whom it has to be, not of what it has to be, or not right."""
@@ -51,8 +54,11 @@ class Verifier(Protocol):
     def verify(self, bundle: bytes, *, subject: Digest, where: str = "bundle") -> Verified:
         """What a bundle says about this subject; raises NotVerified or InvalidEnvelope."""
 
-    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:
-        """Whether this is its signature of these very bytes, as cosign before 3 kept it, `annotations` beside it."""
+    def refusal(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> str | None:
+        """Why this is not its signature of these very bytes, as cosign before 3 kept it; None when it is.
+
+        `annotations` stood beside the signature: its certificate, where an identity signed.
+        """
 
 
 class KeyVerifier(msgspec.Struct, frozen=True):
@@ -76,9 +82,13 @@ class KeyVerifier(msgspec.Struct, frozen=True):
             raise NotVerified(f"its signature is not by {self.identity}", where=where)
         return about(read.envelope.payload_type, read.envelope.payload, subject, signer=self.identity, where=where)
 
-    def signed(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> bool:  # noqa: ARG002
+    def refusal(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> str | None:
         """As Verifier says."""
-        return self.key.verifies(signature, payload)
+        if self.key.verifies(signature, payload):
+            return None
+        if CERTIFICATE in annotations:
+            return f"is signed by an identity, not by {self.identity}"
+        return f"its signature is not by {self.identity}"
 
 
 def about(payload_type: str, payload: bytes, subject: Digest, *, signer: str, where: str) -> Verified:
