@@ -108,6 +108,12 @@ def seconds_in_words(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2f} s"  # noqa: PLR2004  # what is worth to be read
 
 
+def elapsed(seconds: float) -> str:
+    """A time on a terminal, where tenths are enough: `5.2 s`, `2 min 5 s`."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
 def _is_seen(character: str, *, lines: bool) -> bool:
     if lines and character in "\n\t":
         return True

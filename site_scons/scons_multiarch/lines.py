@@ -171,7 +171,7 @@ def line_of(record: StepRecord) -> str:
 
 def _measured(record: StepRecord) -> str:
     """How long a step took and what it moved, for its line on a terminal; nothing for a short one."""
-    from multiarch_oci.quoting import readable_size
+    from multiarch_oci.quoting import elapsed, readable_size
 
     seconds = (record.ended or time.monotonic()) - record.began
     if seconds < _LONG_S:
@@ -179,12 +179,6 @@ def _measured(record: StepRecord) -> str:
     counts = ((record.sent, "sent"), (record.received, "received"))
     moved = [f"{readable_size(count)} {word}" for count, word in counts if count]
     return f"  ({', '.join([elapsed(seconds), *moved])})"
-
-
-def elapsed(seconds: float) -> str:
-    """A time to be read: `5.2 s`, `2 min 5 s`."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def is_watched(environment: Mapping[str, str]) -> bool:

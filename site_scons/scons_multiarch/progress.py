@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from multiarch_oci.errors import visible
-from multiarch_oci.quoting import readable_size
-from scons_multiarch.lines import elapsed
+from multiarch_oci.quoting import elapsed, readable_size
 
 if TYPE_CHECKING:
     from rich.console import Console
