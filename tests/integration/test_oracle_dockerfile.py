@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildkit_oracle import Oracle, sent
-from multiarch_oci.dockerfile import mounts, parser, shell
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile, mounts, parser, shell
 from multiarch_oci.dockerfile.instructions import Command, Run, Stage, expanded
 from multiarch_oci.dockerfile.stages import stages
 from multiarch_oci.errors import MultiarchError

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.gotext import SPACE, WHITESPACE, byte_is_space, decode, encode, lower, quoted, runes
 
 

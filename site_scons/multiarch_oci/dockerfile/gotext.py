@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 
 SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 """`unicode.IsSpace`; Python's `isspace` also takes U+001C to U+001F."""

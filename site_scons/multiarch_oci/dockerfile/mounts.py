@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.forms import nearest
 from multiarch_oci.dockerfile.gotext import boolean, lower, quoted, size, unsigned
 

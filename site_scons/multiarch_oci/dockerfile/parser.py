@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.dockerfile import forms
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile, forms
 from multiarch_oci.dockerfile.gotext import SPACE, decode, lower, runes
 from multiarch_oci.dockerfile.shell import Lexing, lex
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import msgspec
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.gotext import SPACE, quoted, runes
 
 _SPECIAL = "@*#?-$!0"  # POSIX XCU 2.5.2: parameters with names of one character

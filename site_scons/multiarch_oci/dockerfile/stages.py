@@ -10,8 +10,7 @@ from typing import TypedDict
 from msgspec.structs import replace
 
 from multiarch_oci.config import HealthCheck
-from multiarch_oci.dockerfile import mounts
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile, mounts
 from multiarch_oci.dockerfile.forms import Flags, flags, nearest
 from multiarch_oci.dockerfile.gotext import SPACE, duration, encode, lower, quoted
 from multiarch_oci.dockerfile.instructions import (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.instructions import Add, Copy, Run, Stage, Workdir
 from multiarch_oci.dockerfile.parser import parse
 from multiarch_oci.dockerfile.stages import stages

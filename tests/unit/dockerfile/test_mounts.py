@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.mounts import Mount, check_device, check_mount, parse_mount
 from multiarch_oci.dockerfile.shell import expand
 

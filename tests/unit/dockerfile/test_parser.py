@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.parser import Heredoc, parse
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from multiarch_oci.config import HealthCheck
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.instructions import (
     Add,
     Arg,

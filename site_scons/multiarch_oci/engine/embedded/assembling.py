@@ -15,7 +15,7 @@ from multiarch_oci import windows
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine.embedded.building import Stage
 from multiarch_oci.engine.frontend.fingerprint import FORMAT
 from multiarch_oci.engine.frontend.tree import LayerNames, Node

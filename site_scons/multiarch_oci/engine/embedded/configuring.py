@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from multiarch_oci import windows
 from multiarch_oci.config import HealthCheck, History, ImageConfig, instant
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.dockerfile.instructions import (
     Arg,
     Cmd,

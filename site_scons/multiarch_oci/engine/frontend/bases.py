@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from multiarch_oci.config import ImageConfig
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine import Base, BuildPlan
 from multiarch_oci.engine.frontend import BaseWanted
 from multiarch_oci.engine.frontend.recipe import Recipe

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine import Base, BuildPlan, GivenFile, NamedContext
 from multiarch_oci.engine.frontend import ContextInputs
 from multiarch_oci.engine.frontend.bases import BaseImage, OpenSource, check_platform, load, resolved

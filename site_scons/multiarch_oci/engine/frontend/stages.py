@@ -7,8 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from multiarch_oci.dockerfile import mounts
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile, mounts
 from multiarch_oci.dockerfile.instructions import Command, Copy, Run, Stage
 from multiarch_oci.engine import NamedContext
 from multiarch_oci.engine.frontend.named import find

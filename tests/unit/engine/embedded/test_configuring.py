@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multiarch_oci.config import HealthCheck, instant
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine.embedded import configuring
 from multiarch_oci.engine.embedded.configuring import check_signal, exposed_ports
 from workshop import Workshop

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine import BuildPlan, Overlay
 from multiarch_oci.engine.frontend.context import Context
 from multiarch_oci.engine.frontend.tree import CannotCopy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine import GivenFile, NamedContext
 from multiarch_oci.engine.frontend import covering
 from multiarch_oci.engine.frontend.context import Context

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine import Base
 from multiarch_oci.engine.frontend import ContextFile
 from multiarch_oci.engine.frontend.fingerprint import describe

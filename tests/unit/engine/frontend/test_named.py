@@ -9,7 +9,7 @@ import pytest
 
 import unpacked
 from multiarch_oci.config import ImageConfig
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine import NamedContext
 from multiarch_oci.engine.frontend.named import InvalidContext, canonical, find, named_contexts
 from multiarch_oci.engine.frontend.tree import CannotCopy

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from multiarch_oci.dockerfile.errors import InvalidDockerfile
+from multiarch_oci.dockerfile import InvalidDockerfile
 from multiarch_oci.engine.frontend import BaseWanted
 from multiarch_oci.platform import InvalidPlatform, Platform
 from workshop import AMD64, Workshop
