@@ -732,6 +732,12 @@ def test_a_missing_package_says_where_it_was_looked_for(repository, toolchain, h
     )
 
 
+def test_a_folder_without_a_module_says_how_it_gets_one(repository, toolchain, host, tmp_path):
+    (tmp_path / "main.go").write_text("package main\n\nfunc main() {}\n", encoding="utf-8")
+    text = refusal(repository, toolchain, GoBuild(host, package=".", directory=tmp_path))
+    assert text.endswith(f"\n  hint: {tmp_path} and the folders above it have none: `go mod init` writes one")
+
+
 def test_a_library_is_no_program(repository, toolchain, host):
     with repository.edited():
         text = refusal(repository, toolchain, GoBuild(host, package="./library", directory=repository.path("app")))

@@ -101,6 +101,8 @@ def _failure(build: GoBuild, complaint: str) -> CompileFailed:
         hint = f'install {compiler}, a C compiler for {build.platform}, or name another: cc="zig cc -target …"'
     elif match := _NOT_LOCAL.search(text):
         hint = f"Go {match[1]} is needed and {match[2]} is used: https://go.dev/dl has a newer one"
+    elif "go.mod file not found" in text:
+        hint = f"{build.directory} and the folders above it have none: `go mod init` writes one"
     elif _NO_PACKAGE.search(text) and "\n#" not in f"\n{text}":
         hint = f"the package is looked for from {build.directory}; `go mod tidy` adds missing modules"
     return CompileFailed(f"go build of {build.package} for {build.platform} failed\n{text}", hint=hint)
