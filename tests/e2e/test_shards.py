@@ -42,12 +42,12 @@ class Machines:
     """Fresh clones of one tree that share a cache."""
 
     def __init__(self, folder: Path, registry: Registry) -> None:
-        self._folder = folder
+        self.folder = folder
         self.registry = registry
         self.words = (f"REGISTRY={registry.host}", f"CACHE={registry.host}/team/cache", "CACHE_MODE=readwrite")
 
     def clone(self, name: str) -> Project:
-        return Project.linked(self._folder / name, FILES)
+        return Project.linked(self.folder / name, FILES)
 
     def run(self, shard: str, *words: str, tree: Project | None = None) -> Run:
         machine = tree or self.clone(f"machine-{shard.replace('/', '-of-')}")
@@ -109,6 +109,9 @@ def test_machines_divide_the_images_and_the_one_that_ends_last_publishes(
     assert cached(last) == made(first) | made(second)
     assert {name: machines.registry.digest(name, "v1.0") for name in NAMES} == reference()
     digests = machines.digests()
+    again = machines.run("3/3", tree=Project(machines.folder / "machine-3-of-3"))
+    assert again.steps == []
+    assert again.text.count("is up to date") == 3
     alone = machines.run("alone", tree=machines.clone("one-more"))
     assert made(alone) == set()
     assert machines.digests() == digests

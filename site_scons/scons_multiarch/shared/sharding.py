@@ -183,13 +183,14 @@ def build_part(env: Any, words: Iterable[str]) -> None:
     whole = requested()
     part = run.declarations.part = part_of(run, whole)
     run.declarations.postponed = whole
-    # Under one name, as SCons says of each that is up to date.
-    first = env.Alias(f"shard {part.shard}", part.first) if part.first else ()
-    build_first(first, lambda: _after(run, part, whole))
+    # Under one name, as SCons says of each target that it is up to date.
+    first = env.Alias(f"shard {part.shard}", part.first) if part.first else []
+    others = env.Alias(f"all but shard {part.shard}", part.others) if part.others else []
+    build_first(first, lambda: _after(run, part, [*others, *whole] if part.shard.is_last else whole))
 
 
 def _after(run: Run, part: Part, whole: list[Any]) -> list[Any] | None:
-    """What is built when this machine's part is done; None for nothing more."""
+    """What is built when this machine's part is done: the `whole`, or None for nothing more."""
     if not part.shard.is_last:
         if not part.rest:
             say(f"{part} done")
@@ -200,14 +201,12 @@ def _after(run: Run, part: Part, whole: list[Any]) -> list[Any] | None:
             say(f"{part} done; {who} ({shown(missing)} is not in the cache yet)")
             return None
         say(f"{part} done; the cache has all others, they are published here")
-        others = []
     else:
         say(f"{part} done; this is the last machine: what no other one made is made here")
-        others = list(part.others)
     run.declarations.part = part._replace(whole=True)
-    SCons.Script.BUILD_TARGETS = [*others, *whole]
+    SCons.Script.BUILD_TARGETS = whole
     ask_for_tags(run)
-    return list(SCons.Script.BUILD_TARGETS)
+    return whole
 
 
 def foreseen(run: Run, roots: list[Any]) -> tuple[list[Any], Part]:
