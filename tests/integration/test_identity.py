@@ -112,6 +112,24 @@ def test_of_a_changed_bundle_nothing_is_accepted(case: Case):
     assert [answer for answer in answers if not answer.startswith("no ")] == []
 
 
+def test_the_package_takes_no_promise_of_a_log_for_a_proof(case: Case, python: Path):
+    """What a `.sig` tag of cosign 2 keeps, as a bundle of version 0.1: should it be taken one day, it can count here."""
+    members = json.loads(case.own.bundle(WHO, ISSUER, PAYLOAD))
+    members["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+    material = members["verificationMaterial"]
+    material["x509CertificateChain"] = {"certificates": [material.pop("certificate")]}
+    script = "import sys; from sigstore.models import Bundle; Bundle.from_json(sys.stdin.buffer.read())"
+    answers = []
+    for proof in ("kept", "left out"):
+        if proof == "left out":
+            del material["tlogEntries"][0]["inclusionProof"]
+        ran = subprocess.run(
+            [python, "-c", script], input=json.dumps(members), capture_output=True, text=True, check=False
+        )
+        answers.append((ran.returncode, "inclusionProof" in ran.stderr))
+    assert answers == [(0, False), (1, True)]
+
+
 def test_a_root_that_is_none_is_an_error(case: Case, tmp_path: Path):
     (tmp_path / "none.json").write_text("{}")
     bundle = case.bundle()

@@ -96,7 +96,7 @@ class IdentityVerifier(msgspec.Struct, frozen=True):
     def refusal(self, payload: bytes, signature: bytes, annotations: Mapping[str, str]) -> str | None:  # noqa: ARG002
         """Always one: cosign before 3 kept the log's promise that it would take an entry, or nothing of a log.
 
-        `sigstore` verifies no identity without the log's proof that it did (its "entry must contain inclusion proof").
+        `sigstore` loads no bundle without the log's proof that it did, of version 0.1 either.
         """
         if CERTIFICATE not in annotations:
             return f"is signed by a key, not by {self.identity}"
