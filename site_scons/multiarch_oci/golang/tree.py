@@ -225,7 +225,7 @@ class Heads:
 
     def digest(self, tree: Tree) -> str:
         """One digest over the heads of all files of a walk, as they are now; empty when too many are not known."""
-        heads = self.of(tree)
+        heads = self.of(tree, at_once=_AT_ONCE)
         if heads is None:
             return ""
         running = hashlib.sha256()
@@ -233,7 +233,7 @@ class Heads:
             running.update(f"{path}\0{heads[path]}\0".encode("utf-8", "surrogateescape"))
         return running.hexdigest()
 
-    def of(self, tree: Tree, *, at_once: int = _AT_ONCE) -> dict[str, str] | None:
+    def of(self, tree: Tree, *, at_once: int) -> dict[str, str] | None:
         """The digest of the head of each file of a walk, as it is now ("": it cannot be read).
 
         None when more than `at_once` are not known.
