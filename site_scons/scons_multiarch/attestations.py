@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _BY_TAG = "tag"
 """`Listed.TAG`, whose module a build with nothing to do need not load."""
-MOST_LOOKED_AT = 64
+MOST_LOOKED_AT = 32
 """Manifests that a run asks for one by one, of those that registries without the referrers API list under a tag."""
 
 
