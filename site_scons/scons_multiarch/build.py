@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scons_multiarch.session import Run
     from scons_multiarch.shared.listings import SharedListings
     from scons_multiarch.shared.lookups import Lookups
+    from scons_multiarch.shared.packages import Packages
 
 _T = TypeVar("_T")
 
@@ -205,7 +206,10 @@ class Build:
         return private if self._settings.keeps else Path(self.once("copy of go", lambda: _copied(private)).name)
 
     def leave_lists(self) -> None:
-        """Leave in shared caches that this run writes to which entries it wrote, or used."""
+        """Leave in shared caches that this run writes to the packages that it compiled, and which entries it used."""
+        packages: Packages | None = self._values.peek("go packages")
+        if packages is not None:
+            packages.leave()
         lookups: Lookups | None = self._values.peek("shared cache")
         if lookups is not None:
             lookups.leave_lists()

@@ -41,15 +41,13 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
     output = Path(target[0].get_abspath())
     if not os.access(output.parent, os.W_OK):  # before a minute of compiling, and in words
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
+    go, environment, again = run.build.need_go(), lister.environment(record), is_known(run, target[0])
+    if run.settings.cache is not None:
+        from scons_multiarch.shared.packages import packages_of
+
+        environment = packages_of(run).bring(target[0], record, environment, again=again)
     doing("the compiler runs")
-    build(
-        record,
-        output,
-        run.build.need_go(),
-        lister.environment(record),
-        hints=lister.inputs(record).hints,
-        again=is_known(run, target[0]),
-    )
+    build(record, output, go, environment, hints=lister.inputs(record).hints, again=again)
     keep(run, target[0])
 
 
