@@ -112,7 +112,9 @@ class BuildxEngine:
         with self._given.elsewhere(fleet.nodes.room):
             try:
                 self._try_on_a_node(fleet, words, there, settled)
-            except NodeDied:
+            except NodeDied as died:
+                again = "the image is tried once more"
+                self._given.warn(f"node '{died.node}' of builder '{fleet.name}': {died.why}; {again}")
                 self._try_on_a_node(fleet, words, there, settled)
 
     def _try_on_a_node(self, fleet: Fleet, words: list[str], there: Staged, settled: Settled) -> None:
@@ -123,9 +125,8 @@ class BuildxEngine:
             try:
                 fleet.build(node, words, there.scratch, where=where, doing=f"{_DOING} on '{node.name}'")
             except NodeDied as died:
-                gone = died.is_gone and fleet.nodes.lose(died.node, died.why)
-                left_out = "; it gets no image any more" if gone else ""
-                self._given.warn(f"node '{node.name}' of builder '{name}': {died.why}{left_out}")
+                if died.is_gone:
+                    fleet.nodes.lose(died.node, died.why)
                 raise
         self._given.say(f"  built on node '{node.name}' of builder '{name}'")
 

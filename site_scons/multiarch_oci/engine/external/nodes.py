@@ -130,13 +130,11 @@ class Nodes:
                 self._running[node.name] -= 1
                 self._changed.notify_all()
 
-    def lose(self, node: str, why: str) -> bool:
-        """Give a node no image any more; whether it had some until now."""
+    def lose(self, node: str, why: str) -> None:
+        """Give a node no image any more."""
         with self._changed:
-            new = node not in self._lost
             self._lost.setdefault(node, why)
             self._changed.notify_all()
-            return new
 
     def _free(self, platforms: Sequence[Platform]) -> Node | None:
         """The node to take now; None: wait."""
