@@ -119,17 +119,19 @@ class Servers:
         command += ["--ip6tables=false", "--bridge=none"]
         self._start(command, lambda: connects(self.docker_socket), daemon=True)
 
-    def start_buildkit(self, buildkitd: Path) -> None:
-        """Start BuildKit; it wants root and runc."""
+    def start_buildkit(self, buildkitd: Path, name: str = "buildkit") -> Path:
+        """Start a BuildKit and return its socket; it wants root and runc."""
         if os.geteuid() != 0:
             raise Missing("buildkitd wants root")
         program("runc", "runc")
         config = self.folder / "buildkitd.toml"
         settings = [f'[registry."{host}"]\n  http = true\n' for host in (self.host, self.far)]
         config.write_text("".join(settings), encoding="utf-8")
-        command = [str(buildkitd), f"--root={self.folder / 'buildkit'}", f"--addr=unix://{self.buildkit_socket}"]
-        command += [f"--config={config}", "--containerd-worker=false"]
-        self._start(command, lambda: connects(self.buildkit_socket), daemon=True)
+        at = self.folder / f"{name}.sock"
+        command = [str(buildkitd), f"--root={self.folder / name}", f"--addr=unix://{at}", f"--config={config}"]
+        command += ["--containerd-worker=false", f"--otel-socket-path={self.folder / name}-otel.sock"]
+        self._start(command, lambda: connects(at), daemon=True)
+        return at
 
     def counted(self) -> tuple[int, int]:
         """Requests and bytes of their bodies since the last call."""
