@@ -7,7 +7,6 @@ lists that; whether it still does is asked together with the tags.
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,8 +173,12 @@ def looked_at(run: Run) -> dict[Any, list[Reference]]:
 
     def choose() -> dict[Any, list[Reference]]:
         pairs = [pair for node in reachable_nodes() if is_attest(node) for pair in _listed_by_tag(node)]
+        if len(pairs) > MOST_LOOKED_AT:
+            import random
+
+            pairs = random.sample(pairs, MOST_LOOKED_AT)
         chosen: dict[Any, list[Reference]] = {}
-        for node, reference in pairs if len(pairs) <= MOST_LOOKED_AT else random.sample(pairs, MOST_LOOKED_AT):
+        for node, reference in pairs:
             chosen.setdefault(node, []).append(reference)
         return chosen
 
