@@ -52,6 +52,21 @@ for command in range({commands}):
 
 env.Targets(bin=programs, images=images, push=pushes, manifest=indexes, push_manifest=published)
 """
+CHAINS = """\
+\"\"\"Many images of one Go module, each for two platforms, each a chain of its own, as ATTEST and SIGN want it.\"\"\"
+
+DefaultEnvironment(tools=[])
+env = Environment(tools=["oci_settings", "go_binary", "oci_targets"])
+
+for command in range({commands}):
+    name = f"c{{command:03}}"
+    program = {{
+        platform: env.GoBinary(f"_output/bin/{{platform.directory}}/{{name}}", f"./cmd/{{name}}", platform=platform)
+        for platform in env["PLATFORMS"]
+    }}
+    for flavour in {flavours}[: {images} - {per} * command]:
+        env.MultiarchImage(f"{{name}}-{{flavour}}", program, dockerfile=f"cmd/{{name}}/Dockerfile.{{flavour}}")
+"""
 DOCKERFILE = """\
 FROM scratch
 ARG TARGETARCH
@@ -130,12 +145,15 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def generate(folder: Path, images: int) -> Shape:
-    """Write the repository into a new folder; the Tools are copied from this tree."""
+def generate(folder: Path, images: int, *, chains: bool = False) -> Shape:
+    """Write the repository into a new folder; the Tools are copied from this tree.
+
+    With `chains` each image is made by `env.MultiarchImage`, and may be attested.
+    """
     shape = Shape(images)
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "site_scons", folder / "site_scons")
-    write(folder / "SConstruct", SCONSTRUCT.format(
+    write(folder / "SConstruct", (CHAINS if chains else SCONSTRUCT).format(
         commands=shape.commands, images=images, flavours=FLAVOURS, per=len(FLAVOURS)
     ))  # fmt: skip
     write(folder / "VERSION", "v1.0\n")
@@ -156,8 +174,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write a repository of many images.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--chains", action="store_true", help="by env.MultiarchImage, for ATTEST and SIGN")
     arguments = parser.parse_args()
-    shape = generate(arguments.folder, arguments.images)
+    shape = generate(arguments.folder, arguments.images, chains=arguments.chains)
     print(f"{arguments.folder}: {shape.images} images, {shape.commands} commands, {shape.packages} packages")
 
 

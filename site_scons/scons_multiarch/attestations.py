@@ -169,6 +169,7 @@ def looked_at(run: Run) -> dict[Any, list[Reference]]:
     would cost more than all else that a build with nothing to do asks: of those some are taken, by chance, so that what
     is deleted is noticed by one of the next runs.
     """
+    from multiarch_oci.digest import Digest
     from scons_multiarch.graph import reachable_nodes
 
     def choose() -> dict[Any, list[Reference]]:
@@ -178,21 +179,19 @@ def looked_at(run: Run) -> dict[Any, list[Reference]]:
 
             pairs = random.sample(pairs, MOST_LOOKED_AT)
         chosen: dict[Any, list[Reference]] = {}
-        for node, reference in pairs:
-            chosen.setdefault(node, []).append(reference)
+        for node, reference, digest in pairs:
+            chosen.setdefault(node, []).append(reference.with_digest(Digest.parse(digest)))
         return chosen
 
     return run.build.once("attached manifests", choose)
 
 
-def _listed_by_tag(node: Any) -> list[tuple[Any, Reference]]:
-    """What the receipt names, where a tag lists it."""
-    from multiarch_oci.digest import Digest
-
+def _listed_by_tag(node: Any) -> list[tuple[Any, Reference, str]]:
+    """What the receipt names, where a tag lists it: the receipt, the subject, the digest of what refers to it."""
     known = _known(node)
     if known is None or known[0].by != _BY_TAG:
         return []
-    return [(node, known[0].reference.with_digest(Digest.parse(digest))) for digest in sorted(known[1])]
+    return [(node, known[0].reference, digest) for digest in sorted(known[1])]
 
 
 def drifted(node: Any) -> str | None:
