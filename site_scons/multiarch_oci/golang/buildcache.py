@@ -15,6 +15,7 @@ import gzip
 import hashlib
 import os
 import re
+import sys
 import threading
 import time
 import zlib
@@ -28,7 +29,7 @@ import msgspec
 from multiarch_oci.document import canonical
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang.inputs import Run
-from multiarch_oci.golang.recipe import GoBuild, command
+from multiarch_oci.golang.recipe import GoBuild, command, goenv
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.gzipstream import BLOCK, member
 
@@ -91,11 +92,22 @@ def write_list(packages: Sequence[Package]) -> bytes:
     return canonical(msgspec.to_builtins(packages))
 
 
-def location(toolchain: Toolchain, directory: Path, environment: Mapping[str, str], run: Run) -> Path | None:
-    """The folder of the build cache that Go uses with this environment; None where it has none."""
-    status, answer, _ = run([str(toolchain.go), "env", "GOCACHE"], directory, environment)
-    path = Path(answer.strip())
-    return path if status == 0 and path.is_absolute() else None
+def location(toolchain: Toolchain, environment: Mapping[str, str]) -> Path | None:
+    """The folder of the build cache that Go uses with this environment; None where it has none.
+
+    As `go env GOCACHE` says it, without starting it (cmd/go/internal/cache, DefaultDir; os.UserCacheDir).
+    """
+    named = environment.get("GOCACHE") or goenv(environment, toolchain).get("GOCACHE")
+    if named:
+        return Path(named) if Path(named).is_absolute() else None
+    home = environment.get("HOME")
+    if os.name == "nt":
+        above = environment.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        above = home and f"{home}/Library/Caches"
+    else:
+        above = environment.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
+    return Path(above, "go-build") if above else None
 
 
 def missing(folder: Path, packages: Iterable[Package]) -> tuple[Package, ...]:

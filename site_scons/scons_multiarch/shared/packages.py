@@ -57,11 +57,6 @@ class _Group:
         self.environment = dict(environment)
         self.builds: list[GoBuild] = []
 
-    @property
-    def directory(self) -> Path:
-        """Where Go is started."""
-        return self.builds[0].directory
-
 
 class Packages:
     """Packages that the shared cache has for the programs of a build; any number of threads."""
@@ -121,7 +116,7 @@ class Packages:
         store = open_origin(self._run, group.origin)
         content = read(store, listed.descriptor) if listed.data is None else listed.data
         packages = buildcache.read_list(content, where=group.key.tag)
-        own = buildcache.location(self._run.build.need_go(), group.directory, group.environment, _start)
+        own = buildcache.location(self._run.build.need_go(), group.environment)
         if own is None or _saves(own, packages) < _LEAST_S:
             return None
         seconds = _saves(folder, packages)
@@ -153,7 +148,7 @@ class Packages:
 
     def _keep(self, group: _Group) -> None:
         go, environment = self._run.build.need_go(), group.environment
-        folder = buildcache.location(go, group.directory, environment, _start)
+        folder = buildcache.location(go, environment)
         packages = [] if folder is None else buildcache.compiled(group.builds, go, environment, _start)
         if folder is None or not packages:
             return
