@@ -89,7 +89,7 @@ def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Tool
 def _without_quiet_flags(affecting: Mapping[str, str]) -> dict[str, str]:
     """The variables, GOFLAGS without flags that change no byte: what `-mod` decides stands in the packages."""
     given = recipe.goflags(affecting)
-    counting = recipe.counting_flags(given, "mod")
+    counting = recipe.not_given_anyway(recipe.counting_flags(given, "mod"))
     if counting == given:
         return dict(affecting)
     rest = {name: value for name, value in affecting.items() if name != "GOFLAGS"}

@@ -257,6 +257,16 @@ def counting_flags(words: tuple[str, ...], *others: str) -> tuple[str, ...]:
     return tuple(word for flag in read(words) if flag.name not in _HOW | {*others} for word in flag.words)
 
 
+def not_given_anyway(words: tuple[str, ...]) -> tuple[str, ...]:
+    """GOFLAGS without what every command line of ours says: `-trimpath` and `-buildvcs=false`."""
+    if not words:
+        return ()
+    from multiarch_oci.golang.flags import read  # start-up
+
+    ours = {"trimpath": True, "buildvcs": False}
+    return tuple(word for flag in read(words) if ours.get(flag.name) is not flag.on for word in flag.words)
+
+
 def trims_paths(build: GoBuild, environment: Mapping[str, str]) -> bool:
     """Whether the program does not depend on the folder that it was built in."""
     words = flags_of(build, environment)
