@@ -124,6 +124,20 @@ def test_a_clone_elsewhere_knows_all_without_a_process(machine: Maker, left: Lef
     assert third.lines == []
 
 
+def test_flags_that_change_nothing_choose_no_other_listing(machine: Maker):
+    first = machine("first")
+    first.base["GOFLAGS"] = "-modcacherw -buildvcs=false -p=2"
+    inputs = first.inputs(".")
+    second = machine("second")
+    second.base["GOFLAGS"] = ""
+    assert second.inputs(".") == inputs
+    assert second.lines == []
+    third = machine("third")
+    third.base["GOFLAGS"] = "-tags=other"
+    assert third.inputs(".") != inputs
+    assert len(third.lines) == 1
+
+
 def test_what_is_asked_beside_joins_what_is_there(machine: Maker, left: Left):
     one, other = machine("one"), machine("other")
     first = one.inputs(".")

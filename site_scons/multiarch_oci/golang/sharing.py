@@ -158,7 +158,7 @@ class Sharing:
     def _member(self, question: Question) -> str:
         """What a question is about beside the sources: platform, flags, variables."""
         settings = [
-            [name, " ".join(recipe.counting_flags(recipe.goflags({name: value}))) if name == "GOFLAGS" else value]
+            [name, _counting(value) if name == "GOFLAGS" else value]
             for name, value in question.settings
             if not recipe.is_neutral(name)
         ]
@@ -194,6 +194,11 @@ class Sharing:
             packages.append(replace(package, folder=folder, c_flags=c_flags, ld_flags=ld_flags))
         relative = replace(listing, packages=tuple(packages))
         return relative if _is_sound(relative) else None
+
+
+def _counting(variable: str) -> str:
+    """GOFLAGS without flags that change no listing."""
+    return " ".join(recipe.not_given_anyway(recipe.counting_flags(recipe.goflags({"GOFLAGS": variable}))))
 
 
 def _relative_flags(words: tuple[str, ...], folder: str) -> tuple[str, ...]:
