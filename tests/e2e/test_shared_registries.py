@@ -50,7 +50,7 @@ def test_a_registry_is_a_cache(variant: Maker, host: str):
         assert index(second) == index(first)
         assert not [line for line in second.go_starts() if line.startswith("build")]
         second.scons("verify", f"REGISTRY={proxy.host}/other", "VERIFY=content")
-        assert "4 entries, 1 list" in second.scons("cache", cache).text
+        assert "7 entries, 1 list" in second.scons("cache", cache).text
 
 
 def test_one_without_mounts_is_sent_what_the_cache_gives(variant: Maker, registry: Registry):
