@@ -43,7 +43,7 @@ class Machines:
         registry = () if any(word.startswith("REGISTRY=") for word in words) else (f"REGISTRY={self.proxy.host}",)
         return tree.scons(*words, *registry, *given, **keywords)  # type: ignore[arg-type]
 
-    def first(self, *words: str, **keywords: str) -> Tree:
+    def first(self, *words: str, **keywords: object) -> Tree:
         """Return the tree of the machine that builds all, and writes to the cache."""
         tree = self.clone("first")
         self.run(tree, *(words or ("push-manifest",)), mode="readwrite", **keywords)
@@ -213,6 +213,14 @@ def test_what_is_read_is_not_written(machines: Machines):
     machines.run(tree, "push-manifest")
     assert machines.registry.tags("team/cache") == []
     assert "POST" not in {seen.kind for seen in machines.proxy.seen if "team/cache" in seen.path}
+
+
+@pytest.mark.parametrize("flag", ["-buildvcs=auto", "-trimpath=false"])
+def test_a_program_with_the_commit_or_paths_of_a_machine_is_compiled_by_each(machines: Machines, flag: str):
+    first = machines.first("bin", env={"GOFLAGS": flag})
+    assert len(builds(first)) == 2
+    kinds = {machines.registry.json("team/cache", tag)["annotations"]["multiarch.kind"] for tag in entries(machines)}
+    assert "program" not in kinds
 
 
 def test_builds_of_another_scope_share_nothing(machines: Machines):

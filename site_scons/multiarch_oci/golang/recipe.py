@@ -278,6 +278,24 @@ def trims_paths(build: GoBuild, environment: Mapping[str, str]) -> bool:
     return flag is None or flag.on
 
 
+def is_of_facts_alone(build: GoBuild, environment: Mapping[str, str]) -> bool:
+    """Whether equal facts make equal bytes in every checkout, on every machine.
+
+    Not with the commit in the program (`-buildvcs`), paths of the machine (of the module cache, too), or `-toolexec`.
+    """
+    words = flags_of(build, environment)
+    if not words:
+        return True
+    from multiarch_oci.golang.flags import HANDED_ON, last, read  # start-up
+
+    flags = read(words)
+    stamped = last(flags, "buildvcs")
+    untrimmed = any("-trimpath" in (flag.value or "") for flag in flags if flag.name in HANDED_ON)
+    if untrimmed or last(flags, "toolexec") is not None or not trims_paths(build, environment):
+        return False
+    return stamped is None or not stamped.on
+
+
 def _variant(platform: Platform) -> dict[str, str]:
     variable = _VARIANTS.get(platform.architecture)
     if variable is None or not platform.variant:

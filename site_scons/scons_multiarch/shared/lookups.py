@@ -14,6 +14,7 @@ from multiarch_oci.actioncache.cache import ActionCache
 from multiarch_oci.digest import Digest, DigestMismatch
 from multiarch_oci.document import InvalidDocument, keyed
 from multiarch_oci.errors import MultiarchError, one_line
+from multiarch_oci.golang import recipe
 from scons_multiarch.graph import reachable_nodes
 from scons_multiarch.process import say
 from scons_multiarch.receipts import root_of
@@ -66,13 +67,17 @@ class Lookups:
         state.decide()
         if state.facts is None or state.facts.values.get("error"):
             return None
-        if any("-toolexec" in state.facts.values.get(name, "") for name in ("flags", "GOFLAGS")):
-            return None  # what that program does to others no fact says
+        if isinstance(target_of(node), ProgramTarget) and not self._is_of_facts_alone(target_of(node)):
+            return None
         facts = state.digest_of_facts()
         if state.kind not in _BY_FACTS:  # whose facts do not hold what is in their sources
             sources = [str(root_of(source)) if is_image(source) else source.get_csig() for source in node.sources]
             facts = Digest.of(keyed([facts, sources])).hex
         return Key(state.kind, facts, settings.scope)
+
+    def _is_of_facts_alone(self, program: ProgramTarget) -> bool:
+        environment = self._run.build.lister().environment(program.build)
+        return recipe.is_of_facts_alone(program.build, environment)
 
     def look(self, node: Any) -> Entry | None:
         """The entry of a step; None where there is none that counts, and where the cache is not read."""

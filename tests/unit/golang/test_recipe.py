@@ -13,6 +13,7 @@ from multiarch_oci.golang.recipe import (
     flag_value,
     goenv,
     goenv_file,
+    is_of_facts_alone,
     listing_flags,
     trims_paths,
 )
@@ -244,3 +245,22 @@ def test_go_list_is_given_only_the_flags_that_choose_files():
 )
 def test_the_folder_counts_only_when_paths_stay(flags: tuple[str, ...], trims: bool):
     assert trims_paths(GoBuild(AMD64, flags=flags), {}) is trims
+
+
+@pytest.mark.parametrize(
+    ("variable", "flags", "alone"),
+    [
+        ("", (), True),
+        ("-mod=mod -trimpath -buildvcs=false", ("-gcflags=-l",), True),
+        ("-buildvcs=auto", (), False),
+        ("-buildvcs=true", ("-buildvcs=false",), True),
+        ("", ("-buildvcs",), False),
+        ("-trimpath=false", (), False),
+        ("", ("-gcflags", "all=-trimpath="), False),
+        ("--toolexec=wrap", (), False),
+    ],
+)
+def test_a_program_with_the_commit_or_paths_of_a_machine_is_not_of_its_facts_alone(
+    variable: str, flags: tuple[str, ...], alone: bool
+):
+    assert is_of_facts_alone(GoBuild(AMD64, flags=flags), {"GOFLAGS": variable}) is alone
