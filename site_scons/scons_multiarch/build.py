@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
     from multiarch_oci.bases import Bases
+    from multiarch_oci.errors import MultiarchError
     from multiarch_oci.golang.lister import Lister
     from multiarch_oci.golang.toolchain import Toolchain
     from scons_multiarch.lines import Lines
@@ -122,14 +123,25 @@ class Build:
 
     def need_go(self) -> Toolchain:
         """The same, and it is there: installed by the first who starts it, or reads its files. Raises GoNotFound."""
-        return self.once("go is there", self._installed_go)
+        go, error = self.once("go is there", self._installed_go)
+        if error is not None:
+            from multiarch_oci.golang.toolchain import GoNotFound
 
-    def _installed_go(self) -> Toolchain:
+            raise GoNotFound(error.what, where=error.where, hint=error.hint)
+        return go
+
+    def _installed_go(self) -> tuple[Toolchain, MultiarchError | None]:
+        """The Go, and why it cannot be installed: an index that does not answer is not asked again for each program."""
+        from multiarch_oci.golang.toolchain import GoNotFound
+
         go, missing = self.toolchain(), go_to_install()
         if go == missing:
-            with self.lines().waiting(f"Installing Go {go.release}", time.monotonic()):
-                install_go(go)
-        return go
+            try:
+                with self.lines().waiting(f"Installing Go {go.release}", time.monotonic()):
+                    install_go(go)
+            except GoNotFound as error:
+                return go, error
+        return go, None
 
     def _toolchain(self) -> Toolchain:
         from multiarch_oci.golang.toolchain import GoNotFound, find_go, minimum_version

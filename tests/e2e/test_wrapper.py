@@ -430,6 +430,15 @@ def test_go_is_installed_by_the_first_step_that_starts_it(template: Tree, empty_
     assert "Traceback" not in beyond.stderr
 
 
+def test_a_go_that_cannot_be_had_is_tried_once_a_build(template: Tree, empty_path: Path) -> None:
+    index = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0"}
+    words = ("-k", "bin", "PLATFORMS=linux/amd64,linux/arm64")
+    for more in ((), ("CACHE=./cache",)):
+        failed = template.run(*words, *more, shell=required("sh"), PATH=str(empty_path), **index)
+        assert failed.returncode == 2
+        assert failed.stderr.count("installing Go") == 1
+
+
 def test_a_go_that_the_lock_file_cannot_serve_is_one_clear_error(template: Tree, empty_path: Path) -> None:
     (template.path / "go.mod").write_text("module example.com/demo\n\ngo 1.999\n", encoding="utf-8")
     ran = template.run("bin", "PLATFORMS=linux/amd64", shell=required("sh"), PATH=str(empty_path))
