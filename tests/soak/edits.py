@@ -5,6 +5,7 @@ Run by hand: python tests/soak/edits.py --seed 1 --steps 500
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import sys
 from collections.abc import Callable
@@ -83,7 +84,8 @@ class EditRun:
 
     def differ(self, what: str, *runs: Run) -> None:
         texts = [run.text for run in runs]
-        raise Different("\n".join([what, *self.log, *texts, f"again: python tests/soak/edits.py --seed {self.seed}"]))
+        again = f"again: python tests/soak/{Path(inspect.getfile(type(self))).name} --seed {self.seed}"
+        raise Different("\n".join([what, *self.log, *texts, again]))
 
 
 def run(

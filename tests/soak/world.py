@@ -196,13 +196,13 @@ def read_document(place: Place, name: str) -> bytes:
     """Read a manifest or index, by digest, without our library."""
     if isinstance(place, Folder):
         return place._blob(name).read_bytes()
-    return place.registry.manifest("demo", name)[0]
+    return place.registry.manifest(place.repository, name)[0]
 
 
 def read_blob(place: Place, digest: str) -> bytes:
     if isinstance(place, Folder):
         return place._blob(digest).read_bytes()
-    return place.registry.ask("GET", f"/v2/demo/blobs/{digest}")[0]
+    return place.registry.ask("GET", f"/v2/{place.repository}/blobs/{digest}")[0]
 
 
 def genuine(content: bytes, descriptor: dict[str, Any], what: str) -> bytes:
