@@ -21,6 +21,20 @@ Maker = Callable[[str], Tree]
 WARM = {"GOCACHE": os.environ.get("GOCACHE") or str(Path("~/.cache/go-build").expanduser())}
 """A machine that has Go's build cache, so that a test need not compile the standard library."""
 
+LARGE = """\
+import os, random
+import scons_multiarch
+from scons_multiarch.shared.listings import SharedListings
+
+env = scons_multiarch.environment()
+env.GoBinary("_output/bin/demo", ".", platform="linux/amd64")
+run = env["MULTIARCH_RUN"]
+listings, content = SharedListings(run, run.settings.cache), random.Random(7).randbytes(5 << 20)
+if os.environ["DO"] == "put":
+    listings.put("0" * 64, content)
+print("THE SAME", listings.get("0" * 64) == content)
+"""
+
 
 class Machines:
     """Machines that share nothing but a cache, behind a proxy that counts."""
@@ -115,3 +129,11 @@ def test_with_a_key_only_a_signed_listing_counts(machines: Machines, tmp_path: P
     third = machines.clone("third")
     machines.run(third, "bin", f"CACHE_KEY={key}")
     assert third.go_starts() == []
+
+
+def test_the_listing_of_a_large_tree_is_read_too(machines: Machines):
+    tree = machines.clone("large")
+    tree.edit("SConstruct", LARGE)
+    assert "THE SAME False" in machines.run(tree, "-c", mode="readwrite", env={"DO": "get"}).text
+    machines.run(tree, "-c", mode="readwrite", env={"DO": "put"})
+    assert "THE SAME True" in machines.run(tree, "-c", env={"DO": "get"}).text

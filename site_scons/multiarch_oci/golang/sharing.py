@@ -237,13 +237,20 @@ def _embeddable(folder: str, patterns: Sequence[str]) -> Iterator[str]:
             path = f"{above}{entry.name}"
             if entry.name in NOT_EMBEDDABLE or not any(may_embed(pattern, path) for pattern in patterns):
                 continue
-            if entry.is_symlink():
-                yield f"{path}\0-> {os.readlink(entry.path)}"  # noqa: PTH115  # as text
-            elif entry.is_dir():
+            kind = _kind(entry)
+            if kind == "/":
                 pending.append(f"{path}/")
-                yield f"{path}\0/"
-            else:
-                yield f"{path}\0{stat.S_IFMT(entry.stat().st_mode)}"
+            yield f"{path}\0{kind}"
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """What an entry of a folder is; `?` for what went meanwhile, or cannot be looked at."""
+    try:
+        if entry.is_symlink():
+            return f"-> {os.readlink(entry.path)}"  # noqa: PTH115  # as text
+        return "/" if entry.is_dir() else str(stat.S_IFMT(entry.stat().st_mode))
+    except OSError:
+        return "?"
 
 
 def _merged(known: Listing | None, ours: Listing) -> Listing:

@@ -10,7 +10,6 @@ from multiarch_oci.actioncache import Entry, Key, Output
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import OCTETS
-from multiarch_oci.store import read
 from scons_multiarch.process import say
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin, origin_of
@@ -43,8 +42,11 @@ class SharedListings:
         if origin is None or entry is None or len(entry.outputs) != 1 or entry.outputs[0].descriptor.size > _LARGEST:
             return None
         output = entry.outputs[0]
+        if output.data is not None:
+            return output.data
         try:
-            return read(open_origin(self._run, origin), output.descriptor) if output.data is None else output.data
+            with open_origin(self._run, origin).open(output.descriptor) as stream:
+                return stream.read()
         except (MultiarchError, OSError) as error:
             say(f"  warning: an entry of the cache is left out: {one_line(error)}")
             return None
@@ -52,7 +54,7 @@ class SharedListings:
     def put(self, key: str, content: bytes) -> None:
         """Write an entry; never raises."""
         asking, origin = lookups(self._run), self._origin()
-        if not self._settings.writes or origin is None or origin in asking.closed:
+        if not self._settings.writes or origin is None or origin in asking.closed or len(content) > _LARGEST:
             return
         output = Output(Descriptor.of(OCTETS, content), _NAME, data=content)
         contents = {output.descriptor.digest: partial(io.BytesIO, content)}
