@@ -120,14 +120,19 @@ def compiled(
 ) -> list[Package]:
     """What programs that were just built are made of, sorted: packages of the standard library and of modules.
 
-    `environment` is that of the builds. Starts `go list -export` for each, which compiles what is not in Go's cache.
-    What cannot be told is left out.
+    `environment` is that of the builds. Starts `go list -export`, once for all of a folder with the same flags, which
+    compiles what is not in Go's cache. What cannot be told is left out.
     """
-    packages: set[Package] = set()
+    together: dict[tuple[Path, tuple[str, ...], str], dict[str, None]] = {}
     for build in builds:
-        flags = command(build, Path("output"), toolchain, environment)[2:-3]
-        line = [str(toolchain.go), "list", "-export", "-deps", "-f", _ASKED, *flags, "--", build.package]
-        status, answer, _ = run(line, build.directory, {**environment, "PWD": str(build.directory)})
+        words = command(build, Path("output"), toolchain, environment)[2:-3]
+        listing = tuple(flag for flag in words if not flag.startswith("-ldflags="))  # of which packages know nothing
+        alone = build.package if build.package.endswith(".go") else ""  # Go takes no files beside packages
+        together.setdefault((build.directory, listing, alone), {})[build.package] = None
+    packages: set[Package] = set()
+    for (directory, flags, _), names in together.items():
+        line = [str(toolchain.go), "list", "-e", "-export", "-deps", "-f", _ASKED, *flags, "--", *names]
+        status, answer, _ = run(line, directory, {**environment, "PWD": str(directory)})
         for text in answer.splitlines() if status == 0 else ():
             known, _, path = text.partition(" ")
             packages.update(_exported(known, Path(path)))

@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from multiarch_oci.golang.buildcache import BadPackages, Package, missing, pack, read_list, unpack, write_list
+from multiarch_oci.golang.buildcache import (
+    BadPackages,
+    Package,
+    compiled,
+    missing,
+    pack,
+    read_list,
+    unpack,
+    write_list,
+)
+from multiarch_oci.golang.recipe import GoBuild
+from multiarch_oci.golang.toolchain import Toolchain
+from multiarch_oci.platform import Platform
 
 
 def package(folder: Path, content: bytes, action: str) -> Package:
@@ -130,3 +142,27 @@ def test_a_list_of_something_else_is_refused(packages: object):
 def test_a_line_that_go_would_pass_over_is_no_package(cache: Path, packages: list[Package], line: bytes):
     (cache / packages[0].line).write_bytes(line)
     assert missing(cache, packages) == (packages[0],)
+
+
+def test_programs_of_one_folder_are_listed_together(tmp_path: Path):
+    lines = []
+
+    def run(line, directory, _environment):
+        lines.append((directory.name, line[line.index("--") + 1 :], [flag for flag in line if "-tags" in flag]))
+        return 0, "", ""
+
+    amd64 = Platform.parse("linux/amd64")
+    builds = [
+        GoBuild(amd64, package, tmp_path / folder, ldflags=f"-X main.name={package}", tags=tags)
+        for folder, package, tags in (
+            *(("app", f"./cmd/{name}", ()) for name in ("a", "b", "c", "a")),
+            *(("app", "./cmd/d", ("t",)), ("app", "main.go", ()), ("lib", "./cmd/a", ())),
+        )
+    ]
+    assert compiled(builds, Toolchain(tmp_path / "go", tmp_path, "go1.27.3"), {"CGO_ENABLED": "0"}, run) == []
+    assert lines == [
+        ("app", ["./cmd/a", "./cmd/b", "./cmd/c"], []),
+        ("app", ["./cmd/d"], ["-tags=t"]),
+        ("app", ["main.go"], []),
+        ("lib", ["./cmd/a"], []),
+    ]
