@@ -215,6 +215,13 @@ def test_what_is_read_is_not_written(machines: Machines):
     assert "POST" not in {seen.kind for seen in machines.proxy.seen if "team/cache" in seen.path}
 
 
+def test_a_later_version_whose_steps_make_other_bytes_takes_nothing_of_this_one(machines: Machines):
+    machines.first("manifest")
+    second = machines.clone("second")
+    second.replace("site_scons/scons_multiarch/tracking/nodes.py", "REVISION = 1", "REVISION = 2")
+    assert cached(machines.run(second, "manifest")) == {}
+
+
 @pytest.mark.parametrize("flag", ["-buildvcs=auto", "-trimpath=false"])
 def test_a_program_with_the_commit_or_paths_of_a_machine_is_compiled_by_each(machines: Machines, flag: str):
     first = machines.first("bin", env={"GOFLAGS": flag})

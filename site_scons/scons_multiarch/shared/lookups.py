@@ -20,6 +20,7 @@ from scons_multiarch.process import say
 from scons_multiarch.receipts import root_of
 from scons_multiarch.shared.origins import open_origin, origin_of
 from scons_multiarch.targets import ProgramTarget, is_image, target_of
+from scons_multiarch.tracking.nodes import REVISION
 from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
@@ -69,11 +70,10 @@ class Lookups:
             return None
         if isinstance(target_of(node), ProgramTarget) and not self._is_of_facts_alone(target_of(node)):
             return None
-        facts = state.digest_of_facts()
+        facts: list[Any] = [REVISION, state.digest_of_facts()]
         if state.kind not in _BY_FACTS:  # whose facts do not hold what is in their sources
-            sources = [str(root_of(source)) if is_image(source) else source.get_csig() for source in node.sources]
-            facts = Digest.of(keyed([facts, sources])).hex
-        return Key(state.kind, facts, settings.scope)
+            facts += [str(root_of(source)) if is_image(source) else source.get_csig() for source in node.sources]
+        return Key(state.kind, Digest.of(keyed(facts)).hex, settings.scope)
 
     def _is_of_facts_alone(self, program: ProgramTarget) -> bool:
         environment = self._run.build.lister().environment(program.build)

@@ -33,6 +33,8 @@ from scons_multiarch.tracking.held import held_file, is_kept_back
 from scons_multiarch.tracking.phases import after_reading
 from scons_multiarch.tracking.state import Nodes, State, is_ours, reasons, state_of
 
+REVISION = 1
+"""To be raised when a step makes other bytes of the same facts; in SCons' records, and in the keys of shared caches."""
 _MISSING = "absent"
 DAMAGED = "it is not what was built"
 
@@ -279,9 +281,9 @@ class StepAction(SCons.Action.FunctionAction):
         return b""
 
     def get_contents(self, target: Nodes, _source: Nodes, _env: Any) -> bytes:
-        """The verb, the number to raise when a step makes other bytes of the same facts, and the facts' digest."""
+        """The verb, the revision of steps, and the facts' digest."""
         state = state_of(target[0])  # none yet while the target is being declared
-        return f"{self.execfunction.verb} 1 {state.digest_of_facts() if state is not None else ''}".encode()
+        return f"{self.execfunction.verb} {REVISION} {state.digest_of_facts() if state is not None else ''}".encode()
 
 
 def track(env: Any, nodes: Nodes) -> Nodes:
