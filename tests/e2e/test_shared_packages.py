@@ -142,6 +142,20 @@ def test_only_what_the_key_signed_counts(variant: Maker, registry: Registry, tmp
     assert compiled(folder) == before
 
 
+def test_what_a_key_signed_is_not_used_when_another_takes_its_place(variant: Maker, registry: Registry, tmp_path: Path):
+    former, later = Keys(tmp_path, "former"), Keys(tmp_path, "later")
+    written(variant, registry, f"CACHE_KEY={former.private}")
+    tree = edited(variant, "second")
+    (tree.path / "cache.pub").write_bytes(former.public.read_bytes())
+    assert TAKEN in build(tree, registry, "CACHE_KEY=cache.pub", **cold(tmp_path)).text
+    (folder,) = (tree.path / ".multiarch" / "go-build").iterdir()
+    before = compiled(folder)
+    (tree.path / "cache.pub").write_bytes(later.public.read_bytes())
+    tree.replace("main.go", '"another "', '"a third "')
+    assert "Compile" in build(tree, registry, "CACHE_KEY=cache.pub").text
+    assert compiled(folder) == before
+
+
 @pytest.mark.parametrize("what", ["blob", "list", "gone"])
 def test_what_is_damaged_is_compiled_here(variant: Maker, registry: Registry, tmp_path: Path, what: str):
     written(variant, registry)

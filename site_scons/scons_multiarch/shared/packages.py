@@ -96,7 +96,8 @@ class Packages:
         settings = self._run.settings.cache
         if settings is None or not settings.reads:
             return None
-        name = Digest.of(keyed([group.origin, settings.key, settings.scope])).hex[:16]
+        key = Digest.of(content_of(self._run.tree.root / settings.key) or b"").hex if settings.key else ""
+        name = Digest.of(keyed([group.origin, key, settings.scope])).hex[:16]
         folder = self._run.tree.private / "go-build" / name
         known = folder / f"{group.key.hex}{_KEPT}"
         try:
