@@ -196,12 +196,14 @@ class Lister:
 
     def _settings_of(self, build: GoBuild) -> _Settings:
         same = GoBuild(build.platform, env=build.env, cgo=build.cgo, cc=build.cc, cxx=build.cxx, race=build.race)
-        if same not in self._settings:
+        known = self._settings  # another thread may begin anew meanwhile
+        settings = known.get(same)
+        if settings is None:
             made = recipe.environment(same, self._base, self._toolchain, cache=self._cache)
             affecting = recipe.affecting(made, self._toolchain)
             counting = {**recipe.locating(recipe.goenv(made, self._toolchain)), **affecting, **recipe.locating(made)}
-            self._settings[same] = _Settings(made, affecting, tuple(sorted(counting.items())))
-        return self._settings[same]
+            settings = known[same] = _Settings(made, affecting, tuple(sorted(counting.items())))
+        return settings
 
     def _lookup(self, build: GoBuild) -> _Lookup:
         if build not in self._lookups:
