@@ -62,6 +62,25 @@ def test_what_decides_the_output_is_in_the_key(tmp_path: Path, cache: str, chang
     assert runs(second) == 1
 
 
+FOLDER = """\
+import scons_multiarch
+
+env = scons_multiarch.environment(PLATFORMS="linux/amd64")
+env.Cached(env.Command("names.txt", [Glob("folder/*"), File("../beside.txt")], ["echo ran >> ran.log", "ls folder > names.txt"]))
+"""
+
+
+@pytest.mark.parametrize("name", ["a.txt", "b.txt"])
+def test_a_source_by_another_name_is_another_one(tmp_path: Path, cache: str, name: str):
+    (tmp_path / "beside.txt").write_text("the same for both\n", encoding="utf-8")
+    first = plant(tmp_path / "first", FOLDER, **{"folder/a.txt": "one\n"})
+    first.scons("names.txt", cache, "CACHE_MODE=readwrite")
+    second = plant(tmp_path / "second", FOLDER, **{f"folder/{name}": "one\n"})
+    second.scons("names.txt", cache)
+    assert second.read("names.txt") == f"{name}\n"
+    assert runs(second) == (name != "a.txt")
+
+
 def test_a_lost_file_is_made_again(tmp_path: Path, cache: str):
     plant(tmp_path / "first").scons("out.txt", cache, "CACHE_MODE=readwrite")
     for blob in (tmp_path / "shared" / "blobs").rglob("*"):

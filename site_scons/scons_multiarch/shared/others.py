@@ -1,7 +1,7 @@
 """`env.Cached`: what commands of other builders make (Rust, C, Node) is kept in the shared cache, too.
 
-The key of such a step is what SCons signs it by: its command, and the contents of everything that it depends on. What a
-command reads beside that SCons does not know of, and the cache no more: name it as a source, or by Depends.
+The key of such a step is what SCons signs it by: its command, and the names and contents of everything that it depends
+on. What a command reads beside that SCons does not know of, and the cache no more: name it as a source, or by Depends.
 """
 
 from __future__ import annotations
@@ -67,17 +67,25 @@ def is_cached(node: Any) -> bool:
 
 
 def _key(node: Any, run: Run) -> Key:
-    """The command of a step, its targets' names, the contents of all that it depends on, and the kind of machine."""
+    """The command of a step, its targets' names, what it depends on by name and content, and the kind of machine."""
     targets: Sequence[Any] = node.attributes.cached_with
     executor = node.get_executor()
     facts = [
         [sys.platform, platform.machine().lower()],
         executor.get_contents().decode("utf-8", "surrogateescape"),
         [shown(target) for target in targets],
-        [_content(child, run) for child in node.children()],
+        [[_name(child), _content(child, run)] for child in node.children()],
     ]
     assert run.settings.cache is not None  # noqa: S101  # who asks has looked
     return Key(KIND, Digest.of(keyed(facts)).hex, run.settings.cache.scope)
+
+
+def _name(child: Any) -> str:
+    """The path of a dependency from the top: a command may read the whole folder; outside the tree the last part."""
+    if not isinstance(child, SCons.Node.FS.Base):
+        return ""
+    path = shown(child)
+    return child.name if Path(path).is_absolute() else path
 
 
 def _content(child: Any, run: Run) -> str:
