@@ -153,7 +153,7 @@ def build(run: Run, recorded: Recorded, top: Path, go: Toolchain | None, words: 
     home = top / "site_scons" if held else _HOME
     given = [f"{name}={value}" for name, value in variables.items()]
     process = subprocess.Popen(
-        [sys.executable, str(home / _START), "scons", "-Q", *words, *given],
+        [sys.executable, str(home / _START), "scons", "-Q", *_without_caches(home), *words, *given],
         cwd=top,
         env=_environment(run, recorded, go) | ({} if held else {"PYTHONPATH": str(_HOME)}),
         stdin=subprocess.DEVNULL,
@@ -170,6 +170,17 @@ def build(run: Run, recorded: Recorded, top: Path, go: Toolchain | None, words: 
             say(f"  | {line.rstrip()}")
     if process.wait():
         raise Irreproducible(f"its build failed with status {process.returncode}: {quoted(last, 200)}")
+
+
+def _without_caches(home: Path) -> Iterator[str]:
+    """Words by which the tool in a folder takes nothing from a cache that an SConstruct names: that proves nothing."""
+    yield "--cache-disable"
+    try:
+        text = (home / "scons_multiarch" / "variables.py").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    if '("CACHE", ' in text:  # to a version before there was one, it is an unknown variable
+        yield "CACHE="
 
 
 def _environment(run: Run, recorded: Recorded, go: Toolchain | None) -> dict[str, str]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from machines.bases import push_image, store_of
 from machines.project import Project, Run
 from machines.registry import Registry
@@ -92,6 +94,23 @@ def test_a_published_revision_is_the_same_also_when_the_tree_has_gone_on(fresh: 
     assert not [path for path in written if not {"pycache", "__pycache__"} & set(path.parts)], (
         "nothing is built in this tree"
     )
+
+
+@pytest.mark.parametrize("cache", ["shared", "of SCons"])
+def test_nothing_is_taken_from_a_cache_that_the_sconstruct_names(
+    fresh: Tree, registry: Registry, tmp_path: Path, cache: str
+):
+    if cache == "shared":
+        fresh.edit("custom.py", f'CACHE = "{tmp_path}/cache"\nCACHE_MODE = "readwrite"\n')
+    else:
+        fresh.append("SConstruct", f'\nenv.CacheDir("{tmp_path}/cache")\n')
+    commit(fresh)
+    reference = publish(fresh, registry)
+    assert list((tmp_path / "cache").iterdir())
+    fresh.go_starts()
+    run = reproduce(fresh, reference)
+    assert len([line for line in fresh.go_starts() if line.startswith("build ")]) == 2
+    assert "from cache" not in run.text
 
 
 def test_of_revisions_with_the_same_files_the_one_whose_sconstruct_made_it_is_found(fresh: Tree, registry: Registry):
