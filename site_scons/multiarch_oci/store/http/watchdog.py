@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDone
 from typing import Any
@@ -37,7 +38,7 @@ class Watchdog:
             self._sockets.add(sock)
             begin, self._watched = not self._watched, True
         if begin:
-            threading.Thread(target=_watch, args=(weakref.ref(self), self._cancelled), daemon=True).start()
+            _started(_watch, weakref.ref(self), self._cancelled)
         self.check()
 
     def end(self) -> None:
@@ -59,10 +60,10 @@ class Watchdog:
         with contextlib.suppress(socket.gaierror):
             return socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
         with self._lock:
-            lookup = self._lookups.get((host, port))
-            if lookup is None:
-                lookup = self._lookups[host, port] = Future()
-                threading.Thread(target=self._look_up, args=(host, port, lookup), daemon=True).start()
+            begun = self._lookups.get((host, port))
+            lookup = self._lookups[host, port] = begun or Future()
+        if begun is None and not _started(self._look_up, host, port, lookup):
+            self._look_up(host, port, lookup)
         end = time.monotonic() + seconds
         while True:
             self.check()
@@ -80,6 +81,15 @@ class Watchdog:
             lookup.set_exception(error)
         with self._lock:
             del self._lookups[host, port]
+
+
+def _started(target: Callable[..., None], *arguments: object) -> bool:
+    """Start a thread; False where there is none: at the end of a process Python 3.12 starts no more."""
+    try:
+        threading.Thread(target=target, args=arguments, daemon=True).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _watch(watchdog: weakref.ref[Watchdog], cancelled: threading.Event) -> None:

@@ -43,3 +43,14 @@ def test_a_connection_that_was_forgotten_or_closed_is_no_trouble_at_the_end() ->
     del unused
     gc.collect()
     watchdog.end()
+
+
+def test_where_no_thread_can_be_started_names_are_looked_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")  # as Python 3.12 says from atexit
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    watchdog = Watchdog(threading.Event())
+    with socket.socket() as used:
+        watchdog.add(used)
+    assert watchdog.addresses("localhost", 80, 10)
