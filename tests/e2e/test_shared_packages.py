@@ -181,3 +181,15 @@ def test_what_is_damaged_is_compiled_here(variant: Maker, registry: Registry, tm
     plain = edited(variant, "plain")
     plain.scons("bin")
     assert program(plain) == program(second)
+
+
+def test_who_writes_leaves_again_what_was_lost(variant: Maker, registry: Registry, tmp_path: Path):
+    written(variant, registry)
+    machine = nearly_warm(tmp_path, registry)
+    blobs = [registry.blob(document["layers"][1]["digest"]) for document in entries(registry).values()]
+    for blob in blobs:
+        blob.unlink()
+    run = build(edited(variant, "second"), registry, "CACHE_MODE=readwrite", **machine)
+    assert run.text.count(": kept in the cache") == len(blobs), run.text
+    documents = entries(registry).values()
+    assert all(registry.blob(document["layers"][1]["digest"]).is_file() for document in documents)

@@ -56,6 +56,7 @@ class _Group:
         self.origin = origin
         self.environment = dict(environment)
         self.builds: list[GoBuild] = []
+        self.is_lost = False  # its entry is there and does not give what it says
 
 
 class Packages:
@@ -107,6 +108,7 @@ class Packages:
             return None if again and content is None else self._fetched(group, folder)
         except (MultiarchError, OSError) as error:
             say(f"  warning: compiled packages are not taken from the cache: {one_line(error)}")
+            group.is_lost = True
             return None
 
     def _fetched(self, group: _Group, folder: Path) -> Path | None:
@@ -132,13 +134,14 @@ class Packages:
         return folder
 
     def leave(self) -> None:
-        """Put what was compiled into the cache, where this run writes to it and no entry is there; never raises."""
+        """Put what was compiled into the cache, where this run writes and no entry there gives it; never raises."""
         groups, self._groups = self._groups, {}
         settings, asking = self._run.settings.cache, lookups(self._run)
         if settings is None or not settings.writes or self._run.interrupts.cancelled.is_set():
             return
         for group in groups.values():
-            if group.origin in asking.closed or (settings.reads and asking.find(group.key, group.origin) is not None):
+            is_there = settings.reads and not group.is_lost and asking.find(group.key, group.origin) is not None
+            if is_there or group.origin in asking.closed:
                 continue
             try:
                 self._keep(group)
