@@ -262,6 +262,18 @@ def test_a_blob_that_the_cache_lost_is_made_again(machines: Machines, lost: str,
         second.scons("verify", f"REGISTRY={machines.proxy.host}/other", "VERIFY=content")
 
 
+def test_what_was_made_of_an_image_stays_when_its_lost_layers_are_made_again(machines: Machines):
+    machines.first("manifest")
+    second = machines.clone("second")
+    machines.run(second, "manifest")
+    for path in set(blob_of(machines, "image")):
+        path.unlink()
+    run = machines.run(second, "release")  # the index is not asked for, and was made of the tarballs without layers
+    assert "the cache has its layers no more" in run.text
+    assert machines.run(second, "manifest").up_to_date
+    assert machines.run(second, "manifest", "release").up_to_date
+
+
 def test_a_program_that_is_held_and_lost_is_made_for_an_image(machines: Machines):
     machines.first("manifest")
     second = machines.clone("second")

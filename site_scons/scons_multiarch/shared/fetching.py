@@ -16,10 +16,11 @@ from multiarch_oci.mediatype import OCTETS
 from scons_multiarch.graph import children_of, requested
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
+from scons_multiarch.receipts import root_of
 from scons_multiarch.shared.origins import open_origin
 from scons_multiarch.step import step_of
 from scons_multiarch.targets import is_image
-from scons_multiarch.tracking.held import look_anew
+from scons_multiarch.tracking.held import follow, look_anew
 from scons_multiarch.tracking.nodes import Tracked
 from scons_multiarch.tracking.state import is_ours, state_of
 
@@ -146,5 +147,8 @@ def remake_lost(target: Any) -> bool:
     lost = [node for node in filter(is_image, target.children()) if is_lent(node)]
     for node in lost:
         say(f"  {shown(node)}: the cache has its layers no more; it is made here")
+        image, signature = root_of(node), node.get_csig()
         remake(node)
+        if root_of(node) == image:
+            follow(node, signature)
     return bool(lost)

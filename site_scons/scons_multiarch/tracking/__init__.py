@@ -26,6 +26,8 @@ held.taken: SCons.Node.Node.built
     tests/e2e/test_shared_cache.py::test_another_machine_publishes_without_a_byte_of_a_layer
 held.look_anew: SCons.Node.FS.File.get_stored_info, SCons.SConsign.Base.store_info
     tests/e2e/test_shared_cache.py::test_a_blob_that_the_cache_lost_is_made_again
+held.follow: SCons.Node.FS.File.get_stored_info, SCons.SConsign.Base.store_info
+    tests/e2e/test_shared_cache.py::test_what_was_made_of_an_image_stays_when_its_lost_layers_are_made_again
 nodes.Tracked.make_ready: SCons.Node.FS.File.make_ready, SCons.Node.Node.get_binfo, SCons.Executor.Executor.get_contents
     tests/e2e/test_scons.py::test_what_is_recorded_holds_the_facts_that_are_found_when_a_target_is_decided
 nodes.Tracked.changed: SCons.Node.FS.File.changed, SCons.Node.Node.changed, SCons.Node.FS.File.is_up_to_date

@@ -61,3 +61,19 @@ def undecided(nodes: Iterable[Any]) -> None:
 def taken(node: Any, *, is_file: bool) -> None:
     """Have SCons record a target that came out of the shared cache: it may be no file, of which it would warn."""
     node.pseudo = not is_file and bool(SCons.Action.execute_actions)
+
+
+def follow(node: Any, before: str) -> None:
+    """Let what was made from a file, whose content signature was `before`, count as made from what it is now.
+
+    For an image that is the same, and whose tarball is another: a step that reads both alike is not performed again.
+    """
+    after = node.get_csig()
+    if before == after or not SCons.Node.do_store_info:
+        return
+    for target in node.attributes.run.declarations.targets:
+        made = target.get_stored_info().binfo
+        for info in (*made.bsourcesigs, *made.bdependsigs, *made.bimplicitsigs):
+            if getattr(info, "csig", None) == before:
+                info.csig = after
+                target.dir.sconsign().dirty = True
