@@ -126,7 +126,8 @@ class Hands:
             elif how == "entry's bytes":
                 self.registry.blob(digest).unlink()
             elif how == "blob" and link.exists():
-                self.registry.ask("DELETE", f"/v2/cache/blobs/{blob}")
+                with suppress(OSError):  # its bytes went before
+                    self.registry.ask("DELETE", f"/v2/cache/blobs/{blob}")
             elif how == "blob's bytes":
                 self.registry.blob(blob).unlink(missing_ok=True)
             elif how == "damage" and kind != "image":  # a push mounts layers unread: those are the registry's to keep
@@ -239,40 +240,53 @@ class SharedRun(edits.EditRun):
             self.log.append(f"{number}. {self.sources.edit(random)}")
             self.clean = None
         one, other = random.sample(self.machines, 2)
-        event = random.choice(("none", "none", "anew", "kill", "kill", "lose", "lose", "poison", "two"))
+        event = random.choice(("none", "none", "anew", "kill", "kill", "lose", "lose", "poison", "two", "down"))
         self.counts[event] += 1
         self.log.append(f"{number}. {event}, machine {self.machines.index(one) + 1}")
+        scope = random.choice(SCOPES)
+        if event == "anew" or (event in ("lose", "down") and random.random() < 0.6):
+            self.share(one, other, scope, random)
         if event == "kill":
-            self.kill(one, random)
+            self.kill(one, scope, random)
         elif event == "lose":
             self.log.append(f"   {self.hands.lose(random)}")
         elif event == "poison":
-            self.poison(one, other, random)
-        if event == "anew":
-            one.forget()
-        builds = [self.begin(machine, random.choice(WORDS), random) for machine in (one, other)[: 1 + (event == "two")]]
-        for build in builds:
+            self.poison(one, other, scope, random)
+        elif event == "down":
+            self.registries[0].stop()
+        machines = (one, other) if event == "two" else (one,)
+        for build in [self.begin(machine, random.choice(WORDS), scope, random) for machine in machines]:
             self.check(build, again=random.random() < 0.3)
+        self.registries[0].start()
         self.log.append(f"   so far {dict(self.counts)}")
 
-    def poison(self, one: Machine, other: Machine, random: Random) -> None:
+    def share(self, one: Machine, other: Machine, scope: str, random: Random) -> None:
+        """Let one machine write all entries, and another that has nothing make what needs no bytes of them."""
+        if random.random() < 0.7:
+            other.forget()
+        self.check(self.begin(other, CLEAN, scope, random, mode="readwrite"), again=False)
+        one.forget()
+        self.check(self.begin(one, ("manifest",), scope, random, mode="read"), again=False)
+
+    def poison(self, one: Machine, other: Machine, scope: str, random: Random) -> None:
         """Let a machine write all entries, somebody without the key change them, and one with nothing read them."""
         other.forget()
-        scope = random.choice(SCOPES)
-        self.check(self.begin(other, CLEAN, random, mode="readwrite", scope=scope), again=False)
+        self.check(self.begin(other, CLEAN, scope, random, mode="readwrite"), again=False)
         changed = self.hands.poison(random)
         self.log.append(f"   poisoned: {dict(changed)}")
         one.forget()
-        build = self.begin(one, ("bin", *random.choice(WORDS)), random, mode=random.choice(MODES[:2]), scope=scope)
+        build = self.begin(one, ("bin", *random.choice(WORDS)), scope, random, mode=random.choice(MODES[:2]))
         here = self.check(build, again=False)
         believed = re.findall(r"(?m)^Compile .*: from cache", here.text)
         if not here.status and not changed["refused by the registry"] and (believed or "is left out" not in here.text):
             self.differ(f"believed: {believed}", here)
 
-    def kill(self, machine: Machine, random: Random) -> None:
+    def kill(self, machine: Machine, scope: str, random: Random) -> None:
         """Begin a build, and kill it in the middle: alone, so that what it started goes on, or all of them."""
-        process = self.begin(machine, random.choice((*WORDS, CLEAN)), random, mode="readwrite").process
-        group, after = random.random() < 0.5, random.choice((0.5, 1, 2, 4, 8)) * random.uniform(0.5, 1.5)
+        if random.random() < 0.6:
+            machine.forget()
+        process = self.begin(machine, random.choice((*WORDS, CLEAN)), scope, random, mode="readwrite").process
+        group, after = random.random() < 0.5, random.choice((0.7, 1.5, 3, 6)) * random.uniform(0.5, 1.5)
         with suppress(subprocess.TimeoutExpired):
             process.wait(after)
         if process.poll() is None:
@@ -281,20 +295,21 @@ class SharedRun(edits.EditRun):
         process.wait()
         self.log.append(f"   killed after {after:.2f} s, {'all of it' if group else 'alone'}")
 
-    def begin(
-        self, machine: Machine, targets: tuple[str, ...], random: Random, mode: str = "", scope: str | None = None
-    ) -> Build:
+    def begin(self, machine: Machine, targets: tuple[str, ...], scope: str, random: Random, *, mode: str = "") -> Build:
         """Start a build of the sources as they are now, with the cache."""
         machine.pull(self.tree.path)
-        mode = mode or random.choice(MODES)
-        place = Remote(random.choice(self.registries), f"step{len(self.log)}/demo")
+        given, mode = mode, mode or random.choice(MODES)
+        runs = [registry for registry in self.registries if registry._process is not None]
+        place = Remote(random.choice(runs), f"step{len(self.log)}/demo")
         shared = {
             "CACHE": f"{self.registries[0].host}/cache",
             "CACHE_MODE": mode,
             "CACHE_KEY": str(self.keys.public if mode == "read" else self.keys.private),
-            "CACHE_SCOPE": random.choice(SCOPES) if scope is None else scope,
+            "CACHE_SCOPE": scope,
             "REGISTRY": f"{place.name}/step{len(self.log)}",
         }
+        if random.random() < 0.1 and not given:
+            del shared["CACHE"]  # what lies here may lie in it alone
         words = [*targets, *self.sources.arguments(), *(f"{name}={value}" for name, value in shared.items())]
         self.log.append(f"   machine {self.machines.index(machine) + 1}: scons {' '.join(words)}")
         return Build(machine, words, place, machine.start(words, self.sources.env))
