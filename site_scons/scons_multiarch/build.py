@@ -55,6 +55,10 @@ class Build:
         """Make something at its first use and keep it for the build; who wants something else does not wait for it."""
         return cast("_T", self._values.get(name, make))
 
+    def has_made(self, name: Hashable) -> bool:
+        """Whether `once` made something already; never waits."""
+        return self._values.peek(name) is not None
+
     def is_new(self, message: str) -> bool:
         """Whether this build did not print a message yet; from now on it did."""
         with self._guard:

@@ -91,3 +91,23 @@ def test_a_registry_that_refuses_entries_fails_no_build(variant: Maker, registry
         proxy.order("PUT manifest", status=400, times=99)
         run = variant("first").scons("manifest", f"CACHE={proxy.host}/cache", "CACHE_MODE=readwrite")
         assert run.text.count("the cache cannot be written to") == 1
+
+
+def test_a_step_that_learns_late_that_layers_are_lost_reads_those_that_were_made_meanwhile(
+    variant: Maker, registry: Registry, make_registry: Callable[..., Registry]
+):
+    elsewhere = make_registry()
+    with FaultProxy(elsewhere.host) as proxy:
+        first, second = variant("first"), variant("second")
+        first.scons("manifest", f"CACHE={proxy.host}/cache", "CACHE_MODE=readwrite")
+        second.scons("manifest", f"CACHE={proxy.host}/cache")
+        for tag in elsewhere.tags("cache"):
+            document = elsewhere.json("cache", tag)
+            if document.get("annotations", {}).get("multiarch.kind") == "image":
+                for layer in document["layers"]:
+                    elsewhere.blob(layer["digest"]).unlink(missing_ok=True)
+        # Push and Archive read each image: of one of the two steps the question is answered when the other is done.
+        proxy.order("GET blob", stall=5, times=1)
+        run = second.scons("release", "push-manifest", f"REGISTRY={registry.host}", f"CACHE={proxy.host}/cache", "-j4")
+    assert "the cache has its layers no more" in run.text
+    second.scons("verify", f"REGISTRY={registry.host}", "VERIFY=content")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from multiarch_oci.heldfiles import HeldFile
     from scons_multiarch.session import Run
 
+_AGAIN = "made again"
+
 
 class CacheLost(MultiarchError):
     """A blob that the cache had, and has no more, or does not give; `node` is what is to be made again."""
@@ -131,12 +133,17 @@ def remake(node: Any) -> None:
         look_anew(node)
         return True
 
-    run.build.once(("made again", node), make)
+    run.build.once((_AGAIN, node), make)
 
 
 def remake_lost(target: Any) -> bool:
-    """Make the images here that a step reads and whose layers only a cache had; whether there were any."""
+    """Make the images here that a step reads and whose layers only a cache had; whether it can read them now.
+
+    Another step may have missed them before, and have made them while this one still waited for the cache.
+    """
     from multiarch_oci.store.archive import read_image
+
+    run: Run = target.attributes.run
 
     def is_lent(node: Any) -> bool:
         try:
@@ -144,11 +151,13 @@ def remake_lost(target: Any) -> bool:
         except (MultiarchError, OSError):
             return False  # its reader says what is wrong with it
 
-    lost = [node for node in filter(is_image, target.children()) if is_lent(node)]
-    for node in lost:
-        say(f"  {shown(node)}: the cache has its layers no more; it is made here")
-        image, signature = root_of(node), node.get_csig()
-        remake(node)
-        if root_of(node) == image:
-            follow(node, signature)
-    return bool(lost)
+    is_made = False
+    for node in filter(is_image, target.children()):
+        if is_lent(node):
+            say(f"  {shown(node)}: the cache has its layers no more; it is made here")
+            image, signature = root_of(node), node.get_csig()
+            remake(node)
+            if root_of(node) == image:
+                follow(node, signature)
+        is_made = is_made or run.build.has_made((_AGAIN, node))
+    return is_made
