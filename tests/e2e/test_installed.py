@@ -87,7 +87,7 @@ def test_from_one_to_the_other_and_from_one_version_to_the_next_nothing_is_done(
 def test_the_command_says_how_it_was_started(installed: Installed, foreign: Project) -> None:
     text = installed.run(foreign.path, "-h").text
     assert "Usage: multiarch [options]" in text
-    assert re.findall(r"^  (\S+) .*(?:publish|two platforms)", text, re.MULTILINE) == ["multiarch"] * 2
+    assert re.findall(r"^  (\w+) .*(?:publish|two platforms)", text, re.MULTILINE) == ["multiarch"] * 2
     assert "Usage: scons [options]" in installed.run(foreign.path, "-h", command="scons").text
     assert "  test " not in text
     mistake = installed.run(foreign.path, "clean", "push", check=False)
