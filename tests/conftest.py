@@ -88,6 +88,11 @@ def _shared_caches() -> dict[str, str]:
 FAST = ("unit", "house", "contract")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Call a case with bytes by its argument: what gzip packs holds the time, and two workers would collect other tests."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by its folder: `-m fast`, `-m full`."""
     for item in items:

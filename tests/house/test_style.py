@@ -46,3 +46,8 @@ def test_no_function_is_too_long_to_be_seen_at_once():
                 lines = (node.end_lineno or 0) - start + 1
                 long += [f"{name}:{node.lineno} {node.name}: {lines} lines"] if lines > LONGEST else []
     assert not long
+
+
+def test_no_case_is_called_by_bytes_that_are_no_text(request: pytest.FixtureRequest):
+    """Packed ones hold the time: the workers of one run would collect other tests, and none would run."""
+    assert not [item.nodeid for item in request.session.items if "\\x1f\\x8b\\x08" in item.nodeid]
