@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch_oci.actioncache import Entry, Key, NoEntry, Output
+from multiarch_oci.actioncache import Entry, Key, Output
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.errors import MultiarchError, one_line, public
+from multiarch_oci.errors import public
 from multiarch_oci.executable import essential, read_head
 from multiarch_oci.mediatype import JSON, OCTETS
-from scons_multiarch.process import say
+from scons_multiarch.paths import shown
 from scons_multiarch.session import content_of
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import origin_of
@@ -31,17 +31,9 @@ def keep(node: Any) -> None:
     run: Run = node.attributes.run
     asking = lookups(run)
     key, origin = asking.key(node), origin_of(run, node)
-    if key is None or origin in asking.closed or not may_keep(node):
+    if key is None or asking.is_closed(origin) or not may_keep(node):
         return
-    try:
-        entry, contents = _entry(node, key)
-        asking.cache(origin, action="push").keep(entry, contents)
-    except (NoEntry, UnicodeError) as error:
-        say(f"  warning: not kept in the cache: {one_line(error)}")
-    except (MultiarchError, OSError) as error:
-        asking.close(origin, error)
-    else:
-        asking.note(origin, key)
+    if asking.keep(origin, lambda: _entry(node, key), subject=shown(node)):
         node.attributes.state.kept_at = origin
 
 

@@ -53,17 +53,13 @@ class SharedListings:
 
     def put(self, key: str, content: bytes) -> None:
         """Write an entry; never raises."""
-        asking, origin = lookups(self._run), self._origin()
-        if not self._settings.writes or origin is None or origin in asking.closed or len(content) > _LARGEST:
+        origin = self._origin()
+        if not self._settings.writes or origin is None or len(content) > _LARGEST:
             return
         output = Output(Descriptor.of(OCTETS, content), _NAME, data=content)
+        entry = Entry(self._key(key), (output,), names=("sources",))
         contents = {output.descriptor.digest: partial(io.BytesIO, content)}
-        try:
-            asking.cache(origin, action="push").keep(Entry(self._key(key), (output,), names=("sources",)), contents)
-        except (MultiarchError, OSError) as error:
-            asking.close(origin, error)
-        else:
-            asking.note(origin, self._key(key))
+        lookups(self._run).keep(origin, lambda: (entry, contents), subject=_NAME)
 
     def _key(self, key: str) -> Key:
         return Key(KIND, key, self._settings.scope)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from scons_multiarch.tracking.nodes import REVISION
 from scons_multiarch.tracking.state import state_of
 
 if TYPE_CHECKING:
-    from multiarch_oci.actioncache.cache import Seal
+    from multiarch_oci.actioncache.cache import Contents, Seal
     from scons_multiarch.session import Run
 
 _BY_FACTS = ("program", "image")
@@ -43,7 +44,7 @@ class Lookups:
         self._answers: dict[tuple[str, str], Future[Entry | None]] = {}
         self._failures = 0
         self._began = False
-        self.closed: set[str] = set()  # places that could not be written to
+        self._closed: set[str] = set()  # places that could not be written to
         self.used: dict[str, dict[str, None]] = {}  # by place, the keys that counted or were written
 
     def cache(self, origin: str, *, action: str = "pull") -> ActionCache:
@@ -128,19 +129,45 @@ class Lookups:
             self._say(f"an entry of the cache is left out: {one_line(error)}")
             return None
         if entry is not None:
-            self.note(origin, key)
+            self._note(origin, key)
         return entry
 
-    def note(self, origin: str, key: Key) -> None:
+    def _note(self, origin: str, key: Key) -> None:
         """Note that a key was used or written, for the list that a writer leaves."""
         with self._guard:
             self.used.setdefault(origin, {})[key.hex] = None
 
-    def close(self, origin: str, error: Exception) -> None:
-        """Write to a place no more: each step would meet the same trouble. Said once."""
+    def keep(self, origin: str, make: Callable[[], tuple[Entry, Contents] | None], *, subject: str) -> bool:
+        """Put an entry into a place; whether it is there now. Never raises.
+
+        `make` gives it, and from where its outputs are read; None for nothing that is to be kept. Where something
+        fails the place is written to no more: whatever comes next would meet the same trouble.
+        """
+        if origin in self._closed:
+            return False
+        try:
+            made = make()
+            if made is None:
+                return False
+            entry, contents = made
+            self.cache(origin, action="push").keep(entry, contents)
+        except (NoEntry, UnicodeError) as error:  # too large, or a name that no JSON holds
+            say(f"  warning: not kept in the cache: {subject}: {one_line(error)}")
+            return False
+        except (MultiarchError, OSError) as error:
+            self._close(origin, error)
+            return False
+        self._note(origin, entry.key)
+        return True
+
+    def is_closed(self, origin: str) -> bool:
+        """Whether something could not be put into a place."""
+        return origin in self._closed
+
+    def _close(self, origin: str, error: Exception) -> None:
         with self._guard:
-            known = origin in self.closed
-            self.closed.add(origin)
+            known = origin in self._closed
+            self._closed.add(origin)
         if not known:
             say(f"  warning: the cache cannot be written to: {one_line(error)}")
 
@@ -156,7 +183,7 @@ class Lookups:
 
         day = dt.datetime.now(dt.timezone.utc).date()
         for origin, keys in used.items():
-            if origin not in self.closed:
+            if origin not in self._closed:
                 with suppress(MultiarchError, OSError):  # it is made again, then, some day
                     leave_list(open_origin(self._run, origin, action="push"), keys, day)
 

@@ -18,7 +18,7 @@ import SCons.Node.FS
 from multiarch_oci.actioncache import Entry, Key, NoEntry
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
-from multiarch_oci.errors import MultiarchError, one_line
+from multiarch_oci.errors import one_line
 from scons_multiarch import paths
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
@@ -32,6 +32,7 @@ from scons_multiarch.tracking.nodes import track
 from scons_multiarch.tracking.state import is_ours
 
 if TYPE_CHECKING:
+    from multiarch_oci.actioncache.cache import Contents
     from scons_multiarch.session import Run
 
 KIND = "command"
@@ -141,20 +142,18 @@ def keep(node: Any) -> None:
         return
     asking, origin = lookups(run), origin_of(run, node)
     files = [Path(target.get_abspath()) for target in targets]
-    if origin in asking.closed or not all(file.is_file() for file in files):
-        return
-    try:
-        key = _key(targets[0], run)
-        if key != targets[0].check_attributes("key"):
-            return  # something was edited while it was read
-        outputs = tuple(output_of(run, file) for file in files)
-        contents = {out.descriptor.digest: _opener(file) for out, file in zip(outputs, files, strict=True)}
-        asking.cache(origin, action="push").keep(Entry(key, outputs, names=("command", "sources")), contents)
-        asking.note(origin, key)
-    except ValueError as error:  # a name that no JSON holds
-        say(f"  warning: not kept in the cache: {shown(node)}: {error}")
-    except (MultiarchError, OSError) as error:
-        asking.close(origin, error)
+    if all(file.is_file() for file in files):
+        asking.keep(origin, lambda: _entry(run, targets[0], files), subject=shown(node))
+
+
+def _entry(run: Run, target: Any, files: list[Path]) -> tuple[Entry, Contents] | None:
+    """The entry of a command; None where something was edited while it ran."""
+    key = _key(target, run)
+    if key != target.check_attributes("key"):
+        return None
+    outputs = tuple(output_of(run, file) for file in files)
+    contents = {output.descriptor.digest: _opener(file) for output, file in zip(outputs, files, strict=True)}
+    return Entry(key, outputs, names=("command", "sources")), contents
 
 
 def _opener(file: Path) -> Any:

@@ -23,6 +23,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.document import keyed
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.golang import buildcache
+from multiarch_oci.golang.answers import run_process
 from multiarch_oci.golang.modules import locate
 from multiarch_oci.golang.recipe import flag_value, flags_of
 from multiarch_oci.mediatype import JSON, OCTETS
@@ -141,19 +142,17 @@ class Packages:
             return
         for group in groups.values():
             is_there = settings.reads and not group.is_lost and asking.find(group.key, group.origin) is not None
-            if is_there or group.origin in asking.closed:
+            if is_there or asking.is_closed(group.origin):
                 continue
             try:
                 self._keep(group)
-            except buildcache.BadPackages as error:
-                say(f"  warning: compiled packages are not kept in the cache: {one_line(error)}")
             except (MultiarchError, OSError) as error:
-                asking.close(group.origin, error)
+                say(f"  warning: compiled packages are not kept in the cache: {one_line(error)}")
 
     def _keep(self, group: _Group) -> None:
         go, environment = self._run.build.need_go(), group.environment
         folder = buildcache.location(go, environment)
-        packages = [] if folder is None else buildcache.compiled(group.builds, go, environment, _start)
+        packages = [] if folder is None else buildcache.compiled(group.builds, go, environment, run_process)
         if folder is None or not packages:
             return
         content = buildcache.write_list(packages)
@@ -163,16 +162,14 @@ class Packages:
                 buildcache.pack(folder, packages, sink)
             blob = Descriptor(OCTETS, Digest.of_file(packed), packed.stat().st_size)
             outputs = (Output(Descriptor.of(JSON, content), "packages.json", data=content), Output(blob, "packages.gz"))
+            entry = Entry(group.key, outputs, names=("go", "platform", "flags", "go.sum"))
             contents: dict[Digest, Callable[[], BinaryIO]] = {
                 outputs[0].descriptor.digest: partial(io.BytesIO, content),
                 blob.digest: lambda: packed.open("rb"),
             }
-            names = ("go", "platform", "flags", "go.sum")
-            asking = lookups(self._run)
-            asking.cache(group.origin, action="push").keep(Entry(group.key, outputs, names=names), contents)
-            asking.note(group.origin, group.key)
-        subject = f"{len(packages)} compiled packages for {group.builds[0].platform}"
-        say(f"{subject}: kept in the cache, {size_in_words(blob.size)}")
+            subject = f"{len(packages)} compiled packages for {group.builds[0].platform}"
+            if lookups(self._run).keep(group.origin, lambda: (entry, contents), subject=subject):
+                say(f"{subject}: kept in the cache, {size_in_words(blob.size)}")
 
 
 class Pace:
@@ -204,12 +201,6 @@ def _outputs(entry: Entry) -> tuple[Output, Output]:
     if kinds != [JSON, OCTETS]:
         raise NoEntry("holds no compiled packages", where=entry.key.tag)
     return entry.outputs[0], entry.outputs[1]
-
-
-def _start(line: Any, directory: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
-    from multiarch_oci.golang.answers import run_process
-
-    return run_process(line, directory, environment)
 
 
 def packages_of(run: Run) -> Packages:
