@@ -70,7 +70,7 @@ def _surroundings(run: Run) -> Surroundings:
     from multiarch_oci.engine.external.calling import Programs
     from multiarch_oci.engine.external.surroundings import Surroundings
     from multiarch_oci.store.http.hosts import LOOPBACK
-    from scons_multiarch.tracking.lent import elsewhere
+    from scons_multiarch.tracking.jobs import elsewhere
 
     return Surroundings(
         run.build.registries.source,

@@ -17,7 +17,7 @@ from multiarch_oci.engine import BuildPlan, EngineUnavailable
 from multiarch_oci.engine.export.made import Made, of_layout, of_save
 from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.external.marks import for_buildkit
-from multiarch_oci.engine.external.nodes import Fleet, NodeDied, blocks, run_platforms
+from multiarch_oci.engine.external.nodes import NodeDied, NodeGroup, blocks, run_platforms
 from multiarch_oci.engine.external.secrets import secret_flags
 from multiarch_oci.engine.external.staging import Staged, context_flags, staged
 from multiarch_oci.engine.external.surroundings import Surroundings, flags, temporary_name
@@ -63,7 +63,7 @@ class BuildxEngine:
         self._given = given
         self._builder = builder
         self._builders: Once[Builder | str] = Once()
-        self._fleets: Once[Fleet | None] = Once()
+        self._groups: Once[NodeGroup | None] = Once()
 
     def refusal(self, plan: BuildPlan) -> str | None:
         """As Engine says; asks the plugin, and the builder whether it is there and can hand an image out."""
@@ -89,44 +89,44 @@ class BuildxEngine:
     def _exported(self, builder: Builder, words: list[str], there: Staged, settled: Settled) -> Made:
         archive = there.scratch / "image.tar"
         words = [*words, "--output", f"type=oci,dest={archive}", str(there.context)]
-        fleet = self._fleets.get("", lambda: self._fleet(builder))
-        if fleet is None:
+        group = self._groups.get("", lambda: self._group(builder))
+        if group is None:
             self._run([*builder.command, "build", *self._named(), *words], settled, _DOING)
         else:
-            self._build_on_a_node(fleet, words, there, settled)
+            self._build_on_a_node(group, words, there, settled)
         return of_layout(archive, settled.plan.platform)
 
-    def _fleet(self, builder: Builder) -> Fleet | None:
+    def _group(self, builder: Builder) -> NodeGroup | None:
         """The nodes of a builder that has several; None: buildx has no choice."""
         if builder.nodes < _SEVERAL:
             return None
-        fleet = Fleet(builder.command, builder.name, builder.driver, self._given.programs)
-        if not fleet.look(self._given.jobs):
+        group = NodeGroup(builder.command, builder.name, builder.driver, self._given.programs)
+        if not group.look(self._given.jobs):
             return None
-        for node, why in fleet.nodes.lost.items():
+        for node, why in group.nodes.lost.items():
             self._given.warn(f"node '{node}' of builder '{builder.name}': {why}; it gets no image")
-        return fleet
+        return group
 
-    def _build_on_a_node(self, fleet: Fleet, words: list[str], there: Staged, settled: Settled) -> None:
+    def _build_on_a_node(self, group: NodeGroup, words: list[str], there: Staged, settled: Settled) -> None:
         """Build on the node that suits best; where that one dies meanwhile, once more."""
-        with self._given.elsewhere(fleet.nodes.room):
+        with self._given.elsewhere(group.nodes.room):
             try:
-                self._try_on_a_node(fleet, words, there, settled)
+                self._try_on_a_node(group, words, there, settled)
             except NodeDied as died:
                 again = "the image is tried once more"
-                self._given.warn(f"node '{died.node}' of builder '{fleet.name}': {died.why}; {again}")
-                self._try_on_a_node(fleet, words, there, settled)
+                self._given.warn(f"node '{died.node}' of builder '{group.name}': {died.why}; {again}")
+                self._try_on_a_node(group, words, there, settled)
 
-    def _try_on_a_node(self, fleet: Fleet, words: list[str], there: Staged, settled: Settled) -> None:
-        where, name = settled.recipe.name, fleet.name
+    def _try_on_a_node(self, group: NodeGroup, words: list[str], there: Staged, settled: Settled) -> None:
+        where, name = settled.recipe.name, group.name
         self._given.doing(f"waits for a node of builder '{name}'")
-        with fleet.nodes.taken(run_platforms(settled)) as node:
+        with group.nodes.taken(run_platforms(settled)) as node:
             self._given.doing(f"on node '{node.name}' of builder '{name}'")
             try:
-                fleet.build(node, words, there.scratch, where=where, doing=f"{_DOING} on '{node.name}'")
+                group.build(node, words, there.scratch, where=where, doing=f"{_DOING} on '{node.name}'")
             except NodeDied as died:
                 if died.is_gone:
-                    fleet.nodes.lose(died.node, died.why)
+                    group.nodes.lose(died.node, died.why)
                 raise
         self._given.say(f"  built on node '{node.name}' of builder '{name}'")
 

@@ -2,7 +2,7 @@
 
 `nodes`: files and targets as they are signed and decided; `state`: what is found out about them. `folders`: those that
 builders make. `cache`: CacheDir. `held`: targets that a shared cache has, and this machine not.
-`phases`: SCons' records, and what is to happen once all SConscripts were read. `interactive`: sessions. `lent`: jobs.
+`phases`: SCons' records, and what is to happen once all SConscripts were read. `interactive`: sessions. `jobs`: -j.
 
 Each hook by its name, with the SCons code that it leans on, and the test that fails when it does not work any more.
 The reason is in the hook's own docstring. `tests/house/test_hooks.py` holds this table against the code of both sides:
@@ -118,8 +118,8 @@ phases.ReadSignatures.sync: SCons.dblite._Dblite.sync, SCons.dblite._Dblite.clos
     tests/e2e/test_scons.py::test_what_other_builders_make_is_recorded_when_it_is_another_and_by_no_question
 phases.Signatures.sync: SCons.dblite._Dblite.sync, SCons.SConsign.write
     tests/e2e/test_scons.py::test_a_run_with_nothing_to_do_writes_no_file
-lent.elsewhere: SCons.Taskmaster.Job.NewParallel.__init__, SCons.Taskmaster.Job.NewParallel._maybe_start_worker
+jobs.elsewhere: SCons.Taskmaster.Job.NewParallel.__init__, SCons.Taskmaster.Job.NewParallel._maybe_start_worker
     tests/e2e/test_nodes.py::test_more_images_are_built_at_once_than_steps_run_here
-lent.Jobs.wait_for_job: SCons.Taskmaster.Job.NewParallel._work, SCons.Script.Main.BuildTask.execute
+jobs.Jobs.wait_for_job: SCons.Taskmaster.Job.NewParallel._work, SCons.Script.Main.BuildTask.execute
     tests/e2e/test_nodes.py::test_no_more_steps_run_here_than_j_says_while_images_are_elsewhere
 """

@@ -1,4 +1,4 @@
-"""Jobs of SCons that wait for another machine, and are lent to other tasks meanwhile.
+"""Jobs of SCons that wait for another machine, and are free for other tasks meanwhile.
 
 SCons has `-j` threads, each of which performs one task after another. One whose task is at work elsewhere has nothing
 to do here, and eight machines would be idle behind two threads. So its pool gets one thread more while it waits, and
@@ -6,7 +6,7 @@ no task begins here while `-j` others are at work. What comes back goes on at on
 
 What this leans on: a thread of the pool is a `NewParallel.Worker` with the pool as its `owner`. `jobs` counts the tasks
 that were handed out and not taken back, `results_queue` holds those that have ended. With `-j1`, and with the scheduler
-that was before, there is no such pool, and nothing is lent.
+that was before, there is no such pool, and no job is released.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _PATIENCE_S = 0.5
 
 
 class Jobs:
-    """The jobs of one pool that are lent; any thread."""
+    """The jobs of one pool that are released; any thread."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._limit = pool.max_workers
         self._lock = threading.Lock()
-        self._lent = 0
+        self._released = 0
         self._waiting = 0
 
-    def lend(self, most: int) -> bool:
-        """Lend a job, unless so many are; whether it was."""
+    def release(self, most: int) -> bool:
+        """Release a job, unless so many are; whether it was."""
         with self._lock:
-            if self._lent >= most:
+            if self._released >= most:
                 return False
-            self._lent += 1
+            self._released += 1
             self._pool.max_workers += 1
         # Who holds it for long looks for tasks, and starts the thread himself when there is one.
         if self._pool.tm_lock.acquire(timeout=_PATIENCE_S):
@@ -49,10 +49,10 @@ class Jobs:
                 self._pool.tm_lock.release()
         return True
 
-    def take_back(self) -> None:
-        """End what `lend` began; threads that are there stay, and begin nothing."""
+    def acquire_again(self) -> None:
+        """End what `release` began; threads that are there stay, and begin nothing."""
         with self._lock:
-            self._lent -= 1
+            self._released -= 1
             self._pool.max_workers -= 1
 
     def wait_for_job(self, task: Any) -> None:
@@ -73,7 +73,7 @@ class Jobs:
 
     def _at_work(self) -> int:
         """How many tasks are at work on this machine."""
-        return int(self._pool.jobs) - len(self._pool.results_queue) - self._lent - self._waiting
+        return int(self._pool.jobs) - len(self._pool.results_queue) - self._released - self._waiting
 
 
 @contextmanager
@@ -89,17 +89,17 @@ def elsewhere(most: int) -> Iterator[None]:
     _begin_in_turn()
     # Of two threads that come first both find the one that was set.
     jobs: Jobs = vars(pool).setdefault("jobs_elsewhere", Jobs(pool))
-    if not jobs.lend(2 * most):
+    if not jobs.release(2 * most):
         yield
         return
     try:
         yield
     finally:
-        jobs.take_back()
+        jobs.acquire_again()
 
 
 def _begin_in_turn() -> None:
-    """Let tasks begin one after another where jobs are lent. A second call changes nothing."""
+    """Let tasks begin one after another where jobs are released. A second call changes nothing."""
     execute = SCons.Script.Main.BuildTask.execute
     if hasattr(execute, "in_turn"):
         return

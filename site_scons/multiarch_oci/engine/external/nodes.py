@@ -34,6 +34,7 @@ _CUT = re.compile(
 """The last line of buildx when it lost its BuildKit; of a RUN that fails it says `failed to solve: process`."""
 _TURN_S = 0.2
 _ANSWER_S = 40  # buildx gives a node 20 s
+_LIMIT = 16 << 20  # bytes of a builder's entry, with the files of a buildkitd's own settings in it
 _REMOTE, _RUNNING = "remote", "running"
 _SILENT, _CUT_OFF = "no BuildKit answers there", "the connection was cut"
 _ALSO = {"amd64": "386", "arm64": "arm"}
@@ -152,7 +153,7 @@ class Nodes:
         return min(free, key=lambda node: self._running[node.name] / node.pods, default=None)
 
 
-class Fleet:
+class NodeGroup:
     """A builder of several nodes, asked and started by `command`, which is buildx."""
 
     def __init__(self, command: Sequence[str], name: str, driver: str, programs: Programs) -> None:
@@ -232,9 +233,6 @@ class Fleet:
             return {entry.required("Name"): entry.members for entry in document.objects("Nodes")}
         except InvalidDocument:
             return {}
-
-
-_LIMIT = 16 << 20  # with the files of a buildkitd's own settings in it
 
 
 class NodeDied(EngineFailed):
