@@ -169,10 +169,11 @@ def looked_at(run: Run) -> dict[Any, list[Reference]]:
     would cost more than all else that a build with nothing to do asks: of those some are taken, by chance, so that what
     is deleted is noticed by one of the next runs.
     """
-    from multiarch_oci.digest import Digest
-    from scons_multiarch.graph import reachable_nodes
 
     def choose() -> dict[Any, list[Reference]]:
+        from multiarch_oci.digest import Digest
+        from scons_multiarch.graph import reachable_nodes
+
         pairs = [pair for node in reachable_nodes() if is_attest(node) for pair in _listed_by_tag(node)]
         if len(pairs) > MOST_LOOKED_AT:
             import random

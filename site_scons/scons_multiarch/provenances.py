@@ -18,7 +18,7 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch.dependencies import VERSIONS, bases_of, builders, engine_of, locked, of_image, tool_digest
 from scons_multiarch.paths import shown
-from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, is_index, target_of
+from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, is_index, of_run, target_of
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run
@@ -48,7 +48,7 @@ def statements(run: Run, node: Any, *, full: bool) -> dict[Path, bytes]:
 
 def beside(statement: Path) -> Path:
     """Where the statement lies that says of which run it is, by that of the tracked one."""
-    return statement.with_name(f"{statement.name.removesuffix('.json')}.full.json")
+    return Path(of_run(str(statement)))
 
 
 def drifted(node: Any) -> str | None:

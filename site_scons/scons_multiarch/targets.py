@@ -124,6 +124,11 @@ class ProvenanceTarget(msgspec.Struct, frozen=True):
     name: str
 
 
+def of_run(statement: str) -> str:
+    """The path of the statement that says of which run it is (PROVENANCE=full), by that of the tracked one."""
+    return f"{statement.removesuffix('.json')}.full.json"
+
+
 _Declared: TypeAlias = Callable[[], tuple[tuple[Any, ...], tuple[Any, ...]]]
 
 

@@ -17,7 +17,7 @@ from multiarch_oci.engine import BuildPlan, EngineUnavailable
 from multiarch_oci.engine.export.made import Made, of_layout, of_save
 from multiarch_oci.engine.export.normalising import normalise
 from multiarch_oci.engine.external.marks import for_buildkit
-from multiarch_oci.engine.external.nodes import NodeDied, NodeGroup, blocks, run_platforms
+from multiarch_oci.engine.external.nodes import ANSWER_S, NodeDied, NodeGroup, blocks, run_platforms
 from multiarch_oci.engine.external.secrets import secret_flags
 from multiarch_oci.engine.external.staging import Staged, context_flags, staged
 from multiarch_oci.engine.external.surroundings import Surroundings, flags, temporary_name
@@ -29,7 +29,6 @@ _NAME = re.compile(r"\bName: (\S+)")
 _DRIVER = re.compile(r"\bDriver: (\S+)")
 _ENDPOINT = re.compile(r"\bEndpoint: (\S+)")
 _ERROR = re.compile(r"\bError: (.*?)(?= Platforms:| Name:| Nodes:|$)")
-_ANSWER_S = 40  # buildx gives a node that is silent 20 s
 _ITSELF = "docker"
 """The driver whose builder is the Docker engine itself."""
 _SEVERAL = 2
@@ -182,7 +181,7 @@ class BuildxEngine:
         else:
             return "docker has no buildx plugin" if docker is not None else "there is no docker in PATH"
         named = [self._builder] if self._builder else []
-        works, output = programs.ask([*command, "inspect", *named], seconds=_ANSWER_S)
+        works, output = programs.ask([*command, "inspect", *named], seconds=ANSWER_S)
         if not works:
             return f"buildx has no builder that answers: {output}"
         name, driver, endpoint = _NAME.search(output), _DRIVER.search(output), _ENDPOINT.search(output)

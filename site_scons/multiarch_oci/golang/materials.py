@@ -118,7 +118,7 @@ def _name(name: str, package: Package | None, root: Path, top: Path) -> str:
     return path or (name.rpartition("/")[2] if name.startswith(("../", "/")) else name)  # no path of this machine
 
 
-def below(path: str, top: Path) -> str:
+def below(path: str, top: Path | str) -> str:
     """The path from the top, with `/`; "" for what does not lie below it."""
-    start = f"{top}{os.sep}"
+    start = f"{top}".rstrip(os.sep) + os.sep
     return path[len(start) :].replace(os.sep, "/") if path.startswith(start) else ""

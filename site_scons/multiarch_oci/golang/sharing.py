@@ -27,6 +27,7 @@ from multiarch_oci.golang import recipe
 from multiarch_oci.golang.answers import Question
 from multiarch_oci.golang.compiler import may_embed
 from multiarch_oci.golang.inputs import Listing, Package, digest_of
+from multiarch_oci.golang.materials import below
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.tree import EMBEDS, NOT_EMBEDDABLE, Heads, Tree, outlined
 
@@ -175,10 +176,7 @@ class Sharing:
 
     def _path(self, path: str) -> str | None:
         """A path from the top, with `/`; None for what does not lie below it."""
-        if path == self._top:
-            return "."
-        start = self._top.rstrip(os.sep) + os.sep
-        return path[len(start) :].replace(os.sep, "/") if path.startswith(start) else None
+        return "." if path == self._top else below(path, self._top) or None
 
     def _relative(self, listing: Listing) -> Listing | None:
         """A listing without a path of this machine; None where it cannot be without."""

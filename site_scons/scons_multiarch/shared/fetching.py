@@ -20,6 +20,7 @@ from scons_multiarch.receipts import root_of
 from scons_multiarch.shared.origins import open_origin
 from scons_multiarch.step import step_of
 from scons_multiarch.targets import is_image
+from scons_multiarch.tracking.folders import entries_in
 from scons_multiarch.tracking.held import follow, look_anew
 from scons_multiarch.tracking.nodes import Tracked
 from scons_multiarch.tracking.state import is_ours, state_of
@@ -58,7 +59,7 @@ def _needed(roots: list[Any]) -> frozenset[Any]:
         seen.add(node)
         children = children_of(node)
         if isinstance(node, SCons.Node.FS.Dir):
-            children += [entry for name, entry in list(node.entries.items()) if name not in (".", "..")]
+            children += entries_in(node)
         if isinstance(node, SCons.Node.FS.File) and not node.has_builder() and node.srcnode() is not node:
             children.append(node.srcnode())  # a variant folder gets a copy
         if not is_ours(node):

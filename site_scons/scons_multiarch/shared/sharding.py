@@ -36,6 +36,7 @@ from scons_multiarch.process import say
 from scons_multiarch.receipts import ask_for_tags
 from scons_multiarch.shared.taking import foresee
 from scons_multiarch.targets import ProgramTarget, is_image, is_index, target_of
+from scons_multiarch.tracking.folders import entries_in
 from scons_multiarch.tracking.held import undecided
 from scons_multiarch.tracking.phases import build_first
 from scons_multiarch.variables import UnknownWord
@@ -148,7 +149,7 @@ def _files(roots: Iterable[Any]) -> Iterator[Any]:
 
 def _members(node: Any) -> list[Any]:
     if isinstance(node, SCons.Node.FS.Dir):
-        return [entry for name, entry in list(node.entries.items()) if name not in (".", "..")]
+        return entries_in(node)
     return [] if isinstance(node, SCons.Node.FS.Base) else declared_children(node)
 
 

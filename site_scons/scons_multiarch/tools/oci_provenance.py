@@ -15,6 +15,7 @@ from scons_multiarch.targets import (
     ProvenanceTarget,
     WrongSource,
     declared_before,
+    of_run,
     target_of,
 )
 from scons_multiarch.tracking.nodes import declare
@@ -53,7 +54,7 @@ def provenance(env: Any, target: Any, image: Any) -> Any:
         return [node]
     nodes = env.OciProvenance([node], source)
     run.declarations.hide_targets(nodes)
-    run.declarations.hide(f"{paths.shown(node).removesuffix('.json')}.full.json")
+    run.declarations.hide(of_run(paths.shown(node)))
     full = env.get("PROVENANCE") == "full"
     drifted = (lambda: _drifted(node)) if full else undrifted
     kind = "" if full else "provenance"

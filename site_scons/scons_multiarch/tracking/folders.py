@@ -168,11 +168,10 @@ def _names(folder: Any) -> list[str]:
 
 def _made_in(folder: Any) -> Iterator[str]:
     if isinstance(folder, SCons.Node.FS.Dir):
-        for name, node in list(folder.entries.items()):
-            if name not in (".", ".."):
-                if is_made(node) or (not isinstance(node, SCons.Node.FS.Dir) and node.has_builder()):
-                    yield str(node.get_abspath())
-                yield from _made_in(node)
+        for node in entries_in(folder):
+            if is_made(node) or (not isinstance(node, SCons.Node.FS.Dir) and node.has_builder()):
+                yield str(node.get_abspath())
+            yield from _made_in(node)
 
 
 def _contents(folder: Any, names: list[str]) -> str:
@@ -200,16 +199,20 @@ def is_made(node: Any) -> bool:
     return isinstance(node, SCons.Node.FS.Dir) and bool(node.has_explicit_builder())
 
 
+def entries_in(folder: Any) -> list[Any]:
+    """The files and folders in a folder that SCons knows of; another thread may learn of more meanwhile."""
+    return [node for name, node in list(folder.entries.items()) if name not in (".", "..")]
+
+
 def all_nodes() -> Iterator[Any]:
     """Every file and folder that SCons knows of."""
     pending = list({*SCons.Node.FS.get_default_fs().Root.values()})  # one root has several names
     yield from pending
     while pending:
-        for name, node in list(pending.pop().entries.items()):
-            if name not in (".", ".."):
-                yield node
-                if isinstance(node, SCons.Node.FS.Dir):
-                    pending.append(node)
+        for node in entries_in(pending.pop()):
+            yield node
+            if isinstance(node, SCons.Node.FS.Dir):
+                pending.append(node)
 
 
 def as_file(node: Any, kind: type[Plain], run: Run) -> None:
@@ -243,11 +246,10 @@ def as_made(node: Any, run: Run) -> None:
 def _not_copied(folder: Any) -> None:
     """Let SCons remove nothing from a folder that is made in a variant folder: its files are not copies of sources."""
     folder.duplicate = False
-    for name, node in list(folder.entries.items()):
-        if name not in (".", ".."):
-            node.duplicate = False
-            if isinstance(node, SCons.Node.FS.Dir):
-                _not_copied(node)
+    for node in entries_in(folder):
+        node.duplicate = False
+        if isinstance(node, SCons.Node.FS.Dir):
+            _not_copied(node)
 
 
 def above(node: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import SCons.Action
 import SCons.Node
 
+from scons_multiarch.tracking.state import state_of
+
 if TYPE_CHECKING:
     from multiarch_oci.heldfiles import HeldFile
 
@@ -53,8 +55,9 @@ def look_anew(node: Any) -> None:
 def undecided(nodes: Iterable[Any]) -> None:
     """Forget what was found out about targets of ours that were not made yet: they are decided anew."""
     for node in nodes:
-        if "state" in node.attributes.__dict__:
-            node.attributes.state.renew()
+        state = state_of(node)
+        if state is not None:
+            state.renew()
         node._memo.pop("changed", None)  # noqa: SLF001  # see above
 
 

@@ -33,6 +33,7 @@ import SCons.Script.Main
 from multiarch_oci.errors import visible
 from multiarch_oci.treelock import NoFileOfOurs
 from scons_multiarch.installation import command
+from scons_multiarch.tracking.state import state_of
 
 
 class _Phases:
@@ -119,7 +120,7 @@ def around_commands(around: Callable[[Any], AbstractContextManager[None]]) -> No
 
     def execute(task: Any) -> None:
         node = task.targets[0]
-        if isinstance(node, SCons.Node.FS.Base) and node.has_builder() and not hasattr(node.attributes, "state"):
+        if isinstance(node, SCons.Node.FS.Base) and node.has_builder() and state_of(node) is None:
             with around(node):
                 perform(task)
         else:

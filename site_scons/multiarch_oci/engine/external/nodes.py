@@ -33,7 +33,8 @@ _CUT = re.compile(
 )
 """The last line of buildx when it lost its BuildKit; of a RUN that fails it says `failed to solve: process`."""
 _TURN_S = 0.2
-_ANSWER_S = 40  # buildx gives a node 20 s
+ANSWER_S = 40
+"""How long `buildx inspect` is waited for: it gives a node that is silent 20 s."""
 _LIMIT = 16 << 20  # bytes of a builder's entry, with the files of a buildkitd's own settings in it
 _REMOTE, _RUNNING = "remote", "running"
 _SILENT, _CUT_OFF = "no BuildKit answers there", "the connection was cut"
@@ -212,7 +213,7 @@ class NodeGroup:
     def _look(self, folder: Path, entries: Mapping[str, Mapping[str, object]]) -> tuple[Block, ...]:
         """What buildx says of nodes; without what the user said they are for, so their own platform comes first."""
         command = [*self._command, "inspect", self.name]
-        return blocks(self._programs.ask(command, self._shown(folder, entries), seconds=_ANSWER_S)[1])
+        return blocks(self._programs.ask(command, self._shown(folder, entries), seconds=ANSWER_S)[1])
 
     def _shown(self, folder: Path, entries: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
         """Variables with which buildx knows these nodes of the builder alone."""
