@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,6 +100,18 @@ def test_a_machine_with_nothing_but_the_checkout_starts_no_go(machines: Machines
     assert machines.run(second).up_to_date
     assert second.go_starts() == []
     assert machines.proxy.kinds() == {"HEAD manifest": 3}
+
+
+def test_the_first_run_of_a_clone_leaves_its_listing_though_python_writes_bytecode_meanwhile(machines: Machines):
+    first, env = machines.clone("first"), {**WARM, "PYTHONDONTWRITEBYTECODE": ""}
+    for folder in [*(first.path / "site_scons").rglob("__pycache__")]:
+        shutil.rmtree(folder)
+    machines.run(first, mode="readwrite", env=env)
+    assert [*(first.path / "site_scons").rglob("__pycache__")]
+    assert len(machines.listings()) == 1
+    assert lists(first) == 2
+    assert machines.run(first, mode="readwrite", env=env).up_to_date
+    assert first.go_starts() == []
 
 
 def test_one_edit_on_a_machine_with_nothing_starts_the_compiler_alone(machines: Machines):
