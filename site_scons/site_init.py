@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-if sys.dont_write_bytecode and sys.pycache_prefix is None:  # as process.set_up explains; its own module is kept, too
+if sys.pycache_prefix is None:  # as process.set_up explains; and a run writes nothing between the tree's sources
     sys.pycache_prefix = str(Path.cwd() / ".multiarch" / "pycache")
     sys.dont_write_bytecode = False
 

@@ -160,10 +160,11 @@ def test_an_unstamped_version_sends_manifests_alone(fresh: Tree, registry: Regis
         assert proxy.uploaded() == sum(map(len, sent))
 
 
-def test_modules_are_compiled_once_where_the_environment_forbids_it_beside_them(fresh: Tree):
+@pytest.mark.parametrize("forbidden", ["1", ""])
+def test_modules_are_compiled_once_and_not_beside_them(fresh: Tree, forbidden: str):
     for cache in sorted((fresh.path / "site_scons").rglob("__pycache__")):
         fresh.remove(str(cache.relative_to(fresh.path)))
-    environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"PYTHONDONTWRITEBYTECODE": forbidden}
     fresh.scons("-n", "images", env=environment)
     compiled = {path: path.stat().st_mtime_ns for path in (fresh.path / ".multiarch").rglob("*.pyc")}
     assert {"session", "platform", "process", "installation"} <= {path.name.partition(".")[0] for path in compiled}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -320,6 +321,20 @@ def test_an_image_of_everything_says_that_it_holds_files_of_the_build(tree: Proj
     tree.edit(".dockerignore", "site_scons\nsconsw*\nrequirements*\n_output\n")
     tree.edit("Dockerfile", "FROM scratch\nCOPY . /\n")
     assert words not in tree.scons("images").text
+
+
+def test_an_image_of_everything_is_the_same_after_the_first_run_of_a_clone(tree: Project) -> None:
+    for folder in [*(tree.path / "site_scons").rglob("__pycache__")]:
+        shutil.rmtree(folder)
+    tree.edit("Dockerfile", "FROM scratch\nCOPY . /\n")
+    tree.edit("helper.py", "NAME = 'helper'\n")
+    tree.edit("SConstruct", "import sys\nsys.path.insert(0, '.')\nimport helper\n" + tree.read("SConstruct"))
+    env = {"PYTHONDONTWRITEBYTECODE": ""}
+    assert tree.scons("images", env=env).steps == ["Image _output/images/demo.tar"]
+    assert tree.scons("plan", env=env).status == 0
+    assert tree.scons("manifest", env=env).steps == ["Index _output/manifest/index.json"]
+    assert tree.scons("images", "manifest", env=env).up_to_date
+    assert not [path for path in tree.path.rglob("__pycache__") if ".multiarch" not in path.parts]
 
 
 def test_reasons_are_for_people(tree: Project) -> None:

@@ -32,7 +32,6 @@ from multiarch_oci.statcache import replace_text
 _STILL_NS = 2_000_000_000
 _BACK_DATED_NS = 2_000_000_000  # Go indexes no file that is younger than this (cmd/go modindex, modTimeCutoff)
 NOT_EMBEDDABLE = frozenset((".git", ".hg", ".svn", ".bzr"))  # cmd/go load.isBadEmbedName
-_OURS = str(Path(__file__).parents[2]) + os.sep
 _READ_BY_GO = (
     *(
         ".go",
@@ -80,7 +79,7 @@ def may_be_source(name: str) -> bool:
 
 
 def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctime: bool = os.name != "nt") -> Tree:
-    """Look at all folders below `roots` (absolute), but for those in `skip`, version control's own and our bytecode.
+    """Look at all folders below `roots` (absolute), but for those in `skip` and version control's own.
 
     Links to folders are not followed, as Go does not follow them in patterns; links to files are. A root that is
     missing is part of the answer. Where `st_ctime` is no time of change, every file that Go reads counts as moving and
@@ -99,7 +98,7 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
         lines, below = [], []
         for entry in _entries(folder):
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in NOT_EMBEDDABLE and entry.path not in skip and not _is_bytecode_of_ours(entry):
+                if entry.name not in NOT_EMBEDDABLE and entry.path not in skip:
                     below.append(entry.path)
                     lines.append(f"{entry.name}\0/")
                 continue
@@ -119,11 +118,6 @@ def walk(roots: Iterable[str], skip: frozenset[str] = frozenset(), *, trust_ctim
         pending.extend(sorted(below, reverse=True))
     times = tuple(sorted(moving)), frozenset(back_dated)
     return Tree(running.hexdigest(), frozenset(folders), *times, outline.hexdigest(), files, links)
-
-
-def _is_bytecode_of_ours(entry: os.DirEntry[str]) -> bool:
-    """Whether Python writes to a folder while this runs: a clone would see another tree at each look."""
-    return entry.name == "__pycache__" and entry.path.startswith(_OURS)
 
 
 def _bytes_of(folder: str, lines: Iterable[str]) -> bytes:
