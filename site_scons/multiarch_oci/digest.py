@@ -82,6 +82,12 @@ class Readable(io.RawIOBase):
         """Always."""
         return True
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As io.RawIOBase says, over `take`, which makes the bytes that are handed on: nothing is copied."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.take(BLOCK), b""))
+        return self.take(size)
+
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """As io.RawIOBase says, over `take`."""
         view = memoryview(buffer).cast("B")
@@ -90,16 +96,29 @@ class Readable(io.RawIOBase):
         return len(block)
 
 
-class VerifyingReader(Readable):
+class Filter(Readable):
+    """A Readable over the stream `below`, which is closed with it."""
+
+    def __init__(self, below: BinaryIO) -> None:
+        super().__init__()
+        self._below = below
+
+    def close(self) -> None:
+        """Close this stream and the one below."""
+        if not self.closed:
+            self._below.close()
+        super().close()
+
+
+class VerifyingReader(Filter):
     """A stream that hands on exactly `size` bytes with the digest `expected`, or raises DigestMismatch.
 
     The check happens at the read that reaches the end, *before* the last bytes are handed on; whoever stores what
-    it reads has therefore never stored a whole wrong blob. Closes the stream below with itself.
+    it reads has therefore never stored a whole wrong blob.
     """
 
     def __init__(self, below: BinaryIO, expected: Digest, size: int, *, where: str | None = None) -> None:
-        super().__init__()
-        self._below = below
+        super().__init__(below)
         self._expected = expected
         self._remaining = size
         self._size = size
@@ -107,13 +126,8 @@ class VerifyingReader(Readable):
         self._running = hashlib.new(expected.algorithm)
         self._checked = False
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes (all for -1 or None); b"" only after the digest was found right."""
-        if size is None or size < 0:
-            parts = []
-            while part := self.read(BLOCK):
-                parts.append(part)
-            return b"".join(parts)
+    def take(self, size: int) -> bytes:
+        """As Readable says; b"" only after the digest was found right."""
         if size == 0 or self._checked:
             return b""
         block = self._below.read(min(size, self._remaining)) if self._remaining else b""
@@ -127,10 +141,6 @@ class VerifyingReader(Readable):
             self._check()
         return block
 
-    def take(self, size: int) -> bytes:
-        """As Readable says."""
-        return self.read(size)
-
     def _check(self) -> None:
         if self._below.read(1):
             raise DigestMismatch(f"{self._expected} is longer than its {self._size} bytes", where=self._where)
@@ -138,12 +148,6 @@ class VerifyingReader(Readable):
             actual = f"{self._expected.algorithm}:{self._running.hexdigest()}"
             raise DigestMismatch(f"wanted {self._expected}, the bytes are {actual}", where=self._where)
         self._checked = True
-
-    def close(self) -> None:
-        """Close this stream and the one below."""
-        if not self.closed:
-            self._below.close()
-        super().close()
 
 
 def verifying(below: BinaryIO, expected: Digest, size: int, *, where: str | None = None) -> BinaryIO:

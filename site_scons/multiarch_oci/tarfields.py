@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from multiarch_oci.digest import BLOCK, Readable
+from multiarch_oci.digest import BLOCK, Filter
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.tarheader import DIRECTORY, FILE, RECORD
 
@@ -331,12 +331,11 @@ def expanded(stored: BinaryIO, regions: Regions, size: int) -> BinaryIO:
     return cast("BinaryIO", io.BufferedReader(_Expanded(stored, regions, size), BLOCK))
 
 
-class _Expanded(Readable):
+class _Expanded(Filter):
     """Zeros, and what is stored in between."""
 
     def __init__(self, stored: BinaryIO, regions: Regions, size: int) -> None:
-        super().__init__()
-        self._stored = stored
+        super().__init__(stored)
         self._regions = [region for region in regions if region[1]][::-1]
         self._at = 0
         self._size = size
@@ -346,13 +345,8 @@ class _Expanded(Readable):
         if self._at < offset:
             part = bytes(min(size, offset - self._at))
         else:
-            part = self._stored.read(min(size, offset + length - self._at))
+            part = self._below.read(min(size, offset + length - self._at))
         self._at += len(part)
         if self._regions and self._at == offset + length:
             self._regions.pop()
         return part
-
-    def close(self) -> None:
-        if not self.closed:
-            self._stored.close()
-        super().close()

@@ -11,18 +11,15 @@ import os
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.digest import BLOCK, Digest, verifying
+from multiarch_oci.digest import BLOCK, Digest, Filter, verifying
 from multiarch_oci.document import LIMIT, Document, InvalidDocument
 from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
 from multiarch_oci.store import BlobMissing, Source
 from multiarch_oci.store.atomic import is_unfinished, replacing
 from multiarch_oci.store.entries import parse_digest
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _ABANDONED = 24 * 3600
 """Seconds after which an unfinished file belongs to a process that died."""
@@ -130,12 +127,11 @@ class Cached:
         return io.BufferedReader(_Keeping(checked, self._cache, descriptor), BLOCK)
 
 
-class _Keeping(io.RawIOBase):
+class _Keeping(Filter):
     """Hands on what it reads and writes it to a new file of the cache, which counts only at the verified end."""
 
     def __init__(self, below: BinaryIO, cache: Cache, descriptor: Descriptor) -> None:
-        super().__init__()
-        self._below = below
+        super().__init__(below)
         self._cache = cache
         self._remaining = descriptor.size
         self._writing = ExitStack()
@@ -143,25 +139,19 @@ class _Keeping(io.RawIOBase):
         with suppress(OSError):
             self._sink = self._writing.enter_context(replacing(cache.path(descriptor.digest)))
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
+    def take(self, size: int) -> bytes:
         try:
-            block = self._below.read(len(view))
+            block = self._below.read(size)
         except BaseException as error:
             self._drop(error)
             raise
-        view[: len(block)] = block
         self._remaining -= len(block)
         self._keep(block)
-        return len(block)
+        return block
 
     def close(self) -> None:
         if not self.closed:
             self._drop(EOFError())
-            self._below.close()
         super().close()
 
     def _keep(self, block: bytes) -> None:

@@ -5,12 +5,11 @@ OCI distribution spec 1.1: "Pull", "Listing Tags", "Listing Referrers".
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest
+from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest, Readable
 from multiarch_oci.document import Document
 from multiarch_oci.mediatype import INDEX
 from multiarch_oci.reference import Reference
@@ -50,7 +49,7 @@ def check_digest(answer: Answer, expected: Digest, *, where: str) -> None:
         raise DigestMismatch(f"the registry calls it {digest}, but it is {expected}", where=where)
 
 
-class Download(io.RawIOBase):
+class Download(Readable):
     """A blob's bytes from a registry, not verified here; a connection that is cut is replaced, from where it ended."""
 
     def __init__(self, transport: Transport, request: Request, size: int) -> None:
@@ -64,23 +63,11 @@ class Download(io.RawIOBase):
         self._stream: BinaryIO | None = None
         self._stream = transport.patiently(self._open)
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes; all that are left for -1 or None."""
-        if size is None or size < 0:
-            return b"".join(iter(lambda: self.read(_BLOCK), b""))
+    def take(self, size: int) -> bytes:
+        """As Readable says."""
         block = self._transport.patiently(lambda: self._block(size))
         self._position += len(block)
         return block
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
-        """As io.RawIOBase says, over `read`."""
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
 
     def close(self) -> None:
         """Close the connection, or give it back when the blob was read to its end."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, TypeVar
 
 import msgspec
 
 from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Filter
 from multiarch_oci.errors import MultiarchError, without_login
 from multiarch_oci.store import BlobMissing, Source
 from multiarch_oci.store.http.errors import Cancelled, Unreachable
@@ -86,29 +86,15 @@ def attempt(subject: Subject, read: Callable[[], _T]) -> _T:
         raise restated from error
 
 
-class _Stream(io.RawIOBase):
+class _Stream(Filter):
     """Bytes on their way in."""
 
     def __init__(self, below: BinaryIO, subject: Subject) -> None:
-        super().__init__()
-        self._below = below
+        super().__init__(below)
         self._subject = subject
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        return attempt(self._subject, lambda: self._below.read(-1 if size is None else size))
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not public
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._below.close()
-        super().close()
+    def take(self, size: int) -> bytes:
+        return attempt(self._subject, lambda: self._below.read(size))
 
 
 class Chain:

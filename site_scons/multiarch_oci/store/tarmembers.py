@@ -9,17 +9,14 @@ from __future__ import annotations
 import io
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import msgspec
 
-from multiarch_oci.digest import BLOCK
+from multiarch_oci.digest import BLOCK, Filter
 from multiarch_oci.tarfields import InvalidArchive
 from multiarch_oci.tarheader import HARDLINK, SYMLINK
 from multiarch_oci.tarreader import TarReader
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 MOST = 100_000
 """Members that are read at most; an image has some dozens."""
@@ -85,29 +82,18 @@ def window(path: Path, member: Member) -> BinaryIO:
     return cast("BinaryIO", io.BufferedReader(_Window(path.open("rb"), member), BLOCK))
 
 
-class _Window(io.RawIOBase):
+class _Window(Filter):
     """The bytes of one member."""
 
-    def __init__(self, stream: BinaryIO, member: Member) -> None:
-        super().__init__()
-        self._stream = stream
-        self._stream.seek(member.offset)
+    def __init__(self, archive: BinaryIO, member: Member) -> None:
+        super().__init__(archive)
+        archive.seek(member.offset)
         self._remaining = member.size
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        block = self._stream.read(min(len(view), self._remaining))
-        view[: len(block)] = block
+    def take(self, size: int) -> bytes:
+        block = self._below.read(min(size, self._remaining))
         self._remaining -= len(block)
-        return len(block)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._stream.close()
-        super().close()
+        return block
 
 
 def _safe(name: str, where: str) -> str:

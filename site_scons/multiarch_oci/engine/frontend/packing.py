@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol, cast
 
 import msgspec
 
-from multiarch_oci.digest import BLOCK, Digest, DigestMismatch, Readable
+from multiarch_oci.digest import BLOCK, Digest, DigestMismatch, Filter, Readable
 from multiarch_oci.engine.frontend.tree import CannotCopy
 from multiarch_oci.tarfields import InvalidArchive
 from multiarch_oci.tarreader import TarReader
@@ -97,12 +97,11 @@ _BZIP2 = _Packing((b"BZh",), bz2.BZ2Decompressor, (OSError, ValueError))
 _XZ = _Packing((b"\xfd7zXZ\x00",), _unxz, (lzma.LZMAError, MemoryError))
 
 
-class _Unpacked(Readable):
+class _Unpacked(Filter):
     """The contents of packed streams that follow each other; never more of them in memory than was asked for."""
 
     def __init__(self, below: BinaryIO, packing: _Packing, where: str, *, trailing: bool) -> None:
-        super().__init__()
-        self._below = below
+        super().__init__(below)
         self._packing = packing
         self._where = where
         self._trailing = trailing
@@ -147,11 +146,6 @@ class _Unpacked(Readable):
             raise InvalidArchive("cannot be read: something else follows the packed data", where=self._where)
         self._unread = head
         return self._packing.new()
-
-    def close(self) -> None:
-        if not self.closed:
-            self._below.close()
-        super().close()
 
 
 class _Checked(Readable):

@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from typing import BinaryIO, cast
 
+from multiarch_oci.digest import Readable
 from multiarch_oci.document import LIMIT
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.connection import Channel, Way, dial, proxy_at
@@ -206,7 +207,7 @@ class Pool:
                 raise
 
 
-class Exchange(io.RawIOBase):
+class Exchange(Readable):
     """The answer to one request, and its body; closing it frees the connection, to be used again or for good."""
 
     def __init__(self, pool: Pool, connection: io.BufferedReader[Channel], head: Head, patience: float) -> None:
@@ -229,14 +230,8 @@ class Exchange(io.RawIOBase):
         self._patience = seconds
         self._connection.raw.begin(seconds, end=time.monotonic() + seconds)
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes, fewer only at the end; all of them for -1 or None. Interrupted when it is cut short."""
-        if size is None or size < 0:
-            return b"".join(iter(lambda: self.read(_BLOCK), b""))
+    def take(self, size: int) -> bytes:
+        """As Readable says, fewer only at the end; Interrupted when it is cut short."""
         self._pool.check()
         try:
             return self._body.read(size)

@@ -5,13 +5,14 @@ Nothing here is loaded, and nothing counted, where nobody watches.
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
+
+from multiarch_oci.digest import Filter
 
 
 class RequestRecord(msgspec.Struct, eq=False):
@@ -67,21 +68,16 @@ class Watch(Protocol):
         ...
 
 
-class Counted(io.RawIOBase):
-    """The body of an answer, whose bytes are noted as they are read; closing it closes the body."""
+class Counted(Filter):
+    """The body of an answer, whose bytes are noted as they are read."""
 
-    def __init__(self, stream: BinaryIO, record: RequestRecord) -> None:
-        super().__init__()
-        self._stream = stream
+    def __init__(self, body: BinaryIO, record: RequestRecord) -> None:
+        super().__init__(body)
         self._record = record
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
+    def take(self, size: int) -> bytes:
         """As the body reads."""
-        block = self._stream.read(-1 if size is None else size)
+        block = self._below.read(size)
         self._record.came(len(block))
         return block
 
@@ -89,5 +85,4 @@ class Counted(io.RawIOBase):
         """Close the body; the request has ended then."""
         if not self.closed:
             self._record.end()
-            self._stream.close()
         super().close()
