@@ -431,7 +431,7 @@ import sys, threading
 from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.client import Client
 print(Client(Settings(), threading.Event()).send("GET", sys.argv[1], ()).content)
-print([name for name in ("urllib3", "encodings.idna", "requests") if name in sys.modules])
+print([name for name in ("http", "email", "urllib3", "encodings.idna", "requests") if name in sys.modules])
 """
     root = Path(__file__).resolve().parents[2] / "site_scons"
     with Scripted([KEPT["a length"][1]]) as server:

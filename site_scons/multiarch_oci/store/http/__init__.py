@@ -1,13 +1,13 @@
 """The one place that speaks HTTP: kept connections, time limits, retries, redirects, authorization.
 
 It knows requests, not images. The rooms, from the bottom up; `client`, `connection`, `reading` and `watchdog` stand on
-`http.client` and `ssl`, and are imported at the first request:
+`socket` and `ssl`, and are imported at the first request:
 
     errors      what goes wrong, in words; what a server says in the body of a refusal, JSON or a page
     hosts       URLs and origins; who may be insecure, who is behind a proxy, whose certificates count; what a run has
                 learnt of a registry
-    auth        challenges, scopes, tokens: who we are to each registry
-    exchange    settings, a request and its body, an answer
+    exchange    settings; a request, the scopes it needs and its body; an answer
+    auth        challenges and tokens: who we are to each registry
     watchdog    what waits for a server, which ends with the run
     reading     an answer by RFC 9112, and nothing else
     connection  TCP, the way through a proxy, TLS; bytes within limits of time and speed

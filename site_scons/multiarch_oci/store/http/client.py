@@ -1,12 +1,11 @@
 """One exchange with one host, over kept connections: bodies in blocks, stoppable, errors in our words.
 
-Loaded at the first request of a run, as `http.client` and `ssl` are.
+Loaded at the first request of a run, as `ssl` is.
 """
 
 from __future__ import annotations
 
 import errno
-import http.client
 import io
 import ssl
 import threading
@@ -18,7 +17,7 @@ from typing import BinaryIO, cast
 from multiarch_oci.digest import Readable
 from multiarch_oci.document import LIMIT
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.store.http.connection import Channel, Way, dial, proxy_at
+from multiarch_oci.store.http.connection import Channel, Way, dial, proxy_at, request_head
 from multiarch_oci.store.http.errors import (
     AnswerTooLarge,
     BrokenAnswer,
@@ -38,7 +37,7 @@ _BUFFER = 16 << 10
 _ERROR_BYTES = 1 << 16
 _FINE = range(200, 300)  # RFC 9110 §15.3
 _WITH_BODY = ("PATCH", "POST", "PUT")
-_FAILURES = (OSError, http.client.HTTPException, CutShort, BrokenAnswer)
+_FAILURES = (OSError, CutShort, BrokenAnswer)
 _HUNG_UP = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError)
 
 
@@ -125,7 +124,7 @@ class Pool:
         self._connect_timeout = settings.connect_timeout
         self._low_speed = (settings.low_speed_limit, settings.low_speed_time)
         self._size = 4 * (settings.heads + settings.uploads)  # beyond, connections are made and thrown away
-        self._watchdog = watchdog
+        self.watchdog = watchdog
         self._idle: deque[io.BufferedReader[Channel]] = deque()
         weakref.finalize(self, _close_all, self._idle)
 
@@ -141,7 +140,7 @@ class Pool:
         channel = connection.raw
         try:
             channel.begin(patience)
-            self._send(channel, method, self._prefix + target, self._fields | headers, body)
+            _send(channel, request_head(method, self._prefix + target, self._fields | headers), body)
             end = time.monotonic() + patience
             head = read_head(method, connection, lambda: channel.begin(patience, end=end, paced=False))
         except _FAILURES as error:
@@ -155,7 +154,7 @@ class Pool:
 
     def dial(self) -> io.BufferedReader[Channel]:
         """A new connection; Unreachable, Interrupted, UntrustedHost, Cancelled."""
-        sock = dial(self.way, self._connect_timeout, self._watchdog)
+        sock = dial(self.way, self._connect_timeout, self.watchdog)
         return io.BufferedReader(Channel(sock, self._low_speed), _BUFFER)
 
     def keep(self, connection: io.BufferedReader[Channel]) -> None:
@@ -167,12 +166,8 @@ class Pool:
 
     def explained(self, error: Exception, patience: float) -> MultiarchError:
         """The error for a connection that broke; Cancelled when it was we who ended it."""
-        self._watchdog.check()
+        self.watchdog.check()
         return interrupted(error, self.way.netloc, patience)
-
-    def check(self) -> None:
-        """Raise Cancelled once the run was cancelled."""
-        self._watchdog.check()
 
     def _take(self) -> io.BufferedReader[Channel]:
         """The connection used last that is still good, else a new one."""
@@ -185,26 +180,6 @@ class Pool:
                 return connection
             connection.raw.sock.close()
         return self.dial()
-
-    def _send(
-        self, channel: Channel, method: str, target: str, headers: dict[str, str], body: Outgoing | io.BytesIO
-    ) -> None:
-        """Send a request, or as much of it as the server takes: its answer may explain why that was not all."""
-        request = http.client.HTTPConnection(self.way.origin.host, self.way.origin.port)
-        request.auto_open = 0  # nothing goes out but over what `dial` made
-        request.sock = channel  # all that is asked of it here is `sendall`
-        request.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-        for name, value in headers.items():
-            request.putheader(name, value)
-        try:
-            request.endheaders()
-            while block := body.read(_BLOCK):
-                request.send(block)
-        except _HUNG_UP:
-            return
-        except OSError as error:
-            if error.errno != errno.EPROTOTYPE:  # macOS, of a connection that is being closed
-                raise
 
 
 class Exchange(Readable):
@@ -232,7 +207,7 @@ class Exchange(Readable):
 
     def take(self, size: int) -> bytes:
         """As Readable says, fewer only at the end; Interrupted when it is cut short."""
-        self._pool.check()
+        self._pool.watchdog.check()
         try:
             return self._body.read(size)
         except _FAILURES as error:
@@ -246,6 +221,18 @@ class Exchange(Readable):
             else:
                 self._connection.raw.sock.close()
         super().close()
+
+
+def _send(channel: Channel, head: bytes, body: Outgoing | io.BytesIO) -> None:
+    """Send a request, or as much of it as the server takes: its answer may explain why that was not all."""
+    try:
+        channel.sendall(head)
+        while block := body.read(_BLOCK):
+            channel.sendall(block)
+    except OSError as error:
+        # macOS says EPROTOTYPE of a connection that is being closed.
+        if not isinstance(error, _HUNG_UP) and error.errno != errno.EPROTOTYPE:
+            raise
 
 
 def _whole(answer: Exchange, url: str, netloc: str, seconds: float) -> Answer:

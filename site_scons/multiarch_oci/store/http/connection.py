@@ -1,6 +1,6 @@
 """A connection to an origin (TCP, the way through a proxy, TLS), and what goes and comes over it, within limits.
 
-Loaded at the first request of a run, as `http.client` and `ssl` are.
+Loaded at the first request of a run, as `ssl` is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import base64
 import contextlib
 import io
 import math
+import re
 import socket
 import ssl
 import time
@@ -33,6 +34,7 @@ from multiarch_oci.store.http.watchdog import Watchdog
 _RECORDS = 32 << 10  # what TLS is given at once: it says nothing before all of it is sent
 _AGENT = "multiarch/1"
 _LEAST_S = 2.0
+_FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*")
 _FINE = range(200, 300)  # RFC 9110 §9.3.6: any success to CONNECT is a tunnel
 
 
@@ -125,11 +127,11 @@ class Channel(io.RawIOBase):
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """A proxy on the way: how it is reached, and the value of Proxy-Authorization if it wants one."""
+    """A proxy on the way: how it is reached, and the headers that are for it alone."""
 
     origin: Origin
     context: ssl.SSLContext | None
-    authorization: str | None
+    fields: dict[str, str]
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -149,9 +151,7 @@ class Way(msgspec.Struct, frozen=True):
     def fields(self) -> dict[str, str]:
         """The headers that every request has."""
         fields = {"Host": self.origin.field, "User-Agent": _AGENT, "Accept-Encoding": "identity"}
-        if self.prefix and self.proxy is not None and self.proxy.authorization is not None:
-            fields["Proxy-Authorization"] = self.proxy.authorization
-        return fields
+        return fields | self.proxy.fields if self.prefix and self.proxy is not None else fields
 
 
 def proxy_at(url: str, netloc: str, context: Callable[[str], ssl.SSLContext]) -> Proxy:
@@ -167,8 +167,9 @@ def proxy_at(url: str, netloc: str, context: Callable[[str], ssl.SSLContext]) ->
         raise no_proxy(netloc) from None
     user, _, password = login.partition(":")
     pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}"
-    authorization = f"Basic {base64.b64encode(pair.encode('utf-8', 'surrogateescape')).decode()}" if user else None
-    return Proxy(origin, context(where) if parts.scheme == "https" else None, authorization)
+    basic = base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
+    fields = {"Proxy-Authorization": f"Basic {basic}"} if user else {}
+    return Proxy(origin, context(where) if parts.scheme == "https" else None, fields)
 
 
 def dial(way: Way, seconds: float, watchdog: Watchdog) -> socket.socket:
@@ -233,14 +234,19 @@ def _connected(addresses: list[Any], seconds: float, watchdog: Watchdog) -> sock
     raise failures[0] if failures else TimeoutError
 
 
+def request_head(method: str, target: str, fields: dict[str, str]) -> bytes:
+    """The head of a request (RFC 9112 §3, §5); ValueError for a field that would bring another."""
+    lines = [f"{name}: {value}" for name, value in fields.items()]
+    if not all(map(_FIELD.fullmatch, lines)):
+        raise ValueError("Invalid header")
+    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
 def _tunnel(sock: socket.socket, way: Way, proxy: Proxy, seconds: float) -> None:
     """Have the proxy connect us with the origin (RFC 9110 §9.3.6)."""
-    lines = [f"CONNECT {way.origin.authority} HTTP/1.1", f"Host: {way.origin.authority}"]
-    if proxy.authorization is not None:
-        lines.append(f"Proxy-Authorization: {proxy.authorization}")
     channel = Channel(sock, (1, seconds))
     channel.begin(seconds, end=time.monotonic() + seconds)
-    channel.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+    channel.sendall(request_head("CONNECT", way.origin.authority, {"Host": way.origin.authority} | proxy.fields))
     try:
         status = read_head("CONNECT", io.BufferedReader(channel)).status
     except BrokenAnswer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
-import http.client
 import socket
 import ssl
 import time
@@ -16,7 +15,9 @@ import time
 import pytest
 
 from multiarch_oci.store.http.errors import (
+    BrokenAnswer,
     Cancelled,
+    CutShort,
     Interrupted,
     TooManyRequests,
     Unauthorized,
@@ -140,9 +141,9 @@ NO_TLS = "HOST: speaks no TLS; plain HTTP is for hosts in INSECURE only\n  hint:
     [
         (TimeoutError("timed out"), Interrupted, "HOST: no answer within 60 s"),
         (ConnectionResetError(104, "reset"), Interrupted, "HOST: the connection was cut"),
-        (http.client.RemoteDisconnected(), Interrupted, "HOST: the connection was cut"),
-        (http.client.BadStatusLine("http://user:secret@r"), Interrupted, "HOST: the connection was cut"),
-        (http.client.IncompleteRead(b"secret"), Interrupted, "HOST: the connection was cut"),
+        (CutShort(), Interrupted, "HOST: the connection was cut"),
+        (OSError(5, "secret"), Interrupted, "HOST: the connection was cut"),
+        (BrokenAnswer("a header that is none"), Interrupted, "HOST: a broken answer: a header that is none"),
         (certificate(), UntrustedHost, UNTRUSTED),
         (tls("WRONG_VERSION_NUMBER"), UntrustedHost, NO_TLS),
         (tls("RECORD_LAYER_FAILURE"), UntrustedHost, NO_TLS),
