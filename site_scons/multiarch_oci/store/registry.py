@@ -19,9 +19,8 @@ from multiarch_oci.mediatype import MANIFESTS, is_foreign, is_index
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import ManifestTooLarge, PartsMissing
 from multiarch_oci.store.entries import parse_digest
-from multiarch_oci.store.http.auth import repository_scope
 from multiarch_oci.store.http.errors import Forbidden, RegistryRefused, Unauthorized
-from multiarch_oci.store.http.exchange import Answer
+from multiarch_oci.store.http.exchange import Answer, repository_scope
 from multiarch_oci.store.repository import Repository
 from multiarch_oci.store.served import check_digest
 from multiarch_oci.store.visible import Written

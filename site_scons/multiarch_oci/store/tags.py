@@ -16,8 +16,8 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import Document
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
-from multiarch_oci.store.http.auth import repository_scope
 from multiarch_oci.store.http.errors import Unreachable
+from multiarch_oci.store.http.exchange import repository_scope
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.repository import Repository, referrers_tag
 from multiarch_oci.store.visible import Written

@@ -5,6 +5,7 @@ Token specification of the distribution project (docs/spec/auth/token.md, oauth.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -19,6 +20,8 @@ from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.auth import Credential, Credentials
 from multiarch_oci.store.http.errors import Unreachable, UntrustedHost, as_text, complaint, explain_host
+from multiarch_oci.store.http.exchange import Request, join_scopes
+from multiarch_oci.store.http.hosts import UnusableUrl, origin_at, public_url
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # RFC 9110 §5.6.2 calls a word a token
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|\s*(?=,|\Z))")
@@ -48,15 +51,6 @@ class Challenge(msgspec.Struct, frozen=True):
         return dict(self.parameters).get(name, "")
 
 
-class TokenRequest(msgspec.Struct, frozen=True):
-    """What a token is for: a repository, the scopes that are required, further ones that are optional."""
-
-    registry: str
-    repository: str
-    required: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-
-
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """All challenges of the WWW-Authenticate headers, in order; what is not in the grammar ends the header it is in."""
     return tuple(challenge for header in headers for challenge in _parse(header[:8192]))
@@ -76,21 +70,6 @@ def _parse(header: str) -> list[Challenge]:
             position = credentials.end()  # Negotiate and its kin
         challenges.append(Challenge(match[1].lower(), tuple(parameters)))
     return challenges
-
-
-def repository_scope(repository: str, actions: str) -> str:
-    """The scope of a repository: actions are `pull` or `pull,push`."""
-    return f"repository:{repository}:{actions}"
-
-
-def join_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """The scopes with the actions of equal resources united, each once, in a fixed order: fit to be a key."""
-    actions: dict[str, set[str]] = {}
-    for scope in scopes:
-        resource, colon, listed = scope.rpartition(":")
-        if colon:
-            actions.setdefault(resource, set()).update(action for action in listed.split(",") if action)
-    return tuple(f"{resource}:{','.join(sorted(actions[resource]))}" for resource in sorted(actions))
 
 
 def covers(held: tuple[str, ...], required: tuple[str, ...]) -> bool:
@@ -123,7 +102,7 @@ class Authorizations:
         self._secrets: set[str] = set()
         self._refusals: dict[str, str] = {}
 
-    def held(self, request: TokenRequest) -> str | None:
+    def held(self, request: Request) -> str | None:
         """The header to send with the first try; None while the host has not said that it wants one."""
         challenge = self._challenges.get(request.registry)
         if challenge is None:
@@ -133,7 +112,7 @@ class Authorizations:
         return self._token(request, challenge, request.required, refused=None)
 
     def answer(
-        self, request: TokenRequest, challenges: Sequence[Challenge], refused: str | None, *, sent: float | None = None
+        self, request: Request, challenges: Sequence[Challenge], refused: str | None, *, sent: float | None = None
     ) -> str | None:
         """The header that answers these challenges, never again the one just refused; None: there is none.
 
@@ -156,20 +135,21 @@ class Authorizations:
         required = join_scopes((*request.required, *challenge.parameter("scope").split()))
         return self._token(request, challenge, required, refused=refused)
 
-    def is_wider(self, request: TokenRequest, authorization: str) -> bool:
+    def is_wider(self, request: Request, authorization: str) -> bool:
         """Whether this is a token that was asked for with more scopes than the request requires.
 
         Some services grant only one of several scopes: such a token, refused, says nothing of a narrower one.
         """
+        required = request.required
         with self._lock:
             held = self._tokens[request.registry]
-            return any(t.authorization == authorization and t.scopes != join_scopes(request.required) for t in held)
+            return any(token.authorization == authorization and token.scopes != required for token in held)
 
     def expects_login(self, registry: str) -> bool:
         """Whether this host is likely to want a login, so that one request should find out before many are sent."""
         return self._credentials.mentions(registry)
 
-    def origin(self, request: TokenRequest) -> tuple[str | None, str | None, str | None]:
+    def origin(self, request: Request) -> tuple[str | None, str | None, str | None]:
         """For error texts: the realm, where the credential came from, why a helper failed; each None when not so."""
         challenge = self._challenges.get(request.registry)
         realm = None if challenge is None or challenge.scheme == "basic" else public_url(challenge.parameter("realm"))
@@ -194,29 +174,30 @@ class Authorizations:
         text = self.conceal(complaint(status, raw.encode()), secrets)[:_SHOWN]  # again, as JSON may have escaped one
         return "".join(character if character.isprintable() else " " for character in text).strip()
 
-    def _find(self, request: TokenRequest) -> Credential | None:
+    def _find(self, request: Request) -> Credential | None:
         credential = self._credentials.find(request.registry, request.repository)
         if credential is not None:
             with self._lock:
                 self._secrets.update(credential.secrets())
         return credential
 
-    def _basic(self, request: TokenRequest) -> str | None:
+    def _basic(self, request: Request) -> str | None:
         credential = self._find(request)
         return credential.basic() if credential is not None and credential.password else None
 
-    def _drop(self, request: TokenRequest, refused: str, sent: float | None) -> None:
+    def _drop(self, request: Request, refused: str, sent: float | None) -> None:
         """Forget the token that was refused and, when the request was `sent` then, all that could have gone with it."""
+        required = request.required
         with self._lock:
             self._tokens[request.registry] = [
                 token
                 for token in self._tokens[request.registry]
                 if token.authorization != refused
-                and (sent is None or token.made > sent or not covers(token.scopes, request.required))
+                and (sent is None or token.made > sent or not covers(token.scopes, required))
             ]
 
     def _token(
-        self, request: TokenRequest, challenge: Challenge, required: tuple[str, ...], *, refused: str | None
+        self, request: Request, challenge: Challenge, required: tuple[str, ...], *, refused: str | None
     ) -> str | None:
         """A token that is held, else by one exchange for the many requests that want the same at once.
 
@@ -250,7 +231,7 @@ class Authorizations:
         return next((token.authorization for token in kept if covers(token.scopes, required)), None)
 
     def _exchange(
-        self, request: TokenRequest, challenge: Challenge, required: tuple[str, ...], *, narrow: bool
+        self, request: Request, challenge: Challenge, required: tuple[str, ...], *, narrow: bool
     ) -> str | None:
         credential = self._find(request)
         if credential is not None and credential.registry_token and re.fullmatch(_SAFE, credential.registry_token):
@@ -273,7 +254,7 @@ class Authorizations:
         return made.authorization
 
     def _fetch_token(
-        self, request: TokenRequest, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
+        self, request: Request, challenge: Challenge, scopes: tuple[str, ...], credential: Credential | None
     ) -> tuple[str, float] | None:
         """Token and lifetime in seconds; None when the service refuses."""
         realm = self._realm(challenge)
@@ -305,16 +286,15 @@ class Authorizations:
     def _realm(self, challenge: Challenge) -> str:
         realm = challenge.parameter("realm")
         try:
-            parts = urllib.parse.urlsplit(realm)
-            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-        except ValueError:
-            sound = False
-        if not sound or not realm.isascii() or any(ord(character) <= ord(" ") for character in realm):
+            origin, netloc = origin_at(realm)
+        except UnusableUrl:
+            netloc = ""
+        if not netloc or not re.fullmatch(_SAFE, realm):
             raise UnusableRealm(f"the registry's token realm {public_url(realm)!r} is not a URL that can be asked")
-        if parts.scheme == "http" and not self._may_be_plain(parts.netloc):
+        if origin.scheme == "http" and not self._may_be_plain(netloc):
             raise UnusableRealm(
                 f"the registry wants tokens from {public_url(realm)}: no credential goes over plain HTTP",
-                hint=f"if that is meant: INSECURE={parts.netloc}",
+                hint=f"if that is meant: INSECURE={netloc}",
             )
         return realm
 
@@ -324,21 +304,11 @@ def _lifetime(document: Document) -> float:
     value = document.members.get("expires_in")
     if value is None:
         return _LIFETIME_S
-    if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
-        return float(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LONGEST_S:
-        return float(value)
+    with contextlib.suppress(msgspec.ValidationError):
+        seconds = msgspec.convert(value, float, strict=False)
+        if not isinstance(value, bool) and abs(seconds) < _LONGEST_S:
+            return seconds
     raise InvalidDocument("'expires_in' is no number of seconds", where=document.where)
-
-
-def public_url(url: str) -> str:
-    """A URL as it may be shown: without user, password, query and fragment."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError:
-        return "?"
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
-    return "".join(character if character.isprintable() else "?" for character in shown[:200])
 
 
 def _best(challenges: Sequence[Challenge]) -> Challenge | None:

@@ -12,7 +12,6 @@ import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.store.http.auth import TokenRequest, join_scopes, repository_scope
 from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
 
 if TYPE_CHECKING:
@@ -62,6 +61,21 @@ class Settings(msgspec.Struct, frozen=True):
         return self.ca_file or (Path(named) if named else None)
 
 
+def repository_scope(repository: str, actions: str) -> str:
+    """The scope of a repository (token.md, "scope"): actions are `pull` or `pull,push`."""
+    return f"repository:{repository}:{actions}"
+
+
+def join_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """The scopes with the actions of equal resources united, each once, in a fixed order: fit to be a key."""
+    actions: dict[str, set[str]] = {}
+    for scope in scopes:
+        resource, colon, listed = scope.rpartition(":")
+        if colon:
+            actions.setdefault(resource, set()).update(action for action in listed.split(",") if action)
+    return tuple(f"{resource}:{','.join(sorted(actions[resource]))}" for resource in sorted(actions))
+
+
 class Request(msgspec.Struct, frozen=True):
     """One request to a repository's API; `url` is a path below the registry's root or absolute.
 
@@ -82,11 +96,11 @@ class Request(msgspec.Struct, frozen=True):
     stream: bool = False
     read_timeout: float | None = None
 
-    def token_request(self) -> TokenRequest:
-        """The token that this needs, where the registry wants one."""
-        actions = "pull,push" if self.action == "push" else "pull"
-        own = repository_scope(self.repository, actions)
-        return TokenRequest(self.registry, self.repository, join_scopes((own, *self.scopes)), self.optional)
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The scopes that a token for this has to have, where the registry wants one."""
+        own = repository_scope(self.repository, "pull,push" if self.action == "push" else "pull")
+        return join_scopes((own, *self.scopes))
 
     def with_header(self, name: str, value: str) -> Request:
         """The same request with one more header."""

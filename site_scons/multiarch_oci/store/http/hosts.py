@@ -89,14 +89,33 @@ def split_url(url: str) -> tuple[str, str, str]:
     return scheme.lower(), netloc, target if target.startswith("/") else f"/{target}"
 
 
+def public_url(url: str) -> str:
+    """A URL as it may be shown: without user, password, query and fragment."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "?"
+    return _shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path)
+
+
+def _shown(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text[:200])
+
+
+def origin_at(url: str) -> tuple[Origin, str]:
+    """The origin of a URL, and its `host[:port]` as it is written; UnusableUrl when no request can be sent there."""
+    scheme, netloc, _ = split_url(url)
+    return origin_of(scheme, netloc), netloc
+
+
 def origin_of(scheme: str, netloc: str) -> Origin:
     """The origin that `host[:port]` names for this scheme; UnusableUrl when it names none."""
     match = _NETLOC.fullmatch(netloc)
     port = int(match[2] or _PORTS[scheme]) if match else 0
     host = _host(match[1]) if match else None
     if host is None or not 0 < port < 1 << 16:
-        shown = "".join(character if character.isprintable() else "?" for character in netloc.rpartition("@")[2])
-        raise UnusableUrl("no request can be sent there: that is no host", where=shown[:200] or None)
+        where = _shown(netloc.rpartition("@")[2])
+        raise UnusableUrl("no request can be sent there: that is no host", where=where or None)
     return Origin(scheme, host, port)
 
 
@@ -293,11 +312,6 @@ class Endpoint(msgspec.Struct):
 def same_origin(url: str, base: str) -> bool:
     """Whether two URLs have the same origin; one that no request can be sent to has none."""
     try:
-        return _origin(url) == _origin(base)
+        return origin_at(url)[0] == origin_at(base)[0]
     except UnusableUrl:
         return False
-
-
-def _origin(url: str) -> Origin:
-    scheme, netloc, _ = split_url(url)
-    return origin_of(scheme, netloc)

@@ -1,6 +1,6 @@
 """An answer, read strictly (RFC 9112): what is not in the grammar is a broken answer, and never a guess.
 
-Python's own reader takes `5`, `+5`, `0x5` and `-5` for the size of a chunk, one of two lengths, a header without a colon for
+`http.client` takes `5`, `+5`, `0x5` and `-5` for the size of a chunk, one of two lengths, a header without a colon for
 the end of all headers, and waits for any number of interim answers and trailers.
 """
 

@@ -40,7 +40,7 @@ class Refusals:
             raise self.transient(answer, "the registry" if own else _sent_to(answer), request.name)
         if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and own:
             kind = Forbidden if answer.status == _FORBIDDEN else Unauthorized
-            realm, source, trouble = self._authorizations.origin(request.token_request())
+            realm, source, trouble = self._authorizations.origin(request)
             area, complaint = _area(answer), self._complaint(answer)
             raise unauthorized(request, complaint, kind, realm=realm, source=source, trouble=trouble, area=area)
 

@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.once import Once
 from multiarch_oci.store.auth import Credentials
-from multiarch_oci.store.http.auth import Authorizations, parse_challenges, public_url
+from multiarch_oci.store.http.auth import Authorizations, parse_challenges
 from multiarch_oci.store.http.errors import (
     Cancelled,
     Forbidden,
@@ -28,7 +29,15 @@ from multiarch_oci.store.http.errors import (
     explain_host,
 )
 from multiarch_oci.store.http.exchange import Answer, Outgoing, Request, Settings
-from multiarch_oci.store.http.hosts import Endpoint, UnusableUrl, origin_of, same_origin, split_host, split_url
+from multiarch_oci.store.http.hosts import (
+    Endpoint,
+    UnusableUrl,
+    origin_at,
+    public_url,
+    same_origin,
+    split_host,
+    split_url,
+)
 from multiarch_oci.store.http.refusals import FAILED, Refusals
 
 if TYPE_CHECKING:
@@ -166,32 +175,25 @@ class Transport:
         own = same_origin(answer.url, self._host(request.registry).absolute(request.url))
         return self._refusals.refused(request, answer, own=own)
 
-    @contextlib.contextmanager
-    def uploading(self, registry: str) -> Iterator[None]:
+    def uploading(self, registry: str) -> AbstractContextManager[bool]:
         """Hold one of the places for blobs on their way up to this registry."""
-        slots = self._host(registry).uploads
-        self._take(slots)
-        try:
-            yield
-        finally:
-            slots.release()
+        return self._holding(self._host(registry).uploads)
 
-    @contextlib.contextmanager
-    def alone(self, key: tuple[str, str]) -> Iterator[bool]:
+    def alone(self, key: tuple[str, str]) -> AbstractContextManager[bool]:
         """Hold what `key` names for this thread of the run; True when another one had it before."""
         with self._lock:
             lock = self._held.setdefault(key, threading.Semaphore())
+        return self._holding(lock)
+
+    @contextlib.contextmanager
+    def _holding(self, lock: threading.Semaphore) -> Iterator[bool]:
         waited = not lock.acquire(blocking=False)
-        if waited:
-            self._take(lock)
+        while waited and not lock.acquire(timeout=_POLL_S):
+            self.check()
         try:
             yield waited
         finally:
             lock.release()
-
-    def _take(self, lock: threading.Semaphore) -> None:
-        while not lock.acquire(timeout=_POLL_S):
-            self.check()
 
     def check(self) -> None:
         """Raise Cancelled once the run was cancelled."""
@@ -233,17 +235,16 @@ class Transport:
         return first
 
     def _authorized(self, host: Endpoint, request: Request) -> Answer:
-        token_request = request.token_request()
-        used = self._authorizations.held(token_request)
+        used = self._authorizations.held(request)
         sent = time.monotonic()
         answer = self._follow(host, request, used)
         for refusals in ((_UNAUTHORIZED,), ()):
-            wider = used is not None and self._authorizations.is_wider(token_request, used)
+            wider = used is not None and self._authorizations.is_wider(request, used)
             wanting = (_UNAUTHORIZED, _FORBIDDEN) if wider else refusals
             if answer.status not in wanting or not host.owns(answer.url):
                 break
             void = sent if answer.status == _UNAUTHORIZED else None
-            fresh = self._authorizations.answer(token_request, parse_challenges(answer.challenges), used, sent=void)
+            fresh = self._authorizations.answer(request, parse_challenges(answer.challenges), used, sent=void)
             if fresh is None:
                 break
             sent = time.monotonic()
@@ -268,13 +269,10 @@ class Transport:
         return max(jittered, error.pause or 0.0)
 
     def _client(self) -> Client:
-        """What is sent and received by, made at the first request: with it come `http.client` and `ssl`."""
-        return self._made_client.get("client", self._make_client)
-
-    def _make_client(self) -> Client:
+        """What is sent and received by, made at the first request: `ssl` comes with it."""
         from multiarch_oci.store.http.client import Client
 
-        return Client(self.settings, self._cancelled)
+        return self._made_client.get("client", lambda: Client(self.settings, self._cancelled))
 
     # -- the way to a host -----------------------------------------------------------------------------------------
 
@@ -322,12 +320,11 @@ class Transport:
         if url is not None and url.startswith(host.root):
             return url
         try:
-            scheme, netloc, _ = split_url(url or "")
-            origin = origin_of(scheme, netloc)
+            origin, netloc = origin_at(url or "")
         except UnusableUrl:
             what = f"the registry sends us to no usable URL: {public_url(shown)}"
             raise RegistryRefused(what, where=request.name) from None
-        if scheme == "http" and not self.settings.may_be_plain(netloc):
+        if origin.scheme == "http" and not self.settings.may_be_plain(netloc):
             what = f"the registry sends us over plain HTTP: {public_url(shown)}"
             hint = f"if that is meant: INSECURE={netloc}"
             if origin.host == split_host(host.netloc)[0]:

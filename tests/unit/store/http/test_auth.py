@@ -22,19 +22,22 @@ from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.auth import (
     Authorizations,
     Challenge,
-    TokenRequest,
     UnusableRealm,
     covers,
-    join_scopes,
     parse_challenges,
-    public_url,
-    repository_scope,
 )
 from multiarch_oci.store.http.errors import Unreachable
+from multiarch_oci.store.http.exchange import Request, join_scopes, repository_scope
+from multiarch_oci.store.http.hosts import public_url
 
 BEARER = (Challenge("bearer", (("realm", "https://auth.example/token?a=b"), ("service", "s"))),)
-PULL = TokenRequest("r.example", "a", (repository_scope("a", "pull"),))
-PUSH = TokenRequest("r.example", "a", (repository_scope("a", "pull,push"),))
+
+
+def wanting(repository: str, action: str = "pull", optional: tuple[str, ...] = ()) -> Request:
+    return Request("GET", f"/v2/{repository}/tags/list", "r.example", repository, action, optional=optional)
+
+
+PULL, PUSH = wanting("a"), wanting("a", "push")
 
 
 class Service:
@@ -128,7 +131,7 @@ def test_after_a_401_every_token_is_void_that_could_have_been_sent() -> None:
     made = authorizations(service, **LOGIN)
     assert made.answer(PULL, BEARER, None) == "Bearer token1"
     assert made.held(PUSH) == "Bearer token2"
-    other = TokenRequest("r.example", "b", (repository_scope("b", "pull"),))
+    other = wanting("b")
     assert made.held(other) == "Bearer token3"
     assert made.answer(PULL, BEARER, "Bearer token1", sent=time.monotonic()) == "Bearer token4"
     assert made.held(PULL) == "Bearer token4"
@@ -179,8 +182,8 @@ def test_many_at_once_make_one_exchange_and_other_repositories_do_not_wait() -> 
     service = Service()
     service.pause = 0.2
     made = authorizations(service, **LOGIN)
-    made.answer(TokenRequest("r.example", "z", (repository_scope("z", "pull"),)), BEARER, None)
-    requests = [TokenRequest("r.example", name, (repository_scope(name, "pull"),)) for name in "abcd"] * 3
+    made.answer(wanting("z"), BEARER, None)
+    requests = [wanting(name) for name in "abcd"] * 3
     before = time.monotonic()
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(made.held, requests))
@@ -190,12 +193,12 @@ def test_many_at_once_make_one_exchange_and_other_repositories_do_not_wait() -> 
 
 def test_what_is_optional_is_asked_along_and_given_up_when_refused() -> None:
     optional = (repository_scope("b", "pull"),)
-    request = TokenRequest("r.example", "a", (repository_scope("a", "pull"),), optional)
+    request = wanting("a", optional=optional)
     generous, strict = Service(), Service(refuses="repository:b")
     made = authorizations(generous, **LOGIN)
     made.answer(request, BEARER, None)
     assert generous.asked[0][3]["scope"] == ["repository:a:pull", "repository:b:pull"]
-    assert made.held(TokenRequest("r.example", "b", optional)) == "Bearer token1"
+    assert made.held(wanting("b")) == "Bearer token1"
     assert authorizations(strict, **LOGIN).answer(request, BEARER, None) == "Bearer token2"
     assert [asked[3]["scope"] for asked in strict.asked] == [
         ["repository:a:pull", "repository:b:pull"],
