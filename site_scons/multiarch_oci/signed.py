@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from multiarch_oci.attest.evidence import is_signed, older_signatures
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE, CYCLONEDX, PROVENANCE, SPDX, UNSIGNED_TYPE
 from multiarch_oci.attest.stored import MOST, PREDICATES, Stored, predicate_of, stored
+from multiarch_oci.attest.verifying import CERTIFICATE
 from multiarch_oci.attesting import PREDICATE_TYPE
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, InvalidDigest
@@ -29,6 +31,7 @@ from multiarch_oci.store.referrers import Listing, listing
 from multiarch_oci.verify import Finding, Problem
 
 if TYPE_CHECKING:
+    from multiarch_oci.attest.evidence import OlderSignature
     from multiarch_oci.attest.verifying import Verifier
     from multiarch_oci.store.registry import Registry
 
@@ -43,21 +46,26 @@ NAMES = {
 _MEMBERS = {PROVENANCE: ("buildDefinition", "runDetails"), SPDX: ("spdxVersion",), CYCLONEDX: ("bomFormat",)}
 """What a predicate of a type has to have."""
 
-_TAG = re.compile(r"sha(256)-[0-9a-f]{64}\Z|sha(512)-[0-9a-f]{121}\Z")
+_TAG = re.compile(r"sha256-([0-9a-f]{64})(\.sig|\.att|\.sbom)?\Z")
+"""A tag that is about another manifest: the list of its referrers, or one of cosign before 3.
+
+One of SHA-512 has room for a part of the digest alone, by which no manifest is asked for."""
 _TAGS = 2000
-"""How many lists of referrers of one repository are looked at for orphans."""
+"""How many such tags of one repository are looked at for orphans."""
 
 
 class Promised(msgspec.Struct, frozen=True):
     """What a subject should have: as the receipt of `env.Attest` says, None where there is none.
 
-    `verifier` is the one whose signatures count; None where nobody said who that is.
+    `verifier` is the one whose signatures count; None where nobody said who that is. Where this build signs nothing, as
+    others do it, the receipt names no referrer, and `index` the index that names the image: its signature is enough.
     """
 
     reference: Reference
     store: Registry | Layout
     receipt: Attested | None
     verifier: Verifier | None
+    index: Digest | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -78,11 +86,13 @@ def orphans(store: Registry | Layout) -> Iterator[str]:
     if isinstance(store, Layout):
         yield from _orphans_of_folder(store)
         return
-    lists = [tag for tag in store.tags() if _TAG.match(tag)][:_TAGS]
+    lists = [known for tag in store.tags() if (known := _TAG.match(tag))][:_TAGS]
     with ThreadPoolExecutor(8) as pool:
-        for tag, subject in zip(lists, pool.map(lambda tag: store.resolve(tag.replace("-", ":")), lists), strict=True):
+        subjects = pool.map(lambda known: store.resolve(f"sha256:{known[1]}"), lists)
+        for known, subject in zip(lists, subjects, strict=True):
             if subject is None:
-                yield f"orphan: the tag {tag} lists what refers to a manifest that is not there; delete the tag"
+                does = "is about" if known[2] else "lists what refers to"
+                yield f"orphan: the tag {known[0]} {does} a manifest that is not there; delete the tag"
 
 
 def _orphans_of_folder(layout: Layout) -> Iterator[str]:
@@ -102,6 +112,7 @@ class _Read(msgspec.Struct):
     """What was read of one subject: who says what, each by predicate type; faults."""
 
     verified: list[str] = msgspec.field(default_factory=list)
+    by_index: bool = False  # … and whether a signature of the index that names it stands for its own
     plain: list[str] = msgspec.field(default_factory=list)
     others: list[str] = msgspec.field(default_factory=list)
     faults: list[tuple[Problem, str, Descriptor | None]] = msgspec.field(default_factory=list)
@@ -118,7 +129,9 @@ def _answer(number: int, promised: Promised) -> Answer:
             _listed(before, receipt, result)
             for known in stored(promised.store, receipt.subject.digest, before.referrers[:MOST]):
                 _look(known, promised.verifier, receipt, result)
-            _wanting(receipt, promised.verifier, result)
+            for older in older_signatures(promised.store, receipt.subject.digest):
+                _look_at_older(older, promised.verifier, receipt, result)
+            _wanting(promised, receipt, result)
         except MultiarchError as error:
             result.faults.append((Problem.UNKNOWN, one_line(error), None))
     findings = [Finding(number, promised.reference, *fault) for fault in result.faults]
@@ -175,13 +188,39 @@ def _look_at_bundle(known: Stored, verifier: Verifier | None, receipt: Attested,
         result.faults.append((Problem.CONTRADICTION, f"{digest} {fault}", known.descriptor))
 
 
-def _wanting(receipt: Attested, verifier: Verifier | None, result: _Read) -> None:
+def _look_at_older(older: OlderSignature, verifier: Verifier | None, receipt: Attested, result: _Read) -> None:
+    """What the tag of cosign before 3 says: that nobody promised, so it is a fault only where it was moved here."""
+    if older.fault is not None:
+        result.others.append("signature in the .sig tag that cannot be read")
+        return
+    by = "a certificate" if CERTIFICATE in older.annotations else "a key that is not named"
+    if verifier is None:
+        result.others.append(f"signature by {by}, not verified")
+    elif verifier.refusal(older.payload, older.signature, older.annotations) is not None:
+        result.others.append(f"signature by {by}")
+    elif (moved := older.moved(receipt.subject.digest)) is not None:
+        what = f"{older.where} holds a signature by {verifier.identity} that {moved.what}"
+        result.faults.append((Problem.CONTRADICTION, what, None))
+    else:
+        result.verified.append(COSIGN_SIGNATURE)
+
+
+def _wanting(promised: Promised, receipt: Attested, result: _Read) -> None:
     """What was promised by type, and is not there by the one who should have signed it."""
+    verifier = promised.verifier
     if verifier is None:
         return
     promised_types = [d.annotation(PREDICATE_TYPE) for d in receipt.referrers if d.artifact_type == BUNDLE]
     for predicate_type in dict.fromkeys((COSIGN_SIGNATURE, *filter(None, promised_types))):
-        if predicate_type not in result.verified:
+        if predicate_type in result.verified:
+            continue
+        if (
+            predicate_type == COSIGN_SIGNATURE
+            and promised.index is not None
+            and is_signed(promised.store, promised.index, verifier)
+        ):
+            result.by_index = True
+        else:
             name = NAMES.get(predicate_type, quoted(predicate_type))
             what = f"has no {name} by {verifier.identity} that verifies"
             result.faults.append((Problem.MISSING, what, None))
@@ -221,6 +260,8 @@ def _line(promised: Promised, result: _Read) -> str:
     if result.verified and promised.verifier is not None:
         names = [NAMES.get(predicate, quoted(predicate)) for predicate in result.verified]
         parts.append(f"{', '.join(_distinct(names))} by {promised.verifier.identity}")
+    if result.by_index and promised.verifier is not None:
+        parts.append(f"its index has a signature by {promised.verifier.identity}")
     if result.plain:
         parts.append(f"unsigned: {', '.join(_distinct(result.plain))}")
     if result.others:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError, one_line
-from scons_multiarch.receipts import receipt_path, spelled
-from scons_multiarch.targets import is_attest
+from scons_multiarch.receipts import last_receipt, receipt_path, spelled
+from scons_multiarch.targets import PushTarget, is_attest, target_of
 
 if TYPE_CHECKING:
     from multiarch_oci.attest.verifying import Verifier
-    from multiarch_oci.receipt import Attested
+    from multiarch_oci.receipt import Attested, Receipt
+    from multiarch_oci.signed import Promised
     from multiarch_oci.verify import Finding
     from scons_multiarch.session import Run
 
@@ -33,30 +34,48 @@ def _path(push: Any) -> Path:
     return run.tree.root / receipt_path(push.attributes.target.reference, "receipts/attestations")
 
 
-def look_at(env: Any, pushes: list[Any]) -> tuple[list[str], list[tuple[Any, Finding]]]:
-    """Check what refers to what these pushes wrote: lines on who signed what and on each fault, and whose that is."""
-    from multiarch_oci.signed import Promised, check
+def look_at(env: Any, nodes: list[Any]) -> tuple[list[str], list[tuple[Any, Finding]]]:
+    """Check what refers to what pushes wrote: lines on who signed what and on each fault, and whose that is.
+
+    Looked at are those that something was promised of; where it is said whose signatures count, all that were made.
+    """
+    from multiarch_oci.signed import check
 
     verifier = _verifier(env)
-    answers = check(
-        [
-            Promised(
-                push.attributes.target.reference,
-                push.attributes.run.build.registries.store(
-                    push.attributes.target.reference, push.attributes.target.folder
-                ),
-                _receipt(push),
-                verifier,
-            )
-            for push in pushes
-        ]
-    )
+    every = [node for node in nodes if isinstance(target_of(node), PushTarget)]
+    pushes = [push for push in every if is_promising(push) or (verifier is not None and last_receipt(push) is not None)]
+    if not pushes:
+        return [], []
+    answers = check([_promised(push, verifier) for push in pushes])
     lines, faults = [], []
     for push, answer in zip(pushes, answers, strict=True):
         lines += [spelled(line, pushes) for line in (answer.line, *map(str, answer.findings)) if line]
         faults += [(attest_of(push) or push, finding) for finding in answer.findings]
     orphans = list(_orphans(pushes))
     return lines + [spelled(str(finding), pushes) for _, finding in orphans], faults + orphans
+
+
+def _promised(push: Any, verifier: Verifier | None) -> Promised:
+    """What a push has to have left: where nothing is declared, a signature by the one who is named."""
+    from multiarch_oci.receipt import Attested
+    from multiarch_oci.signed import Promised
+
+    run, record = push.attributes.run, push.attributes.target
+    store = run.build.registries.store(record.reference, record.folder)
+    receipt, index = _receipt(push), None
+    if not is_promising(push) and (pushed := last_receipt(push)) is not None:
+        receipt = Attested(record.reference, pushed.descriptor.bare(), "", "", ())
+        index = next((known.descriptor.digest for known in _naming(run, push)), None)
+    return Promised(record.reference, store, receipt, verifier, index)
+
+
+def _naming(run: Run, push: Any) -> Iterator[Receipt]:
+    """The receipts of the indexes that name what a push wrote."""
+    for other in run.declarations.targets:
+        if isinstance(target_of(other), PushTarget) and push in (other.depends or ()):
+            receipt = last_receipt(other)
+            if receipt is not None:
+                yield receipt
 
 
 def _orphans(pushes: list[Any]) -> Iterator[tuple[Any, Finding]]:

@@ -14,8 +14,11 @@ from conftest import CACHE
 from faults import FaultProxy
 from machines.referring import plain, referring
 from machines.registry import OPENER, Registry
+from machines.signing import Key
 from machines.small import Tree
 from machines.suppliers import Cosign, Keys, cosign, discovered
+from multiarch_oci.attest.keys import PublicKey
+from multiarch_oci.digest import Digest
 
 SPDX, CYCLONEDX = "https://spdx.dev/Document", "https://cyclonedx.org/bom"
 PROVENANCE = "https://slsa.dev/provenance/v1"
@@ -238,6 +241,57 @@ def test_verify_names_lists_of_what_is_not_there(tree: Tree, registry: Registry,
     ran = tree.scons("verify", *words(registry, keys), check=False)
     assert ran.status == 1
     assert f"orphan: the tag {gone.replace(':', '-')}" in ran.text
+
+
+def test_verify_reads_what_cosign_left_before_version_3(
+    tree: Tree, registry: Registry, keys: Keys, theirs: Cosign, tmp_path: Path
+):
+    tree.scons("push-manifest", f"REGISTRY={registry.host}")
+    by = f"signature by {PublicKey.from_pem(keys.public.read_bytes(), where='key')}"
+    named = (f"REGISTRY={registry.host}", f"SIGN_KEY={keys.public}")
+    nobody = tree.scons("verify", *named, check=False)
+    assert (nobody.status, nobody.text.count("has no signature by key sha256:")) == (1, len(TAGS))
+    signed = theirs.sign(f"{registry.host}/demo@{digest(registry, 'v1.0')}", keys=keys, older=True)
+    assert signed.returncode == 0, signed.stderr
+    ran = tree.scons("verify", *named)
+    assert f"{registry.host}/demo:v1.0: {by}" in ran.text
+    # What is signed is the index: that counts for the images that it names, whichever of them is asked for.
+    assert f"{registry.host}/demo:v1.0-amd64: its index has a {by}" in tree.scons("verify", "push", *named).text
+    other = Keys.make(tmp_path, "other")
+    ran = tree.scons("verify", f"REGISTRY={registry.host}", f"SIGN_KEY={other.public}", check=False)
+    assert ran.status == 1
+    assert f"{registry.host}/demo:v1.0: others: signature by a key that is not named" in ran.text
+    assert ran.text.count("has no signature by key sha256:") == len(TAGS)
+    registry.ask("DELETE", f"/v2/demo/manifests/{digest(registry, 'v1.0')}")
+    orphan = f"orphan: the tag {signed_tag(registry)} is about a manifest that is not there"
+    assert orphan in tree.scons("verify", *named, check=False).text
+
+
+def test_a_signature_that_was_moved_to_another_image_is_a_fault_and_one_that_is_none_is_not(
+    tree: Tree, registry: Registry, tmp_path: Path
+):
+    tree.scons("push-manifest", f"REGISTRY={registry.host}")
+    key = Key(tmp_path / "key", "key")
+    named = (f"REGISTRY={registry.host}", f"SIGN_KEY={key.public}")
+    amd64, arm64 = f"{registry.host}/demo:v1.0-amd64", f"{registry.host}/demo:v1.0-arm64"
+    key.sign_simply(f"{registry.host}/demo:v1.0")
+    key.sign_simply(amd64, about=Digest.parse(digest(registry, "v1.0-arm64")))
+    key.sign_simply(arm64, beside=(("dev.cosignproject.cosign/signature", "?"),))
+    ran = tree.scons("verify", *named, check=False)
+    assert ran.status == 1
+    faults = [line for line in ran.text.splitlines() if "holds a signature by" in line]
+    assert len(faults) == 1
+    assert faults[0].startswith(f"{amd64}: sha256-")
+    assert faults[0].endswith(f"not {digest(registry, 'v1.0-amd64')}")
+    assert f"{arm64}: its index has a signature by" in ran.text
+    assert "others: signature in the .sig tag that cannot be read" in ran.text
+
+
+def signed_tag(registry: Registry) -> str:
+    """Return the one tag that holds signatures as cosign kept them before version 3."""
+    tags = json.loads(registry.ask("GET", "/v2/demo/tags/list")[0])["tags"]
+    (tag,) = [tag for tag in tags if tag.endswith(".sig")]
+    return str(tag)
 
 
 def test_what_others_attached_stays(tree: Tree, registry: Registry, keys: Keys, theirs: Cosign):

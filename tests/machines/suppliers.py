@@ -73,16 +73,21 @@ class Cosign:
         lines = [json.loads(line) for line in told.stdout.splitlines() if line.startswith("{")]
         return [json.loads(base64.b64decode(line["payload"])) for line in lines] if told.returncode == 0 else []
 
-    def sign(self, reference: str) -> subprocess.CompletedProcess[str]:
-        """Sign as somebody else does, with a key of his own that is made for it."""
-        if not (self.home / "theirs.key").exists():
+    def sign(
+        self, reference: str, *, keys: Keys | None = None, older: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Sign with a key, of its own where none is given, that is made for it; `older` as versions before 3 did."""
+        if keys is not None:
+            self.run("import-key-pair", "--key", str(keys.private), "--output-key-prefix", "theirs")
+        elif not (self.home / "theirs.key").exists():
             self.run("generate-key-pair", "--output-key-prefix", "theirs")
         config = self.home / "signing.json"
         config.write_text('{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json"}', encoding="utf-8")
-        return self.run(
-            *("sign", "--yes", "--key", str(self.home / "theirs.key"), "--signing-config", str(config)),
-            *("--allow-http-registry", reference),
-        )
+        how = ("--signing-config", str(config))
+        if older:
+            how = ("--new-bundle-format=false", "--use-signing-config=false", "--tlog-upload=false")
+        key = str(self.home / "theirs.key")
+        return self.run("sign", "--yes", "--key", key, *how, "--allow-http-registry", reference)
 
 
 OFFLINE = ("--insecure-ignore-tlog=true", "--allow-http-registry")

@@ -6,7 +6,7 @@ simple signing (sigstore/cosign, specs/SIGNATURE_SPEC.md). All of it is a strang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -15,11 +15,11 @@ from multiarch_oci.artifact import Artifact
 from multiarch_oci.attest.dsse import LONGEST, InvalidEnvelope, decoded, strict
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE
 from multiarch_oci.attest.trust import Rule, Untrusted
-from multiarch_oci.attest.verifying import NotVerified, Verifier
+from multiarch_oci.attest.verifying import AboutAnother, NotVerified, Verifier
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest
 from multiarch_oci.document import InvalidDocument
-from multiarch_oci.errors import one_line
+from multiarch_oci.errors import MultiarchError, one_line, quoted
 from multiarch_oci.manifest import Manifest
 from multiarch_oci.mediatype import BUNDLE, SIMPLE_SIGNING, is_manifest
 from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
@@ -49,6 +49,26 @@ class Evidence(msgspec.Struct, frozen=True):
     signer: str
 
 
+class OlderSignature(msgspec.Struct, frozen=True):
+    """One signature of an older tag, read and not believed; `fault` in the place of the rest where it cannot be read.
+
+    `about` is the digest that the payload names, as it stands there.
+    """
+
+    where: str
+    payload: bytes = b""
+    signature: bytes = b""
+    annotations: Mapping[str, str] = {}
+    about: str = ""
+    fault: MultiarchError | None = None
+
+    def moved(self, subject: Digest) -> AboutAnother | None:
+        """Why it is none of this subject, whoever signed it; None when it is."""
+        if self.about == str(subject):
+            return None
+        return AboutAnother(f"is about {quoted(self.about or 'nothing', 80)}, not {subject}", where=self.where)
+
+
 def judge(rule: Rule, store: Store, subjects: Iterable[Digest]) -> str:
     """Who signed what a rule demands, about one of the subjects; raises Untrusted, which says what was found.
 
@@ -64,6 +84,12 @@ def judge(rule: Rule, store: Store, subjects: Iterable[Digest]) -> str:
             if demanded <= set(signers):
                 return signers[min(demanded)]
     raise Untrusted(_outcome(signers, remarks))
+
+
+def is_signed(store: Store, subject: Digest, verifier: Verifier) -> bool:
+    """Whether there is a signature of a subject by one who is believed. Raises what the place raises."""
+    signed = _evidence((verifier,), store, subject, [])
+    return any(evidence.predicate_type == COSIGN_SIGNATURE for evidence in signed)
 
 
 def _outcome(signers: dict[str, str], remarks: list[str]) -> str:
@@ -111,44 +137,54 @@ def _bundles(store: Store, subject: Digest, remarks: list[str]) -> Iterator[tupl
 
 def _simple(verifiers: tuple[Verifier, ...], store: Store, subject: Digest, remarks: list[str]) -> Iterator[Evidence]:
     """The signatures of the older tag of a subject."""
-    tag = f"{subject.algorithm}-{subject.hex}.sig"
+    for older in older_signatures(store, subject):
+        fault = older.fault or older.moved(subject)
+        if fault is not None:
+            remarks.append(one_line(fault))
+            continue
+        refusals = []
+        for verifier in verifiers:
+            refusal = verifier.refusal(older.payload, older.signature, older.annotations)
+            if refusal is None:
+                yield Evidence(COSIGN_SIGNATURE, verifier.identity)
+                break
+            refusals.append(f"{older.where[:19]}….sig: {refusal}")
+        else:
+            remarks += refusals
+
+
+def older_tag(subject: Digest) -> str:
+    """The tag that cosign before 3 keeps signatures of a subject under."""
+    return f"{subject.algorithm}-{subject.hex}.sig"
+
+
+def older_signatures(store: Store, subject: Digest) -> Iterator[OlderSignature]:
+    """Read the signatures of the older tag of a subject, the first of them; none where there is no such tag."""
+    tag = older_tag(subject)
     descriptor = store.resolve(tag)
     if descriptor is None or not is_manifest(descriptor.media_type):
         return
     try:
         manifest = Manifest.from_json(read(store, descriptor), where=tag, media_type=descriptor.media_type)
-        layers = [layer for layer in manifest.layers if layer.media_type == SIMPLE_SIGNING]
     except _DAMAGED as error:
-        remarks.append(one_line(error))
+        yield OlderSignature(tag, fault=error)
         return
-    for layer in layers[:_MOST]:
+    for layer in [layer for layer in manifest.layers if layer.media_type == SIMPLE_SIGNING][:_MOST]:
         try:
             payload = _content(store, layer, _LONGEST_SIMPLE)
             signature = decoded(layer.annotation(_SIGNATURE) or "", where=tag)
-            _check_simple(payload, subject, tag)
-        except (*_DAMAGED, NotVerified) as error:
-            remarks.append(one_line(error))
-            continue
-        refusals = []
-        for verifier in verifiers:
-            refusal = verifier.refusal(payload, signature, dict(layer.annotations))
-            if refusal is None:
-                yield Evidence(COSIGN_SIGNATURE, verifier.identity)
-                break
-            refusals.append(f"{tag[:19]}….sig: {refusal}")
-        else:
-            remarks += refusals
+            yield OlderSignature(tag, payload, signature, dict(layer.annotations), _subject_of_simple(payload, tag))
+        except _DAMAGED as error:  # noqa: PERF203  # the next one may be whole
+            yield OlderSignature(tag, fault=error)
 
 
-def _check_simple(payload: bytes, subject: Digest, tag: str) -> None:
-    """Raise NotVerified, InvalidEnvelope or InvalidDocument unless a payload is about this subject."""
+def _subject_of_simple(payload: bytes, tag: str) -> str:
+    """The digest that a payload says it is about; InvalidEnvelope, InvalidDocument where it is no signature."""
     critical = strict(payload, where=tag).nested("critical")
     image = None if critical is None else critical.nested("image")
     if critical is None or image is None or critical.text("type") not in _SIMPLE:
         raise InvalidEnvelope("is no signature of an image", where=tag)
-    named = image.text("docker-manifest-digest")
-    if named != str(subject):
-        raise NotVerified(f"is about {(named or 'nothing')[:80]!r}, not {subject}", where=tag)
+    return image.text("docker-manifest-digest") or ""
 
 
 def _content(store: Store, descriptor: Descriptor, limit: int) -> bytes:

@@ -11,10 +11,10 @@ from multiarch_oci.errors import MultiarchError
 from multiarch_oci.quoting import counted
 from scons_multiarch.graph import reachable
 from scons_multiarch.installation import command
-from scons_multiarch.promises import attest_of, is_promising, look_at
+from scons_multiarch.promises import attest_of, look_at
 from scons_multiarch.receipts import last_receipt, spelled
 from scons_multiarch.session import Run
-from scons_multiarch.targets import PushTarget, is_remote, target_of
+from scons_multiarch.targets import PushTarget, is_remote
 
 if TYPE_CHECKING:
     from multiarch_oci.verify import Expected, Finding
@@ -68,8 +68,7 @@ def look(env: Any, nodes: list[Any]) -> list[tuple[Any, Finding]]:
     faults = [(pairs[finding.number][0], finding) for finding in findings]
     for finding in findings:
         print(spelled(str(finding), nodes), flush=True)  # noqa: T201  # the answer
-    promising = [node for node in nodes if isinstance(target_of(node), PushTarget) and is_promising(node)]
-    lines, more = look_at(env, promising) if promising else ([], [])
+    lines, more = look_at(env, nodes)
     for line in lines:
         print(line, flush=True)  # noqa: T201  # the answer
     return faults + more
