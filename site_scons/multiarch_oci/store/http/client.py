@@ -5,6 +5,7 @@ Loaded at the first request of a run, as `ssl` is.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import ssl
@@ -113,7 +114,7 @@ class Client:
 
 
 class Pool:
-    """The connections to one origin, kept while they are good; thread-safe. There may be more at a time than are kept.
+    """The connections to one origin, kept while they are good; thread-safe. There are as many as were used at once.
 
     A connection is the stream that reads, with a buffer, from the Channel to which a request is sent.
     """
@@ -123,7 +124,6 @@ class Pool:
         self._prefix, self._fields = way.prefix, way.fields
         self._connect_timeout = settings.connect_timeout
         self._low_speed = (settings.low_speed_limit, settings.low_speed_time)
-        self._size = 4 * (settings.heads + settings.uploads)  # beyond, connections are made and thrown away
         self.watchdog = watchdog
         self._idle: deque[io.BufferedReader[Channel]] = deque()
         weakref.finalize(self, _close_all, self._idle)
@@ -159,10 +159,7 @@ class Pool:
 
     def keep(self, connection: io.BufferedReader[Channel]) -> None:
         """Take back a connection whose last answer was read to its end."""
-        if len(self._idle) < self._size:
-            self._idle.append(connection)
-        else:
-            connection.raw.sock.close()
+        self._idle.append(connection)
 
     def explained(self, error: Exception, patience: float) -> MultiarchError:
         """The error for a connection that broke; Cancelled when it was we who ended it."""
@@ -171,14 +168,12 @@ class Pool:
 
     def _take(self) -> io.BufferedReader[Channel]:
         """The connection used last that is still good, else a new one."""
-        while self._idle:
-            try:
+        with contextlib.suppress(IndexError):  # of `pop`: no more are idle
+            while True:
                 connection = self._idle.pop()
-            except IndexError:  # another thread took the last one
-                break
-            if connection.raw.is_quiet(connection):
-                return connection
-            connection.raw.sock.close()
+                if connection.raw.is_quiet(connection):
+                    return connection
+                connection.raw.sock.close()
         return self.dial()
 
 

@@ -253,18 +253,19 @@ def first_line(text: str) -> str:
     Tags are left out, control characters become blanks, at most _SHOWN characters are shown; empty when there is none.
     """
     text = text[:_LOOKED_AT]
-    if not is_page(text):
-        return _bounded(next((line for line in map(_cleaned, text.splitlines()) if line), ""))
-    code, message = (
-        _cleaned_of(re.search(pattern, text)) for pattern in (_CODE, _MESSAGE)
-    )  # S3, Azure, Google storage
-    if code or message:
-        return _bounded(": ".join(part for part in (code, message) if part))
+    lines = _lines_of_page(text) if is_page(text) else map(_cleaned, text.splitlines())
+    return next(filter(None, lines), "")[:_SHOWN].rstrip()
+
+
+def _lines_of_page(text: str) -> list[str]:
+    """What a page says, what says most first."""
+    named = [_cleaned(words) for pattern in (_CODE, _MESSAGE) for words in re.findall(pattern, text)[:1]]
+    if any(named):  # S3, Azure, Google storage
+        return [": ".join(filter(None, named))]
     text = re.sub(_HIDDEN, " ", text)
     body = re.sub(_TAG, "\n", re.sub(_INLINE, "", re.sub(_TITLE, "\n", text)))
-    lines = [_cleaned_of(re.search(_TITLE, text)), *map(_cleaned, body.splitlines())]
-    lines = [line for line in lines if line and not re.match(_NO_WORDS, line)]
-    return _bounded(next((line for line in lines if not _is_status(line)), lines[0] if lines else ""))
+    lines = map(_cleaned, (*re.findall(_TITLE, text)[:1], *body.splitlines()))
+    return sorted((line for line in lines if line and not re.match(_NO_WORDS, line)), key=_is_status)
 
 
 def _is_status(line: str) -> bool:
@@ -272,11 +273,9 @@ def _is_status(line: str) -> bool:
     from http import HTTPStatus
 
     number, _, name = line.partition(" ")
-    return any(number == str(status.value) and name.lower() == status.phrase.lower() for status in HTTPStatus)
-
-
-def _cleaned_of(match: re.Match[str] | None) -> str:
-    return "" if match is None else _cleaned(match[1])
+    return number.isdecimal() and any(
+        number == str(status.value) and name.lower() == status.phrase.lower() for status in HTTPStatus
+    )
 
 
 def _cleaned(text: str) -> str:
@@ -288,7 +287,3 @@ def _cleaned(text: str) -> str:
 
         text = html.unescape(text)
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
-
-
-def _bounded(line: str) -> str:
-    return line[:_SHOWN].rstrip()

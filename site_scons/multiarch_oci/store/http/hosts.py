@@ -132,12 +132,9 @@ def _host(text: str) -> str | None:
 
 def split_host(netloc: str) -> tuple[str, int | None]:
     """Host (IPv6 without brackets, lower case) and port of `host[:port]`; None when no port is given."""
-    if netloc.startswith("["):
-        host, _, rest = netloc[1:].partition("]")
-        port = rest.removeprefix(":")
-    else:
-        host, _, port = netloc.partition(":")
-    return host.lower(), int(port) if port.isdecimal() else None
+    match = _NETLOC.fullmatch(netloc)
+    host, port = match.groups() if match else (netloc, None)
+    return host.strip("[]").lower(), int(port) if port else None
 
 
 def is_listed(netloc: str, entries: tuple[str, ...]) -> bool:
