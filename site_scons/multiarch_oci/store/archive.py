@@ -70,7 +70,7 @@ class Archive:
         check_marker(self._content(MARKER), where=str(self.path))
         return Entries.parse(self._content(INDEX_FILE), where=f"{self.path}: {INDEX_FILE}")
 
-    @cached_property
+    @property
     def held(self) -> frozenset[Digest]:
         """The digests of all blobs in the archive, manifests and configs among them."""
         names = (name.removeprefix(_BLOBS).replace("/", ":", 1) for name in self._members if name.startswith(_BLOBS))
@@ -96,7 +96,7 @@ class Archive:
         member = self._members.get(blob_name(descriptor.digest))
         if member is None:
             raise BlobMissing(f"has no {descriptor.digest}", where=str(self.path))
-        return verifying(window(self.path, member), descriptor.digest, descriptor.size, where=str(self.path))
+        return verifying(self._window(member), descriptor.digest, descriptor.size, where=str(self.path))
 
     def image(self) -> Image:
         """The one image of this archive, manifest and config read and checked; InvalidArchive when it is not one.
@@ -115,8 +115,11 @@ class Archive:
         return None if member is None else self._content(member.name)
 
     def _content(self, name: str) -> bytes:
-        with window(self.path, self._members[name]) as stream:
+        with self._window(self._members[name]) as stream:
             return stream.read(LIMIT + 1)
+
+    def _window(self, member: Member) -> BinaryIO:
+        return window(self.path, member)
 
 
 def read_image(path: Path) -> Image:
@@ -151,17 +154,18 @@ class NewBlob:
         return Descriptor(media_type, self.digest, self.size)
 
 
-class ArchiveWriter:
+class ArchiveWriter(Archive):
     """A Store that becomes the archive `path` at once when its block ends without an exception, else leaves nothing.
+    It can be read as an Archive while it is written: what was written already is there.
 
     Blobs lie in the order in which they are written, each once; equal calls give equal bytes. One thread writes at a
     time, the others wait: copy with `workers=1` where the bytes shall be equal.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._lock = RLock()
-        self._members: dict[str, Member] = {}
+        self._members = {}
         self._entries = Entries.empty(where=str(path))
         self._replacing: AbstractContextManager[BinaryIO]
         self._sink: BinaryIO
@@ -255,30 +259,6 @@ class ArchiveWriter:
     def mount(self, descriptor: Descriptor, origin: Reference) -> bool:  # noqa: ARG002  # the protocol's
         """False unless the blob is here already: an archive has no siblings."""
         return self.has(descriptor)
-
-    def has(self, descriptor: Descriptor) -> bool:
-        """Whether this blob or manifest was written already."""
-        member = self._members.get(blob_name(descriptor.digest))
-        return member is not None and member.size == descriptor.size
-
-    def resolve(self, name: str) -> Descriptor | None:
-        """The descriptor of a tag or digest that was written already; None = absent."""
-        descriptor = self._entries.find(name, self._manifest)
-        return descriptor if descriptor is not None and self.has(descriptor) else None
-
-    def open(self, descriptor: Descriptor) -> BinaryIO:
-        """The content of a blob that was written already, verified; BlobMissing."""
-        member = self._members.get(blob_name(descriptor.digest))
-        if member is None:
-            raise BlobMissing(f"has no {descriptor.digest}", where=str(self.path))
-        return verifying(self._window(member), descriptor.digest, descriptor.size, where=str(self.path))
-
-    def _manifest(self, digest: Digest) -> bytes | None:
-        member = self._members.get(blob_name(digest))
-        if member is None:
-            return None
-        with self._window(member) as stream:
-            return stream.read(LIMIT + 1)
 
     def _window(self, member: Member) -> BinaryIO:
         with self._lock:
