@@ -5,7 +5,6 @@ Token specification of the distribution project (docs/spec/auth/token.md, oauth.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 import time
@@ -304,10 +303,10 @@ def _lifetime(document: Document) -> float:
     value = document.members.get("expires_in")
     if value is None:
         return _LIFETIME_S
-    with contextlib.suppress(msgspec.ValidationError):
-        seconds = msgspec.convert(value, float, strict=False)
-        if not isinstance(value, bool) and abs(seconds) < _LONGEST_S:
-            return seconds
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
+        return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LONGEST_S:
+        return float(value)
     raise InvalidDocument("'expires_in' is no number of seconds", where=document.where)
 
 
