@@ -156,10 +156,9 @@ class NewBlob:
 
 class ArchiveWriter(Archive):
     """A Store that becomes the archive `path` at once when its block ends without an exception, else leaves nothing.
-    It can be read as an Archive while it is written: what was written already is there.
 
-    Blobs lie in the order in which they are written, each once; equal calls give equal bytes. One thread writes at a
-    time, the others wait: copy with `workers=1` where the bytes shall be equal.
+    Blobs lie in the order in which they are written, each once, and can be read from then on; equal calls give equal
+    bytes. One thread writes at a time, the others wait: copy with `workers=1` where the bytes shall be equal.
     """
 
     def __init__(self, path: Path) -> None:
