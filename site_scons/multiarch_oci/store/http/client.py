@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from multiarch_oci.digest import Readable
 from multiarch_oci.document import LIMIT
@@ -32,6 +32,9 @@ from multiarch_oci.store.http.exchange import Answer, Headers, Outgoing, Setting
 from multiarch_oci.store.http.hosts import origin_of, proxy_for, split_url, tls_context
 from multiarch_oci.store.http.reading import Body, Head, read_head
 from multiarch_oci.store.http.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from multiarch_oci.store.http.recording import RequestRecord
 
 _BLOCK = 1 << 18
 _BUFFER = 16 << 10
@@ -60,11 +63,13 @@ class Client:
         *,
         stream: bool = False,
         read_timeout: float | None = None,
+        record: RequestRecord | None = None,
     ) -> Answer:
         """One request, one answer of any status; nothing is followed, repeated or decoded.
 
         A successful answer is read whole up to the size of a manifest (AnswerTooLarge), or handed on as `stream`; of
-        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl.
+        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl. Bytes
+        and status are noted in `record`, and the end of an answer.
         """
         self._watchdog.check()
         scheme, netloc, target = split_url(url)
@@ -72,8 +77,10 @@ class Client:
         if body is not None or method in _WITH_BODY:
             fields["Content-Length"] = str(body.length if isinstance(body, Outgoing) else len(body or b""))
         patience = read_timeout or self._settings.read_timeout
-        with body.opened() if isinstance(body, Outgoing) else io.BytesIO(body or b"") as content:
+        with body.opened(record) if isinstance(body, Outgoing) else io.BytesIO(body or b"") as content:
             answer = self._pool(scheme, netloc).ask(method, target, fields, content, patience)
+        if record is not None:
+            answer.record, record.status = record, answer.status
         if stream and answer.status in _FINE:
             opened = cast("BinaryIO", answer)
             return Answer(answer.status, Headers(answer.headers), b"", url, answer.challenges, opened)
@@ -182,6 +189,7 @@ class Exchange(Readable):
 
     def __init__(self, pool: Pool, connection: io.BufferedReader[Channel], head: Head, patience: float) -> None:
         super().__init__()
+        self.record: RequestRecord | None = None
         self._pool = pool
         self._connection = connection
         self._body = Body(connection, head)
@@ -204,13 +212,18 @@ class Exchange(Readable):
         """As Readable says, fewer only at the end; Interrupted when it is cut short."""
         self._pool.watchdog.check()
         try:
-            return self._body.read(size)
+            block = self._body.read(size)
         except _FAILURES as error:
             raise self._pool.explained(error, self._patience) from None
+        if self.record is not None:
+            self.record.came(len(block))
+        return block
 
     def close(self) -> None:
         """Give the connection back when the body was read to its end, else end it."""
         if not self.closed:
+            if self.record is not None:
+                self.record.end()
             if self._kept and self._body.ended:
                 self._pool.keep(self._connection)
             else:

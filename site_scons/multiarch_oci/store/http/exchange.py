@@ -117,22 +117,25 @@ class UnreadableContent(MultiarchError):
 
 
 class Outgoing:
-    """A request's body of exactly `length` bytes, stopped between blocks by `check`, counted in `record`."""
+    """A request's body of exactly `length` bytes, stopped between blocks by `check`."""
 
     def __init__(self, content: Callable[[], BinaryIO], length: int, check: Callable[[], None]) -> None:
         self.length = length
-        self.record: RequestRecord | None = None
         self._content = content
         self._check = check
         self._remaining = length
+        self._record: RequestRecord | None = None
         self._stream: BinaryIO
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[Outgoing]:
-        """Open the content before the request begins, and close it when that was sent; UnreadableContent.
+    def opened(self, record: RequestRecord | None) -> Iterator[Outgoing]:
+        """Open the content before the request begins, and close it when that was sent, noted in `record`.
+
+        UnreadableContent.
 
         It may come from the very registry it goes to; some are locked from the first byte of an upload to the last.
         """
+        self._record = record
         with _reading():
             self._stream = self._content()
         with contextlib.closing(self._stream):
@@ -149,8 +152,8 @@ class Outgoing:
         if not block:
             raise UnreadableContent(f"the content ended {self._remaining} bytes too early")
         self._remaining -= len(block)
-        if self.record is not None:
-            self.record.went(len(block))
+        if self._record is not None:
+            self._record.went(len(block))
         return block
 
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
-
-from multiarch_oci.digest import Filter
 
 
 class RequestRecord(msgspec.Struct, eq=False):
@@ -66,23 +64,3 @@ class Watch(Protocol):
     def pause(self, seconds: float, error: str) -> None:
         """A try failed, and this thread waits so long before the next one; `error` is one line."""
         ...
-
-
-class Counted(Filter):
-    """The body of an answer, whose bytes are noted as they are read."""
-
-    def __init__(self, body: BinaryIO, record: RequestRecord) -> None:
-        super().__init__(body)
-        self._record = record
-
-    def take(self, size: int) -> bytes:
-        """As the body reads."""
-        block = self._below.read(size)
-        self._record.came(len(block))
-        return block
-
-    def close(self) -> None:
-        """Close the body; the request has ended then."""
-        if not self.closed:
-            self._record.end()
-        super().close()

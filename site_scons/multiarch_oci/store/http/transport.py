@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -344,25 +344,20 @@ class Transport:
     ) -> Answer:
         """One request to a host that was not given up; who watches sees what becomes of it."""
         self._check_given_up(url)
-        if self.watch is None:
-            return self._client().send(method, url, headers, body, stream=stream, read_timeout=read_timeout)
-        from multiarch_oci.store.http.recording import Counted, RequestRecord
+        record = None
+        if self.watch is not None:
+            from multiarch_oci.store.http.recording import RequestRecord
 
-        record = RequestRecord.begun(method, url, body.length if isinstance(body, Outgoing) else len(body or b""))
-        if isinstance(body, Outgoing):
-            body.record = record
-        self.watch.request(record)
+            record = RequestRecord.begun(method, url, body.length if isinstance(body, Outgoing) else len(body or b""))
+            self.watch.request(record)
         try:
-            answer = self._client().send(method, url, headers, body, stream=stream, read_timeout=read_timeout)
+            return self._client().send(
+                method, url, headers, body, stream=stream, read_timeout=read_timeout, record=record
+            )
         except BaseException as error:
-            record.end(type(error).__name__)
+            if record is not None:
+                record.end(type(error).__name__)
             raise
-        record.status = answer.status
-        if answer.stream is not None:
-            return replace(answer, stream=cast("BinaryIO", Counted(answer.stream, record)))
-        record.came(len(answer.content))
-        record.end()
-        return answer
 
 
 def _redirected(request: Request, answer: Answer) -> bool:
