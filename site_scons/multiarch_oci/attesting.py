@@ -21,7 +21,7 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document, InvalidDocument
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.mediatype import BUNDLE, IN_TOTO
+from multiarch_oci.mediatype import BUNDLE, CYCLONEDX_JSON, IN_TOTO, SPDX_JSON
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.receipt import Attested
 from multiarch_oci.reference import Reference
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 _CONTENT = "dev.sigstore.bundle.content"
+_TITLE = "org.opencontainers.image.title"
+_FILES = {SPDX_JSON: "sbom.spdx.json", CYCLONEDX_JSON: "sbom.cdx.json"}
+"""What SBOMs are called: `oras pull` takes no layer that has no name."""
 
 
 class AttestationMoved(MultiarchError):
@@ -160,13 +163,16 @@ def _plain(subject: Descriptor, attestations: Iterable[Attestation], *, signed: 
     for attestation in attestations:
         if attestation.plain is not None:
             media_type = PLAIN[attestation.predicate_type]
-            yield Artifact.of(media_type, subject, Descriptor.of(media_type, attestation.plain)), attestation.plain
+            layer = _noted(Descriptor.of(media_type, attestation.plain), {_TITLE: _FILES[media_type]})
+            yield Artifact.of(media_type, subject, layer), attestation.plain
         elif not signed:
             noted = {UNSIGNED_TYPE: attestation.predicate_type}
-            layer = msgspec.structs.replace(
-                Descriptor.of(IN_TOTO, attestation.statement), annotations=tuple(noted.items())
-            )
+            layer = _noted(Descriptor.of(IN_TOTO, attestation.statement), noted)
             yield Artifact.of(IN_TOTO, subject, layer, noted), attestation.statement
+
+
+def _noted(layer: Descriptor, annotations: Mapping[str, str]) -> Descriptor:
+    return msgspec.structs.replace(layer, annotations=tuple(annotations.items()))
 
 
 def _signed(subject: Descriptor, attestation: Attestation, signer: Signer) -> Attachment:

@@ -16,7 +16,7 @@ from machines.referring import plain, referring
 from machines.registry import OPENER, Registry
 from machines.signing import Key
 from machines.small import Tree
-from machines.suppliers import Cosign, Keys, cosign, discovered
+from machines.suppliers import Cosign, Keys, cosign, discovered, pulled
 from multiarch_oci.attest.keys import PublicKey
 from multiarch_oci.digest import Digest
 
@@ -395,6 +395,15 @@ def test_oras_lists_it(tree: Tree, registry: Registry, keys: Keys):
             "application/spdx+json": 1,
             "application/vnd.cyclonedx+json": 1,
         }
+
+
+def test_oras_pulls_an_sbom_as_a_file(tree: Tree, registry: Registry, keys: Keys, tmp_path: Path):
+    tree.scons("push-manifest", *words(registry, keys))
+    listed = discovered(CACHE, f"{registry.host}/demo:v1.0-arm64")
+    for kind, end in (("application/spdx+json", "spdx.json"), ("application/vnd.cyclonedx+json", "cdx.json")):
+        files = pulled(CACHE, f"{registry.host}/demo@{listed[kind][0]}", tmp_path / end)
+        written = (tree.path / f"_output/sbom/demo-linux-arm64.{end}").read_bytes()
+        assert files == {f"sbom.{end}": written}
 
 
 def test_oras_lists_what_is_attached_in_a_folder(tree: Tree, keys: Keys):

@@ -108,3 +108,10 @@ def discovered(cache: Path, reference: str, *, layout: bool = False) -> dict[str
     for referrer in told.get("referrers") or told.get("manifests") or []:
         listed.setdefault(referrer["artifactType"], []).append(referrer["digest"])
     return listed
+
+
+def pulled(cache: Path, reference: str, folder: Path) -> dict[str, bytes]:
+    """Return what `oras pull` writes into a folder: contents by their names."""
+    command = [str(go_tool(*ORAS, cache)), "pull", "--plain-http", "--output", str(folder), reference]
+    subprocess.run(command, capture_output=True, check=True)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

@@ -31,9 +31,13 @@ _LONGEST = 64 << 10
 _KINDS = "an ECDSA key over P-256, or an Ed25519 key"
 _MAKE = "cosign generate-key-pair makes one, openssl genpkey -algorithm ed25519 too"
 _LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,60})-----\s*$", re.MULTILINE)
-_BODY = re.compile(rb"-----BEGIN (?:PUBLIC|PRIVATE) KEY-----([A-Za-z0-9+/=\s]+)-----END")
+_BODY = re.compile(rb"-----BEGIN (?:PUBLIC|PRIVATE|EC PRIVATE) KEY-----([A-Za-z0-9+/=\s]+)-----END")
 _RSA = bytes.fromhex("06092a864886f70d010101")
 """The object identifier rsaEncryption (RFC 8017) in DER."""
+_CURVES = {
+    bytes.fromhex(f"06052b810400{n:02x}"): name for n, name in ((10, "secp256k1"), (34, "secp384r1"), (35, "secp521r1"))
+}
+"""Other curves than P-256, by their object identifiers in DER (SEC 2, section A.2)."""
 _COSIGN = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _PRIVATE = (*_COSIGN, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY")
 _SHARED = 0o077
@@ -129,7 +133,7 @@ def fingerprint_of(path: Path, *, where: str) -> str:
 
 
 def _der(content: bytes, where: str) -> bytes:
-    """What an open key in PEM holds, empty where it is none. Raises InvalidKey for one of RSA."""
+    """What an open key in PEM holds, empty where it is none. Raises InvalidKey for one of RSA or another curve."""
     import base64
 
     body = _BODY.search(content)
@@ -139,6 +143,9 @@ def _der(content: bytes, where: str) -> bytes:
         return b""
     if _RSA in der:
         raise InvalidKey("is an RSA key", where=where, hint=f"it must be {_KINDS}")
+    curve = next((name for identifier, name in _CURVES.items() if identifier in der), None)
+    if curve is not None:
+        raise InvalidKey(f"is an ECDSA key over {curve}", where=where, hint=f"it must be {_KINDS}")
     return der
 
 
