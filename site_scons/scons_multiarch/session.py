@@ -269,18 +269,19 @@ class Run:
 
     def _finish(self, *, report: bool) -> None:
         self.build.print_rest()
-        self.build.leave_lists()
+        self._save()
+        try:
+            self.build.leave_lists()  # an upload, at which people lose patience
+        except KeyboardInterrupt:
+            with suppress(OSError):
+                sys.stderr.write("scons: interrupted: what the shared cache was still to get is left out\n")
         threads = self.build.registries.asking()
         if threads:
             self.interrupts.cancelled.set()
         deadline = time.monotonic() + _PATIENCE_S
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        with suppress(OSError):  # what cannot be kept is found anew
-            self.tree.stat.save()
-        with suppress(OSError):
-            self.tree.held.save()
-        self.build.save()
+        self._save()
         if self.build.failures:
             from scons_multiarch.destinations import outcome
 
@@ -294,6 +295,12 @@ class Run:
             with suppress(OSError):
                 sys.stdout.flush()
             write(self, self.settings.outputs["REPORT"])
+
+    def _save(self) -> None:
+        """Keep what was learnt since this was called last; what cannot be kept is found anew."""
+        for memory in (self.tree.stat, self.tree.held, self.build):
+            with suppress(OSError):
+                memory.save()
 
     def _say_published(self) -> None:
         """Say which tags hold what now, where this build pushed any, or PRINT asks for it."""

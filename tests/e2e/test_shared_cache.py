@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -463,3 +465,27 @@ def test_the_report_says_what_was_not_fetched_and_not_sent(machines: Machines):
     assert program["not_fetched"] > 1 << 20
     assert image["not_fetched"] > 1 << 19
     assert push["not_sent"] > 1 << 19
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_while_lists_are_left_loses_nothing_that_lies_here(machines: Machines, number: int):
+    machines.first("manifest")
+    tree = machines.clone("second")
+    machines.proxy.forget()
+    machines.proxy.order("PUT manifest", stall=60, times=99)
+    words = [f"CACHE={machines.place}", "CACHE_MODE=readwrite"]
+    process = tree.start("manifest", *words, "REPORT=report.json")
+    while machines.proxy.kinds()["PUT manifest"] == 0:  # all steps are taken: the list is what is left
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    process.send_signal(number)
+    text = process.communicate(timeout=30)[0]
+    assert "Traceback" not in text
+    if number == signal.SIGINT:
+        assert "interrupted: what the shared cache was still to get is left out" in text
+        assert len(json.loads(tree.read("report.json"))["steps"]) == 5
+    assert json.loads(tree.read(".multiarch/held.json"))["files"]
+    assert (tree.path / ".multiarch/stat.json").exists()
+    machines.proxy.take_back()
+    assert machines.run(tree, "manifest").up_to_date

@@ -130,6 +130,16 @@ def test_one_edit_on_a_machine_with_nothing_starts_the_compiler_alone(machines: 
     assert lists(third) == 2
 
 
+@pytest.mark.parametrize("place", ["environment", "go env -w"])
+def test_without_modules_nothing_is_shared(machines: Machines, tmp_path: Path, place: str):
+    first, file = machines.clone("first"), tmp_path / "goenv"
+    file.write_text("GO111MODULE=off\n" if place == "go env -w" else "", encoding="utf-8")
+    given = {"GOENV": str(file)} | ({"GO111MODULE": "off"} if place == "environment" else {})
+    machines.run(first, "bin", mode="readwrite", env=WARM | given)
+    assert lists(first) > 0
+    assert machines.listings() == []
+
+
 def test_with_a_key_only_a_signed_listing_counts(machines: Machines, tmp_path: Path):
     key = tmp_path / "cache.key"
     made = ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)]

@@ -419,6 +419,12 @@ def test_go_is_installed_by_the_first_step_that_starts_it(template: Tree, empty_
     again = run("bin", "PLATFORMS=linux/amd64")
     assert (again.returncode, again.stderr, "Compile" in again.stdout) == (0, "", False), again.stdout
 
+    # Removed by hand, to save space, it is installed again when it is needed.
+    shutil.rmtree(private_go(template))
+    (template.path / "main.go").write_text("package main\n\nfunc main() { println() }\n", encoding="utf-8")
+    built = run("bin", "PLATFORMS=linux/amd64")
+    assert (built.returncode, built.stderr.count("sconsw: installing Go 1.")) == (0, 1), built.stdout + built.stderr
+
     # What was learnt of a Go that was not there yet holds for the one that is: nothing is listed again.
     answers = sorted((template.path / ".multiarch" / "go").glob("*.json"))
     assert len([path for path in answers if "listing" in path.read_text(encoding="utf-8")]) == 1

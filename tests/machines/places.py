@@ -48,6 +48,11 @@ class Remote:
         found = {tag: self.registry.digest(self.repository, tag) for tag in self.registry.tags(self.repository)}
         return {tag: digest for tag, digest in found.items() if digest is not None}
 
+    def attached(self) -> set[str]:
+        """Return the digests of what refers to other manifests, as fallback tags list it."""
+        tags = [tag for tag in self.registry.tags(self.repository) if tag.startswith("sha256-")]
+        return {one["digest"] for tag in tags for one in self.registry.json(self.repository, tag)["manifests"]}
+
     def move(self, tag: str, to: str) -> str:
         return self.registry.move_tag(self.repository, tag, to)
 
@@ -82,19 +87,23 @@ class Folder:
 
     def tags(self) -> dict[str, str]:
         return {
-            entry["annotations"][TAG]: entry["digest"]
+            _tag(entry): entry["digest"]
             for entry in self._entries()
-            if self._blob(entry["digest"]).exists()
+            if _tag(entry) and self._blob(entry["digest"]).exists()
         }
 
+    def attached(self) -> set[str]:
+        """Return the digests of what refers to other manifests."""
+        return {entry["digest"] for entry in self._entries() if not _tag(entry)}
+
     def move(self, tag: str, to: str) -> str:
-        named = next(entry for entry in self._entries() if entry["annotations"][TAG] == to)
-        others = [entry for entry in self._entries() if entry["annotations"][TAG] != tag]
+        named = next(entry for entry in self._entries() if _tag(entry) == to)
+        others = [entry for entry in self._entries() if _tag(entry) != tag]
         self._write([*others, {**named, "annotations": {TAG: tag}}])
         return str(named["digest"])
 
     def delete(self, tag: str) -> None:
-        self._write([entry for entry in self._entries() if entry["annotations"][TAG] != tag])
+        self._write([entry for entry in self._entries() if _tag(entry) != tag])
 
     def collect(self, tag: str) -> None:
         self._blob(self.tags()[tag]).unlink()
@@ -104,3 +113,8 @@ class Folder:
 
     def _blob(self, digest: str) -> Path:
         return self.layout / "blobs" / digest.replace(":", "/")
+
+
+def _tag(entry: dict[str, Any]) -> str:
+    """The tag of a descriptor in a layout; empty for what only refers to another manifest."""
+    return str(entry.get("annotations", {}).get(TAG, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +49,8 @@ def surroundings() -> Iterator[Path]:
     """Give an empty folder, and the environment that tests have: an empty HOME, no settings of the developer."""
     import conftest
 
+    # A shell lets what it starts in the background ignore Ctrl-C, and what that starts would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     caches = conftest._shared_caches()
     with tempfile.TemporaryDirectory(prefix="soak", ignore_cleanup_errors=True) as name:
         for variable in conftest.INFLUENCES:

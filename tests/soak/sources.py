@@ -122,6 +122,7 @@ class Sources:
     go_line: str = "1.21"
     go_lines: tuple[str, ...] = ()
     lib_version: str = "v0.0.0"
+    stages: dict[str, str] = field(default_factory=dict)  # what the last stage copies from others, by machine
 
     def plant(self) -> Sources:
         """Write the first state of everything."""
@@ -148,7 +149,10 @@ class Sources:
         first, *lines = self.recipes[arch]
         own = ["COPY arm64only /arm64only"] if arch == "arm64" else []
         copied = [f"COPY _output/bin/{arch}/linux/demo /demo", "COPY share /share", "COPY conf/*.conf /etc/demo/"]
-        self.tree.edit(f"Dockerfile.{arch}", "\n".join([first, *copied, *own, *lines, 'ENTRYPOINT ["/demo"]', ""]))
+        staged = self.stages.get(arch, "")
+        before = ["FROM scratch AS side", "COPY share /side/", "COPY conf /side/conf"] if "=side" in staged else []
+        last = [staged, 'ENTRYPOINT ["/demo"]', ""]
+        self.tree.edit(f"Dockerfile.{arch}", "\n".join([*before, first, *copied, *own, *lines, *last]))
 
     def arguments(self) -> list[str]:
         """Return the variables of the command line."""
@@ -192,7 +196,7 @@ def write_quietly(path: Path, text: str, *, anew: bool) -> None:
 
 
 def a_word(s: Sources, random: Random) -> str:
-    path = random.choice(list(WORDS))
+    path = random.choice([path for path in WORDS if (s.tree.path / path).exists()])
     text, how = (
         WORDS[path].format(word(random)),
         random.choice(("plainly", "in place, mtime set back", "by another file of the same mtime")),
@@ -276,7 +280,8 @@ def swapped(s: Sources, random: Random) -> str:
 
 
 def mode(s: Sources, random: Random) -> str:
-    path = s.tree.path / random.choice(("share/greeting", "conf/two.conf", "arm64only/second.txt", "share/note.txt"))
+    names = ("share/greeting", "conf/two.conf", "arm64only/second.txt", "share/note.txt")
+    path = random.choice([path for path in map(s.tree.path.joinpath, names) if path.exists()])
     path.chmod(path.stat().st_mode ^ 0o111)
     return f"{path.name} {path.stat().st_mode:o}"
 
@@ -330,6 +335,42 @@ def base(s: Sources, random: Random) -> str:
     s.recipes[arch][0] = f"FROM {random.choice(('scratch', *s.bases))}"
     s.write_recipe(arch)
     return f"{arch} {s.recipes[arch][0]}"
+
+
+def stages(s: Sources, random: Random) -> str:
+    """A stage, or another image, that files are copied from; there is no RUN."""
+    arch = random.choice(ARCHS)
+    borrowed = (f"COPY --from={name} /etc/base /etc/platform /borrowed/" for name in s.bases)
+    kinds = ("", "COPY --from=side /side /{}", "COPY --from=side --chmod=0600 /side/conf/one.conf /{}/", *borrowed)
+    s.stages[arch] = random.choice(kinds).format(word(random))
+    s.write_recipe(arch)
+    return f"{arch} {s.stages[arch] or 'has one'}"
+
+
+def absent(s: Sources, random: Random) -> str:
+    """A file that was there from the beginning goes, or is there again."""
+    path = random.choice(("conf/two.conf", "arm64only/second.txt", "share/note.txt", "main_test.go", "README.md"))
+    if (s.tree.path / path).exists():
+        s.tree.remove(path)
+        return f"{path} goes"
+    s.tree.edit(path, WORDS.get(path, "{} again\n").format(word(random)))
+    return f"{path} is there again"
+
+
+def package(s: Sources, random: Random) -> str:
+    """A package appears, with a file that it embeds, and another one imports it; or such a file changes."""
+    known = sorted(s.tree.path.glob("x*/data.txt"))
+    if known and random.random() < 0.5:
+        known[-1].write_text(word(random), encoding="utf-8")
+        return f"{known[-1].parent.name} embeds something else"
+    name, into = s.name(), random.choice(("", "inner/"))
+    s.tree.edit(f"{name}/data.txt", word(random))
+    text = 'package {}\n\nimport _ "embed"\n\n//go:embed data.txt\nvar Data string\n'
+    s.tree.edit(f"{name}/{name}.go", text.format(name))
+    use = f'import "example.com/demo/{name}"\n\nfunc init() {{\n\tif {name}.Data == "" {{\n\t\tpanic(0)\n\t}}\n}}\n'
+    s.tree.edit(f"{into}{name}_use.go", f"package {PACKAGES[into]}\n\n{use}")
+    s.added.append(f"{into}{name}_use.go")
+    return f"{name} for {into or 'main'}"
 
 
 def go_mod(s: Sources, random: Random) -> str:
@@ -435,6 +476,9 @@ WEIGHTED: tuple[tuple[Callable[[Sources, Random], str], int], ...] = (
     (dockerignore, 2),
     (dockerfile, 4),
     (base, 2),
+    (stages, 3),
+    (absent, 3),
+    (package, 2),
     (go_mod, 2),
     (patterns, 2),
     (assembly, 2),

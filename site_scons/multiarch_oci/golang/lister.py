@@ -290,7 +290,11 @@ class Lister:
         from multiarch_oci.golang.sharing import may_share  # start-up
 
         lookups = map(self._lookup, self._declared)
-        own = {lookup.question.name for lookup in lookups if not may_share(lookup.build, lookup.settings.environment)}
+        own = {
+            one.question.name
+            for one in lookups
+            if not may_share(one.build, one.settings.environment, dict(one.settings.counting))
+        }
         by_roots: dict[tuple[str, ...], list[Asked]] = {}
         for name, (question, patterns) in questions.items():
             if name not in own:

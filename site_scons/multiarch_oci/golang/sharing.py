@@ -62,10 +62,13 @@ class _Shared(msgspec.Struct, frozen=True):
     listings: dict[str, Listing]
 
 
-def may_share(build: GoBuild, environment: Mapping[str, str]) -> bool:
-    """Whether the checkout alone says what `go list` answers for this build."""
+def may_share(build: GoBuild, environment: Mapping[str, str], counting: Mapping[str, str]) -> bool:
+    """Whether the checkout alone says what `go list` answers for this build.
+
+    `counting` are variables as Go has them, also by `go env -w`.
+    """
     words = recipe.flags_of(build, environment)
-    outside = environment.get("CGO_ENABLED") == "1" or environment.get("GO111MODULE") == "off"
+    outside = environment.get("CGO_ENABLED") == "1" or counting.get("GO111MODULE") == "off"
     return not outside and not any(recipe.flag_value(words, name) for name in _OUTSIDE)
 
 
@@ -131,13 +134,18 @@ class Sharing:
         heads = self._heads.of(tree, at_once=_FILES_AT_ONCE)
         if heads is None or not all(heads.values()):
             return ""
-        files = [[self._path(path), outlined(tree.files[path]), head] for path, head in sorted(heads.items())]
-        links = [[self._path(path), line] for path, line in sorted(tree.links.items())]
+        files = self._ordered([self._path(path), outlined(tree.files[path]), head] for path, head in heads.items())
+        links = self._ordered([self._path(path), line] for path, line in tree.links.items())
         vendored = [os.path.join(root, "vendor") in tree.folders for root in question.roots]  # noqa: PTH118  # as text
         names = self._names([path for path, head in heads.items() if head.endswith(EMBEDS)])
         if names is None:
             return ""
         return digest_of([_FORMAT, question.toolchain.version, roots, question.steering, vendored, files, links, names])
+
+    @staticmethod
+    def _ordered(rows: Iterable[list[str | None]]) -> list[list[str | None]]:
+        """Rows that begin with a path, by that path with `/`: a system's own separator would order them otherwise."""
+        return sorted(rows, key=lambda row: row[0] or "")
 
     def _names(self, files: Iterable[str]) -> list[str] | None:
         """The names that the patterns in these files may take; None where there are too many."""

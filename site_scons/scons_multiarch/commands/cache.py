@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from multiarch_oci.errors import MultiarchError, quoted
 from multiarch_oci.quoting import counted, size_in_words
 from scons_multiarch.installation import command
-from scons_multiarch.shared.origins import open_origin, repository_of
+from scons_multiarch.shared.origins import open_origin, place_named, repository_of
 from scons_multiarch.variables import UnknownWord
 
 if TYPE_CHECKING:
@@ -43,14 +43,8 @@ def _origins(env: Any, run: Run) -> Iterable[str]:
     assert run.settings.cache is not None  # noqa: S101  # `run` looked
     if run.settings.cache.origin:
         return [run.settings.cache.origin]
-    from scons_multiarch.registries import location
-
     names = [name for chain in run.declarations.chains.values() for name in chain.repositories[:1]]
-    origins = []
-    for name in names or [str(env.subst("$REPOSITORY"))]:
-        reference, folder = location(name)
-        origins.append(reference.name if folder is None else folder if folder.startswith("/") else f"./{folder}")
-    return list(dict.fromkeys(origins))
+    return dict.fromkeys(map(place_named, names or [str(env.subst("$REPOSITORY"))]))
 
 
 def days_of(text: str) -> dt.date:

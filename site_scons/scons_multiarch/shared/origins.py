@@ -80,9 +80,12 @@ def origin_of(run: Run, node: Any) -> str:
     """The place for what a node is: that of the settings, or the repository of its image."""
     settings = run.settings.cache
     assert settings is not None  # noqa: S101  # nobody asks without one
-    if settings.origin:
-        return settings.origin
-    reference, folder = location(str(node.get_build_env().subst("$REPOSITORY")))
+    return settings.origin or place_named(str(node.get_build_env().subst("$REPOSITORY")))
+
+
+def place_named(repository: str) -> str:
+    """The place that a repository of this build is, as `CacheSettings.origin` spells it."""
+    reference, folder = location(repository)
     if folder is None:
         return reference.name
     path = Path(folder)
