@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import random
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT, Artifact
+from multiarch_oci.attest.evidence import older_tag
+from multiarch_oci.attest.keys import PrivateKey
 from multiarch_oci.attest.provenance import BUILDER, with_run
 from multiarch_oci.attest.signing import KeySigner
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE, PROVENANCE, SPDX, statement
 from multiarch_oci.attesting import PREDICATE_TYPE, Attestation, AttestationMoved, Outcome, attest
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.document import InvalidDocument
-from multiarch_oci.mediatype import BUNDLE, MANIFEST, SPDX_JSON
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import BUNDLE, MANIFEST, SIMPLE_SIGNING, SPDX_JSON
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.receipt import Attested
 from multiarch_oci.reference import Reference
@@ -259,3 +264,42 @@ def test_the_types_of_documents_are_known_by_what_they_say():
     assert sbom(1).predicate_type == SPDX
     bom = Attestation.of(b'{"bomFormat":"CycloneDX","specVersion":"1.6"}', SUBJECT.digest, "demo", where="x")
     assert (bom.predicate_type, bom.maker) == ("https://cyclonedx.org/bom", None)
+
+
+def test_the_older_tag_counts_for_its_key_and_nothing_that_was_changed_in_it_does(
+    place: Layout, signer: KeySigner, stranger: KeySigner
+):
+    put(place, SUBJECT, content_of_subject())
+    content = simply_signed(place, signer)
+    promise = Attested(TAG, SUBJECT, "", "", ())
+    (answer,) = check([Promised(TAG, place, promise, signer.verifier())])
+    assert (answer.findings, answer.line) == ((), f"{TAG}: signature by {signer.verifier().identity}")
+    chance = random.Random(1)  # noqa: S311  # no secret
+    for who, verifier in ((signer, stranger.verifier()), (stranger, signer.verifier())):
+        simply_signed(place, who)
+        (answer,) = check([Promised(TAG, place, promise, verifier)])
+        assert "others: signature by a key that is not named" in answer.line
+        assert [finding.what for finding in answer.findings] == [
+            f"has no signature by {verifier.identity} that verifies"
+        ]
+    for _ in range(150):
+        simply_signed(place, signer, mutated(content, chance))
+        (answer,) = check([Promised(TAG, place, promise, signer.verifier())])
+        assert len(answer.findings) == 1
+
+
+def simply_signed(place: Layout, signer: KeySigner, changed: bytes | None = None) -> bytes:
+    """Put the tag of cosign before 3 beside the subject and return its payload; `changed` stands in its place."""
+    image = {"docker-manifest-digest": str(SUBJECT.digest)}
+    payload = json.dumps({"critical": {"image": image, "type": "cosign container image signature"}}).encode()
+    signature = base64.b64encode(PrivateKey.read(signer._path, lambda: None).sign(payload)).decode()
+    held = payload if changed is None else changed
+    layer = replace(
+        Descriptor.of(SIMPLE_SIGNING, held), annotations=(("dev.cosignproject.cosign/signature", signature),)
+    )
+    manifest = Manifest(EMPTY_CONFIG, (layer,))
+    put(place, EMPTY_CONFIG, EMPTY_CONTENT)
+    put(place, layer, held)
+    put(place, manifest.descriptor(), manifest.to_json())
+    place.tag(older_tag(SUBJECT.digest), manifest.descriptor())
+    return payload
