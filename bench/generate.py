@@ -82,11 +82,12 @@ class Shape:
     """How many of everything; `imports` of packages and commands are known from the numbers alone."""
 
     images: int
+    a_command: int = len(FLAVOURS)
 
     @property
     def commands(self) -> int:
-        """One for every three images."""
-        return -(-self.images // len(FLAVOURS))
+        """One for every `a_command` images."""
+        return -(-self.images // self.a_command)
 
     @property
     def packages(self) -> int:
@@ -119,8 +120,8 @@ class Shape:
         return [c for c in range(self.commands) if any(map(reaches, self.command_imports(c)))]
 
     def flavours(self, command: int) -> tuple[str, ...]:
-        """The images of a command; the last command may have less than three."""
-        return FLAVOURS[: self.images - len(FLAVOURS) * command]
+        """The images of a command; the last command may have less than the others."""
+        return FLAVOURS[: min(self.a_command, self.images - self.a_command * command)]
 
 
 def package_source(shape: Shape, package: int) -> str:
@@ -145,16 +146,17 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def generate(folder: Path, images: int, *, chains: bool = False) -> Shape:
+def generate(folder: Path, images: int, *, chains: bool = False, a_command: int = len(FLAVOURS)) -> Shape:
     """Write the repository into a new folder; the Tools are copied from this tree.
 
-    With `chains` each image is made by `env.MultiarchImage`, and may be attested.
+    With `chains` each image is made by `env.MultiarchImage`, and may be attested. Of a command `a_command` images are
+    made, at most one of each flavour.
     """
-    shape = Shape(images)
+    shape = Shape(images, a_command)
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "site_scons", folder / "site_scons")
     write(folder / "SConstruct", (CHAINS if chains else SCONSTRUCT).format(
-        commands=shape.commands, images=images, flavours=FLAVOURS, per=len(FLAVOURS)
+        commands=shape.commands, images=images, flavours=FLAVOURS[:a_command], per=a_command
     ))  # fmt: skip
     write(folder / "VERSION", "v1.0\n")
     write(folder / "go.mod", "module example.com/many\n\ngo 1.21\n")
@@ -175,8 +177,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--chains", action="store_true", help="by env.MultiarchImage, for ATTEST and SIGN")
+    parser.add_argument("--a-command", type=int, default=len(FLAVOURS), choices=range(1, len(FLAVOURS) + 1),
+                        help="images of each command; 1: each has a program of its own")  # fmt: skip
     arguments = parser.parse_args()
-    shape = generate(arguments.folder, arguments.images, chains=arguments.chains)
+    shape = generate(arguments.folder, arguments.images, chains=arguments.chains, a_command=arguments.a_command)
     print(f"{arguments.folder}: {shape.images} images, {shape.commands} commands, {shape.packages} packages")
 
 

@@ -6,13 +6,16 @@ lists that; whether it still does is asked together with the tags.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.document import InvalidDocument
+from multiarch_oci.digest import Digest, InvalidDigest
+from multiarch_oci.document import InvalidDocument, keyed, remembered_as
 from multiarch_oci.why import Facts
 from scons_multiarch.beforehand import check
 from scons_multiarch.paths import shown
@@ -25,10 +28,9 @@ from scons_multiarch.targets import ProvenanceTarget, is_attest, target_of
 from scons_multiarch.tracking.state import reasons
 
 if TYPE_CHECKING:
-    from multiarch_oci.digest import Digest
     from multiarch_oci.receipt import Attested
     from multiarch_oci.reference import Reference
-    from multiarch_oci.store.tags import ListingOf
+    from multiarch_oci.store.tags import ListingOf, Referring
     from scons_multiarch.receipts import Content
 
 _BY_TAG = "tag"
@@ -133,37 +135,92 @@ def receipt_of(node: Any) -> Attested | None:
 
 
 def question(node: Any) -> ListingOf | None:
-    """What is to be asked of what refers to the subject; None before it was attested for the first time."""
-    known = _known(node)
-    return None if known is None else known[0]
+    """What is to be asked of what refers to the subject; None before it was attested for the first time.
 
-
-def _known(node: Any) -> tuple[ListingOf, frozenset[str]] | None:
-    """What the last run left: the question that asks for it, and its digests. Read once a build."""
+    Found once a build: of what was asked before no receipt need be read.
+    """
     state = node.attributes.state
     if state.seen is None:
-        state.seen = (_read(node),)
-    known: tuple[ListingOf, frozenset[str]] | None = state.seen[0]
-    return known
+        state.seen = (_question(node),)
+    asked: ListingOf | None = state.seen[0]
+    return asked
 
 
-def _read(node: Any) -> tuple[ListingOf, frozenset[str]] | None:
-    from multiarch_oci.digest import Digest
-    from multiarch_oci.reference import Reference
-    from multiarch_oci.store.tags import ListingOf
-
-    try:
-        members = json.loads(Path(node.get_abspath()).read_bytes())
-        subject = Digest.parse(members["subject"]["digest"])
-        reference = Reference.parse(members["reference"]).bare.with_digest(subject)
-        digests = frozenset(str(referrer["digest"]) for referrer in members["referrers"])
-        return ListingOf(reference, str(members["listed"])), digests
-    except (OSError, ValueError, TypeError, KeyError):  # as for a push without a receipt: it is made again
-        return None
+def _question(node: Any) -> ListingOf | None:
+    reference, known = node.attributes.target.reference, lists_of(node.attributes.run).known(node)
+    if known is not None:
+        with suppress(InvalidDigest):
+            return known.question(reference)
+    known = _read(node)
+    return None if known is None else known.question(reference)
 
 
-def looked_at(run: Run) -> dict[Any, list[Reference]]:
+class _Known(msgspec.Struct, frozen=True):
+    """What a receipt of this sha256 says of its subject, and the list that named all that is in it, or ""."""
+
+    receipt: str
+    by: str
+    subject: str
+    list: str = ""
+
+    def question(self, reference: Reference) -> ListingOf:
+        """What asks for it. Raises InvalidDigest."""
+        from multiarch_oci.store.tags import ListingOf
+
+        subject = reference.bare.with_digest(Digest.parse(self.subject))
+        return ListingOf(subject, self.by, Digest.parse(self.list) if self.list else None)
+
+
+def _read(node: Any) -> _Known | None:
+    """What the receipt says that the last run left; None as for a push without one: it is made again."""
+    receipt = receipt_of(node)
+    return None if receipt is None else _Known(node.get_csig(), receipt.listed, str(receipt.subject.digest))
+
+
+def _attached(node: Any) -> frozenset[str]:
+    """The digests of what the last run left."""
+    receipt = receipt_of(node)
+    return frozenset() if receipt is None else frozenset(str(referrer.digest) for referrer in receipt.referrers)
+
+
+class Lists:
+    """The lists of referrers that were seen to name all that was attached, by receipts; kept between runs.
+
+    A registry that has no referrers API says in a line that a list is the same as before, and nothing is read of it.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._path = run.tree.private / "attested.json"
+        self._before: dict[str, _Known] = remembered_as(self._path, dict[str, _Known]) or {}
+        self._now: dict[str, _Known] = {}
+
+    def known(self, node: Any) -> _Known | None:
+        """What is known of a receipt, if it is the one that was seen."""
+        known = self._before.get(str(node))
+        return known if known is not None and known.receipt == node.get_csig() else None
+
+    def note(self, node: Any, known: _Known) -> None:
+        """Remember a list that names all that a receipt says."""
+        self._now[str(node)] = known
+
+    def save(self) -> None:
+        """Keep what this run saw of the receipts that are declared. OSError is the caller's."""
+        declared = {str(node) for node, _ in self._run.declarations.attests}
+        kept = {name: known for name, known in (self._before | self._now).items() if name in declared}
+        if self._now and kept != self._before and self._run.settings.keeps:
+            write(self._path, keyed(msgspec.to_builtins(kept)))
+
+
+def lists_of(run: Run) -> Lists:
+    """The lists that were seen by earlier runs, and by this one."""
+    return run.build.once("attested lists", lambda: Lists(run))
+
+
+def looked_at(run: Run, receipts: Iterable[Any] | None = None) -> dict[Any, list[Reference]]:
     """The attached manifests that are asked for by digest, by the receipts that name them.
+
+    `receipts` are those that this run was asked for, where that is known.
 
     A tag goes on listing what was deleted, while the referrers API and a folder do not. Where there are very many they
     would cost more than all else that a build with nothing to do asks: of those some are taken, by chance, so that what
@@ -171,28 +228,23 @@ def looked_at(run: Run) -> dict[Any, list[Reference]]:
     """
 
     def choose() -> dict[Any, list[Reference]]:
-        from multiarch_oci.digest import Digest
+        import random
+
         from scons_multiarch.graph import reachable_nodes
 
-        pairs = [pair for node in reachable_nodes() if is_attest(node) for pair in _listed_by_tag(node)]
-        if len(pairs) > MOST_LOOKED_AT:
-            import random
-
-            pairs = random.sample(pairs, MOST_LOOKED_AT)
+        nodes = list(filter(is_attest, reachable_nodes() if receipts is None else receipts))
+        random.shuffle(nodes)
         chosen: dict[Any, list[Reference]] = {}
-        for node, reference, digest in pairs:
-            chosen.setdefault(node, []).append(reference.with_digest(Digest.parse(digest)))
+        room = MOST_LOOKED_AT
+        for node in nodes:
+            asked = question(node)
+            if room and asked is not None and asked.by == _BY_TAG:
+                digests = sorted(_attached(node))[:room]
+                chosen[node] = [asked.reference.with_digest(Digest.parse(digest)) for digest in digests]
+                room -= len(digests)
         return chosen
 
     return run.build.once("attached manifests", choose)
-
-
-def _listed_by_tag(node: Any) -> list[tuple[Any, Reference, str]]:
-    """What the receipt names, where a tag lists it: the receipt, the subject, the digest of what refers to it."""
-    known = _known(node)
-    if known is None or known[0].by != _BY_TAG:
-        return []
-    return [(node, known[0].reference, digest) for digest in sorted(known[1])]
 
 
 def drifted(node: Any) -> str | None:
@@ -201,16 +253,26 @@ def drifted(node: Any) -> str | None:
         return None  # it is attested in any case, and asks then
     run, record = node.attributes.run, node.attributes.target
     ask_all(run)
-    known = _known(node)
-    if known is None:
+    asked = question(node)
+    if asked is None:
         return "its receipt cannot be read"
     registries = run.build.registries
-    lost = known[1] - registries.listed(known[0], record.folder)
     manifests = looked_at(run).get(node, ())
-    lost |= {str(manifest.digest) for manifest in manifests if registries.observed(manifest, None) is None}
-    if not lost:
-        return None
-    return f"{len(lost)} of {len(known[1])} attestations are not in the registry"
+    lost = {str(manifest.digest) for manifest in manifests if registries.observed(manifest, None) is None}
+    answer = registries.listed(asked, record.folder)
+    if answer is None or answer.digests is not None:  # another list than the one that is known
+        lost |= _unlisted(node, asked, answer)
+    return f"{len(lost)} of {len(_attached(node))} attestations are not in the registry" if lost else None
+
+
+def _unlisted(node: Any, asked: ListingOf, answer: Referring | None) -> frozenset[str]:
+    """What was attached and is not listed; a list that names all of it is remembered."""
+    digests = None if answer is None else answer.digests
+    lost = _attached(node) - (digests or frozenset())
+    if answer is not None and answer.state is not None and not lost:
+        known = _Known(node.get_csig(), asked.by, str(asked.reference.digest), str(answer.state))
+        lists_of(node.attributes.run).note(node, known)
+    return lost
 
 
 def check_signers(run: Run) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from multiarch_oci.errors import MultiarchError
     from multiarch_oci.golang.lister import Lister
     from multiarch_oci.golang.toolchain import Toolchain
+    from scons_multiarch.attestations import Lists
     from scons_multiarch.lines import Lines
     from scons_multiarch.recorder import Recorder, StepRecord
     from scons_multiarch.session import Run
@@ -234,7 +235,8 @@ class Build:
         """Keep what the next build can use; what cannot be kept is found anew."""
         lister: Lister | None = self._values.peek("lister")
         inputs: InputCache | None = self._values.peek("inputs")
-        for memory in (lister, inputs):
+        lists: Lists | None = self._values.peek("attested lists")
+        for memory in (lister, inputs, lists):
             with suppress(OSError):
                 if memory is not None:
                     memory.save()

@@ -291,7 +291,7 @@ def ask_for_tags(run: Run) -> None:
     if any(map(is_attest, nodes)):
         from scons_multiarch.attestations import looked_at
 
-        questions += [(reference, None) for manifests in looked_at(run).values() for reference in manifests]
+        questions += [(reference, None) for manifests in looked_at(run, nodes).values() for reference in manifests]
     run.build.registries.prefetch(questions)
 
 

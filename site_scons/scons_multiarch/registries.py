@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from multiarch_oci.store.http.transport import Transport
     from multiarch_oci.store.layout import Layout
     from multiarch_oci.store.registry import Registry
-    from multiarch_oci.store.tags import ListingOf, Observed, Question
+    from multiarch_oci.store.tags import ListingOf, Observed, Question, Referring
     from multiarch_oci.store.visible import Written
     from scons_multiarch.recorder import Recorder
     from scons_multiarch.session import Settings
@@ -182,10 +182,11 @@ class Registries:
                 return self.store(question, folder).resolve(_name(question))
             from multiarch_oci.store.layout import Layout
             from multiarch_oci.store.referrers import listing
+            from multiarch_oci.store.tags import Referring
 
             layout = Layout(self._root / folder, reference=question.reference.bare)
             subject = question.reference.digest
-            return None if subject is None else frozenset(map(str, listing(layout, subject).digests()))
+            return None if subject is None else Referring(frozenset(map(str, listing(layout, subject).digests())))
         except MultiarchError as error:
             return error
 
@@ -203,12 +204,12 @@ class Registries:
             raise answer
         return answer.digest if isinstance(answer, Descriptor) else None
 
-    def listed(self, question: ListingOf, folder: str | None) -> frozenset[str]:
-        """The digests of what refers to a subject now. Raises what the place raised when it was asked."""
+    def listed(self, question: ListingOf, folder: str | None) -> Referring | None:
+        """What refers to a subject now; None = nothing. Raises what the place raised when it was asked."""
         answer = self._begin([(question, folder)])[question].result()
         if isinstance(answer, MultiarchError):
             raise answer
-        return answer if isinstance(answer, frozenset) else frozenset()
+        return None if isinstance(answer, Descriptor) else answer
 
     def forget(self, question: Question) -> None:
         """Drop an observation: a step has just changed the tag, or what refers to a subject."""

@@ -96,6 +96,26 @@ def test_a_build_with_nothing_to_do_asks_for_all_that_it_attached_and_sends_noth
     assert len(seen) <= 2 * len(TAGS) + len(attached) + 1  # and one that finds out how to speak
 
 
+def test_a_list_that_is_as_it_was_is_not_sent_again(tree: Tree, registry: Registry, keys: Keys):
+    """One question a subject in any case; only a list that is new to this tree is read."""
+
+    def answers() -> list[int]:
+        registry.requests()
+        assert tree.scons("push-manifest", *words(registry, keys)).steps == []
+        return sorted(seen.status for seen in registry.requests() if "/manifests/sha256-" in seen.path)
+
+    tree.scons("push-manifest", *words(registry, keys))
+    assert [answers(), answers()] == [[200] * 3, [304] * 3]
+    members = json.loads(lists(registry, "v1.0"))
+    foreign = {**members["manifests"][0], "annotations": {"by": "somebody else"}}
+    content = json.dumps(members | {"manifests": [*members["manifests"], foreign]}).encode()
+    registry.put_manifest("demo", digest(registry, "v1.0").replace(":", "-"), content, members["mediaType"])
+    assert [answers(), answers()] == [[200, 304, 304], [304] * 3]
+    known = tree.path / ".multiarch" / "attested.json"
+    known.write_text(known.read_text("utf-8").replace("sha256:", "md5:"), "utf-8")  # damaged: found out anew
+    assert [answers(), answers()] == [[200] * 3, [304] * 3]
+
+
 def test_a_registry_that_lists_referrers_itself_is_asked_once_a_subject(tree: Tree, keys: Keys):
     with referring(CACHE) as host, FaultProxy(host) as proxy:
         tree.scons("push-manifest", *words(proxy.host, keys))
@@ -156,6 +176,7 @@ def test_without_its_key_what_is_not_signed_yet_is_an_error_and_no_tag_is_writte
 @pytest.mark.parametrize("tag", TAGS)
 def test_a_deleted_list_is_repaired_alone(tree: Tree, registry: Registry, keys: Keys, tag: str):
     tree.scons("push-manifest", *words(registry, keys))
+    assert tree.scons("push-manifest", *words(registry, keys)).steps == []  # it is known from now on
     before, held = lists(registry, tag), digest(registry, digest(registry, tag).replace(":", "-"))
     registry.ask("DELETE", f"/v2/demo/manifests/{held}")
     registry.requests()
@@ -200,6 +221,7 @@ def test_of_very_many_attestations_some_are_looked_at_in_a_run(tree: Tree, regis
 
 def test_an_attestation_that_somebody_took_off_the_list_is_put_back(tree: Tree, registry: Registry, keys: Keys):
     tree.scons("push-manifest", *words(registry, keys))
+    assert tree.scons("push-manifest", *words(registry, keys)).steps == []  # it is known from now on
     before, members = referrers(registry, "v1.0"), json.loads(lists(registry, "v1.0"))
     del members["manifests"][1]
     list_tag = digest(registry, "v1.0").replace(":", "-")

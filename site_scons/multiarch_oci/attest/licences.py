@@ -17,18 +17,18 @@ from types import MappingProxyType
 from multiarch_oci.document import UnreadableFile, content_of
 
 _LONGEST = 256 << 10
-_FILE = re.compile(r"(?:un)?licen[cs]es?|copying", re.IGNORECASE)
-_ENDING = re.compile(r"(?:[.-](?:md|txt|rst|mit|apache|apache-2\.0|bsd|isc|mpl|mpl-2\.0))*", re.IGNORECASE)
-_IDENTIFIER = re.compile(r"SPDX-License-Identifier:[ \t]*([^\r\n*]{1,200})", re.IGNORECASE)
-_HOLDER = re.compile(
-    r"^[^\w\n]{0,40}(?!.*(?i:\b(?:uses?|may|must|shall|not|under|permi|prohibit|restrict|commercial|licen[cs]e)))"
+_BEGINNINGS = ("licen", "unlicen", "copying")
+# Patterns as texts: they are compiled where they are used, which a build with nothing to do need not.
+_FILE = r"(?i)(?:(?:un)?licen[cs]es?|copying)(?:[.-](?:md|txt|rst|mit|apache|apache-2\.0|bsd|isc|mpl|mpl-2\.0))*"
+_IDENTIFIER = r"(?i)SPDX-License-Identifier:[ \t]*([^\r\n*]{1,200})"
+_HOLDER = (
+    r"(?m)^[^\w\n]{0,40}(?!.*(?i:\b(?:uses?|may|must|shall|not|under|permi|prohibit|restrict|commercial|licen[cs]e)))"
     r"(?:(?i:(?:portions |modifications )?copyright\b(?=.*(?:\d{4}|\(c\)|©|[<\[{]))|all rights reserved[^\w\n]*$)"
     r"|\([cC]\)(?=.*\d{4})|©"
-    r"|Copyright (?!Notice|Holder|Owner|Licen[cs]e|Statement)(?:by )?[A-Z][a-z]).*$",
-    re.MULTILINE,
+    r"|Copyright (?!Notice|Holder|Owner|Licen[cs]e|Statement)(?:by )?[A-Z][a-z]).*$"
 )
-_NUMBER = re.compile(r"^[^\w\n]{0,40}(?:\d+|[a-z]|[ivx]+)[.)][ \t]", re.MULTILINE | re.IGNORECASE)
-_TITLE = re.compile(
+_NUMBER = r"(?mi)^[^\w\n]{0,40}(?:\d+|[a-z]|[ivx]+)[.)][ \t]"
+_TITLE = (
     r"^(?:(?:the )?mit license(?: mit| expat)?|mit(?= permission)"
     r"|(?:the )?(?:new |revised |modified |simplified )?bsd(?: [23])?(?: clause)?(?: new| revised| simplified)?"
     r"(?: or \w+)?(?: license)?|(?:the )?isc license(?: isc)?|license|the unlicense) "
@@ -47,7 +47,7 @@ _NOTICE = (
     " without warranties or conditions of any kind either express or implied see the license for the specific"
     " language governing permissions and limitations under the license"
 )
-_APPENDIX = re.compile(
+_APPENDIX = (
     rf"(?:appendix how to apply the apache license to your work .{{300,600}}? )?(?:copyright .{{0,120}}? )?{_NOTICE}"
 )
 _TEXTS = MappingProxyType(
@@ -67,19 +67,19 @@ _TEXTS = MappingProxyType(
 
 def words(text: str) -> str:
     """What counts of a licence's text: its words, in small letters."""
-    plain = _NUMBER.sub("", _HOLDER.sub("", text))
+    plain = re.sub(_NUMBER, "", re.sub(_HOLDER, "", text))
     line = " ".join(re.findall(r"[a-z0-9]+", plain.lower()))
     for pattern, constant in _VARIANTS:
         line = re.sub(pattern, constant, line)
-    while (shorter := _TITLE.sub("", line)) != line:
+    while (shorter := re.sub(_TITLE, "", line)) != line:
         line = shorter
     head, end, tail = line.partition(_APACHE_END)
-    return head if end and (not tail.strip() or _APPENDIX.fullmatch(tail.strip())) else line
+    return head if end and (not tail.strip() or re.fullmatch(_APPENDIX, tail.strip())) else line
 
 
 def identify(text: str) -> str:
     """The SPDX expression of a licence's text; "" when it is none that is known word by word."""
-    identifiers = set(map(str.strip, _IDENTIFIER.findall(text)))
+    identifiers = set(map(str.strip, re.findall(_IDENTIFIER, text)))
     if identifiers:
         return expression(identifiers.pop()) if len(identifiers) == 1 else ""
     return _TEXTS.get(hashlib.sha256(words(text).encode("ascii")).hexdigest(), "")
@@ -110,8 +110,7 @@ def of_folder(folder: Path) -> str:
 
 
 def _is_named_so(name: str) -> bool:
-    start = _FILE.match(name)
-    return start is not None and _ENDING.fullmatch(name, start.end()) is not None
+    return name.lower().startswith(_BEGINNINGS) and re.fullmatch(_FILE, name) is not None
 
 
 @lru_cache(4096)

@@ -160,8 +160,8 @@ class BuildPlan(msgspec.Struct, frozen=True):
         """What the Dockerfile is called in messages: its path from the context, its full path, or what it is."""
         if self.text:
             return GENERATED
-        file = self.dockerfile
-        return file.relative_to(self.context).as_posix() if file.is_relative_to(self.context) else str(file)
+        file, start = str(self.dockerfile), f"{self.context}".rstrip(os.sep) + os.sep  # as text: it is asked often
+        return file[len(start) :].replace(os.sep, "/") if file.startswith(start) else file
 
     @property
     def location(self) -> str:

@@ -121,6 +121,8 @@ class Lister:
             self._lookups: dict[GoBuild, _Lookup] = {}
             self._listings: dict[str, Listing] = {}
             self._parts: dict[tuple[str, str], tuple[Part, str]] = {}
+            self._steering: dict[GoBuild, Part] = {}
+            self._named: dict[tuple[Path, str, str], dict[str, str]] = {}
             self._questions: dict[tuple[object, ...], Question] = {}
             self._module_files: dict[str, str] = {}  # by folder
             self._contents = Contents(self._cache, self._stats)
@@ -144,12 +146,11 @@ class Lister:
             lookup = self._lookup(build)
             packages = self._listing(lookup).behind(lookup.pattern)
             parts = [(package, self._part(lookup, package)[0]) for package in packages]
-            main = packages[0] if packages else None
-            environment = lookup.settings.environment
-            steering = compose.steering_part(build, environment, lookup.project, main, self._contents)
-            from multiarch_oci.golang.materials import Materials  # start-up
+            steering = self._steering_part(lookup, packages)
+            from multiarch_oci.golang.materials import Materials, Shared  # start-up
 
-            return Materials.of(lookup.project, parts, steering, self._contents, top, module_files=self._module_files)
+            shared = Shared(self._contents, self._module_files, self._named)
+            return Materials.of(lookup.project, parts, steering, top, shared)
 
     def locations(self, build: GoBuild) -> Locations:
         """Where the program's sources lie, or would lie: what a change has to be looked for in.
@@ -309,7 +310,7 @@ class Lister:
         return walk(roots, self._skip)
 
     def _compose(self, lookup: _Lookup, listing: Listing) -> Inputs:
-        build, environment = lookup.build, lookup.settings.environment
+        build = lookup.build
         packages = listing.behind(lookup.pattern)
         facts = {
             **compose.declared_facts(build, lookup.settings.affecting, self._toolchain),
@@ -318,8 +319,7 @@ class Lister:
         }
         if listing.error or not packages:
             facts["error"] = listing.error or f"go list does not know the package {build.package}"
-        main = packages[0] if packages else None
-        parts = [compose.steering_part(build, environment, lookup.project, main, self._contents)]
+        parts = [self._steering_part(lookup, packages)]
         headers = []
         for package in packages:
             part, outside = self._part(lookup, package)
@@ -347,6 +347,14 @@ class Lister:
         if folder in tree.folders:
             return folder in tree.back_dated
         return folder in self._tree((folder,)).back_dated
+
+    def _steering_part(self, lookup: _Lookup, packages: Sequence[Package]) -> Part:
+        build = lookup.build
+        if build not in self._steering:
+            environment, main = lookup.settings.environment, packages[0] if packages else None
+            steering = compose.steering_part(build, environment, lookup.project, main, self._contents)
+            self._steering[build] = steering
+        return self._steering[build]
 
     def _part(self, lookup: _Lookup, package: Package) -> tuple[Part, str]:
         key = (lookup.question.name, package.path)

@@ -10,6 +10,7 @@ import binascii
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,6 +34,17 @@ class Module(msgspec.Struct, frozen=True, order=True):
     replaces: str = ""
 
 
+class Shared(NamedTuple):
+    """What programs have in common: digests of contents, which go.mod counts in a folder, and named files.
+
+    The latter by the root of the module, the folder of the package and the digest of its part.
+    """
+
+    contents: Contents
+    module_files: dict[str, str]
+    named: dict[tuple[Path, str, str], dict[str, str]]
+
+
 class Materials(msgspec.Struct, frozen=True):
     """The files of a program with their sha256 in hexadecimal, sorted by name, and its modules.
 
@@ -48,14 +60,12 @@ class Materials(msgspec.Struct, frozen=True):
         project: Project,
         packages: Iterable[tuple[Package, Part]],
         steering: Part,
-        contents: Contents,
         top: Path,
-        *,
-        module_files: dict[str, str],
+        shared: Shared,
     ) -> Materials:
         """Of packages with their files, and the files that steer the build; go.mod and go.work are among them.
 
-        `module_files` keeps for other programs which go.mod counts in a folder.
+        What is found out is left in `shared`, for other programs of the same `top`.
         """
         files: dict[str, str] = {}
         modules = set()
@@ -64,12 +74,15 @@ class Materials(msgspec.Struct, frozen=True):
             if package.fixed:
                 modules.add(_module(package, project.sums))
                 continue
-            if module_file := _module_file(package.folder, module_files):
+            if module_file := _module_file(package.folder, shared.module_files):
                 steered_by[module_file] = None
-            files |= {_name(name, package, project.root, top): digest for name, digest in part.files}
+            key = project.root, package.folder, part.digest
+            if key not in shared.named:
+                shared.named[key] = {_name(name, package, project.root, top): digest for name, digest in part.files}
+            files |= shared.named[key]
         files |= {_name(name, None, project.root, top): digest for name, digest in steering.files}
         for path in steered_by:
-            digest = contents.digest(path)
+            digest = shared.contents.digest(path)
             if digest != ABSENT:
                 files[below(path, top) or os.path.basename(path)] = digest  # noqa: PTH119  # as text, as above
         return cls(tuple(sorted(files.items())), tuple(sorted(modules)))

@@ -22,7 +22,7 @@ from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.served import NO_REFERRERS, Download, check_digest, digest_of, media_type_of, pages
 from multiarch_oci.store.visible import Written
 
-_CREATED, _NOT_FOUND = 201, 404
+_CREATED, _NOT_MODIFIED, _NOT_FOUND = 201, 304, 404
 _ACCEPT = (("Accept", ", ".join(MANIFESTS)),)
 
 There: TypeAlias = "tuple[str, Digest]"
@@ -30,7 +30,10 @@ _T = TypeVar("_T")
 
 
 class Tagged(msgspec.Struct, frozen=True):
-    """What a tag names, with its bytes; `etag` is what a registry calls this state of it, where it does."""
+    """What a tag names, with its bytes; `etag` is what a registry calls this state of it, where it does.
+
+    Without bytes it is what was known (`unless` of `Repository.tagged`), and only its digest says something.
+    """
 
     descriptor: Descriptor
     content: bytes
@@ -180,15 +183,16 @@ class Repository:
         items = (item for document in documents for item in document.objects("manifests"))
         return tuple(dict.fromkeys(map(Descriptor.from_json, items)))
 
-    def tagged(self, name: str, *, limit: float | None = None) -> Tagged | None:
+    def tagged(self, name: str, *, limit: float | None = None, unless: Digest | None = None) -> Tagged | None:
         """What a tag names now, by one GET, with its bytes and the registry's name for this state; None = absent.
 
-        A tag that this run wrote may be late, as with `resolve`.
+        Bytes of the digest `unless` are known and need not come (RFC 9110 §13.1.2). A tag that this run wrote may be
+        late, as with `resolve`.
         """
         check_tag(name)
         own, written = self._name.name, self._written
         tagged = self._awaited(
-            lambda: self._tagged(name, limit),
+            lambda: self._tagged(name, limit, unless),
             lambda tagged: written.late_tag(own, name, None if tagged is None else tagged.descriptor.digest),
             what=f"{own}:{name}",
             limit=limit,
@@ -197,10 +201,13 @@ class Repository:
             written.saw(own, name, (tagged.descriptor.digest,))
         return tagged
 
-    def _tagged(self, name: str, limit: float | None) -> Tagged | None:
-        answer = self._answer(name, limit)
+    def _tagged(self, name: str, limit: float | None, unless: Digest | None) -> Tagged | None:
+        known = () if unless is None else (("If-None-Match", f'"{unless}"'),)
+        answer = self._answer(name, limit, known)
         if answer is None:
             return None
+        if answer.status == _NOT_MODIFIED and unless is not None:
+            return Tagged(Descriptor(INDEX, unless, 0), b"", None)
         return Tagged(self._served(answer, f"{self._name.name}:{name}"), answer.content, answer.headers.get("ETag"))
 
     @property
@@ -249,13 +256,13 @@ class Repository:
         answer = self._answer(name, limit)
         return None if answer is None else self._served(answer, f"{self._name.name}:{name}", expected)
 
-    def _answer(self, name: str, limit: float | None) -> Answer | None:
-        """The answer to one GET of a manifest; None = absent."""
-        request = self._request("GET", f"manifests/{name}", headers=_ACCEPT, read_timeout=limit)
+    def _answer(self, name: str, limit: float | None, known: tuple[tuple[str, str], ...] = ()) -> Answer | None:
+        """The answer to one GET of a manifest; None = absent. `known` says which state of it need not be sent."""
+        request = self._request("GET", f"manifests/{name}", headers=(*_ACCEPT, *known), read_timeout=limit)
         answer = self._transport.request(request, limit=limit)
         if answer.status == _NOT_FOUND:
             return None
-        if not answer.fine:
+        if not (answer.fine or (known and answer.status == _NOT_MODIFIED)):
             raise self._transport.refused(request, answer)
         return answer
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from multiarch_oci.descriptor import Descriptor
+from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.reference import Reference
@@ -27,15 +28,29 @@ _BY_TAG = "tag"
 
 
 class ListingOf(msgspec.Struct, frozen=True):
-    """What refers to the subject that `reference` names by digest; `by` is how it was listed there (`Listed`)."""
+    """What refers to the subject that `reference` names by digest; `by` is how it was listed there (`Listed`).
+
+    `known` is a list that need not be read again where the tag still names it.
+    """
 
     reference: Reference
     by: str
+    known: Digest | None = None
+
+
+class Referring(msgspec.Struct, frozen=True):
+    """The digests of what refers to a subject, None where they are those of the list that is known.
+
+    `state` is that list, where a tag has it.
+    """
+
+    digests: frozenset[str] | None
+    state: Digest | None = None
 
 
 Question: TypeAlias = "Reference | ListingOf"
-Observed: TypeAlias = "Descriptor | frozenset[str] | MultiarchError | None"
-"""What a tag names, or the digests of what refers to a subject."""
+Observed: TypeAlias = "Descriptor | Referring | MultiarchError | None"
+"""What a tag names, or what refers to a subject."""
 
 
 def resolve_all(
@@ -120,17 +135,22 @@ def _observe(
         return error
 
 
-def _listed(repository: Repository, question: ListingOf, limit: float) -> frozenset[str]:
+def _listed(repository: Repository, question: ListingOf, limit: float) -> Referring:
     """The digests in the list of what refers to a subject; nothing is read of them but that."""
     subject = question.reference.digest
     if subject is None:
-        return frozenset()
+        return Referring(frozenset())
     if question.by != _BY_TAG:
         referrers = repository.referrers_by_api(subject, limit=limit)
-        return frozenset(str(referrer.digest) for referrer in referrers or ())
-    tagged = repository.tagged(referrers_tag(subject), limit=limit)
-    items = () if tagged is None else Document.parse(tagged.content, where=str(subject)).objects("manifests")
-    return frozenset(str(item.members.get("digest")) for item in items)
+        return Referring(frozenset(str(referrer.digest) for referrer in referrers or ()))
+    tagged = repository.tagged(referrers_tag(subject), limit=limit, unless=question.known)
+    if tagged is None:
+        return Referring(frozenset())
+    state = tagged.descriptor.digest
+    if state == question.known:
+        return Referring(None, state)
+    items = Document.parse(tagged.content, where=str(subject)).objects("manifests")
+    return Referring(frozenset(str(item.members.get("digest")) for item in items), state)
 
 
 def _late(reference: Reference, limit: float) -> Observed:

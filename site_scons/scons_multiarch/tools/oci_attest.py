@@ -59,10 +59,11 @@ def _attest(env: Any, push: Any, files: list[Any]) -> Any:
     text = push.attributes.state.subject
     spell = partial(spelled, nodes=receipt)
     declare(env, receipt, record, State(text, lambda: _facts(env, text, files), lambda: _drifted(node), spell=spell))
-    env.Depends(receipt, before)
-    env.Requires(receipt, list(push.prerequisites or ()))
-    env.Depends(push, receipt)
-    receipt[0].set_nocache()
+    # As env.Depends and env.Requires, which first look through what they are given, of nodes that are known.
+    node.add_dependency(before)
+    node.add_prerequisite(list(push.prerequisites or ()))
+    push.add_dependency([node])
+    node.set_nocache()
     return receipt
 
 
