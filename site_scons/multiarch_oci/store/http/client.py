@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from multiarch_oci.digest import Readable
@@ -34,7 +35,7 @@ from multiarch_oci.store.http.reading import Body, Head, read_head
 from multiarch_oci.store.http.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from multiarch_oci.store.http.recording import RequestRecord
+    from multiarch_oci.store.http.recording import RequestRecord, Watch
 
 _BLOCK = 1 << 18
 _BUFFER = 16 << 10
@@ -63,28 +64,30 @@ class Client:
         *,
         stream: bool = False,
         read_timeout: float | None = None,
-        record: RequestRecord | None = None,
+        watch: Watch | None = None,
     ) -> Answer:
         """One request, one answer of any status; nothing is followed, repeated or decoded.
 
         A successful answer is read whole up to the size of a manifest (AnswerTooLarge), or handed on as `stream`; of
-        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl. Bytes
-        and status are noted in `record`, and the end of an answer.
+        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl. A
+        `watch` is told of it, and sees what becomes of it.
         """
         self._watchdog.check()
         scheme, netloc, target = split_url(url)
         fields = dict(headers)
+        length = body.length if isinstance(body, Outgoing) else len(body or b"")
         if body is not None or method in _WITH_BODY:
-            fields["Content-Length"] = str(body.length if isinstance(body, Outgoing) else len(body or b""))
+            fields["Content-Length"] = str(length)
         patience = read_timeout or self._settings.read_timeout
-        with body.opened(record) if isinstance(body, Outgoing) else io.BytesIO(body or b"") as content:
-            answer = self._pool(scheme, netloc).ask(method, target, fields, content, patience)
-        if record is not None:
-            answer.record, record.status = record, answer.status
-        if stream and answer.status in _FINE:
-            opened = cast("BinaryIO", answer)
-            return Answer(answer.status, Headers(answer.headers), b"", url, answer.challenges, opened)
-        return _whole(answer, url, netloc, patience)
+        with _recorded(watch, method, url, length) as record:
+            with body.opened(record) if isinstance(body, Outgoing) else io.BytesIO(body or b"") as content:
+                answer = self._pool(scheme, netloc).ask(method, target, fields, content, patience)
+            if record is not None:
+                answer.record, record.status = record, answer.status
+            if stream and answer.status in _FINE:
+                opened = cast("BinaryIO", answer)
+                return Answer(answer.status, Headers(answer.headers), b"", url, answer.challenges, opened)
+            return _whole(answer, url, netloc, patience)
 
     def speaks_tls(self, netloc: str) -> bool:
         """Whether TLS is spoken at `host[:port]`, as far as a proxy lets us see; the connection is kept.
@@ -229,6 +232,23 @@ class Exchange(Readable):
             else:
                 self._connection.raw.sock.close()
         super().close()
+
+
+@contextlib.contextmanager
+def _recorded(watch: Watch | None, method: str, url: str, length: int) -> Iterator[RequestRecord | None]:
+    """The record of a request for who watches, None where nobody does; its failure is noted, its end by its answer."""
+    if watch is None:
+        yield None
+        return
+    from multiarch_oci.store.http.recording import RequestRecord
+
+    record = RequestRecord.begun(method, url, length)
+    watch.request(record)
+    try:
+        yield record
+    except BaseException as error:
+        record.end(type(error).__name__)
+        raise
 
 
 def _send(channel: Channel, head: bytes, body: Outgoing | io.BytesIO) -> None:

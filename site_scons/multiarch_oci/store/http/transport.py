@@ -210,14 +210,6 @@ class Transport:
                     self._given_up[error.where] = (again, time.monotonic() + _GIVEN_UP_S)
         return error
 
-    def _check_given_up(self, url: str) -> None:
-        if not self._given_up:
-            return
-        with self._lock:
-            error, until = self._given_up.get(_netloc(url), (None, 0.0))
-        if error is not None and time.monotonic() < until:
-            raise error
-
     # -- authorization ---------------------------------------------------------------------------------------------
 
     def _is_first(self, host: Endpoint, request: Request) -> bool:
@@ -254,7 +246,7 @@ class Transport:
 
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
-        answer = self._send(method, url, headers, body or None)
+        answer = self._client(url).send(method, url, headers, body or None, watch=self.watch)
         if answer.status in FAILED:
             raise self._refusals.transient(answer, f"the token service {public_url(url)}", _netloc(url))
         return answer.status, answer.content
@@ -268,8 +260,13 @@ class Transport:
         jittered = own * random.uniform(0.5, 1.0)  # noqa: S311  # no secret depends on it
         return max(jittered, error.pause or 0.0)
 
-    def _client(self) -> Client:
-        """What is sent and received by, made at the first request: `ssl` comes with it."""
+    def _client(self, url: str) -> Client:
+        """What this is asked by, made at the first request: `ssl` comes with it. Unreachable for a host given up."""
+        if self._given_up:
+            with self._lock:
+                error, until = self._given_up.get(_netloc(url), (None, 0.0))
+            if error is not None and time.monotonic() < until:
+                raise error
         from multiarch_oci.store.http.client import Client
 
         return self._made_client.get("client", lambda: Client(self.settings, self._cancelled))
@@ -297,8 +294,15 @@ class Transport:
                 headers = (*headers, ("Authorization", authorization))
             body = None if request.body is None else Outgoing(request.body, request.length, self.check)
             try:
-                patience = request.read_timeout
-                answer = self._send(request.method, url, headers, body, stream=request.stream, read_timeout=patience)
+                answer = self._client(url).send(
+                    request.method,
+                    url,
+                    headers,
+                    body,
+                    stream=request.stream,
+                    read_timeout=request.read_timeout,
+                    watch=self.watch,
+                )
             except (Unreachable, UntrustedHost) as error:
                 if not host.owns(url):
                     explain_host(error, f"{request.name} keeps its content there")
@@ -312,8 +316,7 @@ class Transport:
 
     def _find_scheme(self, host: Endpoint) -> str:
         """How a host in INSECURE is asked in this run: over TLS when it takes that, else over plain HTTP."""
-        self._check_given_up(host.root)
-        return "https" if self._client().speaks_tls(host.netloc) else "http"
+        return "https" if self._client(host.root).speaks_tls(host.netloc) else "http"
 
     def _checked(self, host: Endpoint, request: Request, url: str | None, *, shown: str) -> str:
         """Where a registry sends us; RegistryRefused for what is no URL or plain HTTP."""
@@ -331,33 +334,6 @@ class Transport:
                 hint = "the proxy before it has to pass on the headers Host and X-Forwarded-Proto as it got them"
             raise RegistryRefused(what, where=request.name, hint=hint)
         return url or ""
-
-    def _send(
-        self,
-        method: str,
-        url: str,
-        headers: tuple[tuple[str, str], ...],
-        body: Outgoing | bytes | None,
-        *,
-        stream: bool = False,
-        read_timeout: float | None = None,
-    ) -> Answer:
-        """One request to a host that was not given up; who watches sees what becomes of it."""
-        self._check_given_up(url)
-        record = None
-        if self.watch is not None:
-            from multiarch_oci.store.http.recording import RequestRecord
-
-            record = RequestRecord.begun(method, url, body.length if isinstance(body, Outgoing) else len(body or b""))
-            self.watch.request(record)
-        try:
-            return self._client().send(
-                method, url, headers, body, stream=stream, read_timeout=read_timeout, record=record
-            )
-        except BaseException as error:
-            if record is not None:
-                record.end(type(error).__name__)
-            raise
 
 
 def _redirected(request: Request, answer: Answer) -> bool:
