@@ -236,24 +236,24 @@ def _text(error: dict[str, object], *keys: str) -> str:
 
 def _plain(content: bytes) -> str:
     """The first readable line; none of bytes that are no text: a few characters may be of another encoding."""
-    line = first_line(as_text(content))
+    line = _first_line(as_text(content))
     strange = line.count("\ufffd")
     return "" if strange * _FEW > len(line) else line.replace("\ufffd", "?")
 
 
-def is_page(text: str) -> bool:
+def _is_page(text: str) -> bool:
     """Whether a text is markup: HTML or XML."""
     start = text[:1024].lstrip("\ufeff \t\r\n").lower()
     return start.startswith("<") or "<html" in start or "<!doctype" in start
 
 
-def first_line(text: str) -> str:
+def _first_line(text: str) -> str:
     """The first line that says something: of markup its title, else its first text; of others as it stands.
 
     Tags are left out, control characters become blanks, at most _SHOWN characters are shown; empty when there is none.
     """
     text = text[:_LOOKED_AT]
-    lines = _lines_of_page(text) if is_page(text) else map(_cleaned, text.splitlines())
+    lines = _lines_of_page(text) if _is_page(text) else map(_cleaned, text.splitlines())
     return next(filter(None, lines), "")[:_SHOWN].rstrip()
 
 

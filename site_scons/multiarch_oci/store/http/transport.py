@@ -227,6 +227,10 @@ class Transport:
         return first
 
     def _authorized(self, host: Endpoint, request: Request) -> Answer:
+        """The answer to a request with the token that is held, else with a new one, else with one for this alone.
+
+        A token with more scopes than are required may be refused for them; so 403 counts as 401 there.
+        """
         used = self._authorizations.held(request)
         sent = time.monotonic()
         answer = self._follow(host, request, used)
@@ -263,8 +267,7 @@ class Transport:
     def _client(self, url: str) -> Client:
         """What this is asked by, made at the first request: `ssl` comes with it. Unreachable for a host given up."""
         if self._given_up:
-            with self._lock:
-                error, until = self._given_up.get(_netloc(url), (None, 0.0))
+            error, until = self._given_up.get(_netloc(url), (None, 0.0))
             if error is not None and time.monotonic() < until:
                 raise error
         from multiarch_oci.store.http.client import Client
