@@ -14,7 +14,8 @@ import pytest
 from faults import FaultProxy
 from machines.registry import Registry as Machine
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.mediatype import LAYER_GZIP
+from multiarch_oci.manifest import Manifest
+from multiarch_oci.mediatype import CONFIG, LAYER_GZIP
 from multiarch_oci.reference import Reference
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.errors import RegistryFailed
@@ -87,3 +88,20 @@ def test_a_pause_between_two_tries_is_reported_with_its_reason(registry: Machine
     assert {record.status for record in watch.records} == {503}
     assert len(watch.pauses) == 4
     assert all("503" in error and "\n" not in error for _, error in watch.pauses)
+
+
+def test_an_answer_that_is_cut_is_recorded_with_its_status_and_with_what_cut_it(registry: Machine):
+    config = Descriptor.of(CONFIG, b"{}")
+    manifest = Manifest(config, ())
+    store = opened(registry.host, Noted())
+    store.put(config, lambda: io.BytesIO(b"{}"))
+    store.put(manifest.descriptor(), lambda: io.BytesIO(manifest.to_json()))
+    watch = Noted()
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("GET manifest", cut_answer=20)
+        assert opened(proxy.host, watch).open(manifest.descriptor()).read() == manifest.to_json()
+    assert [(record.status, record.error, record.received) for record in watch.records] == [
+        (200, "Interrupted", 20),
+        (200, None, manifest.descriptor().size),
+    ]
+    assert all(record.ended is not None for record in watch.records)

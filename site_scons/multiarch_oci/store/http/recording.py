@@ -18,7 +18,7 @@ class RequestRecord(msgspec.Struct, eq=False):
 
     Times are those of `time.monotonic()`. `path` has no query, in which some keep secrets. `length` is the size of the
     body that is to be sent; `sent` and `received` are bytes of bodies so far, `moved` is when the last of them went or
-    came. `status` is None while there is no answer, `error` the class of what ended it without one.
+    came. `status` is None while there is no answer, `error` the class of what ended it before its end.
     """
 
     method: str
