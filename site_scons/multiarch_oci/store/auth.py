@@ -105,7 +105,7 @@ class Credentials:
     def mentions(self, registry: str) -> bool:
         """Whether some file names this registry, so that it probably wants to know who we are; asks no helper."""
         return any(
-            _host_of(key) in (registry, *(_HUB_NAMES if registry == _HUB else ()))
+            _host_of(key) in _names_of(registry)
             for file in self._configurations()
             for section in ("auths", "credHelpers")
             for key in _members(file, section)
@@ -155,17 +155,11 @@ class Credentials:
     def _in_helpers(self, file: _File, registry: str) -> Credential | None:
         server = _HUB_KEY if registry == _HUB else registry
         helpers = file.texts("credHelpers")
-        names = _HUB_NAMES if registry == _HUB else (registry,)
-        chosen = next((helpers[name] for name in names if helpers.get(name)), None)
-        if chosen is not None:
-            answer = self._ask(chosen, server, registry, file)
+        own = next((helpers[name] for name in _names_of(registry) if helpers.get(name)), None)
+        for key, helper in (("credHelpers", own), ("credsStore", file.document.text("credsStore"))):
+            answer = self._ask(helper, server, registry, file) if helper else None
             if answer is not None:
-                return _from_helper(answer, f"credHelpers '{chosen}' in {file.name}")
-        store = file.document.text("credsStore")
-        if store:
-            answer = self._ask(store, server, registry, file)
-            if answer is not None:
-                return _from_helper(answer, f"credsStore '{store}' in {file.name}")
+                return _from_helper(answer, f"{key} '{helper}' in {file.name}")
         return None
 
     def _ask(self, helper: str, server: str, registry: str, file: _File) -> tuple[str, str] | None:
@@ -216,11 +210,8 @@ def _output(process: subprocess.Popen[bytes], sent: bytes, cancelled: threading.
             rest = None  # it has it already
         if cancelled.is_set() or time.monotonic() > end:
             process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                with contextlib.suppress(OSError):
-                    if stream is not None:
-                        stream.close()
+            with contextlib.suppress(OSError), process:  # closes its pipes, and waits for it
+                pass
             text = "was ended with the run" if cancelled.is_set() else f"did not answer within {_HELPER_LIMIT_S} s"
             raise _HelperFailed(text)
 
@@ -245,9 +236,7 @@ def _from_helper(answer: tuple[str, str], source: str) -> Credential:
 
 def _in_auths(file: _File, registry: str, repository: str) -> Credential | None:
     entries = {_plain(key): key for key in reversed(_members(file, "auths"))}
-    names = [name.rstrip("/").removeprefix("https://") for name in _HUB_NAMES] if registry == _HUB else [registry]
-    if registry == _HUB:
-        names.append("index.docker.io")
+    names = [name.rstrip("/").removeprefix("https://") for name in _names_of(registry)]
     parts = repository.split("/")
     paths = ["/".join([registry, *parts[:count]]) for count in range(len(parts), 0, -1)]
     for name in (*paths, *names):
@@ -289,6 +278,11 @@ def _decode(encoded: str) -> str:
         return base64.b64decode(encoded, validate=True).decode("utf-8")
     except ValueError:
         return ""
+
+
+def _names_of(registry: str) -> tuple[str, ...]:
+    """What a registry is called in configurations: Docker Hub by several names."""
+    return _HUB_NAMES if registry == _HUB else (registry,)
 
 
 def _members(file: _File, section: str) -> list[str]:
