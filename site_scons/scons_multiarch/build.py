@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scons_multiarch.lines import Lines
     from scons_multiarch.recorder import Recorder, StepRecord
     from scons_multiarch.session import Run
+    from scons_multiarch.shared.believing import Believed
     from scons_multiarch.shared.listings import SharedListings
     from scons_multiarch.shared.lookups import Lookups
     from scons_multiarch.shared.packages import Packages
@@ -43,6 +44,7 @@ class Build:
         self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
         self._verdicts = functools.partial(verdicts_of, run)
         self._shared_listings = functools.partial(_shared_listings, run)
+        self._key_name = functools.partial(_key_name, run)
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
         self.registries.waiting = lambda text, since: self.lines().waiting(text, since)
         self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
@@ -192,6 +194,7 @@ class Build:
         skip = (self._tree.root / "_output", self._tree.private, *self._declarations.caches)
         go = self.toolchain()
         environment, cache = self._settings.environment, self._go_cache() / "go"
+        cache /= self._key_name()[:16]  # what another CACHE_KEY let count is asked for again
         shared, top = self._shared_listings(), self._tree.root
         lister = Lister(go, environment, cache, self._tree.stat, skip=skip, run=self._run_go, shared=shared, top=top)
         lister.declare(*self._declarations.programs)
@@ -236,7 +239,8 @@ class Build:
         lister: Lister | None = self._values.peek("lister")
         inputs: InputCache | None = self._values.peek("inputs")
         lists: Lists | None = self._values.peek("attested lists")
-        for memory in (lister, inputs, lists):
+        believed: Believed | None = self._values.peek("believed")
+        for memory in (lister, inputs, lists, believed):
             with suppress(OSError):
                 if memory is not None:
                     memory.save()
@@ -252,15 +256,24 @@ def _shared_listings(run: Run) -> SharedListings | None:
     return SharedListings(run, settings)
 
 
+def _key_name(run: Run) -> str:
+    """What tells the CACHE_KEY of a run from others; empty without one."""
+    if run.settings.cache is None or not run.settings.cache.key:
+        return ""
+    from scons_multiarch.shared.sealing import key_name
+
+    return key_name(run)
+
+
 def _copied(private: Path) -> TemporaryDirectory[str]:
     """A copy of the answers of Go, small files all of them; removed at the end of the process."""
     import shutil
     import tempfile
 
     copy = tempfile.TemporaryDirectory(prefix="multiarch-", ignore_cleanup_errors=True)
-    for file in (private / "goroot.json", *private.glob("go/*.json")):
+    for file in (private / "goroot.json", *private.glob("go/**/*.json")):
         target = Path(copy.name) / file.relative_to(private)
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):
             shutil.copyfile(file, target)
     return copy

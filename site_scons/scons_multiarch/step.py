@@ -126,6 +126,10 @@ class Step:
         self._perform_over(node, lambda: self.perform(target, source, env))
         for made in target:
             run.tree.held.drop(made.get_abspath())
+        if node.attributes.state.kind:
+            from scons_multiarch.shared.believing import believed
+
+            believed(run).made(node)
         if node.attributes.state.kind and run.settings.cache is not None and run.settings.cache.writes:
             from scons_multiarch.shared.keeping import keep
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from machines.project import Project, Run
+from machines.suppliers import Keys
 
 SCONSTRUCT = """\
 import scons_multiarch
@@ -60,6 +61,16 @@ def test_what_decides_the_output_is_in_the_key(tmp_path: Path, cache: str, chang
         words = ("CACHE_SCOPE=other",)
     second.scons("out.txt", cache, *words)
     assert runs(second) == 1
+
+
+def test_what_was_taken_before_there_was_a_key_runs_here(tmp_path: Path, cache: str):
+    plant(tmp_path / "first").scons("out.txt", cache, "CACHE_MODE=readwrite")
+    second, key = plant(tmp_path / "second"), f"CACHE_KEY={Keys.make(tmp_path).public}"
+    second.scons("out.txt", "more.txt", cache)
+    assert runs(second) == 0
+    second.scons("out.txt", "more.txt", cache, key)
+    assert runs(second) == 1
+    assert second.scons("out.txt", "more.txt", cache, key).up_to_date
 
 
 FOLDER = """\

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -9,9 +11,10 @@ import pytest
 
 from faults import FaultProxy
 from machines.referring import referring
-from machines.registry import Registry
+from machines.registry import OPENER, Registry
 from machines.required import cache_folder
 from machines.small import Tree
+from multiarch_oci.mediatype import MANIFEST
 
 Maker = Callable[[str], Tree]
 CACHE = cache_folder()
@@ -51,6 +54,31 @@ def test_a_registry_is_a_cache(variant: Maker, host: str):
         assert not [line for line in second.go_starts() if line.startswith("build")]
         second.scons("verify", f"REGISTRY={proxy.host}/other", "VERIFY=content")
         assert "7 entries, 1 list" in second.scons("cache", cache).text
+        put_another_entry(f"http://{host}/v2/team/cache")
+        assert "8 entries, 1 list" in second.scons("cache", cache).text
+        assert "1 entry and 0 lists deleted" in second.scons("cache", "prune", cache).text
+        assert "7 entries, 1 list" in second.scons("cache", cache).text
+        proxy.order("DELETE manifest", status=405, times=99)
+        put_another_entry(f"http://{host}/v2/team/cache")
+        refused = second.scons("cache", "prune", cache, check=False)
+        assert refused.status == 1
+        assert "set a retention rule there" in refused.text
+
+
+def put_another_entry(cache: str) -> None:
+    """Put an entry beside those that are there, one that no list names."""
+    with OPENER.open(f"{cache}/tags/list") as answer:
+        tag = next(tag for tag in json.load(answer)["tags"] if "list" not in tag)
+    with OPENER.open(asked(f"{cache}/manifests/{tag}", Accept=MANIFEST)) as answer:
+        document = json.load(answer)
+    document["annotations"]["multiarch.key"] = "0" * 64
+    put = asked(f"{cache}/manifests/cache-{'0' * 64}", **{"Content-Type": MANIFEST})
+    put.method, put.data = "PUT", json.dumps(document).encode()
+    OPENER.open(put).close()
+
+
+def asked(url: str, **headers: str) -> urllib.request.Request:
+    return urllib.request.Request(url, headers=headers)  # noqa: S310  # always http
 
 
 def test_one_without_mounts_is_sent_what_the_cache_gives(variant: Maker, registry: Registry):

@@ -143,3 +143,36 @@ def test_who_writes_needs_the_private_key(fresh: Tree, registry: Registry, ours:
     run = build(fresh, registry, f"CACHE_KEY={ours.public}", "CACHE_MODE=readwrite", check=False)
     assert run.status == 2
     assert "is a public key, which signs nothing" in run.text
+
+
+def test_what_was_taken_before_there_was_a_key_is_not_believed_any_more(variant: Maker, registry: Registry, ours: Keys):
+    first = written(variant, registry)
+    poison(registry, sign_as_is=True)
+    second = variant("second")
+    run = build(second, registry)
+    assert run.text.count(": from cache") == 2
+    assert manifest(second) != manifest(first)
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert ": from cache" not in run.text
+    assert run.text.count("it came from the cache without a signature of this CACHE_KEY") == 2
+    assert manifest(second) == manifest(first)
+    assert build(second, registry, f"CACHE_KEY={ours.public}").up_to_date
+
+
+def test_what_was_taken_unsigned_is_taken_again_where_it_is_signed_now(variant: Maker, registry: Registry, ours: Keys):
+    written(variant, registry)
+    second = variant("second")
+    build(second, registry)
+    signed = variant("third")
+    build(signed, registry, "CACHE_MODE=write", f"CACHE_KEY={ours.private}")
+    second.go_starts()
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert run.text.count("from cache") == 4
+    assert [step for step in run.steps if not step.startswith(("Compile", "Image"))] == []
+    assert second.go_starts() == []  # the listing, too, is a signed one
+    assert build(second, registry, f"CACHE_KEY={ours.public}").up_to_date
+
+
+def test_what_was_made_here_is_believed_whatever_the_key(variant: Maker, registry: Registry, ours: Keys):
+    first = written(variant, registry)
+    assert build(first, registry, f"CACHE_KEY={ours.public}").up_to_date

@@ -52,6 +52,26 @@ def test_entries_are_counted_and_what_no_list_names_goes(variant: Maker, registr
     assert run.text.count("from cache") == 2
 
 
+def damage(registry: Registry, tag: str) -> None:
+    """Let the registry's disk turn a byte of what is under a tag."""
+    path = registry.blob(registry.digest("cache", tag) or "")
+    path.write_bytes(path.read_bytes().replace(b"multiarch", b"multiArch", 1))
+
+
+def test_what_a_disk_damaged_stops_nobody(variant: Maker, registry: Registry, proxy: FaultProxy):
+    cache = f"CACHE={proxy.host}/cache"
+    tree = variant("first")
+    tree.scons("manifest", cache, "CACHE_MODE=readwrite")
+    old = age(registry, 40)
+    damage(registry, next(tag for tag in registry.tags("cache") if "list" not in tag))
+    assert "6 entries, 1 list" in tree.scons("cache", cache).text
+    damage(registry, old)  # it is old enough to be of no use
+    assert "6 entries and 0 lists deleted" in tree.scons("cache", "prune", "OLDER=30d", cache).text
+    variant("second").scons("manifest", cache, "CACHE_MODE=readwrite")
+    damage(registry, max(tag for tag in registry.tags("cache") if "list" in tag))
+    assert "nothing is deleted: " in tree.scons("cache", "prune", "OLDER=30d", cache).text
+
+
 def test_what_is_used_stays(variant: Maker, registry: Registry, proxy: FaultProxy):
     cache = f"CACHE={proxy.host}/cache"
     variant("first").scons("manifest", cache, "CACHE_MODE=readwrite")

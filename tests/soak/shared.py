@@ -276,7 +276,9 @@ class SharedRun(edits.EditRun):
         except subprocess.TimeoutExpired:
             self.differ(f"is not ended by {way}", Run([], 0, machine.output()))
         is_python = run.status == -signal.SIGINT and "scons" not in run.text  # which had not come to us yet
-        if not is_python and ("Traceback" in run.text or (alive and "KILL" not in way and run.status not in (0, 2))):
+        if not is_python and (
+            "Traceback" in run.text or (alive and "KILL" not in way and run.status not in (0, 2, -signal.SIGTERM))
+        ):
             self.differ(f"ended by {way}: exit {run.status}", run)
 
     def begin(self, machine: Machine, targets: tuple[str, ...], scope: str, random: Random, *, mode: str = "") -> Build:

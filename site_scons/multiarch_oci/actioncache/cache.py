@@ -28,8 +28,8 @@ class EntryStore(Store, Protocol):
         """All tags, sorted; none where the repository is not there yet."""
         ...
 
-    def delete(self, digest: Digest) -> bool:
-        """Let a manifest and all its tags be gone; False: this place cannot."""
+    def delete(self, digest: Digest, *tags: str) -> bool:
+        """Let a manifest and all its tags, `tags` of them known, be gone; False: this place cannot."""
         ...
 
 

@@ -19,7 +19,7 @@ from multiarch_oci.actioncache import PREFIX, manifest_of, sizes
 from multiarch_oci.actioncache.cache import EntryStore, put_manifest
 from multiarch_oci.artifact import EMPTY_CONFIG
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.digest import Digest
+from multiarch_oci.digest import Digest, DigestMismatch
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import ACTION_LIST, MANIFEST, OCTETS
 from multiarch_oci.store import read
@@ -84,18 +84,18 @@ def prune(store: EntryStore, oldest: dt.date, *, say: Callable[[str], object] = 
     Raises what the place raises.
     """
     tags = store.tags()
-    lists = _held(store, [tag for tag in tags if _LIST.fullmatch(tag)])
-    recent = [held for held in lists if _day(held.tag) >= oldest]
+    lists = [tag for tag in tags if _LIST.fullmatch(tag)]
     try:
+        recent = _held(store, [tag for tag in lists if _day(tag) >= oldest], whole=True)
         named = {key for held in recent for key in _keys(store, held)}
     except MultiarchError as error:
         say(f"nothing is deleted: {one_line(error)}")
         return Pruned(kept=len(tags))
     entries = _held(store, [tag for tag in tags if _ENTRY.fullmatch(tag)])
     gone = [held for held in entries if held.tag.removeprefix(PREFIX) not in named]
-    old = [held for held in lists if held not in recent]
-    refused = sum(not store.delete(held.digest) for held in (*gone, *old))
-    kept = [held for held in (*entries, *lists) if held not in gone and held not in old]
+    old = _held(store, [tag for tag in lists if _day(tag) < oldest])
+    refused = sum(not store.delete(held.digest, held.tag) for held in (*gone, *old))
+    kept = [*(held for held in entries if held not in gone), *recent]
     size = _size([*gone, *old, *kept]) - _size(kept)
     if refused:
         return Pruned(refused=refused, kept=len(kept), size=size)
@@ -108,11 +108,19 @@ def blobs(store: EntryStore) -> set[Digest]:
     return {EMPTY_CONFIG.digest, *(digest for held in _held(store, tags) for digest in held.blobs)}
 
 
-def _held(store: EntryStore, tags: list[str]) -> list[_Held]:
-    """The manifests of ours under these tags; what is another's, damaged, or gone meanwhile is none."""
+def _held(store: EntryStore, tags: list[str], *, whole: bool = False) -> list[_Held]:
+    """The manifests of ours under these tags; what is another's, damaged, or gone meanwhile is none.
+
+    With `whole` bytes that are not what the place calls them are DigestMismatch.
+    """
 
     def look(tag: str) -> _Held | None:
-        descriptor = store.fetch(tag)
+        try:
+            descriptor = store.fetch(tag)
+        except DigestMismatch:
+            if whole:
+                raise
+            return None
         if descriptor is None or descriptor.media_type != MANIFEST:
             return None
         try:

@@ -160,7 +160,7 @@ class Layout:
         """All tags, sorted; none where there is no layout yet."""
         return tuple(sorted(filter(None, (item.annotation(REF_NAME) for item in self._entries().descriptors()))))
 
-    def delete(self, digest: Digest) -> bool:
+    def delete(self, digest: Digest, *_tags: str) -> bool:
         """Let a manifest and all its tags be gone; True. Blobs stay until `sweep`."""
         if not (self._folder / MARKER).exists():
             return True

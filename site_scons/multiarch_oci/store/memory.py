@@ -70,7 +70,7 @@ class Memory:
         with self._lock:
             return tuple(sorted(self._tags))
 
-    def delete(self, digest: Digest) -> bool:
+    def delete(self, digest: Digest, *_tags: str) -> bool:
         """Let a manifest and all its tags be gone; True."""
         with self._lock:
             self._types.pop(digest, None)

@@ -98,16 +98,24 @@ class Registry(Repository):
         """Whether the registry said of a manifest put here that it lists it by itself (spec: OCI-Subject)."""
         return referrer in self._indexed
 
-    def delete(self, digest: Digest) -> bool:
-        """Remove a manifest (spec: "Deleting Manifests"); False where the registry does not do that, or not for us."""
-        scopes = (repository_scope(self._name.repository, "delete"),)
-        try:
-            answer = self._transport.request(
-                self._request("DELETE", f"manifests/{digest}", action="push", scopes=scopes)
-            )
-        except Unauthorized:
+    def delete(self, digest: Digest, *tags: str) -> bool:
+        """Remove a manifest (spec: "Deleting Manifests"); False where the registry does not do that, or not for us.
+
+        Its tags go along; those that are named here also where the registry leaves them, as the first one shows.
+        """
+        if not self._deleted(str(digest)):
             return False
         self._there.discard((self._name.name, digest))
+        if tags and self._leaves_tags is None:
+            self._leaves_tags = self._look(tags[0], None, None, ()) is not None
+        return not self._leaves_tags or all(map(self._deleted, tags))
+
+    def _deleted(self, name: str) -> bool:
+        scopes = (repository_scope(self._name.repository, "delete"),)
+        try:
+            answer = self._transport.request(self._request("DELETE", f"manifests/{name}", action="push", scopes=scopes))
+        except Unauthorized:
+            return False
         return answer.fine or answer.status == _NOT_FOUND
 
     def _put_manifest(

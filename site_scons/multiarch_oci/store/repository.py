@@ -76,6 +76,7 @@ class Repository:
         self._written = Written() if written is None else written
         self._named: dict[Digest, float] = {}  # by a tag, and when
         self._indexed: set[Digest] = set()  # put here, and listed by the registry itself as a referrer
+        self._leaves_tags: bool | None = None  # whether tags stay when the registry deletes their manifest
 
     def resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a tag or digest now; None = absent. One HEAD, unless the registry leaves headers out."""

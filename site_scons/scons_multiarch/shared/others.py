@@ -22,6 +22,7 @@ from multiarch_oci.errors import one_line
 from scons_multiarch import paths
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
+from scons_multiarch.shared.believing import believed
 from scons_multiarch.shared.fetching import fetch
 from scons_multiarch.shared.keeping import output_of
 from scons_multiarch.shared.lookups import lookups
@@ -118,6 +119,9 @@ def take(node: Any) -> bool:
         say(f"  {shown(node)}: the cache does not give it ({one_line(error)}); it is made here")
         return False
     node.attributes.taken = True
+    if SCons.Action.execute_actions:
+        for target in targets:
+            believed(run).took(target)
     say(f"{', '.join(map(shown, targets))}: {FROM_CACHE}")
     return True
 
@@ -138,7 +142,11 @@ def keep(node: Any) -> None:
     """Put the files that a command has just made into the shared cache; never raises."""
     run: Run = node.attributes.run
     settings, targets = run.settings.cache, node.attributes.cached_with
-    if settings is None or not settings.writes or not SCons.Action.execute_actions or node is not targets[-1]:
+    if not SCons.Action.execute_actions or node is not targets[-1]:
+        return
+    for target in targets:
+        believed(run).made(target)
+    if settings is None or not settings.writes:
         return
     asking, origin = lookups(run), origin_of(run, node)
     files = [Path(target.get_abspath()) for target in targets]

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from multiarch_oci.actioncache import Entry, NoEntry
-from multiarch_oci.attest.keys import PublicKey
+from multiarch_oci.attest.keys import PublicKey, fingerprint_of
 from multiarch_oci.attest.signing import KeySigner
 from multiarch_oci.attest.statement import statement
 from multiarch_oci.attest.verifying import KeyVerifier
@@ -77,6 +77,21 @@ def check_key(run: Run, settings: CacheSettings) -> None:
     if _is_public(run, settings) and settings.writes:
         hint = "name the private key where entries are written, or say CACHE_MODE=read"
         raise UnknownWord("is a public key, which signs nothing", where="CACHE_KEY", hint=hint)
+
+
+def key_name(run: Run) -> str:
+    """What tells CACHE_KEY, which there is, from others; nothing is opened for it.
+
+    The fingerprint of its public half, where that lies in a file; else the digest of the private key's file.
+    """
+    settings = run.settings.cache
+    assert settings is not None  # noqa: S101  # it has a key
+    path = run.tree.root / settings.key
+    public = path if _is_public(run, settings) else path.with_suffix(".pub")
+    try:
+        return fingerprint_of(public, where=settings.key)
+    except MultiarchError:
+        return Digest.of(content_of(path, _LARGEST, where=settings.key) or b"").hex
 
 
 def _is_public(run: Run, settings: CacheSettings) -> bool:

@@ -17,6 +17,7 @@ from multiarch_oci.mediatype import JSON, OCTETS
 from multiarch_oci.store import read
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
+from scons_multiarch.shared.believing import believed
 from scons_multiarch.shared.fetching import CacheLost, fetch, fetch_held, is_wanted
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin, origin_of
@@ -86,6 +87,8 @@ def _take(node: Any) -> bool:
         say(f"  warning: an entry of the cache is left out: {one_line(error)}")
         return False
     taken(node, is_file=is_file)
+    if SCons.Action.execute_actions:
+        believed(run).took(node)
     state.retrieved = state.shared = True
     state.because = f"{state.because}; {WHY}" if state.because else WHY
     state.sentences = (*state.sentences, WHY)

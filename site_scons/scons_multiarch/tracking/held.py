@@ -36,6 +36,16 @@ def is_kept_back(node: Any) -> bool:
     return not is_wanted(node)
 
 
+def doubt(node: Any) -> str:
+    """Why a target that came out of a shared cache does not count any more; empty for none, and without CACHE_KEY."""
+    run = node.attributes.run
+    if run.settings.cache is None or not run.settings.cache.key:
+        return ""
+    from scons_multiarch.shared import believing
+
+    return believing.WHY if believing.believed(run).doubts(node) else ""
+
+
 def look_anew(node: Any) -> None:
     """Let SCons see that a file is there, or that its bytes are others than before; what it recorded follows."""
     for name in _SEEN:
