@@ -23,6 +23,7 @@ from multiarch_oci.digest import Digest, DigestMismatch
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import ACTION_LIST, MANIFEST, OCTETS
 from multiarch_oci.store import read
+from multiarch_oci.store.http.errors import RegistryFailed
 
 _LIST = re.compile(rf"{PREFIX}list-(\d{{4}}-\d\d-\d\d)-[0-9a-f]{{12}}")
 _ENTRY = re.compile(rf"{PREFIX}([0-9a-f]{{64}})")
@@ -111,13 +112,13 @@ def blobs(store: EntryStore) -> set[Digest]:
 def _held(store: EntryStore, tags: list[str], *, whole: bool = False) -> list[_Held]:
     """The manifests of ours under these tags; what is another's, damaged, or gone meanwhile is none.
 
-    With `whole` bytes that are not what the place calls them are DigestMismatch.
+    With `whole` what is damaged raises what the place raises.
     """
 
     def look(tag: str) -> _Held | None:
         try:
             descriptor = store.fetch(tag)
-        except DigestMismatch:
+        except (DigestMismatch, RegistryFailed):  # a registry answers 500 for a manifest that it cannot parse itself
             if whole:
                 raise
             return None
