@@ -91,7 +91,7 @@ def same_windows(image: str, target: str) -> bool:
 
 def runs_on(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
     """What a machine runs, the nearest first (containerd, compare.go, `platformVector`, without arm on arm64)."""
-    number = re.fullmatch(r"v?([0-9]{1,2})(?:\.([0-9]))?", variant)
+    number = re.fullmatch(r"v?([0-9]{1,2})(?:\.([0-9]))?", variant) if variant else None
     major, minor = (int(number[1]), int(number[2] or 0)) if number else (0, 0)
     lower: list[str] = []
     if architecture == "amd64":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,9 +18,14 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _LENGTH = {"sha256": 64, "sha512": 128}
-_HEX = re.compile(r"[0-9a-f]+\Z")
+_HEX = "0123456789abcdef"
 BLOCK = 1 << 20
 """Bytes moved at once when a stream is hashed or copied."""
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is the hexadecimal part of a sha256 digest: 64 digits, the letters in lower case."""
+    return len(text) == _LENGTH["sha256"] and not text.strip(_HEX)
 
 
 class InvalidDigest(MultiarchError, ValueError):
@@ -39,7 +43,7 @@ class Digest(msgspec.Struct, frozen=True, order=True):
     hex: str
 
     def __post_init__(self) -> None:
-        if _LENGTH.get(self.algorithm) != len(self.hex) or not _HEX.match(self.hex):
+        if _LENGTH.get(self.algorithm) != len(self.hex) or self.hex.strip(_HEX):
             raise InvalidDigest(f"'{self.algorithm}:{self.hex[:140]}' is not a sha256 or sha512 digest")
 
     @classmethod

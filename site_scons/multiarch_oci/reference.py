@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.digest import Digest, InvalidDigest
+from multiarch_oci.digest import Digest, InvalidDigest, is_sha256
 from multiarch_oci.errors import MultiarchError, holds_login, quoted
 
 DOCKER_HUB = "docker.io"
@@ -33,7 +33,6 @@ _PORT_DIGITS = 6
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_IDENTIFIER = r"[a-f0-9]{64}"
 _DRIVE = r"[A-Za-z]:(?:[\\/]|\Z)"
 _TAG_HINT = "letters, digits, '_', '.' and '-', not '.' or '-' first, at most 128"
 _REPOSITORY_HINT = "lower-case letters and digits, joined by '/', '.', '-', '_' or '__'"
@@ -81,7 +80,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         beside a digest is kept. Raises InvalidReference; also for what upstream takes and nobody can reach or verify:
         sha384, and a first component such as `my_host.example` that is neither a host nor a repository of docker.io.
         """
-        if re.fullmatch(_IDENTIFIER, text):
+        if is_sha256(text):
             raise InvalidReference(
                 f"{quoted(text)} is an image's id, not its name", hint=f"for a digest: NAME@sha256:{text}"
             )
@@ -188,7 +187,7 @@ class Destination(msgspec.Struct, frozen=True, order=True):
             return cls(None, text.rstrip("/"))
         if login := login_hint(text):
             raise InvalidReference(f"{quoted(text)} holds a login", where=where, hint=login)
-        if scheme := re.match(r"[A-Za-z][A-Za-z0-9+-]*://", text):
+        if "://" in text and (scheme := re.match(r"[A-Za-z][A-Za-z0-9+-]*://", text)):
             raise InvalidReference(f"{quoted(text)} is a URL", where=where, hint=f"leave '{scheme[0]}' away")
         if not _HOST.fullmatch(first):
             hint = f"for a folder write ./{text}; a host is host, host:port or [IPv6]:port"

@@ -44,13 +44,14 @@ class Version(msgspec.Struct, frozen=True):
             check_tag(text)
         except InvalidReference as error:
             raise InvalidVersion(error.what, where=where, hint=error.hint) from None
+        if re.fullmatch(_PLAIN, text):
+            parts = text.removeprefix("v").split(".")[:3]
+            return cls(text, tuple(parts) if len(parts) > 1 else (), is_prerelease=False)
         if semver := re.fullmatch(_SEMVER, text):
             return cls(text, semver.group(1, 2, 3), semver[4] is not None)
         numbers = re.match(_NUMBERS, text)
         if numbers is None:
             return cls(text, (), is_prerelease=False)
-        if re.fullmatch(_PLAIN, text):
-            return cls(text, tuple(number for number in numbers.groups() if number), is_prerelease=False)
         if re.fullmatch(_AFTER, text):
             return cls(text, tuple(number for number in numbers.groups() if number), is_prerelease=True)
         # Imported here, as most versions are plain numbers and packaging takes longer than this whole module.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import SCons.Node.FS
 
 from multiarch_oci.engine import Overlay
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
 
-class There(NamedTuple):
+class There(msgspec.Struct, frozen=True):
     """What builders make below a folder: the paths of files, sorted; the nodes by path; the paths of folders.
 
     A Command need not say that it makes a folder: then it is among the files.

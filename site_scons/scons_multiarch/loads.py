@@ -42,7 +42,8 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     node, run = target[0], env["MULTIARCH_RUN"]
     record = node.attributes.target
     name, main = record.name, record.main
-    content, root, _, platform = content_of(run, source[0], name)
+    content = content_of(run, source[0], name)
+    root, platform = content.root, content.platform
     local_engine = engine(run, record.into)
     with run.build.once("loading", threading.Lock):  # an engine unpacks archives one after the other anyway
         host = local_engine.platform()
@@ -52,7 +53,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
             return
         with tempfile.TemporaryDirectory(dir=run.tree.private) as folder:
             archive = Path(folder) / "image.tar"
-            write_release(archive, content, root, name)
+            write_release(archive, content.source, root, name)
             identity = local_engine.load(archive, name)
         if platform.matches(host) and host.architecture == platform.architecture and main is not None:
             local_engine.tag(identity, main)

@@ -33,20 +33,21 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     record, state = node.attributes.target, node.attributes.state
     reference = record.reference
     check(node, run)
-    content, root, mountable, _ = content_of(run, source[0], reference)
+    content = content_of(run, source[0], reference)
+    root = content.root
     run.build.registries.forget(reference)
     store, tagging = writing(node, reference, record.folder, last_receipt(node))
     if is_index(root.media_type):
         tagging = replace(tagging, deep=False)  # what an index names is the work of its children
     step = run.build.current_step()
     done = publish(
-        content,
+        content.source,
         store,
         root,
         reference,
         tagging,
         also=record.also,
-        mountable=mountable,
+        mountable=content.mountable,
         new=is_new(source[0]),
         sending=id if step is None else step.sending,
     )

@@ -6,7 +6,9 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.document import InvalidDocument
@@ -49,7 +51,7 @@ class TwoPushes(MultiarchError, ValueError):
     """One reference that two things of a build claim."""
 
 
-class Content(NamedTuple):
+class Content(msgspec.Struct, frozen=True):
     """An image or index: where to read it from, what it is, which of its blobs other repositories may hold.
 
     `platform` is that of an image.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import os
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -78,7 +77,7 @@ def _named(env: Any, folder: Path, plan: BuildPlan) -> There:
 
 
 def _taken(there: There, reached: Any, target: Any) -> list[Any]:
-    paths, nodes, folders = there
+    paths, nodes, folders = there.paths, there.nodes, there.folders
     taken = {}
     for pattern in reached.patterns:
         prefix = _fixed(pattern)
@@ -112,7 +111,7 @@ def _above(pattern: str) -> Iterator[str]:
 
 def _fixed(pattern: str) -> str:
     """What stands before the first wildcard of a pattern."""
-    return re.split(r"[*?\[\\]", pattern, maxsplit=1)[0]
+    return next((pattern[:end] for end, sign in enumerate(pattern) if sign in "*?[\\"), pattern)
 
 
 def dockerfile_of(env: Any, candidates: Any, platform: Platform) -> Any:

@@ -20,9 +20,9 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     from multiarch_oci.store.archive import write_release
 
     name = target[0].attributes.target.name
-    content, root, _, _ = content_of(env["MULTIARCH_RUN"], source[0], name)
-    write_release(Path(target[0].get_abspath()), content, root, name)
-    target[0].attributes.state.digest = root.digest
+    content = content_of(env["MULTIARCH_RUN"], source[0], name)
+    write_release(Path(target[0].get_abspath()), content.source, content.root, name)
+    target[0].attributes.state.digest = content.root.digest
 
 
 STEP = Step("Archive", perform)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
-from multiarch_oci.digest import Digest
+import msgspec
+
+from multiarch_oci.digest import Digest, is_sha256
 from multiarch_oci.document import keyed
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
 from multiarch_oci.engine.frontend import FILE, ContextFile, ContextInputs, digest_in
@@ -19,7 +19,6 @@ MARK = "multiarch.inputs"
 _BASE = "base "
 _STATE = 4
 """The words of `file_state`."""
-_SUM = re.compile(r"[0-9a-f]{64}")
 FORMAT = "layers 1"
 """Part of every layer's key: to be raised when equal entries are to give other bytes."""
 
@@ -73,7 +72,7 @@ def apart_from(plan: BuildPlan, inputs: ContextInputs, name: str, platform: Plat
     return Digest.of(keyed([sorted(values.items()), sorted(files.items())])).hex
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True):
     """What `describe` says of one file: the `state` that a layer takes over ("" where it is no more than read).
 
     `digest` is the sha256 of its bytes in hexadecimal; "" for what is no file, or cannot be read.
@@ -90,9 +89,9 @@ def taken(files: Mapping[str, str]) -> Iterator[Taken]:
         kind = text.partition(" ")[0]
         if kind == FILE:
             words = text.split(" ")
-            digest = words[_STATE - 1] if _SUM.fullmatch(words[_STATE - 1]) else ""
+            digest = words[_STATE - 1] if is_sha256(words[_STATE - 1]) else ""
             yield Taken(name, " ".join(words[:_STATE]), digest)
-        elif _SUM.fullmatch(kind):
+        elif is_sha256(kind):
             yield Taken(name, "", kind)
         else:
             yield Taken(name, text if text.endswith(" ") else text.rpartition(" ")[0], "")

@@ -23,10 +23,10 @@ from multiarch_oci.store.http.exchange import Request, join_scopes
 from multiarch_oci.store.http.hosts import UnusableUrl, origin_at, public_url
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # RFC 9110 §5.6.2 calls a word a token
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|\s*(?=,|\Z))")
-_PARAMETER = re.compile(rf"[\s,]*({_TOKEN})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|({_TOKEN}))\s*(?=,|\Z)", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*\s*(?=,|\Z)")
+_SCHEME = rf"[\s,]*({_TOKEN})(?:\s+|\s*(?=,|\Z))"
+_PARAMETER = rf"(?s)[\s,]*({_TOKEN})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|({_TOKEN}))\s*(?=,|\Z)"
+_ESCAPED = r"(?s)\\(.)"
+_TOKEN68 = r"[A-Za-z0-9._~+/-]+=*\s*(?=,|\Z)"
 
 Fetch = Callable[[str, str, tuple[tuple[str, str], ...], bytes], tuple[int, bytes]]
 """Method, URL, headers, body to status and bounded content; raises what the transport raises."""
@@ -56,16 +56,17 @@ def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
 
 
 def _parse(header: str) -> list[Challenge]:
+    scheme, parameter_of, token68 = re.compile(_SCHEME), re.compile(_PARAMETER), re.compile(_TOKEN68)
     challenges: list[Challenge] = []
     position = 0
-    while match := _SCHEME.match(header, position):
+    while match := scheme.match(header, position):
         position = match.end()
         parameters: list[tuple[str, str]] = []
-        while parameter := _PARAMETER.match(header, position):
+        while parameter := parameter_of.match(header, position):
             name, quoted, plain = parameter.groups()
-            parameters.append((name.lower(), plain if quoted is None else _ESCAPED.sub(r"\1", quoted)))
+            parameters.append((name.lower(), plain if quoted is None else re.sub(_ESCAPED, r"\1", quoted)))
             position = parameter.end()
-        if not parameters and (credentials := _TOKEN68.match(header, position)):
+        if not parameters and (credentials := token68.match(header, position)):
             position = credentials.end()  # Negotiate and its kin
         challenges.append(Challenge(match[1].lower(), tuple(parameters)))
     return challenges

@@ -25,10 +25,11 @@ _SWITCHING, _FINAL, _BODILESS = 101, 200, (204, 304)
 
 _STATUS = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9]{2})(?: [^\r\n\0]*)?\r?\n")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)\r?\n")
-_FOLD = re.compile(rb"[ \t]([^\r\n\0]*)\r?\n")
+_FOLD = rb"[ \t]([^\r\n\0]*)\r?\n"
 _EMPTY = (b"\r\n", b"\n")
-_LENGTH = re.compile(r"[0-9]{1,18}")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r?\n")
+_BLANKS = (b" ", b"\t")
+_LENGTH_DIGITS = 18
+_CHUNK = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r?\n"
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ class _Lines:
         """Header or trailer fields to the empty line (RFC 9112 §5); one that is folded becomes one line (§5.2)."""
         fields: list[tuple[str, str]] = []
         while (line := self.next()) not in _EMPTY:
-            if fields and (fold := _FOLD.fullmatch(line)):
+            if fields and line.startswith(_BLANKS) and (fold := re.fullmatch(_FOLD, line)):
                 name, value = fields[-1]
                 fields[-1] = name, f"{value} {_text(fold[1])}".strip()
                 continue
@@ -124,7 +125,7 @@ def _length(fields: list[tuple[str, str]]) -> int | None:
     if not values:
         return None
     texts = [text.strip(" \t") for value in values for text in value.split(",")]
-    if not all(_LENGTH.fullmatch(text) for text in texts):
+    if not all(text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS for text in texts):
         raise BrokenAnswer("a Content-Length that is no number")
     lengths = {int(text) for text in texts}
     if len(lengths) > 1:
@@ -177,7 +178,7 @@ class Body:
             raise BrokenAnswer("a chunk that is longer than its size")
         self._first = False
         line = lines.next(_CHUNK_LINE)
-        match = _CHUNK.fullmatch(line)
+        match = re.fullmatch(_CHUNK, line)
         if match is None:
             raise BrokenAnswer("a chunk size that is no number")
         self._remaining = int(match[1], 16)
