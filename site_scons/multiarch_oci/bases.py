@@ -7,8 +7,9 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from multiarch_oci.baselock import FILE, LONGEST, OS_VERSION, BaseLock, Chosen, Locked
@@ -71,7 +72,7 @@ class Named(Protocol):
     def line(self) -> int: ...  # noqa: D102
 
 
-class Current(NamedTuple):
+class Current(msgspec.Struct, frozen=True):
     """A base: its entry in images.lock, None when it has none, and what its registry has now."""
 
     name: Reference
@@ -146,7 +147,7 @@ class Bases:
         try:
             if key in self._failures:
                 raise self._failures[key]
-            return self._resolve(*key, _where(plan, named))
+            return self._resolve(plan, named)
         except MultiarchError as error:
             from multiarch_oci.store.sources import Subject
 
@@ -155,8 +156,9 @@ class Bases:
                 raise
             raise Subject.base(named.name, _where(plan, named)).restated(error) from error
 
-    def _resolve(self, name: str, platform: Platform, where: str) -> Base:
-        use = None if self._verdicts is None else _use(name, platform, where)
+    def _resolve(self, plan: BuildPlan, named: Named) -> Base:
+        name, platform = named.name, named.platform
+        use = None if self._verdicts is None else _use(name, platform, _where(plan, named))
         if self._verdicts is not None and use is not None:
             self._verdicts.denial(use)
         base = Base(name, platform, self._digest(_parsed(name), platform))

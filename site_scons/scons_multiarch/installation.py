@@ -162,7 +162,8 @@ def check_copies(toolpath: list[str]) -> None:
         if (folder / "oci_image.py").exists() and folder.resolve() != _HOME / _PACKAGES[0] / "tools":
             what = f"{folder} holds an older copy of this tool, and scons-multiarch {installed_version()} is installed"
             refuse(what, "remove what was copied (git rm -r site_scons), and call scons_multiarch.environment()")
-    elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() != _HOME]
+    home = _HOME.stat()
+    elsewhere = [entry for entry in sys.path if not _is_folder(entry or ".", home)]
     others: dict[Path, list[str]] = {}
     for package in _PACKAGES:  # one alone would be mixed with the other one of _HOME
         spec = importlib.machinery.PathFinder.find_spec(package, elsewhere)
@@ -171,6 +172,13 @@ def check_copies(toolpath: list[str]) -> None:
             others.setdefault(other, []).append(package)
     for other, packages in others.items():
         _check_copy(other, packages)
+
+
+def _is_folder(path: str, folder: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), folder)  # noqa: PTH116  # in every run, for each entry of sys.path
+    except OSError:
+        return False
 
 
 def _check_copy(other: Path, packages: list[str]) -> None:

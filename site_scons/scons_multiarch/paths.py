@@ -8,6 +8,7 @@ SCons. What is none of these is an error that names the parameter.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -288,9 +289,12 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
 
 def _is_folder(node: Any) -> bool:
     """Whether a name is that of a folder, which nothing here makes: here, else among the sources or in a Repository."""
-    path, folders = node.get_abspath(), (node.dir.srcnode(), *node.dir.get_all_rdirs())
-    if os.path.isdir(path):  # noqa: PTH112  # hundreds in a large build
-        return True
+    path = node.get_abspath()
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116  # hundreds in a large build
+    except (OSError, ValueError):
+        pass
+    folders = (node.dir.srcnode(), *node.dir.get_all_rdirs())
     if all(folder is node.dir for folder in folders) or os.path.lexists(path):
         return False
     return any(os.path.isdir(os.path.join(folder.get_abspath(), node.name)) for folder in folders)  # noqa: PTH112, PTH118

@@ -130,11 +130,10 @@ def package_in(env: Any, directory: Path, package: Any) -> str:
     given = list(paths.flat(package))
     if len(given) == 1 and isinstance(given[0], str) and given[0] and not given[0].startswith("#"):
         name = str(env.subst(given[0]))
-        lost = is_local(name) and not env.get("GODIR") and not os.path.lexists(directory / name)
-        if lost and Path(env["MULTIARCH_RUN"].tree.root, name).is_dir():
-            here = paths.shown(env.fs.getcwd())
-            raise NoPackage(f"there is no package {name} in {here}", hint='from the top it is GODIR="#"')
-        if is_local(name):
+        if is_local(name) and not os.path.lexists(directory / name):
+            if not env.get("GODIR") and Path(env["MULTIARCH_RUN"].tree.root, name).is_dir():
+                here = paths.shown(env.fs.getcwd())
+                raise NoPackage(f"there is no package {name} in {here}", hint='from the top it is GODIR="#"')
             _check_is_here(env, directory, name)
         return name
     node = paths.source(env, "GoBinary: package", given).srcnode()

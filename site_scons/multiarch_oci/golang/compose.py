@@ -76,7 +76,8 @@ def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Tool
         return {**settings, "go": toolchain.version, "flags": shlex.join(build.flags), "error": str(error)}
     flags = [flag for flag in line[2:-3] if not flag.startswith(("-ldflags=", "-tags="))]
     ldflags = [flag.partition("=")[2] for flag in line[2:-3] if flag.startswith("-ldflags=")]
-    flags = list(recipe.counting_flags(tuple(flags), "mod"))
+    if recipe.flags_of(build, affecting):  # ours all count
+        flags = list(recipe.counting_flags(tuple(flags), "mod"))
     facts = {**settings, "go": toolchain.version, "flags": shlex.join(flags), "ldflags": " ".join(ldflags)}
     tags = recipe.tags(build, affecting)
     if tags:

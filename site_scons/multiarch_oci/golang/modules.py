@@ -94,9 +94,9 @@ def uses(text: str) -> list[str]:
 
 def is_local(path: str) -> bool:
     """Whether Go reads this as a folder and not as a module path or pattern: `./x`, `../x`, `/x`, `.`, or a drive."""
-    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute():
+    if path in (".", "..") or path.startswith(("./", "../", ".\\", "..\\")):
         return True
-    return path in (".", "..") or path.startswith(("./", "../", ".\\", "..\\"))
+    return PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
 
 
 def _words(line: str) -> Iterator[str]:
