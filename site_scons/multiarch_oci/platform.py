@@ -7,6 +7,7 @@ that of the OCI image spec 1.1 (image-index.md, "platform"; the same keys stand 
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from collections.abc import Mapping
@@ -178,12 +179,7 @@ class Platform(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         """The specifier (containerd's `FormatAll`): `linux/arm/v7`, `windows(10.0.20348.2849+win32k)/amd64`."""
-        if not self.os:
-            return "unknown"
-        features = "".join(f"+{feature.translate(_ESCAPES)}" for feature in sorted(set(self.os_features)) if feature)
-        options = self.os_version.translate(_ESCAPES) + features
-        system = f"{self.os}({options})" if options else self.os
-        return posixpath.normpath("/".join(part for part in (system, self.architecture, self.variant) if part))
+        return _specifier(self)
 
     @property
     def slug(self) -> str:
@@ -254,6 +250,17 @@ class Platform(msgspec.Struct, frozen=True, order=True):
             what = f"platform {quoted(written)}: {normal.os_version!r} is no Windows version"
             raise InvalidPlatform(what, hint="three or four numbers, e.g. windows(10.0.20348)/amd64")
         _ = (normal.slug, normal.dockerfiles())
+
+
+@functools.lru_cache(256)
+def _specifier(platform: Platform) -> str:
+    """As `__str__`; a build has few platforms, and names each thousands of times."""
+    if not platform.os:
+        return "unknown"
+    features = "".join(f"+{feature.translate(_ESCAPES)}" for feature in sorted(set(platform.os_features)) if feature)
+    options = platform.os_version.translate(_ESCAPES) + features
+    system = f"{platform.os}({options})" if options else platform.os
+    return posixpath.normpath("/".join(part for part in (system, platform.architecture, platform.variant) if part))
 
 
 def declared(text: str, *, host: Platform | None = None) -> tuple[Platform, ...]:

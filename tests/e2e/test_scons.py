@@ -200,6 +200,24 @@ def test_what_a_step_before_the_image_changes_without_saying_so_is_seen_in_the_s
     assert tree.scons().steps == []
 
 
+def test_images_with_one_side_effect_are_made_one_after_the_other(tree: Project):
+    """What both write meanwhile (here a folder that must not be there yet) is the user's, who says so to SCons."""
+    declare(
+        tree,
+        'other = env.Image("_output/images/two.tar", dockerfile="Dockerfile", platform="linux/amd64")',
+        'env.SideEffect("busy", [image, other])',
+        'env.AddPreAction([image, other], lambda target, source, env: os.mkdir("busy"))',
+        "def end(target, source, env):",
+        "    import time",
+        "    time.sleep(0.5)  # so that another one would meet it",
+        '    os.rmdir("busy")',
+        "env.AddPostAction([image, other], end)",
+    )
+    targets = ("_output/images/one.tar", "_output/images/two.tar")
+    assert sorted(tree.scons("-j2", *targets).steps) == [IMAGE, IMAGE.replace("one", "two")]
+    assert tree.scons("-j2", *targets).up_to_date
+
+
 def test_two_environments_that_declare_one_image_alike_make_it_once(tree: Project):
     again = 'env.Clone().Image("_output/images/one.tar", dockerfile="Dockerfile", platform="linux/amd64")'
     declare(tree, 'env.Command("made.txt", "made.in", Copy("$TARGET", "$SOURCE"))', again)

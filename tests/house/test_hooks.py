@@ -34,6 +34,7 @@ SEEN = {
     "SCons.CacheDir.CacheDir.push": "3aaad16d100b",
     "SCons.CacheDir.CacheDir.retrieve": "4273599e0c6d",
     "SCons.Environment.OverrideEnvironment.__getattr__": "b4b7dffa134e",
+    "SCons.Executor.Executor.get_action_targets": "fbac263d7c46",
     "SCons.Executor.Executor.get_contents": "b644f9ce55e5",
     "SCons.Executor.Executor.nullify": "50954cf46ec6",
     "SCons.Node.FS.Base.get_labspath": "c953cb754bdf",

@@ -52,6 +52,8 @@ nodes.StepAction.__call__: SCons.Action._ActionAction.__call__
     tests/e2e/test_lines.py::test_a_step_is_one_line_when_it_ends
 nodes.StepBuilder._create_nodes: SCons.Builder.BuilderBase._create_nodes, SCons.Builder.BuilderBase._execute
     tests/e2e/test_scons.py::test_two_environments_that_declare_one_image_alike_make_it_once
+nodes.StepExecutor.get_action_targets: SCons.Executor.Executor.get_action_targets
+    tests/e2e/test_scons.py::test_images_with_one_side_effect_are_made_one_after_the_other
 nodes.StepAction.get_presig: SCons.Action.FunctionAction.__init__, SCons.Action.FunctionAction.get_presig
     tests/e2e/test_upgrade.py::test_nothing_is_built_and_nothing_sent
 nodes.StepAction.get_contents: SCons.Action.ActionBase.get_contents, SCons.Action.FunctionAction.execute

@@ -13,6 +13,7 @@ from typing import Any
 import SCons.Action
 import SCons.Builder
 import SCons.CacheDir
+import SCons.Executor
 import SCons.Node
 import SCons.Node.FS
 import SCons.Util
@@ -73,8 +74,7 @@ class Kept(Plain):
 class Tracked(Kept):
     """A file whose signature is the sha256 of its bytes, looked up by what `stat` says of it.
 
-    SCons hashes every file again on each run once timestamps are not trusted, and they must not be (they are whole
-    seconds there). Existing File nodes change to this class.
+    SCons would hash each file in each run, as whole seconds are not to be trusted. File nodes change to this class.
 
     A target is *ours* when `declare` gave it a state. Ours are decided here, and what is up to date is not recorded
     again: its records stand. Files of other builders, which images copy, are left to SCons but for their signature.
@@ -89,10 +89,8 @@ class Tracked(Kept):
     def get_csig(self) -> str:
         """The sha256 of the file in hexadecimal; a word that is no digest when there is no file."""
         info = self.get_ninfo()
-        try:
+        if hasattr(info, "csig"):
             return str(info.csig)
-        except AttributeError:
-            pass
         if is_folder(self):
             return super().get_csig()
         cache = self.attributes.run.tree.stat
@@ -266,6 +264,16 @@ class StepBuilder(SCons.Builder.BuilderBase):
         return target, source
 
 
+class StepExecutor(SCons.Executor.Executor):
+    """Of a step, which has no command line. An Executor changes to this class."""
+
+    __slots__ = SAME_LAYOUT
+
+    def get_action_targets(self) -> Nodes:
+        """All. SCons takes them from the variables of a command line, a thirtieth of a run with hundreds of images."""
+        return self.get_all_targets()  # type: ignore[no-any-return]
+
+
 class StepAction(SCons.Action.FunctionAction):
     """A function action signed by its verb and the target's inputs, not by bytecode, which differs between Pythons.
 
@@ -318,6 +326,7 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
     """Make targets ours: tracked, precious, with their state; the first of them has the record."""
     nodes = list(targets)  # iterating over SCons' own lists is slow
     first, run = nodes[0], env["MULTIARCH_RUN"]
+    first.executor.__class__ = StepExecutor
     track(env, nodes)
     track(env, first.sources)
     state.targets = nodes
@@ -333,8 +342,7 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
 def _decided(target: Any) -> bool:
     """Whether sources, inputs, the target's own bytes or the world outside are not what the last step left."""
     made = target.get_stored_info().binfo
-    before = [*made.bsourcesigs, *made.bdependsigs, *made.bimplicitsigs]
-    children = target.children()
+    before, children = [*made.bsourcesigs, *made.bdependsigs, *made.bimplicitsigs], target.children()
     changed = len(children) != len(before)
     before += [None] * (len(children) - len(before))
     for child, previous in zip(children, before):  # noqa: B905  # there may be more before
