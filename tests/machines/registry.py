@@ -84,7 +84,7 @@ class Registry:
         self._auth = auth
         self._process: subprocess.Popen[bytes] | None = None
         self._held: socket.socket | None = None
-        self._seen = 0
+        self._seen = 0  # of the log, in bytes
         self._port = 0
         self._instance = secrets.token_hex(8)
         self._start_anywhere()
@@ -129,9 +129,16 @@ class Registry:
     def requests(self) -> list[Request]:
         """Return what was asked since the last call of `requests`, the oldest first, our own questions included."""
         settled = self._settle()
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        fresh, self._seen = text[self._seen :], len(text)
-        return [Request(m[1], m[2], int(m[3])) for m in LOGGED.finditer(fresh) if m[2] != settled]
+        fresh = self._fresh()
+        self._seen += len(fresh)
+        lines = LOGGED.finditer(fresh.decode(errors="replace"))
+        return [Request(m[1], m[2], int(m[3])) for m in lines if m[2] != settled]
+
+    def _fresh(self) -> bytes:
+        """Return what the log holds behind what was seen; the log of a whole session is many megabytes."""
+        with self.log.open("rb") as log:
+            log.seek(self._seen)
+            return log.read()
 
     def _settle(self) -> str:
         """Wait until a question of our own stands in the log: what was answered before it is written there by then."""
@@ -145,7 +152,7 @@ class Registry:
         finally:
             connection.close()
         end = time.monotonic() + 10
-        while path not in self.log.read_text(encoding="utf-8", errors="replace")[self._seen :]:
+        while path.encode() not in self._fresh():
             assert time.monotonic() < end, f"{self.log} lacks a request that was answered"
             time.sleep(0.002)
         return path
