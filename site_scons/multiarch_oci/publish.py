@@ -82,17 +82,18 @@ def publish(
     *,
     also: tuple[str, ...] = (),
     mountable: Mapping[Digest, Reference] = _NOTHING,
+    lent: Mapping[Digest, Reference] = _NOTHING,
     new: bool = False,
     sending: Callable[[Descriptor], object] = id,
 ) -> Published:
     """Let the tag of `reference` hold `root`: children first, the tag last, read back and compared.
 
     Idempotent; a tag that already holds `root` is adopted and nothing is sent. The tags in `also` are written when
-    `root` is new under this reference, or when they are absent; otherwise they are left alone. `new` and `sending` as
-    `copy` has them. Every tag that was written is read back; the store waits there for a place that shows late what it
-    took, whose tag is not written again. When somebody else writes the main tag at the same time, it is, ATTEMPTS times
-    in all. Raises TagMoved or TagImmutable as the policy says, TagMoved when the other one does not give in, NotVisible
-    when a tag still holds what it did.
+    `root` is new under this reference, or when they are absent; otherwise they are left alone. `mountable`, `lent`,
+    `new` and `sending` as `copy` has them. Every tag that was written is read back; the store waits there for a place
+    that shows late what it took, whose tag is not written again. When somebody else writes the main tag at the same
+    time, it is, ATTEMPTS times in all. Raises TagMoved or TagImmutable as the policy says, TagMoved when the other one
+    does not give in, NotVisible when a tag still holds what it did.
     """
     decided, others = _decided(store, root, reference, tagging, also)
     copied = Copied(present=(root,))
@@ -104,7 +105,7 @@ def publish(
     if names:
         tagging.intend(root.digest)
     if names or tagging.deep or tagging.again:
-        send = partial(copy, source, store, root, mountable=mountable, new=new, sending=sending)
+        send = partial(copy, source, store, root, mountable=mountable, lent=lent, new=new, sending=sending)
         copied = send(tags=names, deep=tagging.deep, again=tagging.again)
         before = {reference: tagging.own | _digests(decided), **{plan.reference: _digests(plan) for plan in others}}
         remarks += _settle(store, root, reference, tagging.policy, before)

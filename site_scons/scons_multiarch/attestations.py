@@ -43,7 +43,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Send the image or index by digest, then what refers to it; write the receipt."""
     from multiarch_oci.attesting import attest
     from multiarch_oci.store import copy
-    from scons_multiarch.pushes import is_new
+    from scons_multiarch.pushes import is_unasked
     from scons_multiarch.signatures import signer_of
 
     node, run = target[0], env["MULTIARCH_RUN"]
@@ -52,7 +52,14 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     check(push, run)
     _check_tag(run, push, content.root.digest)
     store = run.build.registries.store(record.reference, record.folder, action="push")
-    copied = copy(content.source, store, content.root, mountable=content.mountable, new=is_new(source[0]))
+    copied = copy(
+        content.source,
+        store,
+        content.root,
+        mountable=content.mountable,
+        lent=content.lent,
+        new=is_unasked(source[0], content),
+    )
     attestations = list(_attestations(source[1:], content, record.reference))
     outcome = attest(
         store,

@@ -11,6 +11,7 @@ from scons_multiarch.beforehand import check
 from scons_multiarch.process import say
 from scons_multiarch.receipts import (
     NOT_THERE,
+    Content,
     Intention,
     content_of,
     keep_receipt,
@@ -48,7 +49,8 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         tagging,
         also=record.also,
         mountable=content.mountable,
-        new=is_new(source[0]),
+        lent=content.lent,
+        new=is_unasked(source[0], content),
         sending=id if step is None else step.sending,
     )
     if step is not None:
@@ -65,6 +67,15 @@ def is_new(node: Any) -> bool:
     """Whether this run made the image, so that no registry can hold it; what SCons' cache had was made by another."""
     state = state_of(node)
     return node.get_state() == SCons.Node.executed and (state is None or not state.retrieved)
+
+
+def is_unasked(node: Any, content: Content) -> bool:
+    """Whether the registry is not asked for the manifest before its blobs are sent or mounted.
+
+    So it is for an image that this run made, or took from a shared cache that lends its few blobs.
+    """
+    state = state_of(node)
+    return is_new(node) or (content.few and state is not None and state.shared)
 
 
 def drifted(node: Any) -> str | None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from multiarch_oci.store.tags import Question
 
 
+_FEW = 2
+"""A layer and the config."""
 NOT_THERE = "it is not in the registry"
 """Why a push or pin runs whose tag, or receipt, is gone."""
 
@@ -54,13 +57,16 @@ class TwoPushes(MultiarchError, ValueError):
 class Content(msgspec.Struct, frozen=True):
     """An image or index: where to read it from, what it is, which of its blobs other repositories may hold.
 
-    `platform` is that of an image.
+    `platform` is that of an image. `lent` are the blobs that a shared cache holds, from where they can be mounted, and
+    `few`: there is no other, and asking for the manifest would cost no less than mounting them.
     """
 
     source: Source
     root: Descriptor
     mountable: Mapping[Digest, Reference]
     platform: Platform | None
+    lent: Mapping[Digest, Reference] = MappingProxyType({})
+    few: bool = False
 
 
 class Intention:
@@ -216,18 +222,29 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
 
     archive = Archive(path)
     image = archive.image()
-    mountable = dict(image.mountable)
+    lenders: dict[Digest, Reference] = {}
     sources: list[Source] = [archive]
     state = state_of(node)
     if image.shared or (state is not None and state.kept_at):
         from scons_multiarch.shared.origins import lent
 
-        mountable |= lent(run, node, image, sources)
+        lenders = lent(run, node, image, sources)
     if image.base is not None:
         sources.append(Attributed(run.build.registries.source(image.base), Subject.base(str(image.base), None)))
     source = Chain(sources, base=str(image.base)) if image.base is not None else Chain(sources)
-    mountable = {d: r for d, r in mountable.items() if r.registry == reference.registry and r.name != reference.name}
-    return Content(source if len(sources) > 1 else archive, image.descriptor.bare(), mountable, image.platform)
+    mountable, lenders = (
+        {d: r for d, r in origins.items() if r.registry == reference.registry and r.name != reference.name}
+        for origins in (image.mountable, lenders)
+    )
+    blobs = {layer.digest for layer in image.layers} | {image.manifest.config.digest}
+    return Content(
+        source if len(sources) > 1 else archive,
+        image.descriptor.bare(),
+        mountable,
+        image.platform,
+        lenders,
+        len(blobs) <= _FEW and blobs <= lenders.keys(),
+    )
 
 
 def loaded_name(env: Any, reference: str) -> Reference:

@@ -171,6 +171,19 @@ def test_a_blob_is_mounted_from_another_repository(registry: Machine) -> None:
     assert not store.mount(descriptor, Reference("registry.example", "team/base"))
 
 
+def test_what_a_run_mounted_or_put_is_not_mounted_again(registry: Machine) -> None:
+    made, there = transport(), set[tuple[str, Digest]]()
+    blobs = [blob(size) for size in (5000, 6000)]
+    for descriptor, content in blobs:
+        repository(registry.host, "team/base", made).put(descriptor, content)
+    registry.requests()
+    name, base = Reference(registry.host, "team/demo"), Reference(registry.host, "team/base")
+    stores = [Registry(made, name, action="push", there=there) for _ in range(2)]
+    stores[0].put(*blobs[0])
+    assert all(store.mount(descriptor, base) for store in stores for descriptor, _ in blobs)
+    assert [request.method for request in registry.requests()] == ["POST", "PUT", "POST"]
+
+
 def test_a_mount_that_is_not_possible_leaves_its_session_to_the_put(registry: Machine) -> None:
     # distribution spec 1.1, "Mounting a blob from another repository": 202
     store = repository(registry.host)

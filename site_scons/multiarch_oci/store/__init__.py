@@ -109,6 +109,7 @@ class _Copy(msgspec.Struct, frozen=True):
     source: Source
     store: Store
     mountable: Mapping[Digest, Reference]
+    lent: Mapping[Digest, Reference]
     pool: ThreadPoolExecutor
     deep: bool
     again: frozenset[Digest]
@@ -180,14 +181,19 @@ class _Copy(msgspec.Struct, frozen=True):
 
     def blob(self, descriptor: Descriptor, *, new: bool = False) -> Copied:
         distrusted = descriptor.digest in self.again
+        if not distrusted and self._mounted(descriptor, self.lent):
+            return Copied(mounted=(descriptor,))
         if not new and not distrusted and self.store.has(descriptor):
             return Copied(present=(descriptor,))
-        origin = self.mountable.get(descriptor.digest)
-        if origin is not None and not distrusted and self.store.mount(descriptor, origin):
+        if not distrusted and self._mounted(descriptor, self.mountable):
             return Copied(mounted=(descriptor,))
         self.sending(descriptor)
         self.store.put(descriptor, lambda: self.source.open(descriptor))
         return Copied(sent=(descriptor,))
+
+    def _mounted(self, descriptor: Descriptor, origins: Mapping[Digest, Reference]) -> bool:
+        origin = origins.get(descriptor.digest)
+        return origin is not None and self.store.mount(descriptor, origin)
 
 
 def holds(questions: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tuple[bool | MultiarchError, ...]:
@@ -219,6 +225,7 @@ def copy(
     *,
     tags: tuple[str, ...] = (),
     mountable: Mapping[Digest, Reference] = _NOTHING,
+    lent: Mapping[Digest, Reference] = _NOTHING,
     workers: int = 4,
     deep: bool = False,
     again: frozenset[Digest] = frozenset(),
@@ -227,18 +234,20 @@ def copy(
 ) -> Copied:
     """Make `root` and all below it be in `store`: blobs, then manifests, the tags last.
 
-    Idempotent; only what is absent is sent, `workers` blobs at once. A blob in `mountable` is first asked for from that
-    repository. Foreign layers are never sent. A manifest that is there is taken to have its blobs; with `deep` these
-    are asked for too, and sent where they miss. What is in `again` is sent although it seems to be there. `new`: `root`
-    was just made and is not asked for, which is right or costs a few questions. What the store loses before it takes
-    the manifest that names it is sent again. `sending` is told of each blob before it is sent, by any
-    thread. Raises what the two places raise; then no tag was written, and what was
-    sent stays and is found by the next copy.
+    Idempotent; only what is absent is sent, `workers` blobs at once. A blob in `mountable` that is absent is first
+    asked for from that repository; one in `lent`, which is seldom there, before anybody asks whether it is. Foreign
+    layers are never sent. A manifest that is there is taken to have its blobs; with `deep` these are asked for too, and
+    sent where they miss. What is in `again` is sent though it seems to be there. `new`: `root` was just made and is not
+    asked for, which is right or costs a few questions. What the store loses before it takes the manifest that names it
+    is sent again. `sending` is told of each blob before it is sent, by any thread. Raises what the two places raise;
+    then no tag was written, and what was sent stays and is found by the next copy.
     """
     from concurrent.futures import ThreadPoolExecutor  # start-up; who only asks for tags has no use for it
 
+    if deep:  # what is there may be damaged: a question compares its size, a mount does not
+        mountable, lent = {**lent, **mountable}, _NOTHING
     with ThreadPoolExecutor(workers) as pool:
-        copied = _Copy(source, store, mountable, pool, deep, again, sending).tree(root, *tags[:1], new=new)
+        copied = _Copy(source, store, mountable, lent, pool, deep, again, sending).tree(root, *tags[:1], new=new)
     for name in tags if root in copied.present else tags[1:]:
         store.tag(name, root)
     return copied

@@ -58,11 +58,18 @@ class Registry(Repository):
     def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
         """Take a blob over from another repository of this registry; False: not possible, `put` it.
 
-        The session that a registry opens when it cannot mount is used by the next `put` of this blob.
+        What this run mounted or put before is not asked for again. The session that a registry opens when it cannot
+        mount is used by the next `put` of this blob.
         """
         if origin.registry != self._name.registry or descriptor.media_type in MANIFESTS:
             return False
-        query = urllib.parse.urlencode({"mount": str(descriptor.digest), "from": origin.repository})
+        own, digest = self._name.name, descriptor.digest
+        with self._transport.alone((own, str(digest))):
+            return (own, digest) in self._there or self._mount(digest, origin)
+
+    def _mount(self, digest: Digest, origin: Reference) -> bool:
+        """One request; whether the registry holds the blob here then."""
+        query = urllib.parse.urlencode({"mount": str(digest), "from": origin.repository})
         request = self._request(
             "POST",
             f"blobs/uploads/?{query}",
@@ -74,11 +81,11 @@ class Registry(Repository):
         except Unauthorized:
             return False  # it may be the other repository that is closed to us; a put will tell
         if answer.status == _CREATED:
-            check_digest(answer, descriptor.digest, where=self._name.name)
-            self._took(descriptor.digest)
+            check_digest(answer, digest, where=self._name.name)
+            self._took(digest)
             return True
         if answer.fine and answer.location is not None:
-            self._offered[descriptor.digest] = answer.location
+            self._offered[digest] = answer.location
         return False
 
     def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:

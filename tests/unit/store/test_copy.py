@@ -19,7 +19,7 @@ from multiarch_oci.reference import Destination, Reference
 from multiarch_oci.store import BlobMissing, Copied, ManifestTooLarge, copy, holds, read
 from multiarch_oci.store.layout import Layout
 from multiarch_oci.store.memory import Memory
-from samples import blob, sample
+from samples import blob, factory, sample
 
 
 def place(tmp_path: Path, name: str) -> tuple[Layout, Reference]:
@@ -127,3 +127,34 @@ def test_blobs_are_asked_for_at_once_and_answered_in_order():
     assert (here, gone) == (True, False)
     assert str(unknown) == f"no answer about {image.own.size}"
     assert holds([]) == ()
+
+
+CACHE = Reference.parse("localhost:1/cache")
+
+
+class Lent(Memory):
+    """A store that mounts these blobs, and refuses others."""
+
+    def __init__(self, blobs: dict[Descriptor, bytes]) -> None:
+        super().__init__()
+        self._blobs = blobs
+
+    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+        assert origin == CACHE
+        if descriptor in self._blobs:
+            self.put(descriptor, factory(self._blobs[descriptor]))
+        return descriptor in self._blobs
+
+
+def test_what_is_lent_is_mounted_before_it_is_asked_for():
+    image, origin = sample(), Memory()
+    root, lent = image.fill(origin), {image.base.digest: CACHE, image.own.digest: CACHE}
+    store, refusing = Lent(image.blobs), Lent({})
+    for place in (store, refusing):
+        place.put(image.base, factory(image.blobs[image.base]))
+    assert set(copy(origin, store, root, lent=lent, new=True).mounted) == {image.base, image.own}
+    copied = copy(origin, refusing, root, lent=lent, new=True)
+    assert copied.present == (image.base,)
+    assert copied.sent == (image.own, image.manifest.config, root)
+    assert copy(origin, Lent(image.blobs), root, lent=lent, again=frozenset(lent)).mounted == ()
+    assert copy(origin, store, root, lent=lent, deep=True).present[0] == image.base
