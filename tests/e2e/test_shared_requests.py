@@ -56,7 +56,8 @@ class Template:
         self.proxy.seen.clear()
         tree.go_starts()
         cache = (f"CACHE={self.proxy.host}/team/cache", f"CACHE_MODE={mode}")
-        return tree.scons("push-manifest", f"REGISTRY={self.proxy.host}", *cache, *words, env=env)
+        registry = () if any(word.startswith("REGISTRY=") for word in words) else (f"REGISTRY={self.proxy.host}",)
+        return tree.scons("push-manifest", *registry, *cache, *words, env=env)
 
 
 @pytest.fixture
@@ -108,3 +109,39 @@ def test_a_new_tag_of_images_that_are_there_sends_no_layer(template: Template):
     template.proxy.order("mount", status=404, times=4)
     template.push(unstamped(template, "three", "v1.2"))
     assert template.proxy.kinds() == ENTRIES + ELSEWHERE + Counter({"HEAD blob": 2, "POST": 2, "PUT blob": 2})
+
+
+PROGRAMS = 5
+SCONSTRUCT = f"""\
+import scons_multiarch
+
+env = scons_multiarch.environment()
+for number in range({PROGRAMS}):
+    env.GoImage(f"p{{number}}", f"./cmd/p{{number}}")
+"""
+
+
+@pytest.mark.parametrize("proxy", ["distribution 2.8"], indirect=True)
+def test_of_many_programs_each_costs_what_one_does(variant: Maker, proxy: FaultProxy):
+    machines = Template(variant, proxy, mounts=True)
+
+    def clone(name: str) -> Tree:
+        tree = machines.clone(name)
+        for path in (*tree.path.glob("*.go"), *tree.path.glob("Dockerfile*")):
+            path.unlink()
+        tree.edit("SConstruct", SCONSTRUCT)
+        for number in range(PROGRAMS):
+            tree.edit(f"cmd/p{number}/main.go", f"package main\n\nfunc main() {{ println({number}) }}\n")
+        return tree
+
+    def times(**kinds: int) -> dict[str, int]:
+        return {name.replace("_", " "): count * PROGRAMS for name, count in kinds.items()}
+
+    machines.push(clone("first"), mode="readwrite")
+    second, entries = clone("second"), Counter(times(GET_manifest=4)) + Counter({"GET manifest": 1})
+    machines.push(second)
+    assert second.go_starts() == []
+    assert proxy.kinds() == entries + Counter(times(HEAD_manifest=3))
+    # An image of three blobs is asked for by its digest.
+    machines.push(clone("third"), f"REGISTRY={proxy.host}/other")
+    assert proxy.kinds() == entries + Counter(times(HEAD_manifest=3 + 3 + 2, mount=6, PUT_manifest=3))

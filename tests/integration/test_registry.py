@@ -184,6 +184,21 @@ def test_what_a_run_mounted_or_put_is_not_mounted_again(registry: Machine) -> No
     assert [request.method for request in registry.requests()] == ["POST", "PUT", "POST"]
 
 
+def test_what_a_run_saw_in_a_repository_that_it_sends_to_is_not_asked_for_again(registry: Machine) -> None:
+    made, there = transport(), set[tuple[str, Digest]]()
+    (seen, content), (absent, later) = blob(5000), blob(6000)
+    repository(registry.host, "team/demo", made).put(seen, content)
+    registry.requests()
+    stores = [Registry(made, Reference(registry.host, "team/demo"), action="push", there=there) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda store: store.has(seen), stores))
+    assert not any(store.has(absent) for store in stores[:2])
+    assert [request.method for request in registry.requests()] == ["HEAD", "HEAD", "HEAD"]
+    stores[0].put(absent, later)
+    assert stores[1].has(absent)
+    assert [request.method for request in registry.requests()] == ["POST", "PUT"]
+
+
 def test_a_mount_that_is_not_possible_leaves_its_session_to_the_put(registry: Machine) -> None:
     # distribution spec 1.1, "Mounting a blob from another repository": 202
     store = repository(registry.host)

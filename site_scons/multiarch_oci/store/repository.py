@@ -148,13 +148,23 @@ class Repository:
         return verifying(below, descriptor.digest, descriptor.size, where=self._name.name)  # type: ignore[arg-type]
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether this blob or manifest is there, with this size when the registry tells it."""
+        """Whether this blob or manifest is there, with this size when the registry tells it.
+
+        What a run saw there, where it sends something, is not asked for again.
+        """
         own, digest = self._name.name, descriptor.digest
-        if (own, digest) in self._there:
-            return True
+        if not self._trusting:
+            return self._is_there(descriptor)
+        with self._transport.alone((own, f"whether {digest} is there")):
+            if (own, digest) not in self._there and self._is_there(descriptor):
+                self._there.add((own, digest))
+        return (own, digest) in self._there
+
+    def _is_there(self, descriptor: Descriptor) -> bool:
+        """What the registry says now; what is late is waited for."""
         present = self._awaited(
             lambda: self._has(descriptor),
-            lambda present: None if present is not None else self._written.late(own, digest),
+            lambda present: None if present is not None else self._written.late(self._name.name, descriptor.digest),
         )
         return present is True
 
