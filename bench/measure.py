@@ -13,7 +13,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Sample:
-    """One run. Seconds; bytes of the largest process; requests to the registry and the bytes of their bodies."""
+    """One run. Seconds; bytes of the largest process; requests to the registry, bytes of their bodies and answers."""
 
     wall: float
     cpu: float
@@ -21,6 +21,7 @@ class Sample:
     memory: int
     requests: int
     uploaded: int
+    downloaded: int = 0
 
 
 class Failed(Exception):
@@ -32,7 +33,7 @@ def timed(
     folder: Path,
     environment: Mapping[str, str],
     *,
-    counted: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    counted: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0),
     daemons: Callable[[], float] = lambda: 0.0,
 ) -> Sample:
     """Run a command to its end; what it prints is kept in `folder`/../output. Raises Failed with its last lines."""
@@ -50,8 +51,7 @@ def timed(
     if process.returncode:
         raise Failed(f"{' '.join(command)}: exit {process.returncode}\n{log.read_text(errors='replace')[-2000:]}")
     cpu = usage.ru_utime + usage.ru_stime
-    requests, uploaded = counted()
-    return Sample(wall, cpu, daemons() - busy, usage.ru_maxrss * 1024, requests, uploaded)
+    return Sample(wall, cpu, daemons() - busy, usage.ru_maxrss * 1024, *counted())
 
 
 def session_cpu(leader: int) -> float:
@@ -77,6 +77,7 @@ def middle(samples: Sequence[Sample]) -> Sample:
         memory=int(median(s.memory for s in samples)),
         requests=int(median(s.requests for s in samples)),
         uploaded=int(median(s.uploaded for s in samples)),
+        downloaded=int(median(s.downloaded for s in samples)),
     )
 
 

@@ -133,14 +133,14 @@ class Servers:
         self._start(command, lambda: connects(at), daemon=True)
         return at
 
-    def counted(self) -> tuple[int, int]:
-        """Requests and bytes of their bodies since the last call."""
-        found = []
+    def counted(self) -> tuple[int, int, int]:
+        """Requests, and bytes of their bodies and of those of the answers, since the last call."""
+        answers = []
         for host in (self.host, self.far):
             with OPENER.open(f"http://{host}/counted") as answer:
-                found.append([int(number) for number in answer.read().split()])
-        (near, sent), (far, sent_far) = found
-        return near + far, sent + sent_far
+                answers.append([int(number) for number in answer.read().split()])
+        near, far = answers
+        return near[0] + far[0], near[1] + far[1], near[2] + far[2]
 
     def cpu(self) -> float:
         """CPU seconds so far of registry, Docker engine and BuildKit."""

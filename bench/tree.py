@@ -20,6 +20,7 @@ from servers import OPENER
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = ("amd64", "arm64")
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 SCONSTRUCT = """\
 \"\"\"Programs of one Go module, an image of each for two platforms.\"\"\"
@@ -147,7 +148,7 @@ def replaced(text: str, start: str, line: str) -> str:
 def plant(path: Path, names: tuple[str, ...], registry: str, base: str) -> Tree:
     """Write the repository into a new folder, with what each tool wants."""
     path.mkdir(parents=True)
-    shutil.copytree(ROOT / "site_scons", path / "site_scons")
+    shutil.copytree(ROOT / "site_scons", path / "site_scons", ignore=shutil.ignore_patterns("__pycache__"))
     files = {
         "SConstruct": SCONSTRUCT.format(names=list(names), first=names[0]),
         "VERSION": "v1.0\n",
@@ -186,21 +187,24 @@ def push_base(host: str, tag: str, size: int) -> str:
                 entry = tarfile.TarInfo("base/noise")
                 entry.size = size
                 archive.addfile(entry, noise)  # type: ignore[arg-type]  # enough of a file
-            described = _uploaded(host, "application/vnd.oci.image.layer.v1.tar", layer)
-        config = {
-            "architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/"]},
-            "rootfs": {"type": "layers", "diff_ids": [described["digest"]]},
-            "history": [{"created_by": "noise"}],
-        }  # fmt: skip
-        text = io.BytesIO(json.dumps(config).encode())
-        own = _uploaded(host, "application/vnd.oci.image.config.v1+json", text)
-        kind = "application/vnd.oci.image.manifest.v1+json"
-        manifest = {"schemaVersion": 2, "mediaType": kind, "config": own, "layers": [described]}
-        child = put(host, digest_of(json.dumps(manifest).encode()), manifest)
-        children.append(child | {"platform": {"architecture": architecture, "os": "linux"}})
-    kind = "application/vnd.oci.image.index.v1+json"
-    put(host, tag, {"schemaVersion": 2, "mediaType": kind, "manifests": children})
+            children.append(push_image(host, layer, architecture))
+    put(host, tag, {"schemaVersion": 2, "mediaType": INDEX, "manifests": children})
     return f"{host}/base:{tag}"
+
+
+def push_image(host: str, layer: BinaryIO, architecture: str, name: str = "") -> dict[str, object]:
+    """Put an image of one layer, a tar, beside the bases; by its digest without a name. What an index says of it."""
+    described = _uploaded(host, "application/vnd.oci.image.layer.v1.tar", layer)
+    config = {
+        "architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/usr/local/go/bin:/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [described["digest"]]},
+        "history": [{"created_by": "bench"}],
+    }  # fmt: skip
+    own = _uploaded(host, "application/vnd.oci.image.config.v1+json", io.BytesIO(json.dumps(config).encode()))
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": own, "layers": [described]}
+    child = put(host, name or digest_of(json.dumps(manifest).encode()), manifest)
+    return child | {"platform": {"architecture": architecture, "os": "linux"}}
 
 
 @dataclass

@@ -16,13 +16,16 @@ import (
 	"time"
 )
 
-var requests, uploaded atomic.Int64
+var requests, uploaded, downloaded atomic.Int64
 
-type counted struct{ io.ReadCloser }
+type counted struct {
+	io.ReadCloser
+	bytes *atomic.Int64
+}
 
 func (c counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	uploaded.Add(int64(n))
+	c.bytes.Add(int64(n))
 	return n, err
 }
 
@@ -60,14 +63,17 @@ func main() {
 	// The Host of the client stays, so that the registry's Location headers name this proxy.
 	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host = upstream.Scheme, upstream.Host
+	}, ModifyResponse: func(r *http.Response) error {
+		r.Body = counted{r.Body, &downloaded}
+		return nil
 	}}
 	http.HandleFunc("/counted", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "%d %d\n", requests.Swap(0), uploaded.Swap(0))
+		fmt.Fprintf(w, "%d %d %d\n", requests.Swap(0), uploaded.Swap(0), downloaded.Swap(0))
 	})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		time.Sleep(trip)
-		r.Body = counted{r.Body}
+		r.Body = counted{r.Body, &uploaded}
 		pass.ServeHTTP(w, r)
 	})
 	listener, err := net.Listen("tcp", os.Args[1])
