@@ -84,7 +84,12 @@ class HeldFiles:
         with self._lock:
             (self._unkept.discard if keep else self._unkept.add)(name)
             self._dirty = self._dirty or (keep and files.get(name) != held)
-            self._loaded = {**(self._loaded or {}), name: held}
+            before, self._loaded = self._loaded, {**(self._loaded or {}), name: held}
+            mapped, folders = self._folders
+            if mapped is before:  # else each of many would have all folders looked through again
+                folders = {folder: set(names) for folder, names in folders.items()}
+                _add(folders, name)
+                self._folders = self._loaded, folders
 
     def drop(self, path: str | os.PathLike[str]) -> None:
         """Forget a record: the file is there again, or is to be made."""
@@ -144,9 +149,14 @@ def _folders_of(files: Iterable[str]) -> dict[str, set[str]]:
     """The names in each folder that leads to one of these paths, of those below the root, which is `.`."""
     folders: dict[str, set[str]] = {}
     for file in files:
-        path = "." if file.startswith("../") or Path(file).is_absolute() else file
-        while path != ".":
-            above, _, name = path.rpartition("/")
-            folders.setdefault(above or ".", set()).add(name)
-            path = above or "."
+        _add(folders, file)
     return folders
+
+
+def _add(folders: dict[str, set[str]], file: str) -> None:
+    """Add a path to what `_folders_of` answers."""
+    path = "." if file.startswith("../") or os.path.isabs(file) else file  # noqa: PTH117  # of each, often
+    while path != ".":
+        above, _, name = path.rpartition("/")
+        folders.setdefault(above or ".", set()).add(name)
+        path = above or "."

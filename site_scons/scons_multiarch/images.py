@@ -36,8 +36,8 @@ def inputs_of(run: Run, plan: BuildPlan, before: ContextInputs | None = None) ->
     `before` is what was found a moment ago with other bases.
     """
 
-    def ask(full: BuildPlan) -> ContextInputs:  # the reader is loaded only when it is asked
-        return reader(run).inputs(full)
+    def ask(full: BuildPlan, known: ContextInputs | None) -> ContextInputs:  # loads the reader only when it is asked
+        return reader(run).inputs(full, known)
 
     return run.build.input_cache().inputs(plan, ask, before=before)
 

@@ -42,6 +42,20 @@ def test_folders_of_held_files_are_known(records: HeldFiles, tmp_path: Path):
     assert not records.is_folder(tmp_path / "bin" / "amd64" / "demo")
 
 
+def test_folders_follow_what_is_held_and_dropped(records: HeldFiles, tmp_path: Path):
+    assert records.names(tmp_path / "bin") == set()
+    for name in ("a", "b"):
+        records.put(tmp_path / "bin" / "amd64" / name, HELD)
+        assert name in records.names(tmp_path / "bin" / "amd64")
+    before = records.names(tmp_path / "bin" / "amd64")
+    records.put(tmp_path / "lib" / "c", HELD)
+    assert (records.names(tmp_path), before) == ({"bin", "lib"}, {"a", "b"})
+    records.drop(tmp_path / "bin" / "amd64" / "a")
+    assert records.names(tmp_path / "bin" / "amd64") == {"b"}
+    records.drop(tmp_path / "lib" / "c")
+    assert records.names(tmp_path) == {"bin"}
+
+
 def test_what_is_dropped_is_gone_for_the_next_run_too(records: HeldFiles, tmp_path: Path):
     records.put(tmp_path / "demo", HELD)
     records.save()

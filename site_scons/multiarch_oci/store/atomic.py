@@ -60,10 +60,11 @@ def is_unfinished(name: str) -> bool:
 
 def clear_unfinished(path: Path) -> None:
     """Remove what a killed process left of making `path`; the caller knows that nobody makes it now."""
+    start = f".{path.name[:100]}{_MARK}"
     with suppress(OSError):
-        for entry in path.parent.iterdir():
-            if entry.name.startswith(f".{path.name[:100]}{_MARK}"):
-                entry.unlink(missing_ok=True)
+        for name in os.listdir(path.parent):  # noqa: PTH208  # a folder of hundreds, for each of hundreds of targets
+            if name.startswith(start):
+                path.with_name(name).unlink(missing_ok=True)
 
 
 def clear_abandoned(folder: Path) -> None:

@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 
 _FORMAT = "inputs 2"
 _LIMIT = 4096
+Ask = Callable[[BuildPlan, "ContextInputs | None"], ContextInputs]
+"""Gives the inputs of a plan; the second is its answer of a moment ago for the same plan with other bases, if any."""
 
 
-class CachedInputs(ContextInputs, frozen=True):
-    """The inputs of a Dockerfile that takes plain files only, all of them there.
-
-    `read` are the digests of the Dockerfile and its ignore files as they were read for it.
-    """
+class ReadInputs(ContextInputs, frozen=True):
+    """The inputs of a Dockerfile, and the digests of it and its ignore files as they were read for them."""
 
     read: tuple[str, ...] = ()
+
+
+class CachedInputs(ReadInputs, frozen=True):
+    """The inputs of a Dockerfile that takes plain files only, all of them there."""
 
 
 class InputCache:
@@ -49,9 +52,7 @@ class InputCache:
         self._entries: dict[str, object] | None = None
         self._dirty = False
 
-    def inputs(
-        self, plan: BuildPlan, ask: Callable[[BuildPlan], ContextInputs], *, before: ContextInputs | None = None
-    ) -> ContextInputs:
+    def inputs(self, plan: BuildPlan, ask: Ask, *, before: ContextInputs | None = None) -> ContextInputs:
         """What `ask` would answer, without asking where nothing that decides it has changed; raises what it raises.
 
         `before`: the answer of a moment ago for the same plan with other bases; its files are not looked at again.
@@ -59,15 +60,16 @@ class InputCache:
         last = before if isinstance(before, CachedInputs) else None
         read = (_read(plan) if last is None else last.read) if self._has_modes else None
         if read is None:
-            return ask(plan)
+            return ask(plan, None)
         key = _key(plan, read)
         cached = _checked(plan, self._load().get(key), read, () if last is None else last.files)
         if cached is not None:
             return cached
-        full = ask(plan)
-        if (
-            _is_plain(full, plan) and _read(plan) == read
-        ):  # else it was edited since: that is not what this Dockerfile takes
+        known = before if isinstance(before, ReadInputs) and before.read == read else None
+        full = ask(plan, known)
+        if _read(plan) != read:
+            return full  # it was edited since: that is not what this Dockerfile takes
+        if _is_plain(full, plan):
             given = [file for file in full.files if _is_given(plan, file.path)]
             self._load()[key] = [
                 [file.path for file in full.files if file not in given],
@@ -76,7 +78,7 @@ class InputCache:
                 full.patterns,
             ]
             self._dirty = True
-        return full
+        return ReadInputs(**{name: getattr(full, name) for name in ContextInputs.__struct_fields__}, read=read)
 
     def save(self) -> None:
         """Keep what is new, the newest `_LIMIT` entries; nothing is written when nothing is."""

@@ -91,10 +91,16 @@ def instructions(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext
         yield Taking(number, command, trigger, dict(scope.variables), files)
 
 
-def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedContext | None], Opened]) -> ContextInputs:
+def context_inputs(
+    recipe: Recipe,
+    plan: BuildPlan,
+    opened: Callable[[NamedContext | None], Opened],
+    before: ContextInputs | None = None,
+) -> ContextInputs:
     """What the recipe takes of its contexts, of which None is the one without a name.
 
-    Raises MultiarchError for a Dockerfile that is wrong.
+    `before` was found a moment ago for the same plan with other bases: what is taken by the same patterns is not looked
+    for again. Raises MultiarchError for a Dockerfile that is wrong.
     """
     by_context: dict[NamedContext | None, dict[str, None]] = {None: {}}
     for context, pattern in _patterns(recipe, plan):
@@ -104,7 +110,8 @@ def context_inputs(recipe: Recipe, plan: BuildPlan, opened: Callable[[NamedConte
         for used_context in recipe.used
         if used_context.has_files and used_context in by_context
     )
-    unnamed = _inputs(by_context[None], *opened(None))
+    is_known = before is not None and tuple(by_context[None]) == before.patterns
+    unnamed = before if before is not None and is_known else _inputs(by_context[None], *opened(None))
     return replace(unnamed, bases=recipe.bases(), contexts=recipe.used, named=named)
 
 

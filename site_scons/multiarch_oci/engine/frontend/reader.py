@@ -70,13 +70,14 @@ class Reader:
             parsed = self._parsed[key] = Parsed.of(key[1], name=key[0])
         return recipe(parsed, plan)
 
-    def inputs(self, plan: BuildPlan) -> ContextInputs:
+    def inputs(self, plan: BuildPlan, before: ContextInputs | None = None) -> ContextInputs:
         """What of the context the Dockerfile takes, and the bases that its target needs; `plan.bases` may be empty.
 
-        Asks no network and reads no file of the context. Raises MultiarchError for a Dockerfile or .dockerignore that
-        is absent or wrong; a missing source is none.
+        `before` is what was found a moment ago for the same plan with other bases. Asks no network and reads no file of
+        the context. Raises MultiarchError for a Dockerfile or .dockerignore that is absent or wrong; a missing source
+        is none.
         """
-        return context_inputs(self.recipe(plan), plan, lambda named: self._opened(plan, named))
+        return context_inputs(self.recipe(plan), plan, lambda named: self._opened(plan, named), before)
 
     def instructions(self, plan: BuildPlan) -> Iterator[Taking]:
         """What the target needs, instruction by instruction, with the files that each takes. Raises MultiarchError."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
-from multiarch_oci.engine.frontend import cached_inputs
+from multiarch_oci.engine.frontend import ContextInputs, cached_inputs
 from multiarch_oci.engine.frontend.cached_inputs import InputCache
 from multiarch_oci.engine.frontend.reader import Reader
 from multiarch_oci.platform import Platform
@@ -41,9 +42,9 @@ class Tree:
     def plan(self) -> BuildPlan:
         return BuildPlan(Platform.parse("linux/amd64"), self.folder / "Dockerfile", self.folder, sha256)
 
-    def ask(self, plan: BuildPlan):
+    def ask(self, plan: BuildPlan, known: ContextInputs | None = None):
         self.full += 1
-        return Reader().inputs(plan)
+        return Reader().inputs(plan, known)
 
     def run(self, plan: BuildPlan | None = None):
         """Ask as a run of the build does, with a new cache over the same file; the answer is always the full one."""
@@ -169,11 +170,43 @@ def test_what_a_dockerfile_took_after_an_edit_is_not_kept_for_the_one_before(tre
     tree.write("Dockerfile", before)
     cache = InputCache(tree.folder / ".inputs")
 
-    def ask_late(plan: BuildPlan):
+    def ask_late(plan: BuildPlan, known: ContextInputs | None):
         tree.write("Dockerfile", after)
-        return tree.ask(plan)
+        return tree.ask(plan, known)
 
     assert [file.path for file in cache.inputs(tree.plan(), ask_late).files] == ["b"]
     cache.save()
     tree.write("Dockerfile", before)
     assert [file.path for file in tree.run().files] == ["a"]
+
+
+def asked_with_base(tree: Tree, between: Callable[[], object]) -> tuple[ContextInputs, ContextInputs]:
+    """What a Dockerfile takes without its base, and then with it, in a cache that knows nothing of it."""
+    bare = tree.plan()
+    based = replace(bare, bases=(Base("base", bare.platform, Digest.of(b"base"), env=("NAME=other",)),))
+    cache = InputCache(tree.folder / ".none")
+    first = cache.inputs(bare, tree.ask)
+    between()
+    return first, cache.inputs(based, tree.ask, before=first)
+
+
+def test_what_is_taken_by_the_same_names_is_not_looked_for_again_with_the_base(tree):
+    tree.write("Dockerfile", "FROM base\nCOPY missing folder /\n")
+    tree.write("folder/a", "a")
+    first, again = asked_with_base(tree, lambda: tree.write("folder/b", "b"))
+    assert [file.path for file in again.files] == [file.path for file in first.files] == ["folder", "folder/a"]
+    assert (again.missing, again.patterns) == (("missing",), ("missing", "folder"))
+
+
+def test_what_is_taken_by_other_names_is_looked_for(tree):
+    tree.write("Dockerfile", "FROM base\nCOPY missing bin/${NAME:-demo} /\n")
+    tree.write("bin/other", "program")
+    first, again = asked_with_base(tree, str)
+    assert ([file.path for file in first.files], [file.path for file in again.files]) == (["bin/demo"], ["bin/other"])
+
+
+def test_an_ignore_file_that_appears_meanwhile_counts(tree):
+    tree.write("Dockerfile", "FROM base\nCOPY missing folder /\n")
+    tree.write("folder/a", "a")
+    _, again = asked_with_base(tree, lambda: tree.write(".dockerignore", "folder/a\n"))
+    assert [file.path for file in again.files] == ["folder"]
