@@ -114,6 +114,19 @@ def test_the_first_run_of_a_clone_leaves_its_listing_though_python_compiles_the_
     assert first.go_starts() == []
 
 
+def test_the_first_run_of_a_clone_leaves_its_listing_though_it_writes_a_file_beside_the_sources(machines: Machines):
+    """As a build without images.lock does."""
+    first = machines.clone("first")
+    written = 'env.Command("written.txt", "_output/manifest/demo-v1.0.json", Copy("$TARGET", "$SOURCE"))'
+    first.edit("SConstruct", f"{first.read('SConstruct')}\n{written}\n")
+    machines.run(first, "push-manifest", "written.txt", mode="readwrite", env=WARM)
+    assert (first.path / "written.txt").exists()
+    assert len(machines.listings()) == 1
+    second = machines.clone("second")
+    machines.run(second)
+    assert second.go_starts() == []
+
+
 def test_one_edit_on_a_machine_with_nothing_starts_the_compiler_alone(machines: Machines):
     machines.run(machines.clone("first"), mode="readwrite", env=WARM)
     second = machines.clone("second")

@@ -94,6 +94,7 @@ class Answers:
         self._stats = stats
         self._run = run
         self._heads = Heads(cache)
+        self._listed: dict[str, tuple[str, Listing]] = {}  # by question: the key to share it by, as it was asked
 
     def find(self, question: Question, patterns: Iterable[str], tree: Tree) -> Listing | None:
         """The answer for a tree, without starting a process; None when it is not known for all patterns."""
@@ -162,13 +163,24 @@ class Answers:
         keys = sharing.keys([question for question, _ in questions], tree)
         known = []
         for question, patterns in questions:
-            listing = self.find(question, patterns, tree) if question.name in keys else None
-            if listing is not None:
-                known.append((keys[question.name], question, listing))
+            key = keys.get(question.name)
+            listing = None if key is None else self.find(question, patterns, tree) or self._as_listed(key, question)
+            if key is not None and listing is not None and all(pattern in listing.closures for pattern in patterns):
+                known.append((key, question, listing))
         if look().digest == tree.digest and self._digests(tree.moving) == moving:
             sharing.offer(known)
 
-    def ask(self, question: Question, patterns: Sequence[str], look: Callable[[], Tree]) -> tuple[Listing, Tree]:
+    def _as_listed(self, key: str, question: Question) -> Listing | None:
+        """What `go list` said a moment ago for the same key.
+
+        A file that was written since, as images.lock is, makes the tree another one, and the answer none to keep here.
+        """
+        asked, listing = self._listed.get(question.name, ("", None))
+        return listing if asked == key else None
+
+    def ask(
+        self, question: Question, patterns: Sequence[str], look: Callable[[], Tree], sharing: Sharing | None = None
+    ) -> tuple[Listing, Tree]:
         """The answer of `go list`, and the tree that it was given for; kept only if the tree stood still meanwhile."""
         from multiarch_oci.golang.golist import list_packages  # start-up; a no-op has no use for it
 
@@ -189,11 +201,13 @@ class Answers:
             apart = walk(_apart(listing, tree))
             moving |= self._digests(apart.moving)
             outline = question.outline(tree, apart, self._heads)  # read before the last look: it is what was listed
+            key = "" if sharing is None else sharing.keys([question], tree).get(question.name, "")
             after = look()
             still = after.digest == tree.digest and walk(_apart(listing, tree)).digest == apart.digest
             if still and self._digests(moving) == moving and (no_index or not apart.back_dated):
                 if listing.sound:
                     self._keep(question, listing, (tree, apart), moving, outline)
+                    self._listed[question.name] = key, listing
                 break
             tree, no_index = after, bool(no_index or after.back_dated or apart.back_dated)
         return listing, tree

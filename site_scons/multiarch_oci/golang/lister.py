@@ -304,7 +304,7 @@ class Lister:
 
     def _answer(self, unknown: Asked) -> tuple[Listing, Tree]:
         question, patterns = unknown
-        return self._answers.ask(question, patterns, lambda: self._walk(question.roots))
+        return self._answers.ask(question, patterns, lambda: self._walk(question.roots), self._sharing)
 
     def _walk(self, roots: tuple[str, ...]) -> Tree:
         return walk(roots, self._skip)
