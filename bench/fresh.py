@@ -192,7 +192,9 @@ def path_without_go() -> str:
 
 
 def is_first(shop: Shop, name: str, registry: str) -> bool:
-    """Publish by the first machine; False, and said why, where a tool is missing or fails."""
+    """Publish by the first machine; False, and said why, where a tool is missing or fails, or stands on another's."""
+    if name in MADE_BY:
+        return False
     try:
         shop.publish_first(name, registry)
     except (Missing, Failed, OSError) as error:
@@ -204,7 +206,10 @@ def is_first(shop: Shop, name: str, registry: str) -> bool:
 def compare(shop: Shop, scenarios: Sequence[str], tools: Sequence[str], runs: int) -> None:
     """Print the table of the scenarios; a tool that fails is told and left out."""
     host = shop.servers.host
-    ready = [name for name in tools if MADE_BY.get(name) in tools or is_first(shop, name, f"{host}/{slug(name)}")]
+    ready: list[str] = []
+    for name in tools:
+        if MADE_BY.get(name) in ready or is_first(shop, name, f"{host}/{slug(name)}"):
+            ready.append(name)
     for scenario in scenarios:
         samples: dict[str, list[Sample]] = {name: [] for name in ready if scenario not in NOT_IN.get(name, ())}
         for turn in range(runs):
