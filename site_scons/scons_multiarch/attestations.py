@@ -149,8 +149,8 @@ def question(node: Any) -> ListingOf | None:
     state = node.attributes.state
     if state.seen is None:
         state.seen = (_question(node),)
-    asked: ListingOf | None = state.seen[0]
-    return asked
+    listing: ListingOf | None = state.seen[0]
+    return listing
 
 
 def _question(node: Any) -> ListingOf | None:
@@ -244,10 +244,10 @@ def looked_at(run: Run, receipts: Iterable[Any] | None = None) -> dict[Any, list
         chosen: dict[Any, list[Reference]] = {}
         room = MOST_LOOKED_AT
         for node in nodes:
-            asked = question(node)
-            if room and asked is not None and asked.by == _BY_TAG:
+            listing = question(node)
+            if room and listing is not None and listing.by == _BY_TAG:
                 digests = sorted(_attached(node))[:room]
-                chosen[node] = [asked.reference.with_digest(Digest.parse(digest)) for digest in digests]
+                chosen[node] = [listing.reference.with_digest(Digest.parse(digest)) for digest in digests]
                 room -= len(digests)
         return chosen
 
@@ -260,24 +260,24 @@ def drifted(node: Any) -> str | None:
         return None  # it is attested in any case, and asks then
     run, record = node.attributes.run, node.attributes.target
     ask_all(run)
-    asked = question(node)
-    if asked is None:
+    listing = question(node)
+    if listing is None:
         return "its receipt cannot be read"
     registries = run.build.registries
     manifests = looked_at(run).get(node, ())
     lost = {str(manifest.digest) for manifest in manifests if registries.observed(manifest, None) is None}
-    answer = registries.listed(asked, record.folder)
+    answer = registries.listed(listing, record.folder)
     if answer is None or answer.digests is not None:  # another list than the one that is known
-        lost |= _unlisted(node, asked, answer)
+        lost |= _unlisted(node, listing, answer)
     return f"{len(lost)} of {len(_attached(node))} attestations are not in the registry" if lost else None
 
 
-def _unlisted(node: Any, asked: ListingOf, answer: Referring | None) -> frozenset[str]:
+def _unlisted(node: Any, listing: ListingOf, answer: Referring | None) -> frozenset[str]:
     """What was attached and is not listed; a list that names all of it is remembered."""
     digests = None if answer is None else answer.digests
     lost = _attached(node) - (digests or frozenset())
     if answer is not None and answer.state is not None and not lost:
-        known = _Known(node.get_csig(), asked.by, str(asked.reference.digest), str(answer.state))
+        known = _Known(node.get_csig(), listing.by, str(listing.reference.digest), str(answer.state))
         lists_of(node.attributes.run).note(node, known)
     return lost
 

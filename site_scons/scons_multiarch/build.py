@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from scons_multiarch.lines import Lines
     from scons_multiarch.recorder import Recorder, StepRecord
     from scons_multiarch.session import Run
-    from scons_multiarch.shared.believing import Believed
     from scons_multiarch.shared.listings import SharedListings
     from scons_multiarch.shared.lookups import Lookups
     from scons_multiarch.shared.packages import Packages
+    from scons_multiarch.shared.signed import SignedBy
 
 _T = TypeVar("_T")
 
@@ -239,8 +239,8 @@ class Build:
         lister: Lister | None = self._values.peek("lister")
         inputs: InputCache | None = self._values.peek("inputs")
         lists: Lists | None = self._values.peek("attested lists")
-        believed: Believed | None = self._values.peek("believed")
-        for memory in (lister, inputs, lists, believed):
+        signed: SignedBy | None = self._values.peek("signed by")
+        for memory in (lister, inputs, lists, signed):
             with suppress(OSError):
                 if memory is not None:
                     memory.save()

@@ -15,13 +15,13 @@ import SCons.Node.FS
 
 from multiarch_oci.attest import provenance
 from multiarch_oci.attest.provenance import Dependency, Provenance
-from multiarch_oci.digest import Digest
 from multiarch_oci.engine.frontend import covering
 from multiarch_oci.engine.frontend.fingerprint import Taken, bases_in, taken
 from multiarch_oci.golang.materials import below
 from multiarch_oci.reference import Reference
 from scons_multiarch import RELEASE
 from scons_multiarch.context import made_in_tree
+from scons_multiarch.installation import tool_digest
 from scons_multiarch.paths import shown
 from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
 from scons_multiarch.tracking.nodes import Tracked
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
 EMBEDDED = "embedded"
-_HOME, _PACKAGES = Path(__file__).resolve().parents[1], ("multiarch_oci", "scons_multiarch")
-_TEMPLATE = "scons_multiarch/template/"
 VERSIONS = (("scons-multiarch", RELEASE),)
 _PARAMETERS = ("platform", "stage", "engine", "label ", "build argument ", "base ")
 """How the names of facts of an image begin that stand elsewhere in its provenance."""
@@ -137,38 +135,6 @@ def engine_of(node: Any) -> str:
     from multiarch_oci.engine.export import normalising
 
     return normalising.engine_of(Path(node.get_abspath())) or EMBEDDED
-
-
-def tool_digest(run: Run) -> str:
-    """The directory hash of this tool's own modules: the same in place and installed. Kept until one is written."""
-    return run.build.once("tool", lambda: _tool_digest(run))
-
-
-def _tool_digest(run: Run) -> str:
-    from multiarch_oci.document import keyed, remembered_as
-
-    own = dict(sorted(_own_modules()))
-    looks = [(name, (status := os.stat(path)).st_size, status.st_mtime_ns) for name, path in own.items()]  # noqa: PTH116
-    key, kept = provenance.sha256(keyed([str(_HOME), looks])), run.tree.private / "tool.json"
-    known = remembered_as(kept, dict[str, str]) or {}
-    if key not in known:
-        digest = provenance.folder_hash({name: Digest.of_file(Path(path)).hex for name, path in own.items()})
-        known = {key: digest}
-        if run.settings.keeps:
-            from scons_multiarch.step import write
-
-            write(kept, keyed(known))
-    return known[key]
-
-
-def _own_modules() -> Iterator[tuple[str, str]]:
-    """The modules of this tool by their names from above it. As text: `Path.rglob` takes four times as long."""
-    home = f"{_HOME}{os.sep}"
-    for package in _PACKAGES:
-        for folder, _, files in os.walk(f"{home}{package}"):
-            at = folder[len(home) :].replace(os.sep, "/")
-            if not f"{at}/".startswith(_TEMPLATE):
-                yield from ((f"{at}/{file}", f"{folder}{os.sep}{file}") for file in files if file.endswith(".py"))
 
 
 def builders(run: Run, node: Any, name: str) -> Iterator[Dependency]:

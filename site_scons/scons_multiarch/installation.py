@@ -1,4 +1,4 @@
-"""Which copy of this tool runs, in which SCons, and by what command it was started. Imports no SCons.
+"""Which copy of this tool runs, of what digest, in which SCons, by what command it was started. Imports no SCons.
 
 The tool runs in place, from a tree's `site_scons`, and installed, from a wheel. Where both can be imported, Python
 takes whichever it meets first, and a module of the other one could join it later: that is found out here.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from multiarch_oci.golang.toolchain import Toolchain
+    from scons_multiarch.session import Run
 
 SCONS = "4.11.1"
 """The one version of SCons whose insides `tracking` knows; the same as in requirements.in."""
@@ -238,3 +239,37 @@ def refuse(what: str, hint: str) -> NoReturn:
     sys.stderr.write(f"\nscons: *** {what}\n  hint: {hint}\n")
     sys.stderr.flush()
     sys.exit(2)
+
+
+def tool_digest(run: Run) -> str:
+    """The directory hash of this tool's own modules: the same in place and installed. Kept until one is written."""
+    return run.build.once("tool", lambda: _tool_digest(run))
+
+
+def _tool_digest(run: Run) -> str:
+    from multiarch_oci.attest import provenance
+    from multiarch_oci.digest import Digest
+    from multiarch_oci.document import keyed, remembered_as
+
+    own = dict(sorted(_own_modules()))
+    looks = [(name, (status := os.stat(path)).st_size, status.st_mtime_ns) for name, path in own.items()]  # noqa: PTH116
+    key, kept = provenance.sha256(keyed([str(_HOME), looks])), run.tree.private / "tool.json"
+    known = remembered_as(kept, dict[str, str]) or {}
+    if key not in known:
+        digest = provenance.folder_hash({name: Digest.of_file(Path(path)).hex for name, path in own.items()})
+        known = {key: digest}
+        if run.settings.keeps:
+            from scons_multiarch.step import write
+
+            write(kept, keyed(known))
+    return known[key]
+
+
+def _own_modules() -> Iterator[tuple[str, str]]:
+    """The modules of this tool by their names from above it. As text: `Path.rglob` takes four times as long."""
+    home = f"{_HOME}{os.sep}"
+    for package in _PACKAGES:
+        for folder, _, files in os.walk(f"{home}{package}"):
+            at = folder[len(home) :].replace(os.sep, "/")
+            if not f"{at}/".startswith(f"{_TEMPLATE}/"):
+                yield from ((f"{at}/{file}", f"{folder}{os.sep}{file}") for file in files if file.endswith(".py"))

@@ -16,7 +16,8 @@ from multiarch_oci.attest.provenance import Dependency, Provenance
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
-from scons_multiarch.dependencies import VERSIONS, bases_of, builders, engine_of, locked, of_image, tool_digest
+from scons_multiarch.dependencies import VERSIONS, bases_of, builders, engine_of, locked, of_image
+from scons_multiarch.installation import tool_digest
 from scons_multiarch.paths import shown
 from scons_multiarch.targets import ImageTarget, IndexTarget, PinTarget, is_index, of_run, target_of
 

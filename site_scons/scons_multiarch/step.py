@@ -127,9 +127,9 @@ class Step:
         for made in target:
             run.tree.held.drop(made.get_abspath())
         if node.attributes.state.kind:
-            from scons_multiarch.shared.believing import believed
+            from scons_multiarch.shared.signed import signed_by
 
-            believed(run).made(node)
+            signed_by(run).made(node)
         if node.attributes.state.kind and run.settings.cache is not None and run.settings.cache.writes:
             from scons_multiarch.shared.keeping import keep
 

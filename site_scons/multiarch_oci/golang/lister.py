@@ -292,9 +292,9 @@ class Lister:
 
         lookups = map(self._lookup, self._declared)
         own = {
-            one.question.name
-            for one in lookups
-            if not may_share(one.build, one.settings.environment, dict(one.settings.counting))
+            lookup.question.name
+            for lookup in lookups
+            if not may_share(lookup.build, lookup.settings.environment, dict(lookup.settings.counting))
         }
         by_roots: dict[tuple[str, ...], list[Asked]] = {}
         for name, (question, patterns) in questions.items():

@@ -22,11 +22,11 @@ from multiarch_oci.errors import one_line
 from scons_multiarch import paths
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
-from scons_multiarch.shared.believing import believed
 from scons_multiarch.shared.fetching import fetch
 from scons_multiarch.shared.keeping import output_of
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import origin_of
+from scons_multiarch.shared.signed import signed_by
 from scons_multiarch.targets import WrongSource
 from scons_multiarch.tracking.held import look_anew
 from scons_multiarch.tracking.nodes import track
@@ -121,7 +121,7 @@ def take(node: Any) -> bool:
     node.attributes.taken = True
     if SCons.Action.execute_actions:
         for target in targets:
-            believed(run).took(target)
+            signed_by(run).took(target)
     say(f"{', '.join(map(shown, targets))}: {FROM_CACHE}")
     return True
 
@@ -145,7 +145,7 @@ def keep(node: Any) -> None:
     if not SCons.Action.execute_actions or node is not targets[-1]:
         return
     for target in targets:
-        believed(run).made(target)
+        signed_by(run).made(target)
     if settings is None or not settings.writes:
         return
     asking, origin = lookups(run), origin_of(run, node)

@@ -31,9 +31,9 @@ from multiarch_oci.quoting import size_in_words
 from multiarch_oci.store import read
 from scons_multiarch.process import doing, say
 from scons_multiarch.session import content_of
-from scons_multiarch.shared.believing import believed
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin, origin_of
+from scons_multiarch.shared.signed import signed_by
 from scons_multiarch.step import write
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Packages:
         if folder is None:
             return dict(environment)
         group.environment["GOCACHE"] = str(folder)
-        believed(self._run).compiled_with_packages(node)
+        signed_by(self._run).compiled_with_packages(node)
         return {**environment, "GOCACHE": str(folder)}
 
     def _key(self, node: Any, build: GoBuild, environment: Mapping[str, str]) -> Key:

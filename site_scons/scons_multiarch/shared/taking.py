@@ -17,10 +17,10 @@ from multiarch_oci.mediatype import JSON, OCTETS
 from multiarch_oci.store import read
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
-from scons_multiarch.shared.believing import believed
 from scons_multiarch.shared.fetching import CacheLost, fetch, fetch_held, is_wanted
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin, origin_of
+from scons_multiarch.shared.signed import signed_by
 from scons_multiarch.step import explain, step_of, write
 from scons_multiarch.targets import ImageTarget, ProgramTarget, is_image, target_of
 from scons_multiarch.tracking.held import held_file, look_anew, taken
@@ -88,7 +88,7 @@ def _take(node: Any) -> bool:
         return False
     taken(node, is_file=is_file)
     if SCons.Action.execute_actions:
-        believed(run).took(node)
+        signed_by(run).took(node)
     state.retrieved = state.shared = True
     state.because = f"{state.because}; {WHY}" if state.because else WHY
     state.sentences = (*state.sentences, WHY)

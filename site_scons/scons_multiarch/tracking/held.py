@@ -36,14 +36,14 @@ def is_kept_back(node: Any) -> bool:
     return not is_wanted(node)
 
 
-def doubt(node: Any) -> str:
+def why_outdated(node: Any) -> str:
     """Why a target that came out of a shared cache does not count any more; empty for none, and without CACHE_KEY."""
     run = node.attributes.run
     if run.settings.cache is None or not run.settings.cache.key:
         return ""
-    from scons_multiarch.shared import believing
+    from scons_multiarch.shared import signed
 
-    return believing.WHY if believing.believed(run).doubts(node) else ""
+    return signed.WHY if signed.signed_by(run).is_outdated(node) else ""
 
 
 def look_anew(node: Any) -> None:

@@ -30,7 +30,7 @@ from scons_multiarch.tracking.folders import (
     is_folder,
     with_folders,
 )
-from scons_multiarch.tracking.held import doubt, held_file, is_kept_back
+from scons_multiarch.tracking.held import held_file, is_kept_back, why_outdated
 from scons_multiarch.tracking.phases import after_reading
 from scons_multiarch.tracking.state import Nodes, State, is_ours, reasons, state_of
 
@@ -196,7 +196,7 @@ class Tracked(Kept):
     def changed(self, node: Any = None, allowcache: bool = False) -> bool:  # noqa: FBT001, FBT002  # as SCons calls it
         """Whether the target is out of date; decided once a run, never raises. All reasons are noted."""
         if node is not None or not is_ours(self):
-            return bool(super().changed(node, allowcache)) or self._is_doubted(node)
+            return bool(super().changed(node, allowcache)) or self._is_outdated(node)
         if "changed" not in self._memo:
             try:
                 with self.attributes.run.interrupts.performing():
@@ -205,9 +205,9 @@ class Tracked(Kept):
                 self._memo["changed"] = True
         return bool(self._memo["changed"])
 
-    def _is_doubted(self, node: Any) -> bool:
+    def _is_outdated(self, node: Any) -> bool:
         """Whether it is a target of `env.Cached` that another CACHE_KEY, or none, let count."""
-        return node is None and self.check_attributes("cached_with") is not None and bool(doubt(self))
+        return node is None and self.check_attributes("cached_with") is not None and bool(why_outdated(self))
 
     def visited(self) -> None:
         """Record what was made. Of anything else no record is needed, but by another builder's targets its times."""
@@ -349,9 +349,9 @@ def _decided(target: Any) -> bool:
         if _is_changed(child, target, previous):
             reasons(target).append(f"{child} {'changed' if previous is not None else 'is new'}")
             changed = True
-    doubted = doubt(target)
-    if doubted:
-        reasons(target).append(doubted)
+    outdated = why_outdated(target)
+    if outdated:
+        reasons(target).append(outdated)
         changed = True
     target.attributes.state.decide()
     signature = SCons.Util.hash_signature(_contents(target))

@@ -32,8 +32,8 @@ class _Kept(msgspec.Struct):
     keys: dict[str, str]
 
 
-class Believed:
-    """What of a tree was believed, and by which key; any number of threads. One a build."""
+class SignedBy:
+    """Which targets of a tree came out of a cache, signed by which key; any number of threads. One a build."""
 
     def __init__(self, run: Run) -> None:
         self._path = run.tree.private / _FILE
@@ -48,8 +48,8 @@ class Believed:
         self._keys = kept.keys if kept is not None and kept.format == _FORMAT else {}
         self._dirty = False
 
-    def doubts(self, node: Any) -> bool:
-        """Whether a target was taken when CACHE_KEY was another than it is; without one nothing is doubted."""
+    def is_outdated(self, node: Any) -> bool:
+        """Whether a target was taken when CACHE_KEY was another than it is; without one none is outdated."""
         return bool(self._own) and self._keys.get(shown(node), self._own) != self._own
 
     def took(self, node: Any) -> None:
@@ -85,6 +85,6 @@ class Believed:
                 self._dirty = False
 
 
-def believed(run: Run) -> Believed:
+def signed_by(run: Run) -> SignedBy:
     """That of the present build."""
-    return run.build.once("believed", lambda: Believed(run))
+    return run.build.once("signed by", lambda: SignedBy(run))
