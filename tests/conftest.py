@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import functools
 import gc
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from machines import builders, engine, required
-from machines.project import ROOT, Project, copy_template
+from machines.project import Project, copy_template
 from machines.registry import HTPASSWD, Registry, registry_program
 from machines.tokens import TokenRegistry
 
@@ -94,11 +93,9 @@ LONGEST_FIRST = ("soak", "e2e", "integration", "house", "contract", "unit")
 """Folders in the order in which several workers take their files: what is short comes last, and none waits long."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Compile the tool once: the trees of the tests are copies of it, and their first runs a third cheaper."""
-    gc.disable()  # until all is collected: the records of 12,000 tests are looked through again and again
-    if not hasattr(config, "workerinput"):
-        compileall.compile_dir(ROOT / "site_scons", quiet=1)
+def pytest_configure() -> None:
+    """Look through memory for nothing until all is collected: the records of 12,000 tests stay."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:

@@ -24,8 +24,8 @@ from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import ProgramTarget, WrongSource, check_source, target_of
-from scons_multiarch.tracking.held import held_file
-from scons_multiarch.tracking.nodes import DAMAGED, StepAction, StepBuilder
+from scons_multiarch.tracking.held import DAMAGED, held_file
+from scons_multiarch.tracking.nodes import StepAction, StepBuilder
 from scons_multiarch.tracking.phases import StepFailed
 from scons_multiarch.tracking.state import Nodes, reasons
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import SCons.Action
 import SCons.Node
 
-from scons_multiarch.tracking.state import state_of
+from multiarch_oci.errors import one_line
+from scons_multiarch.tracking.state import reasons, state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.heldfiles import HeldFile
 
 _SEEN = ("exists", "rexists", "stat", "get_size", "get_timestamp")
 """What SCons memoizes of a file on the disk; its records stay."""
+DAMAGED = "it is not what was built"
 
 
 def held_file(node: Any) -> HeldFile | None:
@@ -90,3 +92,28 @@ def follow(node: Any, before: str) -> None:
             if getattr(info, "csig", None) == before:
                 info.csig = after
                 target.dir.sconsign().dirty = True
+
+
+def differs(target: Any) -> bool:
+    """Whether the target's own bytes, or the world outside, are not what the last step left."""
+    try:
+        return _look(target)
+    except Exception as error:  # noqa: BLE001  # a decision never raises; the step will meet the same trouble
+        reasons(target).append(f"its state is not known: {one_line(error) or type(error).__name__}")
+        return True
+
+
+def _look(target: Any) -> bool:
+    made = getattr(target.get_stored_info().ninfo, "csig", None)
+    held = made is not None and not target.exists() and held_file(target) is not None
+    if made is None or not (held or target.exists()):
+        return False  # SCons itself sees that; to ask the world outside would be a request too many
+    if target.get_csig() != made:
+        reasons(target).append(DAMAGED)
+        return True
+    if held:
+        return False  # what a file system says of it is said when it is one
+    drift = target.attributes.state.drifted()
+    if drift:
+        reasons(target).append(drift)
+    return bool(drift)

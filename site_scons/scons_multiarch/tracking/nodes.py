@@ -18,7 +18,6 @@ import SCons.Node
 import SCons.Node.FS
 import SCons.Util
 
-from multiarch_oci.errors import one_line
 from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.tracking.folders import (
     SAME_LAYOUT,
@@ -30,14 +29,13 @@ from scons_multiarch.tracking.folders import (
     is_folder,
     with_folders,
 )
-from scons_multiarch.tracking.held import held_file, is_kept_back, why_outdated
+from scons_multiarch.tracking.held import differs, held_file, is_kept_back, why_outdated
 from scons_multiarch.tracking.phases import after_reading
 from scons_multiarch.tracking.state import Nodes, State, is_ours, reasons, state_of
 
 REVISION = 1
 """To be raised when a step makes other bytes of the same facts; in SCons' records, and in the keys of shared caches."""
 _MISSING = "absent"
-DAMAGED = "it is not what was built"
 
 
 class Kept(Plain):
@@ -355,7 +353,7 @@ def _decided(target: Any) -> bool:
         changed = True
     target.attributes.state.decide()
     signature = SCons.Util.hash_signature(_contents(target))
-    if _differs(target):
+    if differs(target):
         target.attributes.state.repairs = not changed and signature == made.bactsig
         return True
     return changed or signature != made.bactsig
@@ -381,28 +379,3 @@ def _is_changed(child: Any, target: Any, previous: Any) -> bool:
         return bool(child.get_csig() != getattr(previous, "csig", None))
     decider = SCons.Node._decider_map[child.changed_since_last_build]  # noqa: SLF001  # as Node.changed does
     return bool(decider(child, target, previous, target))
-
-
-def _differs(target: Any) -> bool:
-    """Whether the target's own bytes, or the world outside, are not what the last step left."""
-    try:
-        return _look(target)
-    except Exception as error:  # noqa: BLE001  # a decision never raises; the step will meet the same trouble
-        reasons(target).append(f"its state is not known: {one_line(error) or type(error).__name__}")
-        return True
-
-
-def _look(target: Any) -> bool:
-    made = getattr(target.get_stored_info().ninfo, "csig", None)
-    held = made is not None and not target.exists() and held_file(target) is not None
-    if made is None or not (held or target.exists()):
-        return False  # SCons itself sees that; to ask the world outside would be a request too many
-    if target.get_csig() != made:
-        reasons(target).append(DAMAGED)
-        return True
-    if held:
-        return False  # what a file system says of it is said when it is one
-    drift = target.attributes.state.drifted()
-    if drift:
-        reasons(target).append(drift)
-    return bool(drift)
