@@ -71,10 +71,8 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         policy=run.settings.policy,
         of_run=_of_run(env, source[1:], content, record.reference),
     )
-    of_subject, step = question(node), run.build.current_step()
-    for observed in (of_subject, *looked_at(run).get(node, ())):
-        if observed is not None:
-            run.build.registries.forget(observed)
+    _forget(run, node)
+    step = run.build.current_step()
     if step is not None:
         step.copied = copied + outcome.copied
     for remark in outcome.remarks:
@@ -82,6 +80,13 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     state = node.attributes.state
     state.digest, state.published = content.root.digest, replace(outcome, copied=copied + outcome.copied)
     write(Path(node.get_abspath()), outcome.receipt.to_json())
+
+
+def _forget(run: Run, node: Any) -> None:
+    """What the registry answered about a subject's attestations is not so any more."""
+    for lookup in (question(node), *looked_at(run).get(node, ())):
+        if lookup is not None:
+            run.build.registries.forget(lookup)
 
 
 def _check_tag(run: Run, push: Any, digest: Digest) -> None:

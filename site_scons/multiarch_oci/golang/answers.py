@@ -175,8 +175,8 @@ class Answers:
 
         A file that was written since, as images.lock is, makes the tree another one, and the answer none to keep here.
         """
-        asked, listing = self._listed.get(question.name, ("", None))
-        return listing if asked == key else None
+        shared_by, listing = self._listed.get(question.name, ("", None))
+        return listing if shared_by == key else None
 
     def ask(
         self, question: Question, patterns: Sequence[str], look: Callable[[], Tree], sharing: Sharing | None = None
