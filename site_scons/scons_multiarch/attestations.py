@@ -60,12 +60,11 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         lent=content.lent,
         new=is_unasked(source[0], content),
     )
-    attestations = list(_attestations(source[1:], content, record.reference))
     outcome = attest(
         store,
         content.root,
         record.reference,
-        attestations,
+        list(_attestations(source[1:], content, record.reference)),
         signer_of(env),
         previous=receipt_of(node),
         policy=run.settings.policy,
