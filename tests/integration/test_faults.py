@@ -530,6 +530,23 @@ def test_a_host_that_is_silent_costs_no_more_than_the_limit(proxy: FaultProxy, c
     assert [type(answer) for answer in answers.values()] == [Unreachable, Unreachable]
 
 
+def test_many_questions_to_a_registry_far_away_are_answered_though_all_take_longer_than_the_limit(
+    proxy: FaultProxy, case: Case
+) -> None:
+    proxy.latency = 0.3
+    wanted = [Reference(proxy.host, "team/demo", f"n{number}") for number in range(12)]
+    first = Reference(proxy.host, "team/demo", "v1")
+    answers = resolve_all(transport(proxy, replace(QUICK, heads=1)), [first, *wanted], limit=3)
+    assert answers == {first: case.manifest.descriptor(), **dict.fromkeys(wanted)}
+
+
+def test_answers_that_trickle_end_at_ten_limits(proxy: FaultProxy) -> None:
+    proxy.latency = 0.04
+    wanted = [Reference(proxy.host, "team/demo", f"n{number}") for number in range(200)]
+    answers = resolve_all(transport(proxy, replace(QUICK, heads=1)), wanted, limit=0.4)
+    assert {type(answer) for answer in answers.values()} == {type(None), Unreachable}
+
+
 def test_a_registry_that_takes_no_chunks_gets_the_blob_in_one_piece(proxy: FaultProxy, case: Case) -> None:
     proxy.order("PATCH", status=405, times=1000)
     proxy.seen.clear()

@@ -24,6 +24,7 @@ from multiarch_oci.store.repository import Repository, referrers_tag
 from multiarch_oci.store.visible import Written
 
 _TOGETHER = 10
+_LIMITS = 10
 _BY_TAG = "tag"
 
 
@@ -63,9 +64,10 @@ def resolve_all(
 ) -> dict[Question, Observed]:
     """What every tag (or digest) names now, all asked at once; an error in place of an answer where there is none.
 
-    At most `settings.heads` requests are under way at a host, each question has `limit` seconds from the start, and
-    the call returns by then. Nothing is raised for a single one; the answers are in the order given, which is that in
-    which they are asked. `tell` is called for each in this thread, as soon as its answer is there.
+    At most `settings.heads` requests are under way at a host. Each question has `limit` seconds, and the call returns
+    when no answer came for so long: thousands of questions to a registry far away take longer, and are answered; ten
+    times as long at the most. Nothing is raised for a single one; the answers are in the order given, which is that
+    in which they are asked. `tell` is called for each in this thread, as soon as its answer is there.
     """
     distinct = list(dict.fromkeys(questions))
     done: queue.SimpleQueue[tuple[Question, Observed | Exception]] = queue.SimpleQueue()
@@ -75,6 +77,7 @@ def resolve_all(
     for group in by_host.values():
         _ask_host(transport, group, limit, done, written)
     end = time.monotonic() + limit
+    last = end + (_LIMITS - 1) * limit
     answers: dict[Question, Observed] = {}
     while len(answers) < len(distinct):
         try:
@@ -85,6 +88,8 @@ def resolve_all(
             raise answer
         answers[question] = answer
         tell(question, answer)
+        if not isinstance(answer, Unreachable):
+            end = min(time.monotonic() + limit, last)
     for question in distinct:
         if question not in answers:
             answers[question] = _late(_reference(question), limit)
