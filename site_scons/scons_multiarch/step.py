@@ -127,13 +127,9 @@ class Step:
         for made in target:
             run.tree.held.drop(made.get_abspath())
         if node.attributes.state.kind:
-            from scons_multiarch.shared.signed import signed_by
+            from scons_multiarch.shared.keeping import leave
 
-            signed_by(run).made(node)
-        if node.attributes.state.kind and run.settings.cache is not None and run.settings.cache.writes:
-            from scons_multiarch.shared.keeping import keep
-
-            keep(node)
+            leave(node)
 
     @staticmethod
     def _perform_over(node: Any, perform: Callable[[], None]) -> None:

@@ -264,6 +264,16 @@ def test_a_blob_that_the_cache_lost_is_made_again(machines: Machines, lost: str,
         second.scons("verify", f"REGISTRY={machines.proxy.host}/other", "VERIFY=content")
 
 
+@pytest.mark.parametrize("lost", ["program", "image"])
+def test_who_writes_puts_back_what_the_cache_lost(machines: Machines, lost: str):
+    machines.first("manifest")
+    for path in set(blob_of(machines, lost)):
+        path.unlink()
+    words = ("push-manifest", "bin", f"REGISTRY={machines.proxy.host}/other")
+    assert machines.run(machines.clone("second"), *words, mode="readwrite").text.count("is made here") >= 2
+    assert "is made here" not in machines.run(machines.clone("third"), *words).text
+
+
 def test_what_was_made_of_an_image_stays_when_its_lost_layers_are_made_again(machines: Machines):
     machines.first("manifest")
     second = machines.clone("second")

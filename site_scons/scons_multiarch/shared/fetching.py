@@ -124,7 +124,12 @@ def _bring(child: Any) -> bool:
 
 
 def remake(node: Any) -> None:
-    """Perform the step of a target of ours that is done already, as what it left is not to be had any more."""
+    """Perform the step of a target of ours that is done already, as what it left is not to be had any more.
+
+    Where the cache is written, what it lost is there again for others.
+    """
+    from scons_multiarch.shared.keeping import leave
+
     run: Run = node.attributes.run
 
     def make() -> bool:
@@ -132,6 +137,7 @@ def remake(node: Any) -> None:
         bring(node)
         step_of(node).perform([node], list(node.sources), node.get_build_env())
         look_anew(node)
+        leave(node)
         return True
 
     run.build.once((_AGAIN, node), make)
