@@ -22,11 +22,12 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import ACTION_LIST, MANIFEST, OCTETS
-from multiarch_oci.store import read
+from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
 from multiarch_oci.store.http.errors import RegistryFailed
 
 _LIST = re.compile(rf"{PREFIX}list-(\d{{4}}-\d\d-\d\d)-[0-9a-f]{{12}}")
 _ENTRY = re.compile(rf"{PREFIX}([0-9a-f]{{64}})")
+_DAY = "multiarch.day"
 _TOGETHER = 8
 _LONGEST = 32 << 20
 """Bytes of keys in one list; a run of half a million steps has less."""
@@ -65,7 +66,9 @@ def leave_list(store: EntryStore, keys: Iterable[str], day: dt.date) -> str:
     tag = f"{PREFIX}list-{day.isoformat()}-{layer.digest.hex[:12]}"
     if not store.has(layer):
         store.put(layer, lambda: io.BytesIO(content))
-    put_manifest(store, tag, manifest_of(ACTION_LIST, [layer.to_json()]))
+    # A registry deletes a manifest under all its tags: with the day in it, each day has a manifest of its own.
+    content_of_day = manifest_of(ACTION_LIST, [layer.to_json()], annotations={_DAY: day.isoformat()})
+    put_manifest(store, tag, content_of_day)
     return tag
 
 
@@ -80,9 +83,10 @@ def usage(store: EntryStore) -> Usage:
 def prune(store: EntryStore, oldest: dt.date, *, say: Callable[[str], object] = str) -> Pruned:
     """Delete the lists of days before `oldest`, and every entry that no later list names.
 
-    What is no entry or list of ours is left alone, whatever it is called. An entry that a run writes meanwhile, and
-    has no list yet, may go, too: it is made again. `say` is told of lists that cannot be read: then nothing is deleted.
-    Raises what the place raises.
+    What is no entry or list of ours is left alone, whatever it is called; so is a manifest that stays under another
+    tag, as lists of equal keys were one on all days once. An entry that a run writes meanwhile, and has no list yet,
+    may go, too: it is made again. `say` is told of lists that cannot be read: then nothing is deleted. Raises what the
+    place raises.
     """
     tags = store.tags()
     lists = [tag for tag in tags if _LIST.fullmatch(tag)]
@@ -93,14 +97,16 @@ def prune(store: EntryStore, oldest: dt.date, *, say: Callable[[str], object] = 
         say(f"nothing is deleted: {one_line(error)}")
         return Pruned(kept=len(tags))
     entries = _held(store, [tag for tag in tags if _ENTRY.fullmatch(tag)])
-    gone = [held for held in entries if held.tag.removeprefix(PREFIX) not in named]
     old = _held(store, [tag for tag in lists if _day(tag) < oldest])
-    refused = sum(not store.delete(held.digest, held.tag) for held in (*gone, *old))
-    kept = [*(held for held in entries if held not in gone), *recent]
-    size = _size([*gone, *old, *kept]) - _size(kept)
+    used = [held for held in entries if held.tag.removeprefix(PREFIX) in named]
+    needed = {held.digest for held in (*used, *recent)}
+    gone, former = ([held for held in some if held.digest not in needed] for some in (entries, old))
+    refused = sum(not store.delete(held.digest, held.tag) for held in (*gone, *former))
+    kept = [held for held in (*entries, *recent, *old) if held.digest in needed]
+    size = _size([*gone, *former, *kept]) - _size(kept)
     if refused:
         return Pruned(refused=refused, kept=len(kept), size=size)
-    return Pruned(len(gone), len(old), size, kept=len(kept))
+    return Pruned(len(gone), len(former), size, kept=len(kept))
 
 
 def blobs(store: EntryStore) -> set[Digest]:
@@ -112,26 +118,34 @@ def blobs(store: EntryStore) -> set[Digest]:
 def _held(store: EntryStore, tags: list[str], *, whole: bool = False) -> list[_Held]:
     """The manifests of ours under these tags; what is another's, damaged, or gone meanwhile is none.
 
-    With `whole` what is damaged raises what the place raises.
+    With `whole` what is damaged, or has a tag and is not there, raises what the place raises, or BlobMissing.
     """
 
     def look(tag: str) -> _Held | None:
         try:
-            descriptor = store.fetch(tag)
-        except (DigestMismatch, RegistryFailed):  # a registry answers 500 for a manifest that it cannot parse itself
-            if whole:
+            digest, content = _manifest(store, tag)
+        except (BlobMissing, DigestMismatch, RegistryFailed):  # 500: for a manifest that a registry cannot parse itself
+            if whole and tag in store.tags():  # else somebody deleted it meanwhile
                 raise
             return None
-        if descriptor is None or descriptor.media_type != MANIFEST:
+        except ManifestTooLarge:
             return None
         try:
-            named = sizes(read(store, descriptor), where=tag)
+            named = sizes(content, where=tag)
         except MultiarchError:
             return None
-        return None if named is None else _Held(tag, descriptor.digest, dict(named))
+        return None if named is None else _Held(tag, digest, dict(named))
 
     with ThreadPoolExecutor(_TOGETHER) as pool:
         return [held for held in pool.map(look, tags) if held is not None]
+
+
+def _manifest(store: EntryStore, tag: str) -> tuple[Digest, bytes]:
+    """The manifest under a tag; BlobMissing where there is none, and no bytes for an index."""
+    descriptor = store.fetch(tag)
+    if descriptor is None:
+        raise BlobMissing("is a tag of no manifest", where=tag)
+    return descriptor.digest, read(store, descriptor) if descriptor.media_type == MANIFEST else b""
 
 
 def _keys(store: EntryStore, held: _Held) -> list[str]:
