@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from machines.project import Run
 from machines.registry import Registry
 from machines.small import Tree
+from scons_multiarch.shared.sealing import key_name
 
 Maker = Callable[[str], Tree]
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -176,3 +178,45 @@ def test_what_was_taken_unsigned_is_taken_again_where_it_is_signed_now(variant: 
 def test_what_was_made_here_is_believed_whatever_the_key(variant: Maker, registry: Registry, ours: Keys):
     first = written(variant, registry)
     assert build(first, registry, f"CACHE_KEY={ours.public}").up_to_date
+
+
+def test_what_was_made_without_a_cache_after_it_was_taken_is_made_here(variant: Maker, registry: Registry, ours: Keys):
+    written(variant, registry)
+    second = variant("second")
+    build(second, registry)
+    second.edit("main.go", second.read("main.go") + "\nfunc init() { println() }\n")
+    second.scons("manifest")
+    assert build(second, registry, f"CACHE_KEY={ours.public}").up_to_date
+
+
+def test_the_cache_of_scons_gives_nothing_that_counts_no_more(
+    variant: Maker, registry: Registry, ours: Keys, tmp_path: Path
+):
+    cached = f"env.CacheDir({str(tmp_path / 'scons-cache')!r})\n"
+    first = written(variant, registry)
+    first.append("SConstruct", cached)
+    build(first, registry, "--cache-force")
+    second = variant("second")
+    build(second, registry)
+    second.append("SConstruct", cached)
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert "Retrieved `_output/bin" not in run.text
+    assert "Retrieved `_output/images" not in run.text
+    assert build(second, registry, f"CACHE_KEY={ours.public}").up_to_date
+
+
+@pytest.mark.parametrize(("private", "public"), [("ci.key", "ci.pub"), ("ci.pem", "ci.pem.pub")])
+def test_a_key_has_one_name_by_both_of_its_files(fresh: Tree, ours: Keys, private: str, public: str):
+    top = fresh.path.parent
+    stray = Keys(top, "ci")  # ci.pub is beside ci.pem, and is not its half
+    (top / private).write_bytes(ours.private.read_bytes())
+    (top / public).write_bytes(ours.public.read_bytes())
+
+    def name(key: Path) -> str:
+        settings = SimpleNamespace(cache=SimpleNamespace(key=str(key)))
+        return key_name(SimpleNamespace(settings=settings, tree=SimpleNamespace(root=fresh.path)))  # type: ignore[arg-type]
+
+    assert name(top / private) == name(top / public) == name(ours.private)
+    other = Keys(top, "other")
+    assert name(other.private) != name(ours.private)
+    assert (name(stray.public) == name(ours.private)) == (public == "ci.pub")

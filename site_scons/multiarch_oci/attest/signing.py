@@ -76,7 +76,7 @@ class KeySigner:
             private = self._private()
             public = self._known()
         if public is not None and public != private.public:
-            where = self._public_name or str(_beside(Path(self._name)))
+            where = self._public_name or str(public_half(Path(self._name)))
             hint = f"it is {public}, and that of {self._name} is {private.public.fingerprint}"
             raise InvalidKey(f"is not the public half of {self._name}", where=where, hint=hint)
         signature = private.sign(pae(payload_type, payload))
@@ -90,8 +90,8 @@ class KeySigner:
     def _known(self) -> PublicKey | None:
         if self._public is not None:
             return PublicKey.read(self._public, where=self._public_name)
-        beside = _beside(self._path)
-        return PublicKey.read(beside, where=str(_beside(Path(self._name)))) if beside.is_file() else None
+        beside = public_half(self._path)
+        return PublicKey.read(beside, where=str(public_half(Path(self._name)))) if beside.is_file() else None
 
 
 class AbsentSigner:
@@ -186,11 +186,11 @@ def public_file(given: Asked, root: Path) -> str | None:
     """
     if given.identity or given.key:
         return given.key or None
-    beside = _beside(Path(given.sign))
+    beside = public_half(Path(given.sign))
     return str(beside) if (root / beside).is_file() else None
 
 
-def _beside(key: Path) -> Path:
+def public_half(key: Path) -> Path:
     """The file that cosign writes the public half to: `cosign.pub` for `cosign.key`; else `<name>.pub`."""
     return key.with_suffix(".pub") if key.suffix == ".key" else key.with_name(f"{key.name}.pub")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from multiarch_oci.actioncache import Entry, NoEntry
 from multiarch_oci.attest.keys import PublicKey, fingerprint_of
-from multiarch_oci.attest.signing import KeySigner
+from multiarch_oci.attest.signing import KeySigner, public_half
 from multiarch_oci.attest.statement import statement
 from multiarch_oci.attest.verifying import KeyVerifier
 from multiarch_oci.digest import Digest
@@ -87,7 +87,7 @@ def key_name(run: Run) -> str:
     settings = run.settings.cache
     assert settings is not None  # noqa: S101  # it has a key
     path = run.tree.root / settings.key
-    public = path if _is_public(run, settings) else path.with_suffix(".pub")
+    public = path if _is_public(run, settings) else public_half(path)
     try:
         return fingerprint_of(public, where=settings.key)
     except MultiarchError:

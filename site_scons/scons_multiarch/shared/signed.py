@@ -16,11 +16,11 @@ import msgspec
 from multiarch_oci.document import remembered_as
 from multiarch_oci.statcache import replace_text
 from scons_multiarch.paths import shown
+from scons_multiarch.tracking.held import TAKEN
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run
 
-_FILE = "taken.json"
 _FORMAT = "taken 1"
 WHY = "it came from the cache without a signature of this CACHE_KEY"
 
@@ -36,7 +36,7 @@ class SignedBy:
     """Which targets of a tree came out of a cache, signed by which key; any number of threads. One a build."""
 
     def __init__(self, run: Run) -> None:
-        self._path = run.tree.private / _FILE
+        self._path = run.tree.private / TAKEN
         self._own = ""
         if run.settings.cache is not None and run.settings.cache.key:
             from scons_multiarch.shared.sealing import key_name

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SEEN = ("exists", "rexists", "stat", "get_size", "get_timestamp")
 """What SCons memoizes of a file on the disk; its records stay."""
 DAMAGED = "it is not what was built"
+TAKEN = "taken.json"
+"""The file, below `.multiarch`, of what came out of a shared cache, by whose key."""
 
 
 def held_file(node: Any) -> HeldFile | None:
@@ -36,6 +38,11 @@ def is_kept_back(node: Any) -> bool:
     from scons_multiarch.shared.fetching import is_wanted
 
     return not is_wanted(node)
+
+
+def is_of_shared_cache(run: Any) -> bool:
+    """Whether a shared cache gives something to a build, or gave something to one before it in this tree."""
+    return run.settings.cache is not None or bool((run.tree.private / TAKEN).exists())
 
 
 def why_outdated(node: Any) -> str:

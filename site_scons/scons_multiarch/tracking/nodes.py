@@ -29,7 +29,7 @@ from scons_multiarch.tracking.folders import (
     is_folder,
     with_folders,
 )
-from scons_multiarch.tracking.held import differs, held_file, is_kept_back, why_outdated
+from scons_multiarch.tracking.held import differs, held_file, is_kept_back, is_of_shared_cache, why_outdated
 from scons_multiarch.tracking.phases import after_reading
 from scons_multiarch.tracking.state import Nodes, State, is_ours, reasons, state_of
 
@@ -129,8 +129,11 @@ class Tracked(Kept):
         return bool(super().remove()) or held
 
     def retrieve_from_cache(self) -> bool:
-        """Take what the step would make out of SCons' cache, or else out of the shared one."""
-        if super().retrieve_from_cache():
+        """Take what the step would make out of SCons' cache, or else out of the shared one.
+
+        Not out of SCons' where what came out of the shared one counts no more: it may be the same.
+        """
+        if not why_outdated(self) and super().retrieve_from_cache():
             return True
         state = state_of(self)
         if state is None and self.check_attributes("cached_with") is not None:
@@ -148,7 +151,8 @@ class Tracked(Kept):
     def push_to_cache(self) -> None:
         """Put the file into SCons' cache, and what a command made that `env.Cached` was told of into the shared one."""
         super().push_to_cache()
-        if self.check_attributes("cached_with") is not None and self.attributes.run.settings.cache is not None:
+        is_made = self.get_state() == SCons.Node.executed and not self.cached
+        if is_made and self.check_attributes("cached_with") is not None and is_of_shared_cache(self.attributes.run):
             from scons_multiarch.shared import others
 
             others.keep(self)
