@@ -76,8 +76,7 @@ def resolve_all(
         by_host[_reference(question).registry].append(question)
     for group in by_host.values():
         _ask_host(transport, group, limit, done, written)
-    end = time.monotonic() + limit
-    last = end + (_LIMITS - 1) * limit
+    end, last = (time.monotonic() + times * limit for times in (1, _LIMITS))
     answers: dict[Question, Observed] = {}
     while len(answers) < len(distinct):
         try:
