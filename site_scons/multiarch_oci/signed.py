@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from multiarch_oci.attest.evidence import is_signed, older_signatures
+from multiarch_oci.attest.evidence import is_signed, names, older_signatures
 from multiarch_oci.attest.statement import COSIGN_SIGNATURE, CYCLONEDX, PROVENANCE, SPDX, UNSIGNED_TYPE
 from multiarch_oci.attest.stored import MOST, PREDICATES, Stored, predicate_of, stored
 from multiarch_oci.attest.verifying import CERTIFICATE
@@ -58,14 +58,15 @@ class Promised(msgspec.Struct, frozen=True):
     """What a subject should have: as the receipt of `env.Attest` says, None where there is none.
 
     `verifier` is the one whose signatures count; None where nobody said who that is. Where this build signs nothing, as
-    others do it, the receipt names no referrer, and `index` the index that names the image: its signature is enough.
+    others do it, the receipt names no referrer, and a signature of one of the `indexes` is enough where that names the
+    image.
     """
 
     reference: Reference
     store: Registry | Layout
     receipt: Attested | None
     verifier: Verifier | None
-    index: Digest | None = None
+    indexes: tuple[Descriptor, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -122,7 +123,9 @@ def _answer(number: int, promised: Promised) -> Answer:
     result = _Read()
     receipt = promised.receipt
     if receipt is None:
-        result.faults.append((Problem.UNRECORDED, "was not attested from this tree: there is no receipt", None))
+        result.faults.append(
+            (Problem.UNRECORDED, "what it holds was not attested from this tree: there is no receipt of that", None)
+        )
     else:
         try:
             before = listing(promised.store, receipt.subject.digest)
@@ -214,10 +217,9 @@ def _wanting(promised: Promised, receipt: Attested, result: _Read) -> None:
     for predicate_type in dict.fromkeys((COSIGN_SIGNATURE, *filter(None, promised_types))):
         if predicate_type in result.verified:
             continue
-        if (
-            predicate_type == COSIGN_SIGNATURE
-            and promised.index is not None
-            and is_signed(promised.store, promised.index, verifier)
+        store, image = promised.store, receipt.subject.digest
+        if predicate_type == COSIGN_SIGNATURE and any(
+            names(store, index, image) and is_signed(store, index.digest, verifier) for index in promised.indexes
         ):
             result.by_index = True
         else:

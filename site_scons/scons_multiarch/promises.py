@@ -13,6 +13,7 @@ from scons_multiarch.targets import PushTarget, is_attest, target_of
 
 if TYPE_CHECKING:
     from multiarch_oci.attest.verifying import Verifier
+    from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.receipt import Attested, Receipt
     from multiarch_oci.signed import Promised
     from multiarch_oci.verify import Finding
@@ -25,8 +26,8 @@ def attest_of(push: Any) -> Any:
 
 
 def is_promising(node: Any) -> bool:
-    """Whether something was promised of what a push writes, now or by an earlier run."""
-    return attest_of(node) is not None or _path(node).is_file()
+    """Whether something was promised of what a push writes, now or by the run that wrote what is there."""
+    return attest_of(node) is not None or (_path(node).is_file() and not _is_former(node, _read(node)))
 
 
 def _path(push: Any) -> Path:
@@ -62,15 +63,24 @@ def _promised(push: Any, verifier: Verifier | None) -> Promised:
 
     run, record = push.attributes.run, push.attributes.target
     store = run.build.registries.store(record.reference, record.folder)
-    receipt, index = _receipt(push), None
+    receipt = _read(push)
+    if _is_former(push, receipt):
+        receipt = None
+    indexes: tuple[Descriptor, ...] = ()
     if not is_promising(push) and (pushed := last_receipt(push)) is not None:
         receipt = Attested(record.reference, pushed.descriptor.bare(), "", "", ())
-        index = next((known.descriptor.digest for known in _naming(run, push)), None)
-    return Promised(record.reference, store, receipt, verifier, index)
+        indexes = tuple(known.descriptor.bare() for known in _indexes(run, push))
+    return Promised(record.reference, store, receipt, verifier, indexes)
 
 
-def _naming(run: Run, push: Any) -> Iterator[Receipt]:
-    """The receipts of the indexes that name what a push wrote."""
+def _is_former(push: Any, receipt: Attested | None) -> bool:
+    """Whether what was attested is not what the push wrote last: it was edited, and pushed without, since."""
+    pushed = None if receipt is None else last_receipt(push)
+    return receipt is not None and pushed is not None and receipt.subject.digest != pushed.descriptor.digest
+
+
+def _indexes(run: Run, push: Any) -> Iterator[Receipt]:
+    """The receipts of the indexes that are made of what a push writes: what they name may be older."""
     for other in run.declarations.targets:
         if isinstance(target_of(other), PushTarget) and push in (other.depends or ()):
             receipt = last_receipt(other)
@@ -101,7 +111,8 @@ def _verifier(env: Any) -> Verifier | None:
     return verifier_of_run(env)
 
 
-def _receipt(push: Any) -> Attested | None:
+def _read(push: Any) -> Attested | None:
+    """The receipt of what was attested last; None where there is none that can be read."""
     from multiarch_oci.receipt import Attested
 
     path = _path(push)

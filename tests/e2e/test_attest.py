@@ -309,6 +309,50 @@ def test_a_signature_that_was_moved_to_another_image_is_a_fault_and_one_that_is_
     assert "others: signature in the .sig tag that cannot be read" in ran.text
 
 
+def test_what_was_pushed_unsigned_since_is_not_taken_for_signed(tree: Tree, registry: Registry, keys: Keys):
+    named = (f"REGISTRY={registry.host}", f"SIGN_KEY={keys.public}")
+    tree.scons("push-manifest", f"REGISTRY={registry.host}", f"SIGN={keys.private}")
+    assert tree.scons("verify", *named).status == 0
+    former = [digest(registry, tag) for tag in TAGS]
+    tree.edit("share/greeting", "another\n")
+    tree.scons("push-manifest", f"REGISTRY={registry.host}")
+    for more in ((), (f"SIGN={keys.private}",), ("ATTEST=sbom",)):
+        ran = tree.scons("verify", *named, *more, check=False)
+        assert ran.status == 1, more
+        faults = "has no signature by key sha256:", "what it holds was not attested from this tree"
+        assert ran.text.count(faults[bool(more)]) == len(TAGS), ran.text
+    # What is not promised any more is not missed, either.
+    for gone in former:
+        registry.delete_manifest("demo", digest_of_list(registry, gone))
+        registry.delete_manifest("demo", gone)
+    assert "everything is there" in tree.scons("verify", f"REGISTRY={registry.host}").text
+    words = (f"REGISTRY={registry.host}", f"SIGN={keys.private}")
+    assert "repaired: everything is there" in tree.scons("verify", "push-manifest", *words).text
+    assert tree.scons("verify", *named).status == 0
+
+
+def digest_of_list(registry: Registry, subject: str) -> str:
+    """Return the digest of the list of what refers to a manifest."""
+    return digest(registry, subject.replace(":", "-"))
+
+
+def test_a_signature_of_an_index_is_none_of_an_image_that_it_does_not_name(
+    tree: Tree, registry: Registry, tmp_path: Path
+):
+    tree.scons("push-manifest", f"REGISTRY={registry.host}")
+    key = Key(tmp_path / "key", "key")
+    key.sign(f"{registry.host}/demo:v1.0")
+    named = (f"REGISTRY={registry.host}", f"SIGN_KEY={key.public}")
+    assert tree.scons("verify", *named).text.count("its index has a signature by") == 2
+    image = f"_output/receipts/{registry.host.replace(':', '_')}/demo/v1.0-amd64.json"
+    tree.edit("share/greeting", "another\n")
+    tree.scons(image, f"REGISTRY={registry.host}")
+    ran = tree.scons("verify", image, *named, check=False)
+    assert "its index has a signature" not in ran.text
+    assert f"{registry.host}/demo:v1.0-amd64: has no signature by {key.identity} that verifies" in ran.text
+    assert ran.status != 0
+
+
 def signed_tag(registry: Registry) -> str:
     """Return the one tag that holds signatures as cosign kept them before version 3."""
     tags = json.loads(registry.ask("GET", "/v2/demo/tags/list")[0])["tags"]

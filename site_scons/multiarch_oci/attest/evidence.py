@@ -20,8 +20,9 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest
 from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError, one_line, quoted
+from multiarch_oci.index import Index
 from multiarch_oci.manifest import Manifest
-from multiarch_oci.mediatype import BUNDLE, SIMPLE_SIGNING, is_manifest
+from multiarch_oci.mediatype import BUNDLE, SIMPLE_SIGNING, is_index, is_manifest
 from multiarch_oci.store import BlobMissing, ManifestTooLarge, read
 from multiarch_oci.store.layout import Layout
 from multiarch_oci.store.referrers import NoList, artifact, listing
@@ -90,6 +91,17 @@ def is_signed(store: Store, subject: Digest, verifier: Verifier) -> bool:
     """Whether there is a signature of a subject by one who is believed. Raises what the place raises."""
     signed = _evidence((verifier,), store, subject, [])
     return any(evidence.predicate_type == COSIGN_SIGNATURE for evidence in signed)
+
+
+def names(store: Store, index: Descriptor, image: Digest) -> bool:
+    """Whether an index is there and names an image. Raises what the place raises when it is asked."""
+    if not is_index(index.media_type):
+        return False
+    try:
+        members = Index.from_json(read(store, index), where=str(index.digest), media_type=index.media_type).manifests
+    except _DAMAGED:
+        return False
+    return any(member.digest == image for member in members)
 
 
 def _outcome(signers: dict[str, str], remarks: list[str]) -> str:

@@ -11,8 +11,7 @@ import msgspec
 
 from multiarch_oci.attest.trust import Rule, Trust, Untrusted
 from multiarch_oci.digest import Digest, InvalidDigest
-from multiarch_oci.document import InvalidDocument, keyed, readable, remembered_as
-from multiarch_oci.mediatype import is_index
+from multiarch_oci.document import keyed, readable, remembered_as
 from multiarch_oci.once import Once
 from multiarch_oci.reference import Reference
 
@@ -113,23 +112,17 @@ class Verdicts:
 
     def _subjects(self, store: Store, name: Reference, digest: Digest, index: Digest | None) -> Iterator[Digest]:
         """The manifest, then the indexes that name it: the one that is known, and what its tag names now."""
-        from multiarch_oci.index import Index
-        from multiarch_oci.store import BlobMissing, read
+        from multiarch_oci.attest.evidence import names
 
         yield digest
         seen = {digest}
         named = str(name.digest) if name.digest is not None else name.tag
         for candidate in (None if index is None else str(index), named):
             descriptor = None if candidate is None else store.resolve(candidate)
-            if descriptor is None or descriptor.digest in seen or not is_index(descriptor.media_type):
+            if descriptor is None or descriptor.digest in seen:
                 continue
             seen.add(descriptor.digest)
-            try:
-                content = read(store, descriptor)
-                entries = Index.from_json(content, where=str(name), media_type=descriptor.media_type).manifests
-            except (BlobMissing, InvalidDocument):
-                continue
-            if any(entry.digest == digest for entry in entries):
+            if names(store, descriptor, digest):
                 yield descriptor.digest
 
     def _path(self, *key: str) -> Path:
