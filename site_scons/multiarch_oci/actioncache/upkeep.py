@@ -118,21 +118,22 @@ def blobs(store: EntryStore) -> set[Digest]:
 def _held(store: EntryStore, tags: list[str], *, whole: bool = False) -> list[_Held]:
     """The manifests of ours under these tags; what is another's, damaged, or gone meanwhile is none.
 
-    With `whole` what is damaged, or has a tag and is not there, raises what the place raises, or BlobMissing.
+    With `whole` what cannot be read, and still has its tag, raises what the place raises, BlobMissing or another
+    MultiarchError: it may be a list. Whose tag is gone, too, was deleted by somebody meanwhile.
     """
 
     def look(tag: str) -> _Held | None:
         try:
             digest, content = _manifest(store, tag)
-        except (BlobMissing, DigestMismatch, RegistryFailed):  # 500: for a manifest that a registry cannot parse itself
-            if whole and tag in store.tags():  # else somebody deleted it meanwhile
+        except (BlobMissing, DigestMismatch, ManifestTooLarge, RegistryFailed):  # 500: it cannot parse that itself
+            if whole and tag in store.tags():
                 raise
-            return None
-        except ManifestTooLarge:
             return None
         try:
             named = sizes(content, where=tag)
         except MultiarchError:
+            if whole:
+                raise
             return None
         return None if named is None else _Held(tag, digest, dict(named))
 
@@ -141,19 +142,20 @@ def _held(store: EntryStore, tags: list[str], *, whole: bool = False) -> list[_H
 
 
 def _manifest(store: EntryStore, tag: str) -> tuple[Digest, bytes]:
-    """The manifest under a tag; BlobMissing where there is none, and no bytes for an index."""
+    """The manifest under a tag; BlobMissing where there is none. Of an index, which is another's, an empty document."""
     descriptor = store.fetch(tag)
     if descriptor is None:
         raise BlobMissing("is a tag of no manifest", where=tag)
-    return descriptor.digest, read(store, descriptor) if descriptor.media_type == MANIFEST else b""
+    return descriptor.digest, read(store, descriptor) if descriptor.media_type == MANIFEST else b"{}"
 
 
 def _keys(store: EntryStore, held: _Held) -> list[str]:
     keys: list[str] = []
     for digest, size in held.blobs.items():
-        if size <= _LONGEST:
-            with store.open(Descriptor(OCTETS, digest, size)) as stream:
-                keys += stream.read().decode("ascii", "replace").split()
+        if size > _LONGEST:
+            raise ManifestTooLarge(f"names {size} bytes of keys; the limit is {_LONGEST}", where=held.tag)
+        with store.open(Descriptor(OCTETS, digest, size)) as stream:
+            keys += stream.read().decode("ascii", "replace").split()
     return keys
 
 
