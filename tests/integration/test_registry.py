@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from conftest import CACHE
 from faults import FaultProxy
 from machines.project import ROOT
-from machines.referring import plain
+from machines.referring import plain, referring
 from machines.registry import PASSWORD, USER
 from machines.registry import Registry as Machine
 from machines.tokens import REFRESH_TOKEN, TokenRegistry
@@ -260,6 +260,43 @@ def test_tags_are_listed_over_pages(registry: Machine) -> None:
         proxy.order("other", status=200, body=page("a"))
         assert repository(proxy.host).tags() == ("a", "b", "c", "d", "e")
         assert [seen.path.partition("?")[2] for seen in proxy.seen] == ["n=1000", "last=c", "last=e"]
+
+
+@pytest.fixture(params=["debian", "v3", "go-containerregistry"])
+def host(request: pytest.FixtureRequest, make_registry: Callable[..., Machine]) -> Iterator[str]:
+    """Return an empty registry that deletes a manifest with its tags, or, the last one, leaves them."""
+    if request.param == "go-containerregistry":
+        with referring(CACHE) as served:
+            yield served
+    else:
+        yield make_registry(request.param).host
+
+
+def test_a_manifest_is_deleted_with_its_tags_but_not_one_that_was_moved_meanwhile(host: str) -> None:
+    store = repository(host)
+    one, two, three = (image(store, seed) for seed in (1, 2, 3))
+    store.tag("moved", one)
+    store.tag("moved", two)  # as another machine does once the tags were read
+    store.tag("own", three)
+    for deleter in (store, repository(host)):
+        assert deleter.delete(one.digest, "moved")
+        assert deleter.delete(three.digest, "own")
+        assert repository(host).resolve("moved") == two
+        assert repository(host).resolve("own") is None
+
+
+@pytest.mark.parametrize("status", [401, 403, 405])
+def test_a_manifest_is_deleted_also_where_the_deletion_of_a_tag_is_refused(status: int) -> None:
+    with referring(CACHE) as served, FaultProxy(served) as proxy:
+        store = repository(proxy.host)
+        one, two = image(store, 1), image(store, 2)
+        store.tag("one", one)
+        store.tag("two", two)
+        proxy.order("DELETE manifest", status=status, path="/one", times=9)
+        assert store.delete(one.digest, "one")
+        assert store.delete(two.digest, "two")
+        assert repository(served).resolve("two") is None
+        assert repository(served).resolve(str(one.digest)) is None
 
 
 def test_referrers_are_found_by_the_fallback_tag(registry: Machine) -> None:

@@ -108,14 +108,22 @@ class Registry(Repository):
     def delete(self, digest: Digest, *tags: str) -> bool:
         """Remove a manifest (spec: "Deleting Manifests"); False where the registry does not do that, or not for us.
 
-        Its tags go along; those that are named here also where the registry leaves them, as the first one shows.
+        Its tags go along; of those that are named here also where the registry leaves them, as the first one shows.
+        One that somebody let name something else meanwhile stays, as does one whose deletion is refused.
         """
         if not self._deleted(str(digest)):
             return False
         self._there.discard((self._name.name, digest))
-        if tags and self._leaves_tags is None:
-            self._leaves_tags = self._look(tags[0], None, None, ()) is not None
-        return not self._leaves_tags or all(map(self._deleted, tags))
+        for tag in tags:
+            if self._leaves_tags is False:
+                break
+            held = self._look(tag, None, None, ())
+            if held is None:
+                self._leaves_tags = bool(self._leaves_tags)
+            elif held.digest == digest:
+                self._leaves_tags = True
+                self._deleted(tag)
+        return True
 
     def _deleted(self, name: str) -> bool:
         scopes = (repository_scope(self._name.repository, "delete"),)
