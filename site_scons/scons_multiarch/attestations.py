@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from multiarch_oci.digest import Digest, InvalidDigest
 from multiarch_oci.document import InvalidDocument, keyed, remembered_as
+from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch.beforehand import check
 from scons_multiarch.paths import shown
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from multiarch_oci.reference import Reference
     from multiarch_oci.store.tags import ListingOf, Referring
     from scons_multiarch.receipts import Content
+    from scons_multiarch.targets import AttestTarget
 
 _BY_TAG = "tag"
 """`Listed.TAG`, whose module a build with nothing to do need not load."""
@@ -43,7 +45,6 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     """Send the image or index by digest, then what refers to it; write the receipt."""
     from multiarch_oci.attesting import attest
     from multiarch_oci.store import copy
-    from scons_multiarch.pushes import is_unasked
     from scons_multiarch.signatures import signer_of
 
     node, run = target[0], env["MULTIARCH_RUN"]
@@ -58,7 +59,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         content.root,
         mountable=content.mountable,
         lent=content.lent,
-        new=is_unasked(source[0], content),
+        new=_is_unasked(run, record, source[0], content),
     )
     outcome = attest(
         store,
@@ -79,6 +80,19 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     state = node.attributes.state
     state.digest, state.published = content.root.digest, replace(outcome, copied=copied + outcome.copied)
     write(Path(node.get_abspath()), outcome.receipt.to_json())
+
+
+def _is_unasked(run: Run, record: AttestTarget, image: Any, content: Content) -> bool:
+    """Whether the image is sent without asking for it: not where the tag to be holds it already, as for a push."""
+    from scons_multiarch.pushes import is_unasked
+
+    if not is_unasked(image, content):
+        return False
+    ask_all(run)
+    try:
+        return run.build.registries.observed(record.reference, record.folder) != content.root.digest
+    except MultiarchError:
+        return True  # what is sent meets the same trouble, or has more patience
 
 
 def _forget(run: Run, node: Any) -> None:

@@ -96,6 +96,19 @@ def test_a_build_with_nothing_to_do_asks_for_all_that_it_attached_and_sends_noth
     assert len(seen) <= 2 * len(TAGS) + len(attached) + 1  # and one that finds out how to speak
 
 
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "unsigned"])
+def test_a_fresh_clone_adopts_all_that_stands_there(
+    tree: Tree, registry: Registry, keys: Keys, tmp_path: Path, signed: bool
+):
+    asked = words(registry, keys) if signed else [f"REGISTRY={registry.host}", "ATTEST=sbom,provenance"]
+    tree.scons("push-manifest", *asked)
+    clone = tree.copy(tmp_path / "clone", built=False)
+    registry.requests()
+    ran = clone.scons("push-manifest", *asked)
+    assert {step for step in ran.steps if step.startswith("Attest")} == {step.format(registry.host) for step in ATTESTS}
+    assert [seen for seen in registry.requests() if seen.method not in {"GET", "HEAD"}] == []
+
+
 def test_a_list_that_is_as_it_was_is_not_sent_again(tree: Tree, registry: Registry, keys: Keys):
     """One question a subject in any case; only a list that is new to this tree is read."""
 
