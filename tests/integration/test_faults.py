@@ -215,6 +215,8 @@ def expected(operation: str, fault: str) -> type[Exception] | None:
     """The outcome of a row: None, it succeeds; else the one error."""
     if fault == "token never good" and operation == "mount":
         return AssertionError  # `mount` answers False: it may be the origin that is closed, and a put will tell
+    if fault in ("502 twice", "503 always", "cut always") and operation == "mount":
+        return AssertionError  # the blob can be put all the same
     if fault in ("400", "403", "503 always") and operation in ("HEAD blob", "HEAD manifest"):
         return None  # a HEAD has no body to say why: GET is asked, and works here
     if fault == "403":
@@ -272,6 +274,25 @@ def test_fault(proxy: FaultProxy, case: Case, operation: str, fault: str) -> Non
         check_text(str(raised.value))
     proxy.take_back()
     act(case, transport(proxy))
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503}, {"cut_request": 0}, {"cut_answer": -1}])
+def test_what_a_failing_registry_does_not_mount_is_put(proxy: FaultProxy, case: Case, fault: dict[str, Any]) -> None:
+    """It is tried twice: a layer may be large, and a failure short."""
+    beside = case.beside(transport(proxy, replace(QUICK, attempts=9)))
+    proxy.order("mount", times=1000, **fault)
+    assert not beside.mount(case.held[0], case.name)
+    beside.put(case.held[0], lambda: io.BytesIO(case.held[1]))
+    assert beside.open(case.held[0]).read() == case.held[1]
+    assert proxy.kinds()["mount"] == 2
+
+
+def test_too_many_requests_for_a_mount_are_too_many_for_a_put(proxy: FaultProxy, case: Case) -> None:
+    proxy.order("mount", status=429, headers=(("Retry-After", "0"),), times=2)
+    assert case.beside(transport(proxy)).mount(case.held[0], case.name)
+    proxy.order("mount", status=429, times=1000)
+    with pytest.raises(TooManyRequests):
+        case.beside(transport(proxy)).mount(case.held[0], case.name)
 
 
 def check_text(text: str) -> None:

@@ -19,14 +19,16 @@ from multiarch_oci.mediatype import MANIFESTS, is_foreign, is_index
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import ManifestTooLarge, PartsMissing
 from multiarch_oci.store.entries import parse_digest
-from multiarch_oci.store.http.errors import Forbidden, RegistryRefused, Unauthorized
-from multiarch_oci.store.http.exchange import Answer, repository_scope
+from multiarch_oci.store.http.errors import Forbidden, Interrupted, RegistryFailed, RegistryRefused, Unauthorized
+from multiarch_oci.store.http.exchange import Answer, Request, repository_scope
 from multiarch_oci.store.repository import Repository
 from multiarch_oci.store.served import check_digest
 from multiarch_oci.store.visible import Written
 
 _CREATED, _NOT_FOUND, _PRECONDITION_FAILED = 201, 404, 412
 _CLIENT_ERRORS = range(400, 500)
+_MOUNT_TRIES = 2
+"""How often at most a registry is asked for a mount at which it fails."""
 _UNKNOWN = re.compile(rb"(?:BLOB|MANIFEST)[_ ]UNKNOWN|UNKNOWN[_ ](?:BLOB|MANIFEST)", re.IGNORECASE)
 """Distribution spec 1.1, "Error Codes": BLOB_UNKNOWN, MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN. Where all was sent, the
 registry shows late what it took, or lost it."""
@@ -76,10 +78,9 @@ class Registry(Repository):
             action="push",
             scopes=(repository_scope(origin.repository, "pull"),),
         )
-        try:
-            answer = self._transport.request(request)
-        except Unauthorized:
-            return False  # it may be the other repository that is closed to us; a put will tell
+        answer = self._ask_to_mount(request)
+        if answer is None:
+            return False
         if answer.status == _CREATED:
             check_digest(answer, digest, where=self._name.name)
             self._took(digest)
@@ -87,6 +88,25 @@ class Registry(Repository):
         if answer.fine and answer.location is not None:
             self._offered[digest] = answer.location
         return False
+
+    def _ask_to_mount(self, request: Request) -> Answer | None:
+        """The answer; None where a put will do, or tell what is wrong.
+
+        The other repository may be closed to us, and some registries fail at mounts alone; what is only a short failure
+        would cost a large layer's upload. Who asks too often (429), or reaches nobody, can put nothing either.
+        """
+
+        def attempt() -> Answer:
+            try:
+                return self._transport.ask(request)
+            except (RegistryFailed, Interrupted) as error:
+                error.tries = min(error.tries or _MOUNT_TRIES, _MOUNT_TRIES)
+                raise
+
+        try:
+            return self._transport.patiently(attempt)
+        except (Unauthorized, RegistryFailed, Interrupted):
+            return None
 
     def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
         """Let a tag name a manifest: its bytes, read here unless they are given, are put under the tag."""
