@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from multiarch_oci.store.cache import Cache
     from multiarch_oci.store.http.transport import Transport
     from multiarch_oci.store.layout import Layout
-    from multiarch_oci.store.registry import Registry
+    from multiarch_oci.store.registry import Mounts, Registry
     from multiarch_oci.store.tags import ListingOf, Observed, Question, Referring
     from multiarch_oci.store.visible import Written
     from scons_multiarch.recorder import Recorder
@@ -47,6 +47,7 @@ class Registries:
         self._transport: Transport | None = None
         self._cache: Cache | None = None
         self._there: set[tuple[str, Digest]] = set()  # what this run put, or manifests that it saw
+        self._mounts: dict[tuple[str, str], Mounts] = {}  # what became of them, by both repositories
         self._written: Written | None = None
         self._observed: dict[Question, Future[Observed]] = {}
         self._asking: list[threading.Thread] = []
@@ -96,7 +97,9 @@ class Registries:
         from multiarch_oci.store.registry import Registry
 
         there = self._there if action == "push" else None
-        return Registry(self.transport(), reference, action=action, there=there, written=self.written())
+        return Registry(
+            self.transport(), reference, action=action, there=there, written=self.written(), mounts=self._mounts
+        )
 
     def written(self) -> Written:
         """What this run wrote to registries, which is waited for where it is read again; said on the terminal."""

@@ -39,7 +39,7 @@ from multiarch_oci.store.http.exchange import Settings, UnreadableContent
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.memory import Memory
 from multiarch_oci.store.referrers import listing
-from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.registry import Mounts, Registry
 from multiarch_oci.store.tags import resolve_all
 
 QUICK = Settings(backoff=0.01, longest_pause=1.0, chunk=1 << 20)
@@ -207,6 +207,49 @@ def test_a_mount_that_is_not_possible_leaves_its_session_to_the_put(registry: Ma
     store.put(descriptor, content)
     assert store.has(descriptor)
     assert [request.method for request in registry.requests()] == ["POST", "PUT", "HEAD"]
+
+
+def sessions(registry: Machine, name: str) -> list[Path]:
+    """Return the uploads that a repository has under way."""
+    return list((registry.repository(name) / "_uploads").glob("*/startedat"))
+
+
+def test_mounts_that_are_refused_are_not_tried_for_what_is_there(registry: Machine) -> None:
+    """Docker Registry HTTP API V2, "Canceling an Upload"."""
+    made, known = transport(), dict[tuple[str, str], Mounts]()
+    blobs = [blob(size) for size in (5000, 6000, 7000)]
+    name, base = Reference(registry.host, "team/demo"), Reference(registry.host, "team/base")
+    for descriptor, content in blobs[:2]:
+        repository(registry.host, "team/demo", made).put(descriptor, content)
+    registry.requests()
+    for descriptor, content in blobs:
+        store = Registry(made, name, action="push", mounts=known)
+        if not (store.mount(descriptor, base, unasked=True) or store.has(descriptor)):
+            assert not store.mount(descriptor, base)
+            store.put(descriptor, content)
+    first, rest = ["POST", "HEAD", "DELETE"], ["HEAD", "HEAD", "POST", "PUT"]
+    assert [request.method for request in registry.requests()] == first + rest
+    assert sessions(registry, "team/demo") == []
+    repository(registry.host, "team/base", made).put(*blobs[2])  # it may be only some that are not there
+    store = Registry(made, Reference(registry.host, "team/other"), action="push", mounts=known)
+    assert [store.mount(descriptor, base) for descriptor, _ in blobs] == [False, False, True]
+    again = blob(9000)
+    repository(registry.host, "team/base", made).put(*again)
+    assert store.mount(again[0], base, unasked=True)
+
+
+@pytest.mark.parametrize(("status", "tried"), [(404, 2), (405, 1), (403, 1), (500, 2)])
+def test_a_registry_without_mounts_is_not_asked_for_each_blob(registry: Machine, status: int, tried: int) -> None:
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("mount", status=status, times=99)
+        made, known = transport(), dict[tuple[str, str], Mounts]()
+        base = Reference(proxy.host, "team/base")
+        for size in range(5000, 5006):
+            store = Registry(made, Reference(proxy.host, "team/demo"), action="push", mounts=known)
+            descriptor, content = blob(size)
+            assert not store.mount(descriptor, base, unasked=size < 5003)
+            store.put(descriptor, content)
+        assert proxy.kinds()["mount"] == tried
 
 
 def test_what_is_not_what_it_is_called_is_never_put(registry: Machine) -> None:

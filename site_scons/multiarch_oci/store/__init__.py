@@ -73,8 +73,11 @@ class Store(Source, Protocol):
         """Make the content be there; returns when it is. `content` is called anew for each try, from its beginning."""
         ...
 
-    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
-        """Take a blob over from another repository of the same registry; False: not possible here, put it."""
+    def mount(self, descriptor: Descriptor, origin: Reference, *, unasked: bool = False) -> bool:
+        """Take a blob over from another repository of the same registry; False: not possible here, put it.
+
+        `unasked`: nobody asked yet whether it is there, which is cheaper than a mount that is likely to be refused.
+        """
         ...
 
     def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
@@ -181,7 +184,7 @@ class _Copy(msgspec.Struct, frozen=True):
 
     def blob(self, descriptor: Descriptor, *, new: bool = False) -> Copied:
         distrusted = descriptor.digest in self.again
-        if not distrusted and self._mounted(descriptor, self.lent):
+        if not distrusted and self._mounted(descriptor, self.lent, unasked=not new):
             return Copied(mounted=(descriptor,))
         if not new and not distrusted and self.store.has(descriptor):
             return Copied(present=(descriptor,))
@@ -191,9 +194,9 @@ class _Copy(msgspec.Struct, frozen=True):
         self.store.put(descriptor, lambda: self.source.open(descriptor))
         return Copied(sent=(descriptor,))
 
-    def _mounted(self, descriptor: Descriptor, origins: Mapping[Digest, Reference]) -> bool:
+    def _mounted(self, descriptor: Descriptor, origins: Mapping[Digest, Reference], *, unasked: bool = False) -> bool:
         origin = origins.get(descriptor.digest)
-        return origin is not None and self.store.mount(descriptor, origin)
+        return origin is not None and self.store.mount(descriptor, origin, unasked=unasked)
 
 
 def holds(questions: Iterable[tuple[Store, Descriptor]], *, workers: int = 8) -> tuple[bool | MultiarchError, ...]:
@@ -235,17 +238,19 @@ def copy(
     """Make `root` and all below it be in `store`: blobs, then manifests, the tags last.
 
     Idempotent; only what is absent is sent, `workers` blobs at once. A blob in `mountable` that is absent is first
-    asked for from that repository; one in `lent`, which is seldom there, before anybody asks whether it is. Foreign
-    layers are never sent. A manifest that is there is taken to have its blobs; with `deep` these are asked for too, and
-    sent where they miss. What is in `again` is sent though it seems to be there. `new`: `root` was just made and is not
-    asked for, which is right or costs a few questions. What the store loses before it takes the manifest that names it
-    is sent again. `sending` is told of each blob before it is sent, by any thread. Raises what the two places raise;
-    then no tag was written, and what was sent stays and is found by the next copy.
+    asked for from that repository; one in `lent`, which is seldom there, before anybody asks whether it is, unless
+    mounts from there are refused. Foreign layers are never sent. A manifest that is there is taken to have its blobs;
+    with `deep` these are asked for too, and sent where they miss. What is in `again` is sent though it seems to be
+    there. `new`: `root` was just made and is not asked for, which is right or costs a few questions. What the store
+    loses before it takes the manifest that names it is sent again. `sending` is told of each blob before it is sent, by
+    any thread. Raises what the two places raise; then no tag was written, and what was sent stays and is found by the
+    next copy.
     """
     from concurrent.futures import ThreadPoolExecutor  # start-up; who only asks for tags has no use for it
 
+    mountable = {**lent, **mountable}  # where mounts are refused, what is lent is asked for first, too
     if deep:  # what is there may be damaged: a question compares its size, a mount does not
-        mountable, lent = {**lent, **mountable}, _NOTHING
+        lent = _NOTHING
     with ThreadPoolExecutor(workers) as pool:
         copied = _Copy(source, store, mountable, lent, pool, deep, again, sending).tree(root, *tags[:1], new=new)
     for name in tags if root in copied.present else tags[1:]:

@@ -255,7 +255,7 @@ class ArchiveWriter(Archive):
         with self._lock:
             self._entries = self._entries.tagged(name, descriptor)
 
-    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:  # noqa: ARG002  # the protocol's
+    def mount(self, descriptor: Descriptor, origin: Reference, *, unasked: bool = False) -> bool:  # noqa: ARG002  # the protocol's
         """False unless the blob is here already: an archive has no siblings."""
         return self.has(descriptor)
 

@@ -70,9 +70,9 @@ class Carrying:
         """As the protocol says."""
         self._store.put(descriptor, content)
 
-    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+    def mount(self, descriptor: Descriptor, origin: Reference, *, unasked: bool = False) -> bool:
         """As the protocol says."""
-        return self._store.mount(descriptor, origin)
+        return self._store.mount(descriptor, origin, unasked=unasked)
 
     def tag(self, name: str, descriptor: Descriptor, content: Callable[[], BinaryIO] | None = None) -> None:
         """As the protocol says; what refers to the manifest is there and listed by then."""

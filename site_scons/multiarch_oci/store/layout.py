@@ -105,7 +105,7 @@ class Layout:
             return False
         return True
 
-    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+    def mount(self, descriptor: Descriptor, origin: Reference, *, unasked: bool = False) -> bool:  # noqa: ARG002  # the protocol's
         """Take a blob over from a sibling in the same folder, as a hard link where the file system has them.
 
         False when the sibling is elsewhere or does not hold it, right and whole.

@@ -78,7 +78,7 @@ class Memory:
             self._tags = {name: held for name, held in self._tags.items() if held != digest}
         return True
 
-    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:  # noqa: ARG002  # the protocol's
+    def mount(self, descriptor: Descriptor, origin: Reference, *, unasked: bool = False) -> bool:  # noqa: ARG002  # the protocol's
         """False unless the blob is here already: nothing lies beside a repository in memory."""
         return self.has(descriptor)
 

@@ -7,6 +7,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import Callable
+from enum import Enum
 from typing import BinaryIO
 
 from multiarch_oci.descriptor import Descriptor
@@ -19,9 +20,17 @@ from multiarch_oci.mediatype import MANIFESTS, is_foreign, is_index
 from multiarch_oci.reference import Reference, check_tag
 from multiarch_oci.store import ManifestTooLarge, PartsMissing
 from multiarch_oci.store.entries import parse_digest
-from multiarch_oci.store.http.errors import Forbidden, Interrupted, RegistryFailed, RegistryRefused, Unauthorized
+from multiarch_oci.store.http.errors import (
+    Cancelled,
+    Forbidden,
+    Interrupted,
+    RegistryFailed,
+    RegistryRefused,
+    Unauthorized,
+)
 from multiarch_oci.store.http.exchange import Answer, Request, repository_scope
-from multiarch_oci.store.repository import Repository
+from multiarch_oci.store.http.transport import Transport
+from multiarch_oci.store.repository import Repository, There
 from multiarch_oci.store.served import check_digest
 from multiarch_oci.store.visible import Written
 
@@ -29,6 +38,7 @@ _CREATED, _NOT_FOUND, _PRECONDITION_FAILED = 201, 404, 412
 _CLIENT_ERRORS = range(400, 500)
 _MOUNT_TRIES = 2
 """How often at most a registry is asked for a mount at which it fails."""
+_CANCEL_S = 10.0
 _UNKNOWN = re.compile(rb"(?:BLOB|MANIFEST)[_ ]UNKNOWN|UNKNOWN[_ ](?:BLOB|MANIFEST)", re.IGNORECASE)
 """Distribution spec 1.1, "Error Codes": BLOB_UNKNOWN, MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN. Where all was sent, the
 registry shows late what it took, or lost it."""
@@ -39,8 +49,42 @@ class Superseded(MultiarchError):
     """A tag that is not any more what it was when it was read."""
 
 
+class Mounts(Enum):
+    """What became of mounts from one repository to another: what is to be expected of the next."""
+
+    DONE = 1
+    DOUBTFUL = 2
+    """The registry offered an upload instead, or did not know that blob: it may mount others, or none at all."""
+    REFUSED = 3
+
+
 class Registry(Repository):
-    """One repository to read from and to write to; what a Repository promises holds here, too."""
+    """One repository to read from and to write to; what a Repository promises holds here, too.
+
+    `mounts` is what the run has found out about them, by the names of both repositories.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        name: Reference,
+        *,
+        action: str = "pull",
+        there: set[There] | None = None,
+        written: Written | None = None,
+        mounts: dict[tuple[str, str], Mounts] | None = None,
+    ) -> None:
+        super().__init__(transport, name, action=action, there=there, written=written)
+        self._mounts: dict[tuple[str, str], Mounts] = {} if mounts is None else mounts
+        self._not_mounted: set[tuple[str, Digest]] = set()  # from the repository of that name
+        self._offered: dict[Digest, str] = {}  # sessions, in place of mounts
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether this is there, as a Repository says it; the session that a mount opened for it is cancelled then."""
+        there = super().has(descriptor)
+        if there:
+            self._cancel(descriptor.digest)
+        return there
 
     def put(self, descriptor: Descriptor, content: Callable[[], BinaryIO]) -> None:
         """Make the content be there; verified before the registry gets its last bytes. Idempotent."""
@@ -57,20 +101,26 @@ class Registry(Repository):
             Upload(self._transport, self._name, descriptor, content, offered).run()
             self._took(descriptor.digest)
 
-    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+    def mount(self, descriptor: Descriptor, origin: Reference, *, unasked: bool = False) -> bool:
         """Take a blob over from another repository of this registry; False: not possible, `put` it.
 
-        What this run mounted or put before is not asked for again. The session that a registry opens when it cannot
-        mount is used by the next `put` of this blob.
+        What this run mounted or put before is not asked for again, nor what was refused. The session that a registry
+        opens when it cannot mount is used by the next `put` of this blob, which needs no other: so a mount is tried
+        also where it is doubtful, but for an `unasked` blob.
         """
         if origin.registry != self._name.registry or descriptor.media_type in MANIFESTS:
             return False
         own, digest = self._name.name, descriptor.digest
         with self._transport.alone((own, str(digest))):
-            return (own, digest) in self._there or self._mount(digest, origin)
+            if (own, digest) in self._there:
+                return True
+            known = self._mounts.get((origin.name, own))
+            if known is Mounts.REFUSED or (known is Mounts.DOUBTFUL and unasked):
+                return False
+            return (origin.name, digest) not in self._not_mounted and self._mount(digest, origin)
 
     def _mount(self, digest: Digest, origin: Reference) -> bool:
-        """One request; whether the registry holds the blob here then."""
+        """One request; whether the registry holds the blob here then. What it means for other blobs is kept."""
         query = urllib.parse.urlencode({"mount": str(digest), "from": origin.repository})
         request = self._request(
             "POST",
@@ -78,16 +128,42 @@ class Registry(Repository):
             action="push",
             scopes=(repository_scope(origin.repository, "pull"),),
         )
-        answer = self._ask_to_mount(request)
-        if answer is None:
-            return False
-        if answer.status == _CREATED:
+        answer, ways = self._ask_to_mount(request), (origin.name, self._name.name)
+        if answer is not None and answer.status == _CREATED:
             check_digest(answer, digest, where=self._name.name)
             self._took(digest)
+            self._mounts[ways] = Mounts.DONE
+            self._cancel(digest)
             return True
-        if answer.fine and answer.location is not None:
+        self._not_mounted.add((origin.name, digest))
+        known = self._mounts.get(ways)
+        if known is not Mounts.DONE:
+            unknown = answer is not None and answer.status == _NOT_FOUND and known is None
+            offered = answer is not None and answer.fine
+            self._mounts[ways] = Mounts.DOUBTFUL if offered or unknown else Mounts.REFUSED
+        if answer is not None and answer.fine and answer.location is not None:
+            self._cancel(digest)
             self._offered[digest] = answer.location
         return False
+
+    def _cancel(self, digest: Digest) -> None:
+        """End the session that a registry opened in place of a mount and nobody uses: some keep them for ever.
+
+        Docker Registry HTTP API V2, "Canceling an Upload"; one that does not do it, or not for us, forgets it some day.
+        """
+        location = self._offered.pop(digest, None)
+        if location is None:
+            return
+        own, scopes = self._name, (repository_scope(self._name.repository, "delete"),)
+        request = Request(
+            "DELETE", location, own.registry, own.repository, "push", scopes=scopes, read_timeout=_CANCEL_S
+        )
+        try:
+            self._transport.ask(request)
+        except Cancelled:
+            raise
+        except MultiarchError:
+            pass
 
     def _ask_to_mount(self, request: Request) -> Answer | None:
         """The answer; None where a put will do, or tell what is wrong.

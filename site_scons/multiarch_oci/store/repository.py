@@ -70,7 +70,6 @@ class Repository:
         self._action = action
         self._name = name.bare
         self._manifests: dict[Digest, bytes] = {}  # as put or read, since a tag is made by putting the bytes again
-        self._offered: dict[Digest, str] = {}
         self._there: set[There] = set() if there is None else there
         self._trusting = there is not None
         self._written = Written() if written is None else written

@@ -133,17 +133,20 @@ CACHE = Reference.parse("localhost:1/cache")
 
 
 class Lent(Memory):
-    """A store that mounts these blobs, and refuses others."""
+    """A store that mounts these blobs, and refuses others, or all that are `unasked`."""
 
-    def __init__(self, blobs: dict[Descriptor, bytes]) -> None:
+    def __init__(self, blobs: dict[Descriptor, bytes], *, wary: bool = False) -> None:
         super().__init__()
-        self._blobs = blobs
+        self._lent = blobs
+        self._wary = wary
 
-    def mount(self, descriptor: Descriptor, origin: Reference) -> bool:
+    def mount(self, descriptor: Descriptor, origin: Reference, *, unasked: bool = False) -> bool:
         assert origin == CACHE
-        if descriptor in self._blobs:
-            self.put(descriptor, factory(self._blobs[descriptor]))
-        return descriptor in self._blobs
+        if self._wary and unasked:
+            return False
+        if descriptor in self._lent:
+            self.put(descriptor, factory(self._lent[descriptor]))
+        return descriptor in self._lent
 
 
 def test_what_is_lent_is_mounted_before_it_is_asked_for():
@@ -156,5 +159,10 @@ def test_what_is_lent_is_mounted_before_it_is_asked_for():
     copied = copy(origin, refusing, root, lent=lent, new=True)
     assert copied.present == (image.base,)
     assert copied.sent == (image.own, image.manifest.config, root)
+    wary = Lent(image.blobs, wary=True)
+    wary.put(image.base, factory(image.blobs[image.base]))
+    copied = copy(origin, wary, root, lent=lent | {image.manifest.config.digest: CACHE}, new=True)
+    assert copied.present == (image.base,)
+    assert copied.mounted == (image.own, image.manifest.config)
     assert copy(origin, Lent(image.blobs), root, lent=lent, again=frozenset(lent)).mounted == ()
     assert copy(origin, store, root, lent=lent, deep=True).present[0] == image.base
