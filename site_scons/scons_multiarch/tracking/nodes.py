@@ -151,7 +151,7 @@ class Tracked(Kept):
     def push_to_cache(self) -> None:
         """Put the file into SCons' cache, and what a command made that `env.Cached` was told of into the shared one."""
         super().push_to_cache()
-        is_made = self.get_state() == SCons.Node.executed and not self.cached
+        is_made = self.get_state() == SCons.Node.executing  # and not put into SCons' by --cache-force, when it is done
         if is_made and self.check_attributes("cached_with") is not None and is_of_shared_cache(self.attributes.run):
             from scons_multiarch.shared import others
 
