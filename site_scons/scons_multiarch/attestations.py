@@ -96,10 +96,11 @@ def _is_unasked(run: Run, record: AttestTarget, image: Any, content: Content) ->
 
 
 def _forget(run: Run, node: Any) -> None:
-    """What the registry answered about a subject's attestations is not so any more."""
+    """What the registry answered about a subject's attestations is not so any more; what is remembered may be wrong."""
     for lookup in (question(node), *looked_at(run).get(node, ())):
         if lookup is not None:
             run.build.registries.forget(lookup)
+    lists_of(run).drop(node)
 
 
 def _check_tag(run: Run, push: Any, digest: Digest) -> None:
@@ -219,6 +220,7 @@ class Lists:
         self._path = run.tree.private / "attested.json"
         self._before: dict[str, _Known] = remembered_as(self._path, dict[str, _Known]) or {}
         self._now: dict[str, _Known] = {}
+        self._dropped = False
 
     def known(self, node: Any) -> _Known | None:
         """What is known of a receipt, if it is the one that was seen."""
@@ -229,11 +231,17 @@ class Lists:
         """Remember a list that names all that a receipt says."""
         self._now[str(node)] = known
 
+    def drop(self, node: Any) -> None:
+        """Forget what is known of a receipt that was made again: the next run reads it, and asks what it says."""
+        self._now.pop(str(node), None)
+        if self._before.pop(str(node), None) is not None:
+            self._dropped = True
+
     def save(self) -> None:
         """Keep what this run saw of the receipts that are declared. OSError is the caller's."""
         declared = {str(node) for node, _ in self._run.declarations.attests}
         kept = {name: known for name, known in (self._before | self._now).items() if name in declared}
-        if self._now and kept != self._before and self._run.settings.keeps:
+        if (self._dropped or (self._now and kept != self._before)) and self._run.settings.keeps:
             write(self._path, keyed(msgspec.to_builtins(kept)))
 
 

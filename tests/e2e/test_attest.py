@@ -129,6 +129,24 @@ def test_a_list_that_is_as_it_was_is_not_sent_again(tree: Tree, registry: Regist
     assert [answers(), answers()] == [[200] * 3, [304] * 3]
 
 
+@pytest.mark.parametrize("member", ["receipt", "by", "subject", "list"])
+def test_what_is_remembered_wrongly_of_a_list_is_found_out(tree: Tree, registry: Registry, keys: Keys, member: str):
+    known = tree.path / ".multiarch" / "attested.json"
+    for _ in range(2):
+        tree.scons("push-manifest", *words(registry, keys))
+    right = json.loads(known.read_text("utf-8"))
+    assert len(right) == len(TAGS)
+    wrong = {name: dict(entry) for name, entry in right.items()}
+    entry = next(entry for name, entry in wrong.items() if name.endswith("v1.0-arm64.json"))
+    entry[member] = "api" if member == "by" else f"sha256:{'0' * 64}"
+    known.write_text(json.dumps(wrong), "utf-8")
+    registry.requests()
+    tree.scons("push-manifest", *words(registry, keys))
+    assert tree.scons("push-manifest", *words(registry, keys)).steps == []
+    assert {seen.method for seen in registry.requests()} == {"GET", "HEAD"}
+    assert json.loads(known.read_text("utf-8")) == right
+
+
 def test_a_registry_that_lists_referrers_itself_is_asked_once_a_subject(tree: Tree, keys: Keys):
     with referring(CACHE) as host, FaultProxy(host) as proxy:
         tree.scons("push-manifest", *words(proxy.host, keys))
