@@ -19,6 +19,7 @@ from multiarch_oci.document import InvalidDocument, keyed, remembered_as
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.why import Facts
 from scons_multiarch.beforehand import check
+from scons_multiarch.documents import documents_of
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
 from scons_multiarch.receipts import Intention, ask_all, content_of, last_receipt, spelled
@@ -26,6 +27,7 @@ from scons_multiarch.session import Run
 from scons_multiarch.signatures import UnusableSigner, fault_of, signed_by, words_of
 from scons_multiarch.step import write
 from scons_multiarch.targets import ProvenanceTarget, is_attest, target_of
+from scons_multiarch.tracking.late import holds_without
 from scons_multiarch.tracking.state import reasons
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ _BY_TAG = "tag"
 """`Listed.TAG`, whose module a build with nothing to do need not load."""
 MOST_LOOKED_AT = 32
 """Manifests that a run asks for one by one, of those that registries without the referrers API list under a tag."""
+SAMPLE = 8
+"""… and where there are more subjects than FEW_SUBJECTS."""
+FEW_SUBJECTS = 6
 
 
 def perform(target: list[Any], source: list[Any], env: Any) -> None:
@@ -47,7 +52,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     from multiarch_oci.store import copy
     from scons_multiarch.signatures import signer_of
 
-    node, run = target[0], env["MULTIARCH_RUN"]
+    node, run, files = target[0], env["MULTIARCH_RUN"], _files(target[0])
     record, push = node.attributes.target, node.attributes.push
     content = content_of(run, source[0], record.reference)
     check(push, run)
@@ -65,11 +70,11 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         store,
         content.root,
         record.reference,
-        list(_attestations(source[1:], content, record.reference)),
+        list(_attestations(files, content, record.reference)),
         signer_of(env),
         previous=receipt_of(node),
         policy=run.settings.policy,
-        of_run=_of_run(env, source[1:], content, record.reference),
+        of_run=_of_run(env, files, content, record.reference),
     )
     _forget(run, node)
     step = run.build.current_step()
@@ -119,6 +124,12 @@ def _check_tag(run: Run, push: Any, digest: Digest) -> None:
         also=record.also,
         unfinished=Intention(run, record.reference).digests(),
     )
+
+
+def _files(node: Any) -> list[Any]:
+    """All that is attached, by what the receipt was declared with; of what ATTEST promises what was declared by now."""
+    documents = documents_of(node)
+    return [*node.sources[1:], *(() if documents is None else documents.declare())]
 
 
 def _attestations(files: list[Any], content: Content, reference: Reference) -> Any:
@@ -182,12 +193,16 @@ def _question(node: Any) -> ListingOf | None:
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """What a receipt of this sha256 says of its subject, and the list that named all that is in it, or ""."""
+    """What a receipt of this sha256 says of its subject, the list that named all that is in it, and what decided that.
+
+    `documents` is the digest of all that decided what ATTEST has attached. Either is "" where it is not known.
+    """
 
     receipt: str
     by: str
     subject: str
     list: str = ""
+    documents: str = ""
 
     def question(self, reference: Reference) -> ListingOf:
         """What asks for it. Raises InvalidDigest."""
@@ -268,10 +283,10 @@ def looked_at(run: Run, receipts: Iterable[Any] | None = None) -> dict[Any, list
         nodes = list(filter(is_attest, reachable_nodes() if receipts is None else receipts))
         random.shuffle(nodes)
         chosen: dict[Any, list[Reference]] = {}
-        room = MOST_LOOKED_AT
+        room = MOST_LOOKED_AT if len(nodes) <= FEW_SUBJECTS else SAMPLE
         for node in nodes:
-            listing = question(node)
-            if room and listing is not None and listing.by == _BY_TAG:
+            listing = question(node) if room else None
+            if listing is not None and listing.by == _BY_TAG:
                 digests = sorted(_attached(node))[:room]
                 chosen[node] = [listing.reference.with_digest(Digest.parse(digest)) for digest in digests]
                 room -= len(digests)
@@ -294,18 +309,42 @@ def drifted(node: Any) -> str | None:
     lost = {str(manifest.digest) for manifest in manifests if registries.observed(manifest, None) is None}
     answer = registries.listed(listing, record.folder)
     if answer is None or answer.digests is not None:  # another list than the one that is known
-        lost |= _unlisted(node, listing, answer)
-    return f"{len(lost)} of {len(_attached(node))} attestations are not in the registry" if lost else None
+        lost |= _attached(node) - ((answer and answer.digests) or frozenset())
+    if lost:
+        return f"{len(lost)} of {len(_attached(node))} attestations are not in the registry"
+    _remember(node, listing, answer)
+    return None
 
 
-def _unlisted(node: Any, listing: ListingOf, answer: Referring | None) -> frozenset[str]:
-    """What was attached and is not listed; a list that names all of it is remembered."""
-    digests = None if answer is None else answer.digests
-    lost = _attached(node) - (digests or frozenset())
-    if answer is not None and answer.state is not None and not lost:
-        known = _Known(node.get_csig(), listing.by, str(listing.reference.digest), str(answer.state))
-        lists_of(node.attributes.run).note(node, known)
-    return lost
+def _remember(node: Any, listing: ListingOf, answer: Referring | None) -> None:
+    """Keep that a list names all that was attached, and what decided that, which is up to date by now."""
+    run, documents = node.attributes.run, documents_of(node)
+    lists = lists_of(run)
+    before = lists.known(node)
+    named = str(answer.state) if answer is not None and answer.state is not None else before.list if before else ""
+    if documents is None:
+        decided = ""
+    elif before is not None and node.attributes.state.spares:
+        decided = before.documents
+    else:
+        decided = documents.digest(run)
+    known = _Known(node.get_csig(), listing.by, str(listing.reference.digest), named, decided)
+    if known != before:
+        lists.note(node, known)
+
+
+def stands_alone(node: Any) -> bool:
+    """Whether a receipt is up to date, and what it says was attached is what ATTEST promises, by what was known of it.
+
+    Then its documents need not be declared. Nothing is known of one that was written since, or damaged.
+    """
+    documents, run = node.attributes.documents, node.attributes.run
+    known = lists_of(run).known(node)
+    if known is None or not known.documents or known.documents != documents.digest(run):
+        return False
+    made, count = node.get_stored_info().binfo, len(node.depends)
+    recorded = made.bdepends[count:], made.bdependsigs[count:]
+    return documents.are_as_recorded(run, *recorded) and holds_without(node)
 
 
 def check_signers(run: Run) -> None:
@@ -318,9 +357,10 @@ def check_signers(run: Run) -> None:
             raise UnusableSigner(fault)
 
 
-def facts(env: Any, text: str, files: list[Any]) -> Facts:
+def facts(env: Any, text: str, node: Any) -> Facts:
     """What decides the receipt beside image and files: the tag, who signs, PROVENANCE. Raises MultiarchError."""
     run: Run = env["MULTIARCH_RUN"]
     signer = run.build.once(("signed by", words_of(env)), lambda: signed_by(env))
-    full = {} if _full_provenance(env, files) is None else {"PROVENANCE": "full"}
+    is_full = env.get("PROVENANCE") == "full" and _full_provenance(env, _files(node)) is not None
+    full = {"PROVENANCE": "full"} if is_full else {}
     return Facts({"reference": text, "signed by": signer, **full}, {})

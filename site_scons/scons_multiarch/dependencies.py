@@ -54,13 +54,13 @@ def of_image(run: Run, node: Any) -> Provenance:
     record: ImageTarget = node.attributes.target
     known, gathered = facts_of(node), _Gathered(run)
     gathered.walk(node)
-    given, bases = _given(record), bases_of(node)
+    given, bases = given_of(record), bases_of(node)
     internal = {name: value for name, value in known.values.items() if value and not name.startswith(_PARAMETERS)}
     if record.plan.text:
         internal["dockerfile"] = record.plan.text
     dependencies = [
         *_copied(run, record.plan, known),
-        *_ignored(run, record.plan),
+        *ignored(run, record.plan),
         *gathered.files(),
         *_version(run, node, [str(given), str(gathered.given)]),
         *_bases(run, bases),
@@ -167,7 +167,7 @@ def _reference(base: Base) -> Reference:
     return Reference.parse(base.name).with_default_tag()
 
 
-def _given(record: ImageTarget) -> dict[str, object]:
+def given_of(record: ImageTarget) -> dict[str, object]:
     """What the user said of an image; secrets by their names."""
     plan = record.plan
     given: dict[str, object] = {
@@ -356,7 +356,7 @@ def _from_top(run: Run, plan: BuildPlan, file: Taken) -> str:
     return below(os.path.normpath(real), run.tree.root) or file.name
 
 
-def _ignored(run: Run, plan: BuildPlan) -> Iterator[Dependency]:
+def ignored(run: Run, plan: BuildPlan) -> Iterator[Dependency]:
     """The ignore file that counts for a Dockerfile."""
     if plan.text:
         return

@@ -7,6 +7,7 @@ replace others, `vendor`) it is read anew each time an SBOM is decided, as their
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -64,6 +65,15 @@ def licences_of(run: Run, program: Any) -> dict[tuple[str, str], str]:
         if licence:
             licences[module.path, module.version] = licence
     return licences
+
+
+def state(run: Run, program: Any) -> str:
+    """What tells what is kept of a program from what was kept before; "" for nothing."""
+    try:
+        status = os.stat(_file(run, program))  # noqa: PTH116  # as text: of each
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns} {status.st_size}"
 
 
 def facts(run: Run, program: Any) -> tuple[str, Mapping[str, str]]:

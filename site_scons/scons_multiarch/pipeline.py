@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import SCons.Node.FS
@@ -20,7 +20,10 @@ from scons_multiarch.calls import Call, read_call
 from scons_multiarch.cli import add_targets, check_when_read, declare_run, targets_of
 from scons_multiarch.programs import KEYWORDS
 from scons_multiarch.sources import dockerfile_of
-from scons_multiarch.targets import Chain
+from scons_multiarch.targets import Chain, SbomTarget, is_index
+
+if TYPE_CHECKING:
+    from scons_multiarch.documents import Documents
 
 TOOLS = ("oci_image", "oci_archive", "oci_load", "oci_push", "oci_pin", "oci_index", "oci_sbom", "oci_provenance")
 """What a chain needs; an environment that was not given one of them gets it."""
@@ -106,36 +109,34 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
         tuple(map(str, map(env.subst, env["REPOSITORIES"]))),
         tuple(env["PLATFORMS"]),
         *map(tuple, (programs, images, archives, loads, pushes, pins, index, published, started)),
-        functools.cache(lambda: _sboms(call, images, index)),
-        functools.cache(lambda: _provenances(call, images, index)),
+        functools.cache(functools.partial(_sbom, call)),
+        functools.cache(functools.partial(_provenance, call)),
     ]
     return Chain(*members)
 
 
-def _sboms(call: Call, images: list[Any], index: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Declare the SBOMs of the images and of the index; their files are called as those."""
-    env = call.env
-
-    def declared(node: Any, ending: str, version: str) -> tuple[Any, ...]:
-        name = node.name.removesuffix(ending)
-        return tuple(env.Sbom(f"#/_output/sbom/{name}", node, name=env["IMAGE"], version=version))
-
-    of_images = tuple(declared(image, ".tar", env["RELEASE"]) for image in images)
-    of_index = declared(index[0], ".json", env["VERSION"])
-    _name_alike(call, paths.flat((of_images, of_index)))
-    return of_images, of_index
+def _sbom(call: Call, subject: Any) -> tuple[Any, ...]:
+    """Declare the SBOM of an image or of the index; its files are called as that."""
+    target, record = f"#/_output/sbom/{_stem(subject)}", _sbom_record(call, subject)
+    nodes = tuple(call.env.Sbom(target, subject, name=record.name, version=record.version))
+    _name_alike(call, nodes)
+    return nodes
 
 
-def _provenances(call: Call, images: list[Any], index: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Declare the provenances of the images and of the index; their files are called as those."""
-    of_images = tuple(_provenance(call, image, ".tar") for image in images)
-    of_index = (_provenance(call, index[0], ".json"),)
-    _name_alike(call, (*of_images, *of_index))
-    return of_images, of_index
+def _sbom_record(call: Call, subject: Any) -> SbomTarget:
+    return SbomTarget(call.env["IMAGE"], call.env["VERSION" if is_index(subject) else "RELEASE"])
 
 
-def _provenance(call: Call, node: Any, ending: str) -> Any:
-    return call.env.Provenance(f"#/_output/provenance/{node.name.removesuffix(ending)}.json", node)[0]
+def _provenance(call: Call, subject: Any) -> tuple[Any, ...]:
+    """Declare the provenance of an image or of the index; its file is called as that."""
+    nodes = tuple(call.env.Provenance(f"#/_output/provenance/{_stem(subject)}.json", subject))
+    _name_alike(call, nodes)
+    return nodes
+
+
+def _stem(subject: Any) -> str:
+    """What the files of an image or index are called without an ending."""
+    return str(subject.name.removesuffix(".json" if is_index(subject) else ".tar"))
 
 
 def _name_alike(call: Call, nodes: Iterable[Any]) -> None:
@@ -175,20 +176,27 @@ def _of_promises(env: Any) -> tuple[str, ...]:
 
 def _attested(call: Call, chain: Chain) -> Chain:
     """Declare what ATTEST and SIGN promise of each image and of the index, in each registry."""
-    env = call.env
-    promised = env["ATTEST"]
-    files: list[list[Any]] = [[] for _ in (*chain.images, *chain.index)]
-    sboms = (*chain.sboms, chain.index_sbom) if "sbom" in promised else ()
-    provenances = (*chain.provenances, *chain.index_provenance) if "provenance" in promised else ()
-    for documents in (sboms, provenances):
-        for of_image, more in zip(files, documents, strict=False):  # nothing, where it is not promised
-            of_image.extend(paths.flat(more))
     several = len(chain.repositories)
     pushes = [chain.pushes[first : first + several] for first in range(0, len(chain.pushes), several)]
+    subjects = (*chain.images, chain.index[0])
     attests = [
-        env.Attest(pushed, documents) for pushed, documents in zip((*pushes, chain.published), files, strict=True)
+        call.env.Attest(pushed, _documents(call, chain, subject))
+        for subject, pushed in zip(subjects, (*pushes, chain.published), strict=True)
     ]
     return msgspec.structs.replace(chain, attests=tuple(paths.flat(attests)))
+
+
+def _documents(call: Call, chain: Chain, subject: Any) -> Documents:
+    """What ATTEST promises of an image or of the index."""
+    from scons_multiarch.documents import Documents  # start-up
+
+    promised = call.env["ATTEST"]
+    sbom, provenance = "sbom" in promised, "provenance" in promised
+
+    def declare() -> list[Any]:
+        return [*(chain.sbom_of(subject) if sbom else ()), *(chain.provenance_of(subject) if provenance else ())]
+
+    return Documents(subject, _sbom_record(call, subject) if sbom else None, provenance, declare)
 
 
 def _dockerfile(env: Any, given: Any, platform: Platform, folders: list[Any], contents: list[Any]) -> Any:

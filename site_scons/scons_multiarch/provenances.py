@@ -28,10 +28,9 @@ _REVISION = "org.opencontainers.image.revision"
 _SOURCE = "org.opencontainers.image.source"
 
 
-def facts(run: Run, node: Any) -> Facts:
+def facts(run: Run, subject: Any) -> Facts:
     """What decides a provenance beside the file that it is about. Raises MultiarchError, OSError."""
-    source = node.sources[0]
-    return _facts_of_index(run, source) if is_index(source) else _known(run, source)[1]
+    return _facts_of_index(run, subject) if is_index(subject) else _known(run, subject)[1]
 
 
 def statements(run: Run, node: Any, *, full: bool) -> dict[Path, bytes]:
@@ -68,7 +67,7 @@ def drifted(node: Any) -> str | None:
 def of_index(run: Run, node: Any) -> Provenance:
     """What an index's bytes were decided by: all that its images were, what else belongs to it, and the commit."""
     record: IndexTarget = node.attributes.target
-    images = _images(node)
+    images = images_of(node)
     parts = {str(image.attributes.target.platform): _whole(run, image) for image in images}
     dependencies = [
         *locked(run, [base for image in images for base in bases_of(image)]),  # before the lines of each
@@ -111,14 +110,21 @@ def _whole(run: Run, image: Any) -> Provenance:
 
 
 def _facts_of_index(run: Run, node: Any) -> Facts:
-    images = _images(node)
+    images = images_of(node)
     files = {f"what {shown(image)} is made from": _known(run, image)[1].digest() + image.get_csig() for image in images}
-    files |= {known.name or known.uri: f"{known.digests} {known.annotations}" for known in _own(run, node)}
+    own = own_facts(run, node)
+    return Facts(own.values, {**files, **own.files})
+
+
+def own_facts(run: Run, node: Any) -> Facts:
+    """What decides the provenance of an index beside its images."""
+    files = {known.name or known.uri: f"{known.digests} {known.annotations}" for known in _own(run, node)}
     values = {f"annotation {name}": value for name, value in target_of(node).annotations}
     return Facts(values | {name: str(value) for name, value in _variables(node).items()}, files)
 
 
-def _images(node: Any) -> list[Any]:
+def images_of(node: Any) -> list[Any]:
+    """The images of an index that this build makes."""
     return [source for source in node.sources if isinstance(target_of(source), ImageTarget)]
 
 

@@ -43,10 +43,8 @@ _NODE = ("package-lock.json", "npm-shrinkwrap.json")
 _LONGEST = 64 << 20
 
 
-def facts(run: Run, node: Any) -> Facts:
+def facts(run: Run, record: SbomTarget, subject: Any) -> Facts:
     """What is said in an SBOM beside what stands in the image or index itself."""
-    record: SbomTarget = node.attributes.target
-    subject = node.sources[0]
     values = {
         "format": FORMAT,
         "name": record.name,

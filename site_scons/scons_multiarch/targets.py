@@ -129,11 +129,11 @@ def of_run(statement: str) -> str:
     return f"{statement.removesuffix('.json')}.full.json"
 
 
-_Declared: TypeAlias = Callable[[], tuple[tuple[Any, ...], tuple[Any, ...]]]
+_Declared: TypeAlias = Callable[[Any], tuple[Any, ...]]
 
 
-def _nothing() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    return (), ()
+def _nothing(_subject: Any) -> tuple[Any, ...]:
+    return ()
 
 
 class AttestTarget(msgspec.Struct, frozen=True):
@@ -146,10 +146,10 @@ class AttestTarget(msgspec.Struct, frozen=True):
 class Chain(msgspec.Struct, frozen=True):
     """All nodes of one image, what `env.MultiarchImage` and `env.GoImage` return.
 
-    Of images, archives and loads there is one for each of `platforms`, in that order, of pushes and `published` one for
-    each registry. `programs` are what the build makes of the contents of the images; `started` is the first of each
-    platform. `repositories` are where the tags go, as in `ghcr.io/team/api`. `attests` are the receipts of what is
-    attached before those are written.
+    Of images, archives and loads there is one for each of `platforms`, in that order, of pushes and `published` one
+    for each registry. `programs` are what the build makes of the contents of the images; `started` is the first of each
+    platform. `repositories` are where the tags go, as in `ghcr.io/team/api`. `sbom_of` and `provenance_of` declare what
+    is said of an image or of the index, once. `attests` are the receipts of what is attached before those are written.
     """
 
     name: str
@@ -164,29 +164,29 @@ class Chain(msgspec.Struct, frozen=True):
     index: tuple[Any, ...]
     published: tuple[Any, ...]
     started: tuple[tuple[Platform, Any], ...]
-    declared_sboms: _Declared = _nothing
-    declared_provenances: _Declared = _nothing
+    sbom_of: _Declared = _nothing
+    provenance_of: _Declared = _nothing
     attests: tuple[Any, ...] = ()
 
     @property
     def sboms(self) -> tuple[tuple[Any, ...], ...]:
         """The SBOMs of the images, each in two formats. They are declared when they are asked for."""
-        return self.declared_sboms()[0]
+        return tuple(map(self.sbom_of, self.images))
 
     @property
     def index_sbom(self) -> tuple[Any, ...]:
         """The SBOM of the index, in two formats."""
-        return self.declared_sboms()[1]
+        return self.sbom_of(self.index[0])
 
     @property
     def provenances(self) -> tuple[Any, ...]:
         """The provenances of the images. They are declared when they are asked for, too."""
-        return self.declared_provenances()[0]
+        return tuple(node for image in self.images for node in self.provenance_of(image))
 
     @property
     def index_provenance(self) -> tuple[Any, ...]:
         """The provenance of the index."""
-        return self.declared_provenances()[1]
+        return self.provenance_of(self.index[0])
 
     def by_target(self) -> dict[str, tuple[Any, ...]]:
         """The nodes by the target of the command line that they belong to; no programs, no target for them."""

@@ -97,6 +97,7 @@ SEEN = {
     "SCons.Taskmaster.Job.NewParallel._maybe_start_worker": "7c3f365509e2",
     "SCons.Taskmaster.Job.NewParallel._work": "271f5d10b5f1",
     "SCons.Taskmaster.Task.execute": "083b9392edf2",
+    "SCons.Taskmaster.Taskmaster._find_next_ready_node": "57b0a2f803f5",
     "SCons.Util.envs.MethodWrapper.clone": "faf911fa6237",
     "SCons.dblite._Dblite.__init__": "26419bcf7ae0",
     "SCons.dblite._Dblite.__setitem__": "16e4d7de80a0",

@@ -16,7 +16,7 @@ from multiarch_oci.golang import compose, recipe
 from multiarch_oci.golang.answers import Answers, Asked, Question, run_process
 from multiarch_oci.golang.contents import Contents
 from multiarch_oci.golang.inputs import Hints, Inputs, Listing, Package, Part, Run
-from multiarch_oci.golang.modules import Project, is_local, locate
+from multiarch_oci.golang.modules import Modules, Project, is_local, locate
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Tree, look, walk
@@ -151,6 +151,11 @@ class Lister:
 
             shared = Shared(self._contents, self._module_files, self._named)
             return Materials.of(lookup.project, parts, steering, top, shared)
+
+    def modules(self) -> Modules:
+        """What says which modules the declared programs are made of, and where those lie that are no copies."""
+        with self._lock:
+            return Modules.of((self._lookup(build).project for build in self._declared), self._contents.digest)
 
     def locations(self, build: GoBuild) -> Locations:
         """Where the program's sources lie, or would lie: what a change has to be looked for in.

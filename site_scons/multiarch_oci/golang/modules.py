@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -129,6 +129,26 @@ class Project(msgspec.Struct, frozen=True):
     sums: Mapping[str, str]
     files: tuple[Path, ...] = ()
     steering: tuple[str, ...] = ()
+
+
+class Modules(msgspec.Struct, frozen=True):
+    """Of several projects: what names their modules (go.mod, go.sum, go.work) by digest, and folders of modules.
+
+    `files` are by absolute path, there or not. Copies in Go's module cache are not among the folders.
+    """
+
+    files: Mapping[str, str]
+    folders: frozenset[str]
+    are_vendored: bool
+
+    @classmethod
+    def of(cls, projects: Iterable[Project], digest: Callable[[str], str]) -> Modules:
+        """Of these projects; `digest` is that of a file, or what stands for one that is not there."""
+        distinct = {id(project): project for project in projects}.values()
+        folders = frozenset(root for project in distinct for root in project.roots)
+        files = {path for project in distinct for path in project.steering}
+        files |= {f"{folder}{os.sep}go.mod" for folder in folders}
+        return cls({path: digest(path) for path in files}, folders, any(project.vendored for project in distinct))
 
 
 def locate(directory: Path, settings: Mapping[str, str], mod_file: str = "") -> Project:

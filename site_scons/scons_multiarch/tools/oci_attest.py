@@ -7,6 +7,7 @@ from typing import Any
 
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
+from scons_multiarch.documents import Documents, depend_on
 from scons_multiarch.receipts import receipt_node, spelled
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
@@ -30,8 +31,10 @@ def attest(env: Any, push: Any, files: Any = ()) -> Any:
 
     These are SBOMs (SPDX or CycloneDX as JSON) and in-toto statements about the image, whoever makes them. Without any,
     and without SIGN, nothing is promised and nothing declared. Of what env.Push returned for several registries each
-    gets a receipt.
+    gets a receipt. `files` may be Documents, too, which are declared where the receipt cannot do without.
     """
+    if isinstance(files, Documents):
+        return _promised(env, push, files)
     documents = paths.nodes(env, "Attest: files", files)
     if not documents and not env.get("SIGN"):
         return []
@@ -41,6 +44,13 @@ def attest(env: Any, push: Any, files: Any = ()) -> Any:
         if target_of(node) is None:
             raise WrongSource("is no push", where=paths.shown(node), hint="give it what env.Push returned")
         receipts += _attest(env, node, documents)
+    return receipts
+
+
+def _promised(env: Any, pushes: Any, documents: Documents) -> list[Any]:
+    receipts = [receipt for push in pushes for receipt in _attest(env, push, [])]
+    for receipt in receipts if documents.are_any() else ():
+        depend_on(receipt, documents, partial(_needs, receipt))
     return receipts
 
 
@@ -58,7 +68,7 @@ def _attest(env: Any, push: Any, files: list[Any]) -> Any:
         node.attributes.registry = push.attributes.registry
     text = push.attributes.state.subject
     spell = partial(spelled, nodes=receipt)
-    declare(env, receipt, record, State(text, lambda: _facts(env, text, files), lambda: _drifted(node), spell=spell))
+    declare(env, receipt, record, State(text, lambda: _facts(env, text, node), lambda: _drifted(node), spell=spell))
     # As env.Depends and env.Requires, which first look through what they are given, of nodes that are known.
     node.add_dependency(before)
     node.add_prerequisite(list(push.prerequisites or ()))
@@ -67,10 +77,16 @@ def _attest(env: Any, push: Any, files: list[Any]) -> Any:
     return receipt
 
 
-def _facts(env: Any, text: str, files: list[Any]) -> Facts:
+def _facts(env: Any, text: str, node: Any) -> Facts:
     from scons_multiarch import attestations
 
-    return attestations.facts(env, text, files)
+    return attestations.facts(env, text, node)
+
+
+def _needs(node: Any) -> bool:
+    from scons_multiarch import attestations
+
+    return not attestations.stands_alone(node)
 
 
 def _drifted(node: Any) -> str | None:

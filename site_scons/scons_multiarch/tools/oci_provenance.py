@@ -34,11 +34,11 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 STEP = Step("Provenance", perform)
 
 
-def facts(run: Run, node: Any) -> Facts:
+def facts(run: Run, subject: Any) -> Facts:
     """What decides the statement; the module is loaded for the first that is decided."""
     from scons_multiarch import provenances
 
-    return provenances.facts(run, node)
+    return provenances.facts(run, subject)
 
 
 def provenance(env: Any, target: Any, image: Any) -> Any:
@@ -58,7 +58,7 @@ def provenance(env: Any, target: Any, image: Any) -> Any:
     full = env.get("PROVENANCE") == "full"
     drifted = (lambda: _drifted(node)) if full else undrifted
     kind = "" if full else "provenance"
-    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, node), drifted, kind=kind))
+    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, source), drifted, kind=kind))
     if full:  # SCons' own cache has the statement alone
         node.set_nocache()
     return nodes

@@ -25,11 +25,11 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 STEP = Step("Sbom", perform)
 
 
-def facts(run: Run, node: Any) -> Facts:
+def facts(run: Run, record: SbomTarget, subject: Any) -> Facts:
     """What decides the documents; the module is loaded for the first that is decided."""
     from scons_multiarch import sboms
 
-    return sboms.facts(run, node)
+    return sboms.facts(run, record, subject)
 
 
 def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = None) -> Any:
@@ -53,7 +53,7 @@ def sbom(env: Any, target: Any, image: Any, *, name: Any = None, version: Any = 
     nodes = env.OciSbom(nodes, track(env, sources))
     run.declarations.hide_targets(nodes)
     node = nodes[0]
-    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, node), undrifted, kind="sbom"))
+    declare(env, nodes, record, State(paths.shown(node), lambda: facts(run, record, source), undrifted, kind="sbom"))
     return nodes
 
 

@@ -82,6 +82,8 @@ folders._not_copied: SCons.Node.FS.File.exists, SCons.Node.exists_file
     tests/e2e/test_folders.py::test_a_folder_that_is_made_in_a_variant_folder
 folders.as_file: SCons.Node.FS.Entry.disambiguate, SCons.Node.FS.File._morph
     tests/e2e/test_folders.py::test_a_folder_of_the_user_alone_is_made_again_and_what_is_made_of_it
+late.Late.scan: SCons.Taskmaster.Taskmaster._find_next_ready_node
+    tests/e2e/test_documents.py::test_a_run_with_nothing_to_do_declares_none
 phases.after_reading: SCons.Script.Main._main
     tests/e2e/test_sconscripts.py::test_the_event_that_scons_has_not_is_found_where_it_is_looked_for
 phases.print_less: SCons.Script.Main.BuildTask.needs_execute, SCons.Script.Main.BuildTask.failed

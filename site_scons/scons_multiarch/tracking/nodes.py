@@ -344,7 +344,8 @@ def declare(env: Any, targets: Nodes, record: Any, state: State) -> None:
 def _decided(target: Any) -> bool:
     """Whether sources, inputs, the target's own bytes or the world outside are not what the last step left."""
     made = target.get_stored_info().binfo
-    before, children = [*made.bsourcesigs, *made.bdependsigs, *made.bimplicitsigs], target.children()
+    count = len(target.depends) if target.attributes.state.spares else None
+    before, children = [*made.bsourcesigs, *made.bdependsigs[:count], *made.bimplicitsigs], target.children()
     changed = len(children) != len(before)
     before += [None] * (len(children) - len(before))
     for child, previous in zip(children, before):  # noqa: B905  # there may be more before
