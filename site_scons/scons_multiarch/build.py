@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from scons_multiarch.shared.listings import SharedListings
     from scons_multiarch.shared.lookups import Lookups
     from scons_multiarch.shared.packages import Packages
-    from scons_multiarch.shared.signed import SignedBy
 
 _T = TypeVar("_T")
 
@@ -44,9 +43,11 @@ class Build:
         self._settings, self._tree, self._declarations = run.settings, run.tree, run.declarations
         self._verdicts = functools.partial(verdicts_of, run)
         self._shared_listings = functools.partial(_shared_listings, run)
-        self._key_name = functools.partial(_key_name, run)
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
         self.registries.waiting = lambda text, since: self.lines().waiting(text, since)
+        self.by_key: dict[
+            Any, str
+        ] = {}  # of targets that came out of a shared cache: the CACHE_KEY that let them count
         self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
         self._values: Once[Any] = Once()
         self._messages: set[str] = set()
@@ -193,8 +194,9 @@ class Build:
 
         skip = (self._tree.root / "_output", self._tree.private, *self._declarations.caches)
         go = self.toolchain()
-        environment, cache = self._settings.environment, self._go_cache() / "go"
-        cache /= self._key_name()[:16]  # what another CACHE_KEY let count is asked for again
+        environment, settings = self._settings.environment, self._settings.cache
+        key = "" if settings is None else settings.key_name
+        cache = self._go_cache() / "go" / key[:16]  # what another CACHE_KEY let count is asked for again
         shared, top = self._shared_listings(), self._tree.root
         lister = Lister(go, environment, cache, self._tree.stat, skip=skip, run=self._run_go, shared=shared, top=top)
         lister.declare(*self._declarations.programs)
@@ -239,8 +241,7 @@ class Build:
         lister: Lister | None = self._values.peek("lister")
         inputs: InputCache | None = self._values.peek("inputs")
         lists: Lists | None = self._values.peek("attested lists")
-        signed: SignedBy | None = self._values.peek("signed by")
-        for memory in (lister, inputs, lists, signed):
+        for memory in (lister, inputs, lists):
             with suppress(OSError):
                 if memory is not None:
                     memory.save()
@@ -254,15 +255,6 @@ def _shared_listings(run: Run) -> SharedListings | None:
     from scons_multiarch.shared.listings import SharedListings
 
     return SharedListings(run, settings)
-
-
-def _key_name(run: Run) -> str:
-    """What tells the CACHE_KEY of a run from others; empty without one."""
-    if run.settings.cache is None or not run.settings.cache.key:
-        return ""
-    from scons_multiarch.shared.sealing import key_name
-
-    return key_name(run)
 
 
 def _copied(private: Path) -> TemporaryDirectory[str]:

@@ -60,6 +60,7 @@ class CacheSettings(msgspec.Struct, frozen=True):
     """The shared cache: what CACHE says, whether it is read and written, the scope, and the file of CACHE_KEY.
 
     `origin` is a repository, the folder of a layout (`./…`, or absolute), or empty: the image's own repository.
+    `key_name` tells the key from others, as it was when all was read: its file may go meanwhile.
     """
 
     origin: str
@@ -67,6 +68,7 @@ class CacheSettings(msgspec.Struct, frozen=True):
     writes: bool
     scope: str = ""
     key: str = ""
+    key_name: str = ""
 
 
 class Settings(msgspec.Struct):

@@ -24,7 +24,7 @@ from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.paths import file as file_of
 from scons_multiarch.paths import flat, shown
 from scons_multiarch.targets import ProgramTarget, WrongSource, check_source, target_of
-from scons_multiarch.tracking.held import DAMAGED, held_file, is_of_shared_cache
+from scons_multiarch.tracking.held import DAMAGED, held_file
 from scons_multiarch.tracking.nodes import StepAction, StepBuilder
 from scons_multiarch.tracking.phases import StepFailed
 from scons_multiarch.tracking.state import Nodes, reasons
@@ -117,7 +117,7 @@ class Step:
     def _make(self, target: list[Any], source: list[Any], env: Any) -> None:
         """Perform the step over what is on this machine, and leave what it made where a shared cache is written."""
         node, run = target[0], target[0].attributes.run
-        if run.tree.held.is_empty() and not is_of_shared_cache(run):
+        if run.tree.held.is_empty() and run.settings.cache is None:
             self._perform_over(node, lambda: self.perform(target, source, env))
             return
         from scons_multiarch.shared.fetching import bring

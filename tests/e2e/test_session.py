@@ -254,12 +254,14 @@ def test_tags_that_somebody_moves_are_seen(open_session: Callable[..., Session],
         ("SConstruct", SCONSTRUCT + "\n"),
         ("custom.py", 'LABELS = "a=b"\n'),
         ("Dockerfile.linux-amd64", "FROM scratch\n"),
+        ("cache.pub", ""),
     ],
 )
 def test_what_a_session_reads_once_may_not_change(
     name: str, text: str, tree: Project, open_session: Callable[..., Session]
 ):
-    session = open_session()
+    shutil.copy(ROOT / "tests/data/cosign/empty.pub", tree.path / "cache.pub")
+    session = open_session("CACHE=../cache", "CACHE_KEY=cache.pub")
     session.say("build images")
     before = tree.read(name) if (tree.path / name).exists() else None
     tree.edit(name, text)
@@ -275,6 +277,24 @@ def test_what_a_session_reads_once_may_not_change(
     else:
         tree.edit(name, before)
     assert session.say("build images").up_to_date
+
+
+@pytest.mark.parametrize("key", ["cache.pub", "cache.key"])
+def test_a_key_of_the_cache_that_is_lost_is_said(key: str, tree: Project, open_session: Callable[..., Session]):
+    for name in ("cache.pub", "cache.key"):
+        shutil.copy(ROOT / f"tests/data/cosign/empty{Path(name).suffix}", tree.path / name)
+    session = open_session("CACHE=../cache", f"CACHE_KEY={key}")
+    session.say("build images")
+    for lost in ("cache.pub", key):  # a private key counts as its public half
+        content = tree.read(lost)
+        tree.remove(lost)
+        refused = session.say("build images")
+        assert f"scons: *** {lost}: changed since this session read" in refused.text
+        (tree.path / lost).mkdir()
+        assert session.say("build images").text == refused.text
+        tree.remove(lost)
+        tree.edit(lost, content)
+        assert session.say("build images").up_to_date
 
 
 def test_a_version_of_the_command_line_makes_the_file_of_no_matter(tree: Project, open_session: Callable[..., Session]):

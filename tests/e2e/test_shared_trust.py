@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,18 +126,39 @@ def test_an_entry_of_another_scope_or_key_is_not_believed(variant: Maker, regist
     assert ": from cache" not in run.text
 
 
+@pytest.mark.parametrize("asked", [("manifest",), ("why", "manifest"), ("plan", "manifest"), ("manifest", "-n")])
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("key", "text"),
     [
-        (("CACHE_KEY=missing.pub",), "there is no file missing.pub"),
-        (("CACHE_KEY=VERSION",), "VERSION holds no key"),
+        ("missing.pub", "there is no file missing.pub"),
+        ("VERSION", "VERSION holds no key"),
+        ("share", "share is a folder, not a file"),
     ],
 )
-def test_a_key_that_is_none_costs_no_traceback(fresh: Tree, registry: Registry, words: tuple[str, ...], text: str):
-    run = build(fresh, registry, *words, check=False)
-    assert text in run.text
+def test_a_key_that_is_none_costs_no_traceback(
+    fresh: Tree, registry: Registry, key: str, text: str, asked: tuple[str, ...]
+):
+    run = fresh.scons(*asked, f"CACHE={registry.host}/cache", f"CACHE_KEY={key}", check=False)
+    assert f"CACHE_KEY: {text}\n  hint: the file of a key, in PEM\n" in run.text
     assert run.status == 2
     assert "Traceback" not in run.text
+
+
+@pytest.mark.parametrize("asked", [("manifest", "-j4"), ("why", "manifest"), ("plan", "manifest")])
+@pytest.mark.parametrize("instead", ["nothing", "a folder", "no key"])
+def test_a_key_that_is_lost_while_a_run_reads_what_there_is_to_build_ends_no_run(
+    variant: Maker, registry: Registry, ours: Keys, asked: tuple[str, ...], instead: str
+):
+    first = written(variant, registry, f"CACHE_KEY={ours.private}")
+    second = variant("second")
+    build(second, registry, f"CACHE_KEY={ours.public}")
+    put = {"nothing": "pass", "a folder": "os.mkdir(key)", "no key": "open(key, 'w').close()"}[instead]
+    second.append("SConstruct", f"\nimport os\nkey = {str(ours.public)!r}\nos.unlink(key)\n{put}\n")
+    second.append("main.go", "// a comment\n")
+    run = second.scons(*asked, f"CACHE={registry.host}/cache", f"CACHE_KEY={ours.public}", timeout=60)
+    assert "Traceback" not in run.text
+    assert ": from cache" not in run.text
+    assert manifest(second) == manifest(first)
 
 
 def test_who_writes_needs_the_private_key(fresh: Tree, registry: Registry, ours: Keys):
@@ -157,6 +177,48 @@ def test_what_was_taken_before_there_was_a_key_is_not_believed_any_more(variant:
     run = build(second, registry, f"CACHE_KEY={ours.public}")
     assert ": from cache" not in run.text
     assert run.text.count("it came from the cache without a signature of this CACHE_KEY") == 2
+    assert manifest(second) == manifest(first)
+    assert build(second, registry, f"CACHE_KEY={ours.public}").up_to_date
+
+
+# What may lie in the place of a file that a run left; None: it is gone.
+DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
+    "gone": lambda _: None,
+    "empty": lambda _: b"",
+    "cut in half": lambda content: content[: len(content) // 2],
+    "[]": lambda _: b"[]",
+    "{}": lambda _: b"{}",
+    "no JSON": lambda _: b"\xff\xfe{",
+    "other types": lambda content: content.replace(b'"', b"").replace(b"{", b"["),
+    "a folder": lambda content: content,
+}
+
+
+@pytest.mark.parametrize("name", ["all but SCons' records", "sconsign.dblite"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_was_taken_before_there_was_a_key_is_not_believed_whatever_is_damaged(
+    variant: Maker, registry: Registry, ours: Keys, damage: str, name: str
+):
+    first = written(variant, registry)
+    poison(registry, sign_as_is=True)
+    second = variant("second")
+    build(second, registry)
+    private, records = second.path / ".multiarch", "sconsign.dblite"
+    files = [path for path in private.rglob("*") if path.is_file() and "pycache" not in path.parts]
+    for path in [path for path in files if path.name != "lock" and (path.name == records) == (name == records)]:
+        content = DAMAGE[damage](path.read_bytes())
+        path.unlink()
+        if damage == "a folder":
+            path.mkdir()
+        elif content is not None:
+            path.write_bytes(content)
+    run = build(second, registry, f"CACHE_KEY={ours.public}", check=False)
+    assert "Traceback" not in run.text
+    if damage == "a folder":  # what is in the way of a file is said
+        assert (run.status, "move it aside" in run.text or "remove it" in run.text) == (2, True), run.text
+        return
+    assert run.status == 0, run.text
+    assert ": from cache" not in run.text
     assert manifest(second) == manifest(first)
     assert build(second, registry, f"CACHE_KEY={ours.public}").up_to_date
 
@@ -189,6 +251,33 @@ def test_what_was_made_without_a_cache_after_it_was_taken_is_made_here(variant: 
     assert build(second, registry, f"CACHE_KEY={ours.public}").up_to_date
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_was_made_in_the_place_of_what_the_cache_lost_is_made_here(
+    variant: Maker, registry: Registry, ours: Keys, lost: bool
+):
+    written(variant, registry)
+    programs = [entry["layers"][0]["digest"] for entry in programs_of(registry).values()]
+    second = variant("second")
+    build(second, registry)
+    for digest in programs if lost else ():
+        registry.blob(digest).unlink()
+    for name in ("Dockerfile.amd64", "Dockerfile.arm64"):
+        second.append(name, "LABEL more=yes\n")
+    assert ("is made here" in build(second, registry).text) == lost
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert run.up_to_date == lost
+    assert run.text.count("Compile") == (0 if lost else 2)
+
+
+def test_what_was_held_counts_as_it_did_when_it_is_a_file(variant: Maker, registry: Registry, ours: Keys):
+    written(variant, registry)
+    second = variant("second")
+    build(second, registry)
+    assert second.scons("bin", f"CACHE={registry.host}/cache").text.count(": from cache") == 2
+    run = build(second, registry, f"CACHE_KEY={ours.public}")
+    assert run.text.count("it came from the cache without a signature of this CACHE_KEY") == 4
+
+
 def test_the_cache_of_scons_gives_nothing_that_counts_no_more(
     variant: Maker, registry: Registry, ours: Keys, tmp_path: Path
 ):
@@ -213,8 +302,7 @@ def test_a_key_has_one_name_by_both_of_its_files(fresh: Tree, ours: Keys, privat
     (top / public).write_bytes(ours.public.read_bytes())
 
     def name(key: Path) -> str:
-        settings = SimpleNamespace(cache=SimpleNamespace(key=str(key)))
-        return key_name(SimpleNamespace(settings=settings, tree=SimpleNamespace(root=fresh.path)))  # type: ignore[arg-type]
+        return key_name(key, str(key))
 
     assert name(top / private) == name(top / public) == name(ours.private)
     other = Keys(top, "other")

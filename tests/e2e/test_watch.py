@@ -213,6 +213,20 @@ def test_what_was_read_is_read_anew_in_a_new_process(tree: Project, watch: Calla
     assert running.interrupt() == 130
 
 
+def test_a_key_of_the_cache_that_is_lost_is_said_and_waited_for(tree: Project, watch: Callable[..., Watch]):
+    shutil.copy(ROOT / "tests/data/cosign/empty.pub", tree.path / "cache.pub")
+    running = watch("CACHE=../cache", "CACHE_KEY=cache.pub")
+    running.round()
+    key = tree.read("cache.pub")
+    tree.remove("cache.pub")
+    assert "scons: *** CACHE_KEY: there is no file cache.pub\n  hint: " in running.round()
+    tree.edit("cache.pub", key)
+    running.round()
+    tree.edit("plain.txt", "two\n")
+    assert "Image" in verbs(running.round())
+    assert running.interrupt() == 130
+
+
 def test_it_holds_no_lock_while_it_waits_and_sees_that_another_run_wrote(tree: Project, watch: Callable[..., Watch]):
     running = watch()
     running.round()

@@ -21,7 +21,7 @@ from scons_multiarch.shared.origins import open_origin
 from scons_multiarch.step import step_of
 from scons_multiarch.targets import is_image
 from scons_multiarch.tracking.folders import entries_in
-from scons_multiarch.tracking.held import follow, look_anew
+from scons_multiarch.tracking.held import follow, look_anew, record_key
 from scons_multiarch.tracking.nodes import Tracked
 from scons_multiarch.tracking.state import is_ours, state_of
 
@@ -134,9 +134,11 @@ def remake(node: Any) -> None:
 
     def make() -> bool:
         run.tree.held.drop(node.get_abspath())
+        run.build.by_key.pop(node, None)
         bring(node)
         step_of(node).perform([node], list(node.sources), node.get_build_env())
         look_anew(node)
+        record_key(node)
         leave(node)
         return True
 

@@ -18,7 +18,6 @@ from scons_multiarch.paths import shown
 from scons_multiarch.session import content_of
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import origin_of
-from scons_multiarch.shared.signed import signed_by
 from scons_multiarch.targets import ImageTarget, ProgramTarget, target_of
 from scons_multiarch.tracking.cache import may_keep
 
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
 
 
 def leave(node: Any) -> None:
-    """Note that a step was performed here, and put what it made where the shared cache is written. Never raises."""
+    """Put what a step made, which was performed here, where the shared cache is written. Never raises."""
     run: Run = node.attributes.run
-    signed_by(run).made(node)
     if run.settings.cache is not None and run.settings.cache.writes:
         keep(node)
 

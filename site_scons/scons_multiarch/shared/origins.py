@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from multiarch_oci.errors import quoted
 from multiarch_oci.reference import Destination, InvalidReference, Reference
 from scons_multiarch.registries import location
@@ -45,7 +47,7 @@ def read_settings(run: Run, given: Mapping[str, str]) -> CacheSettings | None:
     if settings.key:
         from scons_multiarch.shared.sealing import check_key
 
-        check_key(run, settings)
+        return replace(settings, key_name=check_key(run, settings))
     return settings
 
 

@@ -26,9 +26,8 @@ from scons_multiarch.shared.fetching import fetch
 from scons_multiarch.shared.keeping import output_of
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import origin_of
-from scons_multiarch.shared.signed import signed_by
 from scons_multiarch.targets import WrongSource
-from scons_multiarch.tracking.held import look_anew
+from scons_multiarch.tracking.held import look_anew, note_taken
 from scons_multiarch.tracking.nodes import track
 from scons_multiarch.tracking.state import is_ours
 
@@ -119,9 +118,8 @@ def take(node: Any) -> bool:
         say(f"  {shown(node)}: the cache does not give it ({one_line(error)}); it is made here")
         return False
     node.attributes.taken = True
-    if SCons.Action.execute_actions:
-        for target in targets:
-            signed_by(run).took(target)
+    for target in targets:
+        note_taken(target)
     say(f"{', '.join(map(shown, targets))}: {FROM_CACHE}")
     return True
 
@@ -144,8 +142,6 @@ def keep(node: Any) -> None:
     settings, targets = run.settings.cache, node.attributes.cached_with
     if not SCons.Action.execute_actions or node is not targets[-1]:
         return
-    for target in targets:
-        signed_by(run).made(target)
     if settings is None or not settings.writes:
         return
     asking, origin = lookups(run), origin_of(run, node)

@@ -33,8 +33,8 @@ from scons_multiarch.process import doing, say
 from scons_multiarch.session import content_of
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin, origin_of
-from scons_multiarch.shared.signed import signed_by
 from scons_multiarch.step import write
+from scons_multiarch.tracking.held import note_taken
 
 if TYPE_CHECKING:
     from multiarch_oci.golang.recipe import GoBuild
@@ -84,7 +84,7 @@ class Packages:
         if folder is None:
             return dict(environment)
         group.environment["GOCACHE"] = str(folder)
-        signed_by(self._run).compiled_with_packages(node)
+        note_taken(node)
         return {**environment, "GOCACHE": str(folder)}
 
     def _key(self, node: Any, build: GoBuild, environment: Mapping[str, str]) -> Key:
@@ -100,8 +100,7 @@ class Packages:
         settings = self._run.settings.cache
         if settings is None or not settings.reads:
             return None
-        key = Digest.of(content_of(self._run.tree.root / settings.key) or b"").hex if settings.key else ""
-        name = Digest.of(keyed([group.origin, key, settings.scope])).hex[:16]
+        name = Digest.of(keyed([group.origin, settings.key_name, settings.scope])).hex[:16]
         folder = self._run.tree.private / "go-build" / name
         known = folder / f"{group.key.hex}{_KEPT}"
         try:

@@ -22,6 +22,8 @@ from scons_multiarch.signatures import hide_key, password_of
 from scons_multiarch.variables import UnknownWord
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from multiarch_oci.attest.signing import Signer
     from multiarch_oci.attest.verifying import Verifier
     from scons_multiarch.session import CacheSettings, Run
@@ -68,36 +70,48 @@ class KeySeal:
             raise NoEntry("is signed as something else than an entry", where=where)
 
 
-def check_key(run: Run, settings: CacheSettings) -> None:
-    """Raise MultiarchError for a CACHE_KEY that is no key, or that cannot sign what is to be written; keep it hidden.
+def check_key(run: Run, settings: CacheSettings) -> str:
+    """The name of CACHE_KEY, as it is now; in a session its file, and its public half, stay as they are.
 
-    No image holds a private key.
+    Raises MultiarchError for one that is no key, or that cannot sign what is to be written. No image holds it.
     """
     hide_key(run, settings.key)
     if _is_public(run, settings) and settings.writes:
         hint = "name the private key where entries are written, or say CACHE_MODE=read"
         raise UnknownWord("is a public key, which signs nothing", where="CACHE_KEY", hint=hint)
-
-
-def key_name(run: Run) -> str:
-    """What tells CACHE_KEY, which there is, from others; nothing is opened for it.
-
-    The fingerprint of its public half, where that lies in a file; else the digest of the private key's file.
-    """
-    settings = run.settings.cache
-    assert settings is not None  # noqa: S101  # it has a key
     path = run.tree.root / settings.key
-    public = path if _is_public(run, settings) else public_half(path)
+    for file in (path, public_half(path)):
+        run.note_read(file)
+    return key_name(path, settings.key)
+
+
+def key_name(path: Path, where: str) -> str:
+    """What tells a key from others; nothing is opened for it.
+
+    The fingerprint of its public half, where that lies in a file; else the digest of the private key's file. Raises
+    UnknownWord for what is no key.
+    """
+    content = _key_in(path, where)
+    public = path if _PUBLIC in content else public_half(path)
     try:
-        return fingerprint_of(public, where=settings.key)
+        return fingerprint_of(public, where=where)
     except MultiarchError:
-        return Digest.of(content_of(path, _LARGEST, where=settings.key) or b"").hex
+        return Digest.of(content).hex
 
 
 def _is_public(run: Run, settings: CacheSettings) -> bool:
-    content = content_of(run.tree.root / settings.key, _LARGEST, where=settings.key)
+    return _PUBLIC in _key_in(run.tree.root / settings.key, settings.key)
+
+
+def _key_in(path: Path, name: str) -> bytes:
+    """The content of a key's file, which the user calls so. Raises UnknownWord for what is none."""
+    hint = "the file of a key, in PEM"
+    try:
+        content = content_of(path, _LARGEST, where="CACHE_KEY")
+    except MultiarchError as error:
+        raise UnknownWord(f"{name} {error.what}", where="CACHE_KEY", hint=hint) from None
     if content is None:
-        raise UnknownWord(f"there is no file {settings.key}", where="CACHE_KEY", hint="the file of a key, in PEM")
+        raise UnknownWord(f"there is no file {name}", where="CACHE_KEY", hint=hint)
     if not re.search(_KEY, content):
-        raise UnknownWord(f"{settings.key} holds no key", where="CACHE_KEY", hint="the file of a key, in PEM")
-    return _PUBLIC in content
+        raise UnknownWord(f"{name} holds no key", where="CACHE_KEY", hint=hint)
+    return content

@@ -20,10 +20,9 @@ from scons_multiarch.process import say
 from scons_multiarch.shared.fetching import CacheLost, fetch, fetch_held, is_wanted
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin, origin_of
-from scons_multiarch.shared.signed import signed_by
 from scons_multiarch.step import explain, step_of, write
 from scons_multiarch.targets import ImageTarget, ProgramTarget, is_image, target_of
-from scons_multiarch.tracking.held import held_file, look_anew, taken
+from scons_multiarch.tracking.held import held_file, look_anew, note_taken, taken
 
 if TYPE_CHECKING:
     from multiarch_oci.image import Image
@@ -87,8 +86,8 @@ def _take(node: Any) -> bool:
         say(f"  warning: an entry of the cache is left out: {one_line(error)}")
         return False
     taken(node, is_file=is_file)
-    if SCons.Action.execute_actions:
-        signed_by(run).took(node)
+    for target in state.targets:
+        note_taken(target)
     state.retrieved = state.shared = True
     state.because = f"{state.because}; {WHY}" if state.because else WHY
     state.sentences = (*state.sentences, WHY)

@@ -44,6 +44,8 @@ nodes.Kept.retrieve_from_cache: SCons.Node.FS.File.retrieve_from_cache, SCons.Ca
     tests/e2e/test_cache.py::test_what_is_damaged_in_the_cache_is_made_again
 nodes.Kept.push_to_cache: SCons.Node.FS.File.push_to_cache, SCons.CacheDir.CacheDir.push
     tests/e2e/test_cache.py::test_what_was_edited_while_it_was_made_is_not_kept_for_others
+nodes.Tracked.get_binfo: SCons.Node.Node.get_binfo, SCons.Node.FS.File.built, SCons.SConsign.Base.store_info
+    tests/e2e/test_shared_trust.py::test_what_was_taken_before_there_was_a_key_is_not_believed_any_more
 nodes.Tracked.built: SCons.Node.FS.File.built, SCons.Node.Node.built
     tests/e2e/test_cache.py::test_the_reason_of_the_next_step_and_why_know_what_was_taken
 nodes.Tracked.missing: SCons.Node.Node.missing

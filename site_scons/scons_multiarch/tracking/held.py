@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 _SEEN = ("exists", "rexists", "stat", "get_size", "get_timestamp")
 """What SCons memoizes of a file on the disk; its records stay."""
 DAMAGED = "it is not what was built"
-TAKEN = "taken.json"
-"""The file, below `.multiarch`, of what came out of a shared cache, by whose key."""
+_BY = "\nout of a shared cache, by CACHE_KEY "
+"""In SCons' record of a target, behind its command. There, and in no file of ours: a record that is lost, cut short or
+never written is none of a target that would count without it."""
+_UNSIGNED = "it came from the cache without a signature of this CACHE_KEY"
 
 
 def held_file(node: Any) -> HeldFile | None:
@@ -40,19 +42,37 @@ def is_kept_back(node: Any) -> bool:
     return not is_wanted(node)
 
 
-def is_of_shared_cache(run: Any) -> bool:
-    """Whether a shared cache gives something to a build, or gave something to one before it in this tree."""
-    return run.settings.cache is not None or bool((run.tree.private / TAKEN).exists())
+def note_taken(node: Any) -> None:
+    """Note that a target comes out of a shared cache, or is made with what does: it counts by this run's CACHE_KEY."""
+    run = node.attributes.run
+    run.build.by_key[node] = run.settings.cache.key_name
+
+
+def recorded_key(node: Any) -> str | None:
+    """By which CACHE_KEY a target counts that came out of a shared cache, empty for none; None where it was made."""
+    _, mark, key = getattr(node.get_stored_info().binfo, "bact", "").rpartition(_BY)
+    return key if mark else None
+
+
+def with_key(command: str, key: str | None) -> str:
+    """What is recorded of a target's command, with the CACHE_KEY by which it counts."""
+    return command if key is None else f"{command}{_BY}{key}"
+
+
+def record_key(node: Any) -> None:
+    """Record by which CACHE_KEY a target counts that was made when it was recorded already."""
+    if recorded_key(node) is not None and SCons.Node.do_store_info:
+        binfo = node.get_stored_info().binfo
+        binfo.bact = with_key(binfo.bact.rpartition(_BY)[0], node.attributes.run.build.by_key.get(node))
+        node.dir.sconsign().dirty = True
 
 
 def why_outdated(node: Any) -> str:
     """Why a target that came out of a shared cache does not count any more; empty for none, and without CACHE_KEY."""
-    run = node.attributes.run
-    if run.settings.cache is None or not run.settings.cache.key:
+    cache = node.attributes.run.settings.cache
+    if cache is None or not cache.key or recorded_key(node) in (None, cache.key_name):
         return ""
-    from scons_multiarch.shared import signed
-
-    return signed.WHY if signed.signed_by(run).is_outdated(node) else ""
+    return _UNSIGNED
 
 
 def look_anew(node: Any) -> None:

@@ -29,7 +29,7 @@ from scons_multiarch.tracking.folders import (
     is_folder,
     with_folders,
 )
-from scons_multiarch.tracking.held import differs, held_file, is_kept_back, is_of_shared_cache, why_outdated
+from scons_multiarch.tracking.held import differs, held_file, is_kept_back, recorded_key, why_outdated, with_key
 from scons_multiarch.tracking.phases import after_reading
 from scons_multiarch.tracking.state import Nodes, State, is_ours, reasons, state_of
 
@@ -152,7 +152,7 @@ class Tracked(Kept):
         """Put the file into SCons' cache, and what a command made that `env.Cached` was told of into the shared one."""
         super().push_to_cache()
         is_made = self.get_state() == SCons.Node.executing  # and not put into SCons' by --cache-force, when it is done
-        if is_made and self.check_attributes("cached_with") is not None and is_of_shared_cache(self.attributes.run):
+        if is_made and self.check_attributes("cached_with") is not None and self.attributes.run.settings.cache:
             from scons_multiarch.shared import others
 
             others.keep(self)
@@ -247,9 +247,20 @@ class Tracked(Kept):
         cached, stats = cached_file(self), self.attributes.run.tree.stat
         return stats.digest(cached) if cached is not None and cached.exists() else self.get_csig()
 
+    def get_binfo(self) -> Any:
+        """What is recorded: of what came out of a shared cache also by which key it counts."""
+        if not hasattr(self, "binfo") and self.has_builder():
+            is_made = self.get_state() == SCons.Node.executed
+            by = self.attributes.run.build.by_key.get(self) if is_made else recorded_key(self)
+            binfo = super().get_binfo()
+            binfo.bact = with_key(binfo.bact, by)
+        return super().get_binfo()
+
     def built(self) -> None:
         """Record what was made; of what came out of SCons' cache the facts, too, though no step ran."""
-        retrieved = self.cached
+        retrieved, before = self.cached, recorded_key(self)
+        if retrieved and before is not None:  # the same, as a file, or as it was left in SCons' cache
+            self.attributes.run.build.by_key.setdefault(self, before)
         super().built()
         state = state_of(self)
         if retrieved and not (state is not None and state.shared):
