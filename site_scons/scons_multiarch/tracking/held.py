@@ -61,9 +61,9 @@ def with_key(command: str, key: str | None) -> str:
 
 def record_key(node: Any) -> None:
     """Record by which CACHE_KEY a target counts that was made when it was recorded already."""
-    if recorded_key(node) is not None and SCons.Node.do_store_info:
-        binfo = node.get_stored_info().binfo
-        binfo.bact = with_key(binfo.bact.rpartition(_BY)[0], node.attributes.run.build.by_key.get(node))
+    binfo, key = node.get_stored_info().binfo, node.attributes.run.build.by_key.get(node)
+    if recorded_key(node) != key and SCons.Node.do_store_info:
+        binfo.bact = with_key(getattr(binfo, "bact", "").partition(_BY)[0], key)
         node.dir.sconsign().dirty = True
 
 
