@@ -86,7 +86,7 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
         nodes = paths.nodes(env, f"{name}: contents", contents(platform))
         tag = f"$REPOSITORY:$VERSION-{platform.tag_suffix}"
         image = _image(call, platform, nodes, paths.for_platform("dockerfile", dockerfile, platform), folders)
-        made = [node for node in nodes if node.has_builder()]
+        made = [node for node in nodes if node.has_explicit_builder()]  # SCons makes folders, too
         programs += [node for node in made if node not in programs]
         started += [(platform, node) for node in made if isinstance(node, SCons.Node.FS.File)][:1]
         images += image

@@ -37,10 +37,16 @@ def generated(env: Any, reached: Any, target: Any) -> list[Any]:
         if named.folder is None:
             nodes += [node for node in _in_given(env, named, target) if node not in nodes]
             continue
-        plan = target.attributes.target.plan
-        there = run.build.once(("generated", named.folder), partial(_named, env, named.folder, plan))
+        there = _made_in(env, named.folder, target)
         nodes += [node for node in _taken(there, named.inputs, target) if node not in nodes]
     return nodes
+
+
+def _made_in(env: Any, folder: Path, target: Any) -> There:
+    """What builders make in a folder that is named, without what no image may hold; looked for once."""
+    plan = target.attributes.target.plan
+    there: There = env["MULTIARCH_RUN"].build.once(("generated", folder), partial(_named, env, folder, plan))
+    return there
 
 
 def _led_to(run: Any, reached: Any, target: Any) -> Iterator[Any]:
@@ -137,8 +143,11 @@ def recipe_path(node: Any) -> Path:
     return Path(node.rfile().get_abspath())
 
 
-def scan(node: Any, env: Any) -> list[Any]:
-    """The files of the image that something in this build makes, found in what its Dockerfile copies."""
+def scan(node: Any, env: Any, around: list[Any]) -> list[Any]:
+    """The files of the image that something in this build makes, found in what its Dockerfile copies.
+
+    With them what is made in the folders `around` the image, which are its contents.
+    """
     for source in node.sources:
         if not source.has_builder():
             source.exists()  # a variant folder gets its copy by this question
@@ -152,4 +161,7 @@ def scan(node: Any, env: Any) -> list[Any]:
         node.attributes.state.seen = _, inputs = with_bases(run, plan)
     except MultiarchError:
         return []  # the step says what is wrong with the Dockerfile
-    return list(track(env, generated(env, inputs, node)))
+    made = generated(env, inputs, node)
+    for folder in around:
+        made += [other for other in _made_in(env, Path(folder.get_abspath()), node).nodes.values() if other is not node]
+    return list(track(env, list(dict.fromkeys(made))))

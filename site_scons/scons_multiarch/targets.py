@@ -13,6 +13,7 @@ import msgspec
 
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
+from scons_multiarch.tracking.folders import is_folder
 
 if TYPE_CHECKING:
     from multiarch_oci.engine import BuildPlan
@@ -276,6 +277,26 @@ def check_source(node: Any, builder: str, allowed: tuple[type, ...]) -> None:
         return
     kinds = " or ".join(_with_article(NAMES[kind]) for kind in allowed)
     raise WrongSource(f"is {_with_article(NAMES[type(record)])}; {builder} takes {kinds}", where=paths.shown(node))
+
+
+def without_around(sources: Sequence[Any], target: Any) -> tuple[list[Any], list[Any]]:
+    """Sources but for the folders that a target lies in and no builder makes, and these.
+
+    As a source such a folder would wait for all that is made in it, the target itself.
+    """
+    around = [
+        source
+        for source in sources
+        if not source.has_explicit_builder() and is_folder(source) and target.is_under(source)
+    ]
+    return [source for source in sources if source not in around], around
+
+
+def check_apart(program: Any, sources: Sequence[Any]) -> None:
+    """Raise WrongSource for a folder among the generated files of a program that this itself lies in."""
+    for folder in without_around(sources, program)[1]:
+        hint = "name the files that are generated, or a folder of them"
+        raise WrongSource(f"the program is made in {paths.shown(folder)} itself", where="GoBinary: sources", hint=hint)
 
 
 def declared_before(targets: list[Any], record: Any, sources: Sequence[Any]) -> bool:

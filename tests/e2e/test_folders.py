@@ -98,6 +98,51 @@ def test_a_folder_is_made_first_and_again_when_its_sources_change(case: str, tre
     assert tree.scons("dist", "images").up_to_date
 
 
+AROUND = """\
+import scons_multiarch
+env = scons_multiarch.environment(PLATFORMS="linux/amd64,linux/arm64")
+def written(target, source, env):
+    open(str(target[0]), "w").write(open("src/a.txt").read())
+env.Command("made.txt", "src/a.txt", written)
+env.MultiarchImage("x", CONTENTS)
+"""
+
+
+@pytest.mark.parametrize("contents", ['"."', '["#"]', 'env.Dir(".")', '[env.Dir("_output"), "."]'])
+def test_a_folder_that_images_lie_in_is_what_builders_make_there(tree: Project, contents: str) -> None:
+    """As for `COPY . .`: what the build makes of images is in no image."""
+    tree.edit("Dockerfile", "FROM scratch\nCOPY src made.txt /\n")
+    images = [f"Image _output/images/x-linux-{architecture}.tar" for architecture in ("amd64", "arm64")]
+    tree.edit("SConstruct", AROUND.replace("CONTENTS", "[]"))
+    tree.scons("push-manifest")
+    expected = tree.digests("_output/manifest")
+    tree.edit("SConstruct", AROUND.replace("CONTENTS", contents))
+    assert tree.scons("push-manifest").steps == []
+    for path in ("_output", ".multiarch", "made.txt"):
+        tree.remove(path)
+    assert sorted(tree.scons("images").steps) == images
+    assert tree.scons("images").up_to_date
+    assert tree.scons("bin", check=False).steps == []  # it is no program
+    tree.scons("push-manifest", "sbom", "provenance")
+    assert tree.digests("_output/manifest") == expected
+    tree.edit("src/a.txt", "two\n")
+    tree.edit("unknown.txt", "copied by nobody\n")
+    assert sorted(tree.scons("images").steps) == images
+    assert tree.read("made.txt") == "two\n"
+    tree.edit("Dockerfile", "FROM scratch\nCOPY src/b.txt /\n")
+    tree.remove("made.txt")
+    tree.scons("images")
+    assert tree.read("made.txt") == "two\n"  # it is among the contents, whatever is copied
+
+
+def test_a_folder_that_a_program_lies_in_is_none_of_its_sources(tree: Project) -> None:
+    tree.edit("main.go", "package main\n\nfunc main() {}\n")
+    tree.edit("SConstruct", AROUND.replace('env.MultiarchImage("x", CONTENTS)', 'env.GoImage("x", sources="#")'))
+    refused = tree.scons(check=False)
+    assert refused.status == 2
+    assert "SConstruct:6: GoBinary: sources: the program is made in . itself\n  hint: name the files" in refused.text
+
+
 def test_what_is_left_out_of_a_folder_changes_no_image(tree: Project) -> None:
     declare(tree, "FROM scratch\nCOPY . /x\n", MAKE, "env.Depends(d, 'src/b.txt')", PLAIN)
     tree.edit(".dockerignore", "*\n!dist\ndist/left.map\n")

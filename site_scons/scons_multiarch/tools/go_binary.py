@@ -16,7 +16,7 @@ from scons_multiarch.programs import check_keywords, facts, godir, make_executab
 from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
-from scons_multiarch.targets import ProgramTarget, declared_before
+from scons_multiarch.targets import ProgramTarget, check_apart, declared_before
 from scons_multiarch.tracking.nodes import declare, track
 from scons_multiarch.tracking.phases import override
 from scons_multiarch.tracking.state import State
@@ -97,6 +97,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     node = paths.file(own, "GoBinary: target", target)
     if target_platform.os == "windows" and not node.name.endswith(".exe"):
         node = node.dir.File(f"{node.name}.exe")
+    check_apart(node, generated)
     build_record = declared(with_release(own), package, target_platform, generated)
     record = ProgramTarget(build_record, target_platform)
     if declared_before([node], record, generated):

@@ -12,7 +12,7 @@ from scons_multiarch.session import Run
 from scons_multiarch.settings import prepare
 from scons_multiarch.sources import dockerfile_of, recipe_path, scan
 from scons_multiarch.step import Step, add_method
-from scons_multiarch.targets import ImageTarget, declared_before, platform_for
+from scons_multiarch.targets import ImageTarget, declared_before, platform_for, without_around
 from scons_multiarch.tracking.nodes import declare, track
 from scons_multiarch.tracking.state import State
 
@@ -101,6 +101,7 @@ def image(
 def _declare(env: Any, node: Any, record: ImageTarget, sources: list[Any]) -> Any:
     """The targets of an image that is made from these files, its Dockerfile first."""
     run: Run = env["MULTIARCH_RUN"]
+    sources, around = without_around(sources, node)
     if declared_before([node], record, sources):
         return [node]
     nodes = env.OciImage([node], sources)
@@ -109,7 +110,7 @@ def _declare(env: Any, node: Any, record: ImageTarget, sources: list[Any]) -> An
         paths.shown(node),
         lambda: facts(run, node),
         lambda: unkept(run, node),
-        scan=lambda: scan(node, env),
+        scan=lambda: scan(node, env, around),
         taken=lambda: keep(run, with_bases(run, record.plan)[0]),
         kind="image",
     )
