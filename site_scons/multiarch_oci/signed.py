@@ -225,7 +225,7 @@ def _wanting(promised: Promised, receipt: Attested, result: _Read) -> None:
         else:
             name = NAMES.get(predicate_type, quoted(predicate_type))
             what = f"has no {name} by {verifier.identity} that verifies"
-            result.faults.append((Problem.MISSING, what, None))
+            result.faults.append((Problem.UNSIGNED, what, None))
 
 
 def _malformed(predicate_type: str, predicate: Mapping[str, object]) -> str | None:

@@ -35,6 +35,7 @@ class Problem(enum.Enum):
     MOVED = "moved"
     DAMAGED = "damaged"
     CONTRADICTION = "contradiction"
+    UNSIGNED = "not signed"
     ORPHAN = "orphan"
 
 

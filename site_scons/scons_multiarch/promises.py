@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multiarch_oci.document import InvalidDocument
 from multiarch_oci.errors import MultiarchError, one_line
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from multiarch_oci.signed import Promised
     from multiarch_oci.verify import Finding
     from scons_multiarch.session import Run
+
+
+class Fault(NamedTuple):
+    """What is wrong, and with what this build made: a push, a pin, or what is attached before a push.
+
+    `beyond`: nothing that the command line says repairs it.
+    """
+
+    node: Any
+    finding: Finding
+    beyond: bool = False
 
 
 def attest_of(push: Any) -> Any:
@@ -35,12 +46,13 @@ def _path(push: Any) -> Path:
     return run.tree.root / receipt_path(push.attributes.target.reference, "receipts/attestations")
 
 
-def look_at(env: Any, nodes: list[Any]) -> tuple[list[str], list[tuple[Any, Finding]]]:
-    """Check what refers to what pushes wrote: lines on who signed what and on each fault, and whose that is.
+def look_at(env: Any, nodes: list[Any]) -> tuple[list[str], list[Fault]]:
+    """Check what refers to what pushes wrote: lines on who signed what and on each fault, and the faults.
 
     Looked at are those that something was promised of; where it is said whose signatures count, all that were made.
     """
     from multiarch_oci.signed import check
+    from multiarch_oci.verify import Problem
 
     verifier = _verifier(env)
     every = [node for node in nodes if isinstance(target_of(node), PushTarget)]
@@ -48,12 +60,16 @@ def look_at(env: Any, nodes: list[Any]) -> tuple[list[str], list[tuple[Any, Find
     if not pushes:
         return [], []
     answers = check([_promised(push, verifier) for push in pushes])
-    lines, faults = [], []
+    lines: list[str] = []
+    faults: list[Fault] = []
     for push, answer in zip(pushes, answers, strict=True):
+        attest = attest_of(push)
         lines += [spelled(line, pushes) for line in (answer.line, *map(str, answer.findings)) if line]
-        faults += [(attest_of(push) or push, finding) for finding in answer.findings]
+        for finding in answer.findings:
+            beyond = attest is None or (finding.problem is Problem.UNSIGNED and not env["SIGN"])
+            faults.append(Fault(attest or push, finding, beyond))
     orphans = list(_orphans(pushes))
-    return lines + [spelled(str(finding), pushes) for _, finding in orphans], faults + orphans
+    return lines + [spelled(str(orphan.finding), pushes) for orphan in orphans], faults + orphans
 
 
 def _promised(push: Any, verifier: Verifier | None) -> Promised:
@@ -88,7 +104,7 @@ def _indexes(run: Run, push: Any) -> Iterator[Receipt]:
                 yield receipt
 
 
-def _orphans(pushes: list[Any]) -> Iterator[tuple[Any, Finding]]:
+def _orphans(pushes: list[Any]) -> Iterator[Fault]:
     """What in the repositories of these pushes refers to what is not there; each repository is looked through once."""
     from multiarch_oci.signed import orphans
     from multiarch_oci.verify import Finding, Problem
@@ -101,7 +117,7 @@ def _orphans(pushes: list[Any]) -> Iterator[tuple[Any, Finding]]:
             words = [f"cannot be looked through: {one_line(error)}"]
         for text in words:
             finding = Finding(0, record.reference.bare, Problem.UNKNOWN if "cannot" in text else Problem.ORPHAN, text)
-            yield push, finding
+            yield Fault(push, finding, beyond=True)
 
 
 def _verifier(env: Any) -> Verifier | None:

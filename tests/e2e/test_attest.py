@@ -340,6 +340,46 @@ def test_a_signature_that_was_moved_to_another_image_is_a_fault_and_one_that_is_
     assert "others: signature in the .sig tag that cannot be read" in ran.text
 
 
+@pytest.mark.parametrize("attests", [(), ("ATTEST=sbom",)], ids=["nothing attached", "SBOMs"])
+def test_what_no_build_of_this_command_line_signs_is_not_said_to_be_repaired(
+    tree: Tree, registry: Registry, keys: Keys, attests: tuple[str, ...]
+):
+    place = (f"REGISTRY={registry.host}", *attests)
+    tree.scons("push-manifest", *place)
+    named = (*place, f"SIGN_KEY={keys.public}")
+    hint = "  hint: without SIGN this build signs nothing: scons push-manifest SIGN=… where the key is, or have"
+    for targets in ((), ("push-manifest",)):
+        registry.requests()
+        ran = tree.scons("verify", *targets, *named, check=False)
+        assert ran.status == 1
+        assert "3 faults found\n" + hint in ran.text
+        assert "repair" not in ran.text
+        assert ran.steps == []
+        assert {seen.method for seen in registry.requests()} <= {"GET", "HEAD"}
+    # What else is wrong is repaired, and what is left is said.
+    registry.delete_tag("demo", "v1.0-arm64")
+    told = tree.scons("verify", *named, check=False).text
+    assert "4 faults found; scons verify push-manifest repairs what it can\n" + hint in told
+    mended = tree.scons("verify", "push-manifest", *named, check=False).text
+    if attests:  # what is promised has to be there before the tag
+        assert "hint: give SIGN, too" in mended
+    else:
+        assert "3 faults left\n" + hint in mended
+        assert registry.digest("demo", "v1.0-arm64") is not None
+    tree.scons("push-manifest", *place, f"SIGN={keys.private}")
+    assert tree.scons("verify", *named).status == 0
+
+
+def test_what_was_attached_with_other_words_is_repaired_with_these(tree: Tree, registry: Registry, keys: Keys):
+    tree.scons("push-manifest", *words(registry, keys))
+    registry.ask("DELETE", f"/v2/demo/manifests/{referrers(registry, 'v1.0-arm64')[0]['digest']}")
+    told = tree.scons("verify", "push-manifest", f"REGISTRY={registry.host}", check=False)
+    assert (told.status, told.steps) == (1, [])
+    hint = "  hint: this build attaches nothing to these: say ATTEST and SIGN as the push did that left them"
+    assert hint in told.text
+    assert "repaired: everything is there" in tree.scons("verify", "push-manifest", *words(registry, keys)).text
+
+
 def test_what_was_pushed_unsigned_since_is_not_taken_for_signed(tree: Tree, registry: Registry, keys: Keys):
     named = (f"REGISTRY={registry.host}", f"SIGN_KEY={keys.public}")
     tree.scons("push-manifest", f"REGISTRY={registry.host}", f"SIGN={keys.private}")
