@@ -151,4 +151,4 @@ def test_the_record_of_a_chain_is_described_whole():
 
     described = [node.name for node in body("Chain") if isinstance(node, ast.FunctionDef)]
     later = [name for name, value in vars(Chain).items() if isinstance(value, property)]
-    assert described == [*(name for name in Chain.__struct_fields__ if not name.startswith("declared_")), *later]
+    assert described == [*(name for name in Chain.__struct_fields__ if not name.endswith("_of")), *later]
