@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from soak import alone, edits, listings, shared, watching
+from soak import alone, attesting, edits, listings, shared, watching
 
 STEPS = int(os.environ.get("SOAK_STEPS", "15"))
 SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
+KINDS = (edits.EditRun, watching.WatchRun, listings.ListingRun, shared.SharedRun, attesting.AttestRun)
 
 
-@pytest.mark.parametrize("kind", [edits.EditRun, watching.WatchRun, listings.ListingRun, shared.SharedRun])
+@pytest.mark.parametrize("kind", KINDS)
 def test_after_every_random_edit_the_build_in_place_is_the_one_from_clean(kind: type[edits.EditRun], tmp_path: Path):
     # A step at the least, however slow the machine; every one raises when the two builds differ.
     enough = alone.limit(SECONDS)
