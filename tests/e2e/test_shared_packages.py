@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from e2e.test_shared_trust import Keys
-from machines.project import Run
+from machines.project import GO_MODULE, Project, Run
 from machines.registry import Registry
 from machines.small import Tree
 from multiarch_oci.golang.buildcache import read_list, unpack
@@ -57,8 +57,8 @@ def nearly_warm(tmp_path: Path, registry: Registry) -> dict[str, str]:
     return cold(tmp_path)
 
 
-def entries(registry: Registry) -> dict[str, Any]:
-    documents = {tag: registry.json("cache", tag) for tag in registry.tags("cache")}
+def entries(registry: Registry, repository: str = "cache") -> dict[str, Any]:
+    documents = {tag: registry.json(repository, tag) for tag in registry.tags(repository)}
     return {tag: of for tag, of in documents.items() if of.get("annotations", {}).get("multiarch.kind") == KIND}
 
 
@@ -193,3 +193,18 @@ def test_who_writes_leaves_again_what_was_lost(variant: Maker, registry: Registr
     assert run.text.count(": kept in the cache") == len(blobs), run.text
     documents = entries(registry).values()
     assert all(registry.blob(document["layers"][1]["digest"]).is_file() for document in documents)
+
+
+def test_a_build_of_several_images_keeps_its_packages_once(registry: Registry, tmp_path: Path):
+    sconstruct = "import scons_multiarch\n\nenv = scons_multiarch.environment()\n"
+    files = {name: text for name, text in GO_MODULE.items() if name == "go.mod"}
+    files |= {"SConstruct": sconstruct + 'for name in "abc":\n    env.GoImage(name, f"./{name}")\n'}
+    files |= {f"{name}/main.go": f'package main\n\nfunc main() {{ println("{name}") }}\n' for name in "abc"}
+    words = ("bin", f"REGISTRY={registry.host}", "CACHE=REGISTRY", "PLATFORMS=linux/amd64", "VERSION=v1.0")
+    Project.linked(tmp_path / "first", files).scons(*words, "CACHE_MODE=readwrite")
+    assert [len(entries(registry, name)) for name in "abc"] == [1, 0, 0]
+    second = Project.linked(tmp_path / "second", files)
+    second.edit("c/main.go", files["c/main.go"].replace('"c"', '"another"'))
+    run = second.scons(*words, env=cold(tmp_path))
+    assert run.text.count(": from cache") == 2, run.text
+    assert run.text.count(TAKEN) == 1, run.text

@@ -75,14 +75,18 @@ def test_what_a_disk_damaged_stops_nobody(variant: Maker, registry: Registry, pr
     assert "nothing is deleted: " in tree.scons("cache", "prune", "OLDER=30d", cache).text
 
 
-def test_what_is_used_stays(variant: Maker, registry: Registry, proxy: FaultProxy):
+def test_what_is_used_stays(variant: Maker, registry: Registry, proxy: FaultProxy, tmp_path: Path):
     cache = f"CACHE={proxy.host}/cache"
     variant("first").scons("manifest", cache, "CACHE_MODE=readwrite")
     age(registry, 40)
     second = variant("second")
-    second.scons("manifest", cache, "CACHE_MODE=readwrite")
-    # Nothing was compiled there: of what is not used by then only the compiled packages go.
-    assert "2 entries and 1 list deleted, 6 others kept" in second.scons("cache", "prune", cache).text
+    # All is from the cache, so nobody asks for the compiled packages; they are in use with the programs.
+    assert second.scons("manifest", cache, "CACHE_MODE=readwrite").text.count(": from cache") == 4
+    assert "0 entries and 0 lists deleted" in second.scons("cache", "prune", cache).text
+    third = variant("third")
+    third.append("main.go", "// a comment\n")
+    run = third.scons("bin", cache, env={"HOME": str(tmp_path), "GOCACHE": str(tmp_path / "gocache")})
+    assert run.text.count("compiled packages taken from the cache") == 2
 
 
 def test_a_registry_without_delete_is_said_which_rule_to_set(variant: Maker, registry: Registry, proxy: FaultProxy):

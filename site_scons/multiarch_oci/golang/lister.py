@@ -157,6 +157,12 @@ class Lister:
         with self._lock:
             return Modules.of((self._lookup(build).project for build in self._declared), self._contents.digest)
 
+    def sums(self, build: GoBuild) -> tuple[tuple[str, str], ...]:
+        """The go.sum of the program's module, and of its go.work: names and texts."""
+        with self._lock:
+            contents = self._project(build, self._settings_of(build)).contents
+            return tuple((name, text) for name, text in contents if name.endswith(".sum"))
+
     def locations(self, build: GoBuild) -> Locations:
         """Where the program's sources lie, or would lie: what a change has to be looked for in.
 

@@ -12,8 +12,7 @@ from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import OCTETS
 from scons_multiarch.process import say
 from scons_multiarch.shared.lookups import lookups
-from scons_multiarch.shared.origins import open_origin, origin_of
-from scons_multiarch.targets import ProgramTarget, target_of
+from scons_multiarch.shared.origins import common_origin, open_origin
 
 if TYPE_CHECKING:
     from scons_multiarch.session import CacheSettings, Run
@@ -37,7 +36,7 @@ class SharedListings:
         """What an entry holds; None where there is none that counts, and where the cache is not read."""
         if not self._settings.reads:
             return None
-        origin = self._origin()
+        origin = common_origin(self._run)
         entry = None if origin is None else lookups(self._run).find(self._key(key), origin)
         if origin is None or entry is None or len(entry.outputs) != 1 or entry.outputs[0].descriptor.size > _LARGEST:
             return None
@@ -53,7 +52,7 @@ class SharedListings:
 
     def put(self, key: str, content: bytes) -> None:
         """Write an entry; never raises."""
-        origin = self._origin()
+        origin = common_origin(self._run)
         if not self._settings.writes or origin is None or len(content) > _LARGEST:
             return
         output = Output(Descriptor.of(OCTETS, content), _NAME, data=content)
@@ -63,8 +62,3 @@ class SharedListings:
 
     def _key(self, key: str) -> Key:
         return Key(KIND, key, self._settings.scope)
-
-    def _origin(self) -> str | None:
-        programs = (node for node in self._run.declarations.targets if isinstance(target_of(node), ProgramTarget))
-        node = next(programs, None)
-        return None if node is None else origin_of(self._run, node)

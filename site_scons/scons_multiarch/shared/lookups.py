@@ -129,10 +129,10 @@ class Lookups:
             self._say(f"an entry of the cache is left out: {one_line(error)}")
             return None
         if entry is not None:
-            self._note(origin, key)
+            self.note(origin, key)
         return entry
 
-    def _note(self, origin: str, key: Key) -> None:
+    def note(self, origin: str, key: Key) -> None:
         """Note that a key was used or written, for the list that a writer leaves."""
         with self._guard:
             self.used.setdefault(origin, {})[key.hex] = None
@@ -157,7 +157,7 @@ class Lookups:
         except (MultiarchError, OSError) as error:
             self._close(origin, error)
             return False
-        self._note(origin, entry.key)
+        self.note(origin, entry.key)
         return True
 
     def is_closed(self, origin: str) -> bool:

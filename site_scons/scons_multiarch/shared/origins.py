@@ -13,6 +13,7 @@ from multiarch_oci.errors import quoted
 from multiarch_oci.reference import Destination, InvalidReference, Reference
 from scons_multiarch.registries import location
 from scons_multiarch.session import CacheSettings
+from scons_multiarch.targets import ProgramTarget, target_of
 from scons_multiarch.tracking.state import state_of
 from scons_multiarch.variables import UnknownWord, one_of
 
@@ -83,6 +84,13 @@ def origin_of(run: Run, node: Any) -> str:
     settings = run.settings.cache
     assert settings is not None  # noqa: S101  # nobody asks without one
     return settings.origin or place_named(str(node.get_build_env().subst("$REPOSITORY")))
+
+
+def common_origin(run: Run) -> str | None:
+    """The place for what the programs of a build have in common: that of the first; None where none is declared."""
+    programs = (node for node in run.declarations.targets if isinstance(target_of(node), ProgramTarget))
+    node = next(programs, None)
+    return None if node is None else origin_of(run, node)
 
 
 def place_named(repository: str) -> str:

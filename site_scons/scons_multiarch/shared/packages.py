@@ -1,8 +1,9 @@
 """Compiled packages of the standard library and of modules in the shared cache: what a program needs is not compiled.
 
-One entry a toolchain, platform, flags and go.sum. It holds a list of packages and, as one blob, what the compiler made
-of them (`golang.buildcache`). They are put into a build cache of this tree's own, one a place and CACHE_KEY, which the
-compiler uses as long as CACHE names that place: who believes a cache for this tree has not believed it for others.
+One entry a toolchain, platform, flags and go.sum, where the entry of the build's first program lies. It holds a list
+of packages and, as one blob, what the compiler made of them (`golang.buildcache`). They are put into a build cache of
+this tree's own, one a place and CACHE_KEY, which the compiler uses as long as CACHE names that place: who believes a
+cache for this tree has not believed it for others.
 """
 
 from __future__ import annotations
@@ -24,15 +25,13 @@ from multiarch_oci.document import keyed
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.golang import buildcache
 from multiarch_oci.golang.answers import run_process
-from multiarch_oci.golang.modules import locate
-from multiarch_oci.golang.recipe import flag_value, flags_of
 from multiarch_oci.mediatype import JSON, OCTETS
 from multiarch_oci.quoting import size_in_words
 from multiarch_oci.store import read
 from scons_multiarch.process import doing, say
 from scons_multiarch.session import content_of
 from scons_multiarch.shared.lookups import lookups
-from scons_multiarch.shared.origins import open_origin, origin_of
+from scons_multiarch.shared.origins import common_origin, open_origin
 from scons_multiarch.step import write
 from scons_multiarch.tracking.held import note_taken
 
@@ -67,33 +66,44 @@ class Packages:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._guard = threading.Lock()
-        self._groups: dict[tuple[str, str], _Group] = {}
+        self._groups: dict[str, _Group] = {}
 
     def bring(self, node: Any, build: GoBuild, environment: Mapping[str, str], *, again: bool) -> dict[str, str]:
         """The environment in which a program is to be compiled: that which is given, or with another build cache.
 
         `again`: it was compiled here before. What the cache does not give costs time, never a failure.
         """
-        if self._run.settings.cache is None or environment.get("GOCACHEPROG") or environment["CGO_ENABLED"] != "0":
-            return dict(environment)  # with cgo packages hold what this machine's C compiler made
-        key, origin = self._key(node, build, environment), origin_of(self._run, node)
+        noted = self.note(node, build, environment)
+        if noted is None:
+            return dict(environment)
+        key, origin = noted
         with self._guard:
-            group = self._groups.setdefault((origin, key.hex), _Group(key, origin, environment))
+            group = self._groups.setdefault(key.hex, _Group(key, origin, environment))
             group.builds.append(build)
-        folder = self._run.build.once((_KIND, origin, key.hex), lambda: self._folder(group, again=again))
+        folder = self._run.build.once((_KIND, key.hex), lambda: self._folder(group, again=again))
         if folder is None:
             return dict(environment)
         group.environment["GOCACHE"] = str(folder)
         note_taken(node)
         return {**environment, "GOCACHE": str(folder)}
 
-    def _key(self, node: Any, build: GoBuild, environment: Mapping[str, str]) -> Key:
+    def note(self, node: Any, build: GoBuild, environment: Mapping[str, str]) -> tuple[Key, str] | None:
+        """Note that the packages of a program are in use, also where the program itself is taken; nothing is asked.
+
+        Returns the key and the place of their entry, be it there or not; None for programs that have none.
+        """
+        settings, origin = self._run.settings.cache, common_origin(self._run)
+        if settings is None or origin is None:
+            return None
+        if environment.get("GOCACHEPROG") or environment["CGO_ENABLED"] != "0":
+            return None  # with cgo packages hold what this machine's C compiler made
         values = node.attributes.state.facts.values
         facts = {name: value for name, value in values.items() if name not in _LINKED_ONLY and " " not in name}
-        project = locate(build.directory, environment, flag_value(flags_of(build, environment), "modfile"))
-        sums = [(name, text) for name, text in project.contents if name.endswith(".sum")]
-        cache = self._run.settings.cache
-        return Key(_KIND, Digest.of(keyed([facts, sums])).hex, "" if cache is None else cache.scope)
+        sums = self._run.build.lister().sums(build)
+        of_sums = self._run.build.once((_KIND, sums), lambda: Digest.of(keyed(sums)).hex)
+        key = Key(_KIND, Digest.of(keyed([facts, of_sums])).hex, settings.scope)
+        lookups(self._run).note(origin, key)
+        return key, origin
 
     def _folder(self, group: _Group, *, again: bool) -> Path | None:
         """The build cache to use; None for that of the user."""

@@ -88,6 +88,7 @@ def _take(node: Any) -> bool:
     taken(node, is_file=is_file)
     for target in state.targets:
         note_taken(target)
+    _note_packages(run, node)
     state.retrieved = state.shared = True
     state.because = f"{state.because}; {WHY}" if state.because else WHY
     state.sentences = (*state.sentences, WHY)
@@ -96,6 +97,15 @@ def _take(node: Any) -> bool:
     if state.taken is not None and is_file and SCons.Action.execute_actions:
         state.taken()
     return True
+
+
+def _note_packages(run: Run, node: Any) -> None:
+    """Let the packages that a program is compiled with count as in use, where this run says what is."""
+    settings, record = run.settings.cache, target_of(node)
+    if isinstance(record, ProgramTarget) and settings is not None and settings.writes:
+        from scons_multiarch.shared.packages import packages_of
+
+        packages_of(run).note(node, record.build, run.build.lister().environment(record.build))
 
 
 def _fetched(node: Any, held: HeldFile) -> bool:
