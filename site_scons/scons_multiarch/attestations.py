@@ -129,7 +129,8 @@ def _check_tag(run: Run, push: Any, digest: Digest) -> None:
 def _files(node: Any) -> list[Any]:
     """All that is attached, by what the receipt was declared with; of what ATTEST promises what was declared by now."""
     documents = documents_of(node)
-    return [*node.sources[1:], *(() if documents is None else documents.declare())]
+    promised = () if documents is None else documents.declare()
+    return list(dict.fromkeys([*node.sources[1:], *promised, *node.attributes.__dict__.get("also", ())]))
 
 
 def _attestations(files: list[Any], content: Content, reference: Reference) -> Any:
@@ -318,16 +319,10 @@ def drifted(node: Any) -> str | None:
 
 def _remember(node: Any, listing: ListingOf, answer: Referring | None) -> None:
     """Keep that a list names all that was attached, and what decided that, which is up to date by now."""
-    run, documents = node.attributes.run, documents_of(node)
-    lists = lists_of(run)
+    lists = lists_of(node.attributes.run)
     before = lists.known(node)
     named = str(answer.state) if answer is not None and answer.state is not None else before.list if before else ""
-    if documents is None:
-        decided = ""
-    elif before is not None and node.attributes.state.spares:
-        decided = before.documents
-    else:
-        decided = documents.digest(run)
+    decided = node.attributes.state.decided_by or (before.documents if before else "")
     known = _Known(node.get_csig(), listing.by, str(listing.reference.digest), named, decided)
     if known != before:
         lists.note(node, known)
@@ -336,11 +331,13 @@ def _remember(node: Any, listing: ListingOf, answer: Referring | None) -> None:
 def stands_alone(node: Any) -> bool:
     """Whether a receipt is up to date, and what it says was attached is what ATTEST promises, by what was known of it.
 
-    Then its documents need not be declared. Nothing is known of one that was written since, or damaged.
+    Then its documents need not be declared. Nothing is known of one that was written since, or damaged. What decides
+    the documents is found out before they are decided: of what is edited meanwhile, it is the state before.
     """
     documents, run = node.attributes.documents, node.attributes.run
-    known = lists_of(run).known(node)
-    if known is None or not known.documents or known.documents != documents.digest(run):
+    known, decided_by = lists_of(run).known(node), documents.digest(run)
+    node.attributes.state.decided_by = decided_by
+    if known is None or not decided_by or known.documents != decided_by:
         return False
     made, count = node.get_stored_info().binfo, len(node.depends)
     recorded = made.bdepends[count:], made.bdependsigs[count:]

@@ -5,7 +5,7 @@ A run with nothing to do asks what decides them, and declares neither: each cost
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import SCons.Script
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch.commands import COMMANDS
 from scons_multiarch.interrupts import Interrupted
-from scons_multiarch.targets import SbomTarget, is_image, target_of
+from scons_multiarch.targets import SbomTarget, is_image, is_index, target_of
 from scons_multiarch.tracking.late import depend_late, depend_now
 from scons_multiarch.tracking.phases import after_reading
 
@@ -49,9 +49,15 @@ class Documents(msgspec.Struct, frozen=True, eq=False):
         except (MultiarchError, OSError, Interrupted):
             return ""
 
+    def _paths(self) -> Iterator[str]:
+        if self.sbom is not None:
+            yield from (f"{stem(self.subject, 'sbom')}.{ending}" for ending in ("spdx.json", "cdx.json"))
+        if self.provenance:
+            yield f"{stem(self.subject, 'provenance')}.json"
+
     def are_as_recorded(self, run: Run, names: Sequence[str], records: Sequence[Any]) -> bool:
         """Whether these paths, from the top, and SCons' records of them are all documents, and their bytes."""
-        if len(names) != 2 * (self.sbom is not None) + self.provenance:
+        if list(names) != list(self._paths()):
             return False
         try:
             digests = [run.tree.stat.digest(str(run.tree.root / name)) for name in names]
@@ -60,10 +66,20 @@ class Documents(msgspec.Struct, frozen=True, eq=False):
         return all(digest == getattr(info, "csig", None) for digest, info in zip_longest(digests, records))
 
 
+def stem(subject: Any, folder: str) -> str:
+    """Where a document of an image or index lies, from the top and without an ending: it is called as the subject."""
+    return f"_output/{folder}/{subject.name.removesuffix('.json' if is_index(subject) else '.tar')}"
+
+
 def documents_of(receipt: Any) -> Documents | None:
     """What is attached that ATTEST promises; None for a receipt that depends on nothing of that."""
     documents: Documents | None = receipt.attributes.__dict__.get("documents")
     return documents
+
+
+def is_promised(node: Any) -> bool:
+    """Whether this is the receipt of what ATTEST and SIGN promise of a chain; `also` is attached beside that."""
+    return "also" in node.attributes.__dict__
 
 
 def depend_on(receipt: Any, documents: Documents, needs: Callable[[], bool]) -> None:

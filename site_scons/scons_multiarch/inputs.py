@@ -18,6 +18,7 @@ from scons_multiarch import RELEASE, licences, provenances, sboms
 from scons_multiarch.context import made_in_tree
 from scons_multiarch.dependencies import given_of, ignored
 from scons_multiarch.installation import tool_digest
+from scons_multiarch.paths import shown
 from scons_multiarch.targets import ProgramTarget, SbomTarget, is_index, target_of
 from scons_multiarch.tracking.nodes import REVISION
 from scons_multiarch.trusted import trust_files
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def digest(run: Run, subject: Any, sbom: SbomTarget | None, *, provenance: bool) -> str:
     """One sha256 in hexadecimal over all that decides these documents' bytes. Raises MultiarchError, OSError."""
-    parts: list[object] = [REVISION, subject.get_csig()]
+    parts: list[object] = [REVISION, shown(subject), str(subject.env.get("IMAGE_FILE", "")), subject.get_csig()]
     if is_index(subject):
         parts += [] if sbom is None else [sboms.facts(run, sbom, subject).digest()]
         parts += [_of_index(run, subject)] if provenance else []
@@ -48,8 +49,8 @@ def _digest(parts: object) -> str:
 
 def _of_index(run: Run, index: Any) -> str:
     """What decides the provenance of an index."""
-    images = [[image.get_csig(), _of_image(run, image)] for image in provenances.images_of(index)]
-    if not all(of_image for _, of_image in images):
+    images = [_of_image(run, image) for image in provenances.images_of(index)]
+    if not all(images):
         return provenances.facts(run, index).digest()
     return _digest([images, provenances.own_facts(run, index).digest()])
 
@@ -63,10 +64,15 @@ def _look_at(run: Run, image: Any) -> str:
     programs = [child for child in dict.fromkeys(image.children()) if child.has_builder()]
     if not all(isinstance(target_of(node), ProgramTarget) and not node.children() for node in programs):
         return ""
-    parts = [_of_tree(run), str(given_of(image.attributes.target)), _facts_of(image), *_version_words(image.env)]
-    parts += [f"{file.name} {file.digests}" for file in ignored(run, image.attributes.target.plan)]
+    record, plan = target_of(image), target_of(image).plan
+    parts = [_of_tree(run), shown(image), image.get_csig(), _facts_of(image), *_version_words(image.env)]
+    parts += [str(given_of(record)), plan.text, str(plan.dockerfile), str(plan.context)]  # what was said of it
+    parts += map(repr, (plan.contexts, plan.files, plan.overlays))
+    parts += [f"{file.name} {file.digests}" for file in ignored(run, plan)]
+    parts += [f"{shown(document)} {document.get_csig()}" for document in record.sboms]
     for program in programs:
-        parts += [str(program), program.get_csig(), _facts_of(program), licences.state(run, program)]
+        parts += [shown(program), program.get_csig(), _facts_of(program), licences.state(run, program)]
+        parts.append(repr(target_of(program).build))
     return _digest(parts) if all(map(_facts_of, [image, *programs])) and _of_tree(run) else ""
 
 

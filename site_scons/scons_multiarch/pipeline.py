@@ -117,7 +117,9 @@ def _chain(call: Call, contents: Callable[[Platform], Any], dockerfile: Any, fol
 
 def _sbom(call: Call, subject: Any) -> tuple[Any, ...]:
     """Declare the SBOM of an image or of the index; its files are called as that."""
-    target, record = f"#/_output/sbom/{_stem(subject)}", _sbom_record(call, subject)
+    from scons_multiarch.documents import stem  # start-up
+
+    target, record = f"#/{stem(subject, 'sbom')}", _sbom_record(call, subject)
     nodes = tuple(call.env.Sbom(target, subject, name=record.name, version=record.version))
     _name_alike(call, nodes)
     return nodes
@@ -129,14 +131,11 @@ def _sbom_record(call: Call, subject: Any) -> SbomTarget:
 
 def _provenance(call: Call, subject: Any) -> tuple[Any, ...]:
     """Declare the provenance of an image or of the index; its file is called as that."""
-    nodes = tuple(call.env.Provenance(f"#/_output/provenance/{_stem(subject)}.json", subject))
+    from scons_multiarch.documents import stem  # start-up
+
+    nodes = tuple(call.env.Provenance(f"#/{stem(subject, 'provenance')}.json", subject))
     _name_alike(call, nodes)
     return nodes
-
-
-def _stem(subject: Any) -> str:
-    """What the files of an image or index are called without an ending."""
-    return str(subject.name.removesuffix(".json" if is_index(subject) else ".tar"))
 
 
 def _name_alike(call: Call, nodes: Iterable[Any]) -> None:

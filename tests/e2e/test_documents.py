@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
+from faults import FaultProxy
 from machines.registry import Registry
 from machines.small import Tree
 
@@ -148,3 +154,124 @@ def test_who_names_a_document_gets_it_from_an_empty_tree(tree: Tree, registry: R
     tree.edit("LICENSE", MIT)
     assert tree.scons(*words).status == 0
     assert tree.read("_output/copy.json") == tree.read(SBOM)
+
+
+SPDX = """\
+{"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "dataLicense": "CC0-1.0", "name": "theirs",
+ "documentNamespace": "https://example.org/theirs", "creationInfo": {"created": "1970-01-01T00:00:00Z",
+ "creators": ["Tool: theirs"]},
+ "packages": [{"SPDXID": "SPDXRef-a", "name": "ghost", "versionInfo": "6.6.6", "downloadLocation": "NOASSERTION",
+ "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+ "referenceLocator": "pkg:generic/ghost@6.6.6"}]}]}
+"""
+DECLARED = """\
+DefaultEnvironment(tools=[])
+env = Environment(tools=["oci_settings", "go_binary", "oci_attest", "oci_targets"])
+"""
+
+
+def attached(tree: Tree, registry: Registry, repository: str) -> set[str]:
+    """Return the digests of all that is attached in a repository, by what the receipts of a tree say."""
+    names = json.loads(next((tree.path / "_output/receipts/attestations").rglob("v1.0.json")).read_bytes())
+    assert names["reference"] == f"{registry.host}/{repository}:v1.0"
+    receipts = (tree.path / "_output/receipts/attestations" / registry.host.replace(":", "_") / repository).glob("*")
+    listed = [referrer for receipt in receipts for referrer in json.loads(receipt.read_bytes())["referrers"]]
+    return {layer["digest"] for referrer in listed for layer in registry.json(repository, referrer["digest"])["layers"]}
+
+
+def is_attached(tree: Tree, registry: Registry, repository: str = "demo") -> bool:
+    """Return whether all documents of this tree are what the registry has."""
+    wanted = {f"sha256:{hashlib.sha256(content).hexdigest()}" for content in documents(tree).values()}
+    return wanted <= attached(tree, registry, repository)
+
+
+def test_an_sbom_that_is_given_no_more_is_taken_out(fresh: Tree, registry: Registry):
+    fresh.edit("theirs.spdx.json", SPDX)
+    fresh.edit("SConstruct", DECLARED + 'env.GoImage("demo", sbom="theirs.spdx.json")\n')
+    words = [f"REGISTRY={registry.host}", ATTEST]
+    for _ in range(2):
+        fresh.scons("push-manifest", *words)
+    assert "ghost" in fresh.read(SBOM)
+    fresh.edit("SConstruct", DECLARED + 'env.GoImage("demo")\n')
+    fresh.scons("push-manifest", *words)
+    assert "ghost" not in fresh.read(SBOM)
+    assert is_whole(fresh, *words)
+    assert is_attached(fresh, registry)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('env.MultiarchImage("api", program, repository="team/x")', 'env.MultiarchImage("web", program, repository="team/x")'),
+        ('env.GoImage("demo", repository="team/x")', 'env.GoImage("demo", repository="team/x", GOFLAGS="-v")'),
+    ],
+)  # fmt: skip
+def test_what_documents_say_of_declarations_follows_them(fresh: Tree, registry: Registry, one: str, other: str):
+    program = "def program(p):\n    return env.GoBinary(f'#/_output/bin/{p.directory}/demo', '.', platform=p)\n"
+    words = [f"REGISTRY={registry.host}", ATTEST]
+    fresh.edit("SConstruct", DECLARED + program + one + "\n")
+    for _ in range(2):
+        fresh.scons("push-manifest", *words)
+    shutil.rmtree(fresh.path / "_output/sbom")
+    shutil.rmtree(fresh.path / "_output/provenance")
+    fresh.scons("push-manifest", *words)
+    fresh.edit("SConstruct", DECLARED + program + other + "\n")
+    old = [fresh.path / name for name in documents(fresh)]
+    fresh.scons("push-manifest", *words)
+    for path in old if "web" in other else ():
+        path.unlink()
+    assert is_whole(fresh, *words)
+    assert is_attached(fresh, registry, "team/x")
+    assert fresh.scons("push-manifest", *words).up_to_date
+
+
+def test_an_edit_while_the_registry_is_asked_is_described_by_the_next_run(fresh: Tree, registry: Registry):
+    with FaultProxy(registry.host) as proxy:
+        words = ["push-manifest", f"REGISTRY={proxy.host}", ATTEST]
+        fresh.edit("LICENSE", MIT)
+        fresh.scons(*words)
+        for kind in ("HEAD manifest", "GET manifest"):
+            proxy.order(kind, stall=2, times=3)
+        seen = len(proxy.seen)
+
+        def edit() -> None:
+            while len(proxy.seen) == seen:
+                time.sleep(0.01)
+            fresh.edit("LICENSE", "SPDX-License-Identifier: ISC\n")
+
+        editor = threading.Thread(target=edit)
+        editor.start()
+        fresh.scons(*words)
+        editor.join()
+        fresh.scons(*words)
+        assert "ISC" in fresh.read(SBOM)
+        assert is_whole(fresh, *words[1:])
+
+
+def test_what_is_promised_no_more_is_said(tree: Tree, registry: Registry):
+    words = ["push-manifest", f"REGISTRY={registry.host}"]
+    for _ in range(2):
+        tree.scons(*words, ATTEST)
+    answer = tree.scons("why", *words, "ATTEST=sbom").text
+    assert "_output/provenance/demo-linux-amd64.json has no part in it any more" in answer
+    assert not [line for line in answer.splitlines() if line.startswith("Attest") and "not built before" in line]
+    ran = tree.scons(*words, "ATTEST=sbom")
+    assert "_output/provenance/demo-v1.0.json has no part in it any more" in ran.text
+
+
+def test_what_is_attached_by_hand_stands_beside_what_is_promised(fresh: Tree, registry: Registry):
+    by_hand = """
+chain = env.GoImage("demo")
+for push, sbom, statement in zip(chain.pushes, chain.sboms, chain.provenances):
+    env.Attest(push, [sbom, statement, "theirs.spdx.json"])
+env.Attest(chain.published, [chain.index_sbom])
+"""
+    fresh.edit("theirs.spdx.json", SPDX)
+    fresh.edit("SConstruct", DECLARED + by_hand)
+    words = ["push-manifest", f"REGISTRY={registry.host}"]
+    for more in ([], ["ATTEST=sbom"], [ATTEST], [ATTEST]):
+        fresh.scons(*words, *more)
+        assert fresh.scons(*words, *more).up_to_date
+        theirs = hashlib.sha256(SPDX.encode()).hexdigest()
+        assert f"sha256:{theirs}" in attached(fresh, registry, "demo")
+    assert is_attached(fresh, registry)

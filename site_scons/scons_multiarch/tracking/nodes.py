@@ -357,9 +357,12 @@ def _decided(target: Any) -> bool:
     made = target.get_stored_info().binfo
     count = len(target.depends) if target.attributes.state.spares else None
     before, children = [*made.bsourcesigs, *made.bdependsigs[:count], *made.bimplicitsigs], target.children()
-    changed = len(children) != len(before)
-    before += [None] * (len(children) - len(before))
-    for child, previous in zip(children, before):  # noqa: B905  # there may be more before
+    if changed := len(children) != len(before):
+        from scons_multiarch.tracking.records import by_name  # start-up
+
+        before, lost = by_name(made, children)
+        reasons(target).extend(f"{name} has no part in it any more" for name in lost)
+    for child, previous in zip(children, before, strict=True):
         if _is_changed(child, target, previous):
             reasons(target).append(f"{child} {'changed' if previous is not None else 'is new'}")
             changed = True

@@ -34,7 +34,7 @@ class State:
     __slots__ = (
         *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "published"),
         *("reasons", "repairs", "retrieved", "scan", "seen", "sentences", "spell", "subject", "taken", "targets"),
-        *("kept_at", "kind", "shared", "spares"),
+        *("decided_by", "kept_at", "kind", "shared", "spares"),
     )
 
     def __init__(
@@ -65,6 +65,7 @@ class State:
         self.failure: Exception | None = None
         self.reasons: dict[Any, list[str]] = {}  # by target
         self.retrieved = self.shared = False
+        self.decided_by = ""  # of a receipt, what decides the documents that it may depend on (`documents`)
         self.spares = False  # what it depends on by its record, at the end, is not asked for (`late`)
         self.kept_at = ""
         self.repairs = False  # its bytes, or the world outside, are all that differs
