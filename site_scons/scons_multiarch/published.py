@@ -49,7 +49,7 @@ def print_digests(run: Run, descriptor: int) -> None:
 
     Images whose index is published are not listed beside it. Nothing is written when anything failed.
     """
-    nodes = [node for node in reversed(reachable()) if isinstance(target_of(node), PushTarget)]
+    nodes = _pushes_asked_for()
     covered = set(_children(nodes))
     nodes = [node for node in nodes if node not in covered]
     if not has_succeeded(interactive=run.settings.interactive) or not all(map(is_done, nodes)):
@@ -61,6 +61,11 @@ def print_digests(run: Run, descriptor: int) -> None:
         _write(descriptor, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
     except OSError as error:
         run.output.note(error)
+
+
+def _pushes_asked_for() -> list[Any]:
+    """The pushes that this run leads to."""
+    return [node for node in reversed(reachable()) if isinstance(target_of(node), PushTarget)]
 
 
 def _write(descriptor: int, content: bytes) -> None:
@@ -97,9 +102,11 @@ def _repository(node: Any) -> str:
 def summary(pushed: Iterable[Any]) -> list[str]:
     """A line for each tag that these pushes wrote: `repository:tag@digest  platform size, …; bytes sent`.
 
-    An index stands for its images.
+    An index stands for its images, also where it was asked for and its own tag holds it already.
     """
-    nodes = [node for node in pushed if isinstance(target_of(node), PushTarget)]
+    nodes = dict.fromkeys(node for node in pushed if isinstance(target_of(node), PushTarget))
+    stays = [node for node in _pushes_asked_for() if node not in nodes and is_done(node)]
+    nodes |= dict.fromkeys(node for node in stays if not nodes.keys().isdisjoint(_children([node])))
     covered = set(_children(nodes))
     return [line for node in nodes if node not in covered for line in _lines(node)]
 
@@ -108,12 +115,12 @@ def _lines(node: Any) -> Iterator[str]:
     from multiarch_oci.quoting import readable_size
 
     done = node.attributes.state.published
-    pinned = f"@{done.receipt.descriptor.digest}"
+    pinned = f"@{_held(node)}"
     total = sum(_sent(child) for child in (node, *_children([node])))
     platforms = [f"{name} {readable_size(size)}" if size else name for name, size in sizes(node.sources[0])]
     sent = f"{readable_size(total)} sent" if total else "nothing sent"
     yield f"{node.attributes.state.subject}{pinned}  {', '.join(platforms)}{'; ' if platforms else ''}{sent}"
-    for tag in done.also:
+    for tag in () if done is None else done.also:
         yield f"{_repository(node)}:{tag}{pinned}"
 
 

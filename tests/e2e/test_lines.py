@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from e2e.test_shared_trust import Keys
 from machines.project import Project
 from machines.registry import Registry
 from machines.small import Tree
@@ -70,6 +72,25 @@ def test_each_published_tag_is_said_with_digest_platforms_and_what_was_sent(fres
         assert re.search(
             rf"^{registry.host}/other/demo:v1.0-{platform}@sha256:\S+  linux/{platform} {size}; ", text, re.MULTILINE
         )
+
+
+def test_an_index_that_stays_is_what_a_run_says_it_published(fresh: Tree, registry: Registry, tmp_path: Path) -> None:
+    words = ("push-manifest", f"REGISTRY={registry.host}", f"CACHE={tmp_path / 'cache'}")
+    fresh.scons("images", words[-1], "CACHE_MODE=readwrite")
+    for folder in ("_output", ".multiarch"):
+        shutil.rmtree(fresh.path / folder)
+    fresh.scons(*words)
+    # What was taken counts no more: all is made again, to the same bytes, and pushed.
+    key = Keys(tmp_path, "key").public
+    run = started(fresh, *words, f"CACHE_KEY={key}", "PRINT=digest")
+    assert run.stderr.count("\nPush ") == 2
+    said = [line for line in run.stderr.splitlines() if "@sha256:" in line]
+    assert [line.partition("@")[0] for line in said] == [f"{registry.host}/demo:v1.0"], run.stderr
+    assert said[0].endswith("; nothing sent")
+    assert run.stdout == f"{registry.host}/demo@{digest_of(fresh)}\n"
+    registry.delete_tag("demo", "v1.0-amd64")
+    text = fresh.scons(*words, f"CACHE_KEY={key}").text
+    assert re.findall("^(.*)@sha256:", text, re.MULTILINE) == [f"{registry.host}/demo:v1.0"], text
 
 
 def test_digests_are_all_that_stands_on_standard_output(fresh: Tree, registry: Registry) -> None:
