@@ -191,6 +191,37 @@ def test_targets_of_an_image_are_made_by_its_machine_alone(machines: Machines):
     assert machines.published() == set()
 
 
+DEPLOY = """
+env.Alias("deploy", env.Command("deployed", [], Touch("$TARGET")))
+env.AlwaysBuild(env.Alias("told", [], Touch("told")))
+"""
+
+
+def test_what_no_image_leads_to_is_made_by_machine_n_alone(machines: Machines):
+    def clone(name: str) -> Project:
+        tree = machines.clone(name)
+        tree.edit("SConstruct", SCONSTRUCT + DEPLOY)
+        return tree
+
+    tree = clone("tree")
+    run = machines.run("1/3", "deploy", "told", tree=tree)
+    assert run.text == "shard 1/3: deployed and told are of no image, shard 3/3 makes them\n"
+    assert "deployed is of no image" in machines.run("1/3", "plan", "deploy", tree=tree).text
+    # With images they are no part of what whoever ends last publishes.
+    machines.run("alone", "images", tree=clone("images"))
+    run = machines.run("1/3", "push-manifest", "deploy", "told", tree=tree)
+    assert "shard 1/3: deployed and told are of no image, shard 3/3 makes them\n" in run.text
+    assert machines.published() == set(NAMES)
+    assert not (tree.path / "deployed").exists()
+    assert not (tree.path / "told").exists()
+    assert machines.run("1/3", "push-manifest", "deploy", "told", tree=tree).steps == []
+    assert "of no image" not in machines.run("1/3", "_output/images", tree=tree).text
+    last = clone("last")
+    machines.run("3/3", "deploy", "told", tree=last)
+    assert (last.path / "deployed").exists()
+    assert (last.path / "told").exists()
+
+
 def test_a_machine_makes_the_programs_of_its_images_alone(machines: Machines):
     tree = machines.clone("tree")
     images = {name.rpartition("/")[2] for name in made(machines.run("1/12", "images", tree=tree))}
@@ -198,6 +229,12 @@ def test_a_machine_makes_the_programs_of_its_images_alone(machines: Machines):
     assert machines.run("1/12", "bin", tree=tree).steps == []
     programs = {path.name for path in (tree.path / "_output" / "bin").rglob("*") if path.is_file()}
     assert len(programs) == 1
+
+
+def test_a_machine_that_has_nothing_to_do_succeeds(machines: Machines):
+    runs = [machines.run(f"{number}/12", "a:images") for number in range(1, 12)]
+    assert [run.status for run in runs] == [0] * 11
+    assert sorted(len(made(run)) for run in runs)[:9] == [0] * 9
 
 
 def test_costs_decide_who_makes_what(machines: Machines):

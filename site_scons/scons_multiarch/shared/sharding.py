@@ -3,7 +3,7 @@
 There is no coordinator. Which images a machine makes follows from what is declared. What another one has made is known
 by its entry in the cache, never by a tag. After its own part a machine looks whether all images that were asked for
 are in the cache; where they are it publishes. Machine n of n does not look: it makes what is missing, from the end of
-the others' parts, and publishes.
+the others' parts, and publishes. What no image is made of, or leads to, it makes alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import SCons.Environment
+import SCons.Node.Alias
 import SCons.Node.FS
 import SCons.Script
 
@@ -48,6 +50,8 @@ _WORD = re.compile(r"([1-9][0-9]{0,2})/([1-9][0-9]{0,2})")
 _TOGETHER = 8
 _AT_ONCE = 16
 """Images that are looked for before the next ones are: one that is missing is enough."""
+_NAMED = 3
+"""So many targets and more are not all named."""
 _ALONE = ("run", "clean")
 """Targets that are no part of a build."""
 
@@ -72,7 +76,8 @@ class Part(NamedTuple):
     """What of the targets that were asked for is whose.
 
     `first`: what this machine makes, what costs most first, `images` those among it. `others`: the images of others,
-    what they make last first. `rest`: whether anything is of several machines, or of none, as an index and its tag.
+    what they make last first. `rest`: whether anything is of several machines, as an index and its tag. `alone`: what
+    no image leads to, which is of machine n of n; `shared` is all but that.
     """
 
     shard: Shard
@@ -80,6 +85,8 @@ class Part(NamedTuple):
     images: tuple[Any, ...]
     others: tuple[Any, ...]
     rest: bool
+    alone: tuple[Any, ...]
+    shared: tuple[Any, ...]
     whole: bool = False  # this machine goes on to all that was asked for
 
     def to_json(self) -> dict[str, object]:
@@ -90,6 +97,25 @@ class Part(NamedTuple):
 
     def words(self) -> str:
         """What a plan says of it."""
+        if self.alone and not self.shard.is_last:
+            return self.alone_in_words() if self.is_of_none else f"{self.alone_in_words()}\n{self._publishing()}"
+        return self._publishing()
+
+    @property
+    def is_of_none(self) -> bool:
+        """Whether nothing that was asked for is made of images."""
+        return not (self.first or self.others or self.rest)
+
+    def alone_in_words(self) -> str:
+        """What this machine leaves to the last one whatever the cache has."""
+        names = sorted(map(shown, self.alone))
+        named = " and ".join(names if len(names) < _NAMED else [names[0], f"{len(names) - 1} others"])
+        are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+        return (
+            f"shard {self.shard}: {named} {are} of no image, shard {self.shard.count}/{self.shard.count} makes {them}"
+        )
+
+    def _publishing(self) -> str:
         return f"{self}, " + ("then all that is missing" if self.whole else "the machine that ends last publishes")
 
     def __str__(self) -> str:
@@ -104,9 +130,10 @@ def part_of(run: Run, roots: Iterable[Any]) -> Part:
     parts = _parts(run, shard.count)
     machine = {image: number for number, part in enumerate(parts, 1) for image in part}
     position = {image: number for number, image in enumerate(machine)}
-    named = dict.fromkeys(_files(roots))
+    roots = tuple(roots)
+    named = dict.fromkeys(_steps(roots))
     images_of = _images_below(named)
-    first, rest = [], False
+    first, alone, rest = [], [], False
     for node, images in images_of.items():
         if images is None:
             rest = True
@@ -116,7 +143,7 @@ def part_of(run: Run, roots: Iterable[Any]) -> Part:
             first += [node] if owners == {shard.number} else []
         elif node in named:
             owners = {number for number, part in enumerate(parts, 1) if node in _needed_by(run, number, part)}
-            rest = rest or not owners
+            alone += [] if owners else [node]
             first += [node] if shard.number in owners else []
     first.sort(key=lambda node: max((position[image] for image in images_of[node] or ()), default=-1))
     own, *others = [
@@ -124,7 +151,9 @@ def part_of(run: Run, roots: Iterable[Any]) -> Part:
         for part in (parts[shard.number - 1], *parts[: shard.number - 1], *parts[shard.number :])
     ]
     last_first = zip_longest(*map(reversed, others))
-    return Part(shard, tuple(first), tuple(own), tuple(i for images in last_first for i in images if i), rest)
+    of_others = tuple(image for images in last_first for image in images if image)
+    shared = tuple(node for node in named if node not in alone) if alone else roots
+    return Part(shard, tuple(first), tuple(own), of_others, rest, tuple(alone), shared)
 
 
 def _parts(run: Run, count: int) -> list[list[Any]]:
@@ -140,11 +169,18 @@ def _needs(image: Any) -> tuple[str, ...]:
     return tuple(sorted({shown(first_of_step(child)) for child in declared_children(image) if is_made(child)}))
 
 
-def _files(roots: Iterable[Any]) -> Iterator[Any]:
-    """The files that targets mean, through aliases and folders."""
+def _steps(roots: Iterable[Any]) -> Iterator[Any]:
+    """The files that targets mean, through aliases and folders, and what among these has a command of its own."""
     for node in nodes_below(roots, _members):
-        if is_made(node):
+        if is_made(node) or _has_command(node):
             yield node
+
+
+def _has_command(node: Any) -> bool:
+    """Whether a folder or an alias is made by a builder, and not by SCons itself."""
+    if isinstance(node, SCons.Node.Alias.Alias):
+        return bool(node.has_builder()) and node.get_builder() is not SCons.Environment.AliasBuilder
+    return bool(node.has_explicit_builder())
 
 
 def _members(node: Any) -> list[Any]:
@@ -153,10 +189,10 @@ def _members(node: Any) -> list[Any]:
     return [] if isinstance(node, SCons.Node.FS.Base) else declared_children(node)
 
 
-def _images_below(nodes: Iterable[Any]) -> dict[Any, frozenset[Any] | None]:
-    """For each file that is made and leads to these the images that it is made of; None where an index is."""
+def _images_below(named: Mapping[Any, None]) -> dict[Any, frozenset[Any] | None]:
+    """For each of these, and each file that leads to them, the images that it is made of; None where an index is."""
     below: dict[Any, frozenset[Any] | None] = {}
-    for node in sources_first(nodes, declared_children):
+    for node in sources_first(named, declared_children):
         of_children = [below.get(child, frozenset()) for child in declared_children(node)]
         if is_image(node):
             below[node] = frozenset([node])
@@ -164,7 +200,7 @@ def _images_below(nodes: Iterable[Any]) -> dict[Any, frozenset[Any] | None]:
             below[node] = None
         else:
             below[node] = frozenset().union(*filter(None, of_children))
-    return {node: images for node, images in below.items() if is_made(node)}
+    return {node: images for node, images in below.items() if is_made(node) or node in named}
 
 
 def _needed_by(run: Run, number: int, images: list[Any]) -> frozenset[Any]:
@@ -187,12 +223,17 @@ def build_part(env: Any, words: Iterable[str]) -> None:
     # Under one name, as SCons says of each target that it is up to date.
     first = env.Alias(f"shard {part.shard}", part.first) if part.first else []
     others = env.Alias(f"all but shard {part.shard}", part.others) if part.others else []
-    build_first(first, lambda: _after(run, part, [*others, *whole] if part.shard.is_last else whole))
+    rest = env.Alias("what images lead to", part.shared) if part.alone else list(part.shared)
+    build_first(first, lambda: _after(run, part, [*others, *whole] if part.shard.is_last else rest))
 
 
 def _after(run: Run, part: Part, whole: list[Any]) -> list[Any] | None:
     """What is built when this machine's part is done: the `whole`, or None for nothing more."""
     if not part.shard.is_last:
+        if part.alone:
+            say(part.alone_in_words())
+            if part.is_of_none:
+                return None
         if not part.rest:
             say(f"{part} done")
             return None
@@ -216,8 +257,10 @@ def foreseen(run: Run, roots: list[Any]) -> tuple[list[Any], Part]:
     That is its own part alone, where it is not the last and the cache lacks an image of another machine.
     """
     part = part_of(run, roots)
-    if part.shard.is_last or (part.rest and _missing(part.others) is None):
+    if part.shard.is_last:
         return roots, part._replace(whole=True)
+    if part.rest and _missing(part.others) is None:
+        return list(part.shared), part._replace(whole=True)
     return list(part.first), part
 
 

@@ -153,14 +153,15 @@ def build_first(targets: Sequence[Any], then: Callable[[], list[Any] | None]) ->
     main = SCons.Script.Main
     build_targets = main._build_targets  # noqa: SLF001  # which _main calls once
 
-    def build(fs: Any, options: Any, _targets: Any, _target_top: Any) -> list[Any]:
+    def build(fs: Any, options: Any, given: Any, _target_top: Any) -> list[Any]:
         def build_nodes(nodes: list[Any]) -> list[Any]:
             SCons.Script.BUILD_TARGETS = nodes
             return build_targets(fs, options, nodes, None) if nodes else []
 
         built = build_nodes(list(targets))
         more = then() if not (targets and main.this_build_status) else None
-        return built if more is None else [*built, *build_nodes(more)]
+        nodes = built if more is None else [*built, *build_nodes(more)]
+        return nodes or list(given)  # for nothing _main says "Found nothing to build", and fails
 
     main._build_targets = build  # noqa: SLF001  # see above
 
