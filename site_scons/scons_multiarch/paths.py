@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import SCons.Node
@@ -283,8 +284,25 @@ def _node(env: Any, parameter: str, given: Any) -> Any:
             return node
         # What nothing says to be a folder yet is a file, as with SCons' own builders.
         return env.fs.Dir(node) if _is_folder(node) else env.fs.File(node)
-    except TypeError as error:  # a path through a file
-        raise NotAPath(str(error), where=parameter) from None
+    except TypeError as error:
+        raise _through_a_file(env, parameter, name) or NotAPath(str(error), where=parameter) from None
+
+
+def _through_a_file(env: Any, parameter: str, name: str) -> NotAPath | None:
+    """What is wrong with a path that leads through a file; None where none is known on its way."""
+    for above in PurePath(name).parents:
+        try:
+            node = env.fs.Entry(str(above))
+        except TypeError:
+            continue
+        if not isinstance(node, SCons.Node.FS.File):
+            return None
+        is_only_named = not node.has_builder() and not os.path.lexists(node.get_abspath())
+        hint = f'a folder that is not there yet is named as one: Dir("{shown(node)}")' if is_only_named else None
+        return NotAPath(
+            f"{name.removeprefix('#/')} lies below {shown(node)}, which is a file", where=parameter, hint=hint
+        )
+    return None
 
 
 def _is_folder(node: Any) -> bool:

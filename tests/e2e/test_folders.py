@@ -135,6 +135,17 @@ def test_a_folder_that_images_lie_in_is_what_builders_make_there(tree: Project, 
     assert tree.read("made.txt") == "two\n"  # it is among the contents, whatever is copied
 
 
+def test_the_name_of_a_folder_that_is_not_there_yet_is_an_error_that_says_how_to_name_it(tree: Project) -> None:
+    tree.edit("SConstruct", AROUND.replace("CONTENTS", '"_output"'))
+    ran = tree.scons("images", check=False)
+    assert (ran.status, ran.steps) == (2, [])
+    assert "Image: target: _output/images/x-linux-amd64.tar lies below _output, which is a file\n" in ran.text
+    assert '  hint: a folder that is not there yet is named as one: Dir("_output")\n' in ran.text
+    tree.edit("Dockerfile", "FROM scratch\nCOPY src /\n")
+    tree.edit("SConstruct", AROUND.replace("CONTENTS", 'Dir("_output")'))
+    assert len(tree.scons("images").steps) == 2
+
+
 def test_a_folder_that_a_program_lies_in_is_none_of_its_sources(tree: Project) -> None:
     tree.edit("main.go", "package main\n\nfunc main() {}\n")
     tree.edit("SConstruct", AROUND.replace('env.MultiarchImage("x", CONTENTS)', 'env.GoImage("x", sources="#")'))
