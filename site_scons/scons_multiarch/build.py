@@ -228,13 +228,17 @@ class Build:
         return private if self._settings.keeps else Path(self.once("copy of go", lambda: _copied(private)).name)
 
     def leave_lists(self) -> None:
-        """Leave in shared caches that this run writes to the packages that it compiled, and which entries it used."""
+        """Leave in shared caches that this run writes to the packages that it compiled, and which entries it used.
+
+        What more was wrong with their entries is said.
+        """
         packages: Packages | None = self._values.peek("go packages")
         if packages is not None:
             packages.leave()
         lookups: Lookups | None = self._values.peek("shared cache")
         if lookups is not None:
             lookups.leave_lists()
+            lookups.troubles.say_rest()
 
     def save(self) -> None:
         """Keep what the next build can use; what cannot be kept is found anew."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 0.3
 """An answer that takes longer is shown to be waited for, where somebody watches."""
+_IMPATIENCE: dict[str, Any] = {"silence": 5.0, "read_timeout": 30.0, "attempts": 2, "longest_pause": 5.0}
+"""How the shared cache is asked: 5 s without a byte are too many, an answer of failure is asked for once more."""
 CACHE_BYTES = 20 << 30
 """How large the cache of base blobs, which all trees of a user share, may grow."""
 
@@ -45,6 +47,7 @@ class Registries:
         self.recorder: Recorder | None = None  # told of all requests, where somebody asks for that
         self._guard = threading.RLock()
         self._transport: Transport | None = None
+        self._impatient: Transport | None = None
         self._cache: Cache | None = None
         self._there: set[tuple[str, Digest]] = set()  # what this run put, or manifests that it saw
         self._mounts: dict[tuple[str, str], Mounts] = {}  # what became of them, by both repositories
@@ -59,8 +62,19 @@ class Registries:
                 self._transport = self._connected()
             transport, recorder = self._transport, self.recorder
             transport.watch = recorder  # of requests for tokens
-        step = None if recorder is None else recorder.current()
-        return transport if step is None else transport.watched(step)
+        return _watched(transport, recorder)
+
+    def _of_cache(self) -> Transport:
+        """As `transport`, for the shared cache: what it does not give in a moment is made here meanwhile."""
+        base = self.transport()
+        with self._guard:
+            if self._impatient is None:
+                from msgspec.structs import replace
+
+                self._impatient = base.impatient(replace(base.settings, **_IMPATIENCE))
+            transport, recorder = self._impatient, self.recorder
+            transport.watch = recorder
+        return _watched(transport, recorder)
 
     def _connected(self) -> Transport:
         from multiarch_oci.store.auth import Credentials
@@ -92,14 +106,13 @@ class Registries:
             return Layout(self._root / folder, reference=reference.bare)
         return self.registry(reference, action=action)
 
-    def registry(self, reference: Reference, *, action: str = "pull") -> Registry:
-        """The repository of a registry, for `pull` or `push`."""
+    def registry(self, reference: Reference, *, action: str = "pull", impatient: bool = False) -> Registry:
+        """The repository of a registry, for `pull` or `push`; `impatient` as one is that is a shared cache."""
         from multiarch_oci.store.registry import Registry
 
         there = self._there if action == "push" else None
-        return Registry(
-            self.transport(), reference, action=action, there=there, written=self.written(), mounts=self._mounts
-        )
+        transport = self._of_cache() if impatient else self.transport()
+        return Registry(transport, reference, action=action, there=there, written=self.written(), mounts=self._mounts)
 
     def written(self) -> Written:
         """What this run wrote to registries, which is waited for where it is read again; said on the terminal."""
@@ -218,6 +231,12 @@ class Registries:
         """Drop an observation: a step has just changed the tag, or what refers to a subject."""
         with self._guard:
             self._observed.pop(question, None)
+
+
+def _watched(transport: Transport, recorder: Recorder | None) -> Transport:
+    """It, its requests recorded with the step that this thread performs, if any."""
+    step = None if recorder is None else recorder.current()
+    return transport if step is None else transport.watched(step)
 
 
 def _name(reference: Reference) -> str:

@@ -63,7 +63,7 @@ def today() -> dt.date:
 def _look(run: Run, origin: str, oldest: dt.date | None) -> int:
     from multiarch_oci.actioncache.upkeep import usage
 
-    store = open_origin(run, origin)
+    store = open_origin(run, origin, patient=True)
     if oldest is None:
         held = usage(store)
         _print(f"{origin}: {counted(held.entries, 'entry')}, {counted(held.lists, 'list')}, {size_in_words(held.size)}")
@@ -75,7 +75,7 @@ def _prune(run: Run, origin: str, oldest: dt.date) -> int:
     from multiarch_oci.actioncache.upkeep import blobs, prune
     from multiarch_oci.store.layout import Layout
 
-    store = open_origin(run, origin, action="push")
+    store = open_origin(run, origin, action="push", patient=True)
     done = prune(store, oldest, say=lambda words: _print(f"{origin}: {words}"))
     if done.refused:
         _refused(origin, done, oldest)

@@ -179,7 +179,7 @@ def _local(run: Run, image: Image, archive: Archive, name: str) -> ImageView:
         if descriptor.digest in image.shared:
             from scons_multiarch.shared.origins import open_origin
 
-            return read_layer(open_origin(run, image.shared_at), descriptor, f"cache {image.shared_at}")
+            return read_layer(open_origin(run, image.shared_at, patient=True), descriptor, f"cache {image.shared_at}")
         if base is None:
             raise NoImage("lies elsewhere, and nothing says where", where=name)
         return read_layer(run.build.registries.source(base), descriptor, str(base))

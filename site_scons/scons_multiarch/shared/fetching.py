@@ -13,10 +13,12 @@ from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import BLOCK, Digest
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.mediatype import OCTETS
+from multiarch_oci.store.http.errors import Transient
 from scons_multiarch.graph import children_of, requested
 from scons_multiarch.paths import shown
 from scons_multiarch.process import say
 from scons_multiarch.receipts import root_of
+from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import open_origin
 from scons_multiarch.step import step_of
 from scons_multiarch.targets import is_image
@@ -72,8 +74,12 @@ def fetch(run: Run, origin: str, descriptor: Descriptor, path: Path, *, executab
     """Write a blob of a place to a file, verified, at once or not at all. Raises what the place raises, and OSError."""
     from multiarch_oci.store.atomic import replacing
 
-    with open_origin(run, origin).open(descriptor) as stream, replacing(path) as sink:
-        shutil.copyfileobj(stream, sink, BLOCK)
+    try:
+        with open_origin(run, origin).open(descriptor) as stream, replacing(path) as sink:
+            shutil.copyfileobj(stream, sink, BLOCK)
+    except Transient as error:
+        lookups(run).troubles.failed(origin, error)
+        raise
     if executable:
         mode = path.stat().st_mode
         path.chmod(mode | (mode & 0o444) >> 2)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from multiarch_oci.actioncache import Entry, Key, Output
 from multiarch_oci.descriptor import Descriptor
-from multiarch_oci.errors import MultiarchError, one_line
+from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import OCTETS
-from scons_multiarch.process import say
 from scons_multiarch.shared.lookups import lookups
 from scons_multiarch.shared.origins import common_origin, open_origin
 
@@ -47,7 +46,7 @@ class SharedListings:
             with open_origin(self._run, origin).open(output.descriptor) as stream:
                 return stream.read()
         except (MultiarchError, OSError) as error:
-            say(f"  warning: an entry of the cache is left out: {one_line(error)}")
+            lookups(self._run).troubles.failed(origin, error)
             return None
 
     def put(self, key: str, content: bytes) -> None:

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.actioncache import Entry, Key, NoEntry
@@ -20,6 +19,7 @@ from scons_multiarch.graph import reachable_nodes
 from scons_multiarch.process import say
 from scons_multiarch.receipts import root_of
 from scons_multiarch.shared.origins import open_origin, origin_of
+from scons_multiarch.shared.troubles import Troubles
 from scons_multiarch.targets import ProgramTarget, is_image, target_of
 from scons_multiarch.tracking.nodes import REVISION
 from scons_multiarch.tracking.state import state_of
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 _BY_FACTS = ("program", "image")
 _TOGETHER = 8
 _DAMAGE = (NoEntry, InvalidDocument, DigestMismatch)
-_FAILURES = 3
-"""After so many places that could not be asked, nobody is asked any more: each may have cost its time limit."""
 
 
 class Lookups:
@@ -42,9 +40,8 @@ class Lookups:
         self._run = run
         self._guard = threading.Lock()
         self._answers: dict[tuple[str, str], Future[Entry | None]] = {}
-        self._failures = 0
         self._began = False
-        self._closed: set[str] = set()  # places that could not be written to
+        self.troubles = Troubles(run.build.is_new)
         self.used: dict[str, dict[str, None]] = {}  # by place, the keys that counted or were written
 
     def cache(self, origin: str, *, action: str = "pull") -> ActionCache:
@@ -114,19 +111,18 @@ class Lookups:
         return future
 
     def _read(self, key: Key, origin: str) -> Entry | None:
-        if self._failures >= _FAILURES:
+        if self.troubles.is_closed(origin):
             return None
         try:
             entry = self.cache(origin).look(key)
         except _DAMAGE as error:
-            self._say(f"an entry of the cache is left out: {one_line(error)}")
+            self.troubles.left_out(error)
             return None
         except (MultiarchError, OSError) as error:
-            self._failures += 1
-            self._say(f"the cache cannot be read: {one_line(error)}")
+            self.troubles.failed(origin, error)
             return None
         except Exception as error:  # noqa: BLE001  # what somebody else wrote there fails no build
-            self._say(f"an entry of the cache is left out: {one_line(error)}")
+            self.troubles.left_out(error)
             return None
         if entry is not None:
             self.note(origin, key)
@@ -143,7 +139,7 @@ class Lookups:
         `make` gives it, and from where its outputs are read; None for nothing that is to be kept. Where something
         fails the place is written to no more: whatever comes next would meet the same trouble.
         """
-        if origin in self._closed:
+        if self.is_closed(origin):
             return False
         try:
             made = make()
@@ -155,21 +151,14 @@ class Lookups:
             say(f"  warning: not kept in the cache: {subject}: {one_line(error)}")
             return False
         except (MultiarchError, OSError) as error:
-            self._close(origin, error)
+            self.troubles.failed(origin, error, writing=True)
             return False
         self.note(origin, entry.key)
         return True
 
     def is_closed(self, origin: str) -> bool:
-        """Whether something could not be put into a place."""
-        return origin in self._closed
-
-    def _close(self, origin: str, error: Exception) -> None:
-        with self._guard:
-            known = origin in self._closed
-            self._closed.add(origin)
-        if not known:
-            say(f"  warning: the cache cannot be written to: {one_line(error)}")
+        """Whether nothing is put into a place any more."""
+        return self.troubles.is_closed(origin, writing=True)
 
     def leave_lists(self) -> None:
         """Leave in each place, where it is written to, the keys that this run wrote or used; never raises."""
@@ -183,13 +172,12 @@ class Lookups:
 
         day = dt.datetime.now(dt.timezone.utc).date()
         for origin, keys in used.items():
-            if origin not in self._closed:
-                with suppress(MultiarchError, OSError):  # it is made again, then, some day
-                    leave_list(open_origin(self._run, origin, action="push"), keys, day)
-
-    def _say(self, words: str) -> None:
-        if self._run.build.is_new(words):
-            say(f"  warning: {words}")
+            if self.is_closed(origin):
+                continue
+            try:
+                leave_list(open_origin(self._run, origin, action="push"), keys, day)
+            except (MultiarchError, OSError) as error:
+                self.troubles.failed(origin, error, writing=True)
 
     def _begin_programs(self) -> None:
         """Ask for the entries of all programs that this run leads to and whose facts can be known by now."""

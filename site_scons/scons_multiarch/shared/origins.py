@@ -107,14 +107,18 @@ def repository_of(origin: str) -> Reference | None:
     return None if _FOLDER.match(origin) else Reference.parse(origin)
 
 
-def open_origin(run: Run, origin: str, *, action: str = "pull") -> EntryStore:
-    """The place itself, for `pull` or `push`; requests are those of the step that this thread performs."""
+def open_origin(run: Run, origin: str, *, action: str = "pull", patient: bool = False) -> EntryStore:
+    """The place itself, for `pull` or `push`; requests are those of the step that this thread performs.
+
+    Where it is a registry that does not answer, or fails, it is soon given up, unless one is `patient`: who asks for
+    nothing but what lies there.
+    """
     reference = repository_of(origin)
     if reference is None:
         from multiarch_oci.store.layout import Layout
 
         return Layout(run.tree.root / origin)
-    store: Any = run.build.registries.store(reference, action=action)
+    store: Any = run.build.registries.registry(reference, action=action, impatient=not patient)
     return store  # type: ignore[no-any-return]  # a registry's, which has them all
 
 

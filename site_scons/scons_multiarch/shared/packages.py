@@ -28,6 +28,7 @@ from multiarch_oci.golang.answers import run_process
 from multiarch_oci.mediatype import JSON, OCTETS
 from multiarch_oci.quoting import size_in_words
 from multiarch_oci.store import read
+from multiarch_oci.store.http.errors import Transient
 from scons_multiarch.process import doing, say
 from scons_multiarch.session import content_of
 from scons_multiarch.shared.lookups import lookups
@@ -118,6 +119,9 @@ class Packages:
             if content is not None and _saves(folder, buildcache.read_list(content, where=str(known))) < _LEAST_S:
                 return folder
             return None if again and content is None else self._fetched(group, folder)
+        except Transient as error:
+            lookups(self._run).troubles.failed(group.origin, error)
+            return None
         except (MultiarchError, OSError) as error:
             say(f"  warning: compiled packages are not taken from the cache: {one_line(error)}")
             group.is_lost = True

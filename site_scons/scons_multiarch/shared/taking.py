@@ -83,7 +83,7 @@ def _take(node: Any) -> bool:
             own = sum(output.descriptor.size for output in entry.outputs if output.data is None)
             record.spared = 0 if is_file and not is_image(node) else own
     except (NoEntry, InvalidDocument) as error:
-        say(f"  warning: an entry of the cache is left out: {one_line(error)}")
+        lookups(run).troubles.left_out(error)
         return False
     taken(node, is_file=is_file)
     for target in state.targets:

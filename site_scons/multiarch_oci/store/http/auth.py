@@ -5,6 +5,7 @@ Token specification of the distribution project (docs/spec/auth/token.md, oauth.
 
 from __future__ import annotations
 
+import copy
 import re
 import threading
 import time
@@ -101,6 +102,12 @@ class Authorizations:
         self._tokens: defaultdict[str, list[_Token]] = defaultdict(list)
         self._secrets: set[str] = set()
         self._refusals: dict[str, str] = {}
+
+    def fetching(self, fetch: Fetch) -> Authorizations:
+        """The same challenges and tokens; new ones are asked for by another `fetch`."""
+        other = copy.copy(self)
+        other._fetch = fetch  # noqa: SLF001  # one of ours
+        return other
 
     def held(self, request: Request) -> str | None:
         """The header to send with the first try; None while the host has not said that it wants one."""

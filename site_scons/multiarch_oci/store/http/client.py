@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+import msgspec
+
 from multiarch_oci.digest import Readable
 from multiarch_oci.document import LIMIT
 from multiarch_oci.errors import MultiarchError
@@ -64,13 +66,15 @@ class Client:
         *,
         stream: bool = False,
         read_timeout: float | None = None,
+        silence: float | None = None,
         watch: Watch | None = None,
     ) -> Answer:
         """One request, one answer of any status; nothing is followed, repeated or decoded.
 
         A successful answer is read whole up to the size of a manifest (AnswerTooLarge), or handed on as `stream`; of
-        others the first 64 KiB. Raises Unreachable and UntrustedHost for failures of the connection, UnusableUrl. A
-        `watch` is told of it, and sees what becomes of it.
+        others the first 64 KiB. `silence` is the longest wait for a connection, for the answer to a request without a
+        body, and between the bytes of one that is read here. Raises Unreachable and UntrustedHost for failures of the
+        connection, UnusableUrl. A `watch` is told of it, and sees what becomes of it.
         """
         self._watchdog.check()
         scheme, netloc, target = split_url(url)
@@ -79,17 +83,22 @@ class Client:
         if body is not None or method in _WITH_BODY:
             fields["Content-Length"] = str(length)
         patience = read_timeout or self._settings.read_timeout
+        limits = Limits(
+            min(self._settings.connect_timeout, silence or patience),
+            patience if silence is None or body is not None else min(silence, patience),
+            patience,
+        )
         with _recorded(watch, method, url, length) as record:
             with body.opened(record) if isinstance(body, Outgoing) else io.BytesIO(body or b"") as content:
-                answer = self._pool(scheme, netloc).ask(method, target, fields, content, patience)
+                answer = self._pool(scheme, netloc).ask(method, target, fields, content, limits)
             if record is not None:
                 answer.record, record.status = record, answer.status
             if stream and answer.status in _FINE:
                 opened = cast("BinaryIO", answer)
                 return Answer(answer.status, Headers(answer.headers), b"", url, answer.challenges, opened)
-            return _whole(answer, url, netloc, patience)
+            return _whole(answer, url, netloc, limits)
 
-    def speaks_tls(self, netloc: str) -> bool:
+    def speaks_tls(self, netloc: str, silence: float | None = None) -> bool:
         """Whether TLS is spoken at `host[:port]`, as far as a proxy lets us see; the connection is kept.
 
         Unreachable when nobody is there.
@@ -97,7 +106,7 @@ class Client:
         self._watchdog.check()
         pool = self._pool("https", netloc)
         try:
-            pool.keep(pool.dial())
+            pool.keep(pool.dial(min(self._settings.connect_timeout, silence or self._settings.connect_timeout)))
         except (UntrustedHost, Interrupted):
             return False
         except Unreachable:
@@ -123,6 +132,17 @@ class Client:
         return tls_context(netloc, insecure=insecure, ca_file=settings.authorities(), certs_dirs=settings.certs_dirs)
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """How many seconds are waited: to connect, for the head of an answer, and for each silence in a long body.
+
+    A short body takes no longer than `body` in all, and is never silent for longer than `head`.
+    """
+
+    connect: float
+    head: float
+    body: float
+
+
 class Pool:
     """The connections to one origin, kept while they are good; thread-safe. There are as many as were used at once.
 
@@ -132,24 +152,23 @@ class Pool:
     def __init__(self, way: Way, settings: Settings, watchdog: Watchdog) -> None:
         self.way = way
         self._prefix, self._fields = way.prefix, way.fields
-        self._connect_timeout = settings.connect_timeout
         self._low_speed = (settings.low_speed_limit, settings.low_speed_time)
         self.watchdog = watchdog
         self._idle: deque[io.BufferedReader[Channel]] = deque()
         weakref.finalize(self, _close_all, self._idle)
 
     def ask(
-        self, method: str, target: str, headers: dict[str, str], body: Outgoing | io.BytesIO, patience: float
+        self, method: str, target: str, headers: dict[str, str], body: Outgoing | io.BytesIO, limits: Limits
     ) -> Exchange:
-        """Send a request and read the head of its answer, which may take `patience` seconds after the body was sent.
+        """Send a request and read the head of its answer, for which the time begins when the body was sent.
 
         An answer that comes before the body was sent whole is an answer. Raises Unreachable, Interrupted and
         UntrustedHost, Cancelled, and what reading the body raises.
         """
-        connection = self._take()
+        connection, patience = self._take(limits.connect), limits.head
         channel = connection.raw
         try:
-            channel.begin(patience)
+            channel.begin(limits.body)
             _send(channel, request_head(method, self._prefix + target, self._fields | headers), body)
             end = time.monotonic() + patience
             head = read_head(method, connection, lambda: channel.begin(patience, end=end, paced=False))
@@ -159,12 +178,12 @@ class Pool:
         except BaseException:
             channel.sock.close()
             raise
-        channel.begin(patience)
-        return Exchange(self, connection, head, patience)
+        channel.begin(limits.body)
+        return Exchange(self, connection, head, limits.body)
 
-    def dial(self) -> io.BufferedReader[Channel]:
-        """A new connection; Unreachable, Interrupted, UntrustedHost, Cancelled."""
-        sock = dial(self.way, self._connect_timeout, self.watchdog)
+    def dial(self, seconds: float) -> io.BufferedReader[Channel]:
+        """A new connection, within so many seconds; Unreachable, Interrupted, UntrustedHost, Cancelled."""
+        sock = dial(self.way, seconds, self.watchdog)
         return io.BufferedReader(Channel(sock, self._low_speed), _BUFFER)
 
     def keep(self, connection: io.BufferedReader[Channel]) -> None:
@@ -176,7 +195,7 @@ class Pool:
         self.watchdog.check()
         return interrupted(error, self.way.netloc, patience)
 
-    def _take(self) -> io.BufferedReader[Channel]:
+    def _take(self, seconds: float) -> io.BufferedReader[Channel]:
         """The connection used last that is still good, else a new one."""
         with contextlib.suppress(IndexError):  # of `pop`: no more are idle
             while True:
@@ -184,7 +203,7 @@ class Pool:
                 if connection.raw.is_quiet(connection):
                     return connection
                 connection.raw.sock.close()
-        return self.dial()
+        return self.dial(seconds)
 
 
 class Exchange(Readable):
@@ -206,10 +225,10 @@ class Exchange(Readable):
         """The values of WWW-Authenticate, which cannot be told apart once they are joined."""
         return tuple(value for name, value in self.headers if name.lower() == "www-authenticate")
 
-    def within(self, seconds: float) -> None:
-        """Give the rest of the body so many seconds in all."""
-        self._patience = seconds
-        self._connection.raw.begin(seconds, end=time.monotonic() + seconds)
+    def within(self, seconds: float, silence: float) -> None:
+        """Give the rest of the body so many seconds in all, and each silence in it so many."""
+        self._patience = silence
+        self._connection.raw.begin(silence, end=time.monotonic() + seconds)
 
     def take(self, size: int) -> bytes:
         """As Readable says, fewer only at the end; Interrupted when it is cut short."""
@@ -263,12 +282,12 @@ def _send(channel: Channel, head: bytes, body: Outgoing | io.BytesIO) -> None:
             raise
 
 
-def _whole(answer: Exchange, url: str, netloc: str, seconds: float) -> Answer:
-    """The answer with its body, which may take so many seconds in all."""
+def _whole(answer: Exchange, url: str, netloc: str, limits: Limits) -> Answer:
+    """The answer with its body, which is a short one."""
     fine = answer.status in _FINE
     bound = LIMIT if fine else _ERROR_BYTES
     content = b""
-    answer.within(seconds)
+    answer.within(limits.body, limits.head)
     with answer:
         # Until nothing comes: only then is a body that was cut told from one that ended.
         while len(content) <= bound and (block := answer.read(bound + 1 - len(content))):

@@ -100,6 +100,10 @@ class Interrupted(Unreachable):
     """A connection that was there and was cut, or fell silent."""
 
 
+class NoAnswer(Interrupted):
+    """A connection that was there, over which nothing came in time, or next to nothing."""
+
+
 class TooManyRequests(Transient):
     """429: we, or others from here, ask too often."""
 
@@ -126,6 +130,11 @@ class RegistryRefused(MultiarchError):
 
 class AnswerTooLarge(MultiarchError):
     """An answer above the bound for its kind; it was not read to its end."""
+
+
+def is_unanswered(error: Exception) -> bool:
+    """Whether a host said nothing at all: it cannot be reached, or is silent."""
+    return type(error) is Unreachable or isinstance(error, NoAnswer)
 
 
 def no_connection(error: OSError, netloc: str, seconds: float) -> Unreachable:
@@ -168,9 +177,9 @@ def interrupted(error: Exception, netloc: str, seconds: float) -> MultiarchError
     if isinstance(error, ssl.SSLError):
         return _untrusted(error, netloc)
     if isinstance(error, TimeoutError):
-        return Interrupted(f"no answer within {seconds:g} s", where=netloc, tries=_SLOW_TRIES)
+        return NoAnswer(f"no answer within {seconds:g} s", where=netloc, tries=_SLOW_TRIES)
     if isinstance(error, LowSpeed):
-        return Interrupted(f"the transfer was too slow: {error}", where=netloc, tries=_SLOW_TRIES)
+        return NoAnswer(f"the transfer was too slow: {error}", where=netloc, tries=_SLOW_TRIES)
     if isinstance(error, BrokenAnswer):
         return Interrupted(f"a broken answer: {error}", where=netloc, tries=_SLOW_TRIES)
     return Interrupted("the connection was cut", where=netloc)

@@ -32,7 +32,8 @@ class Settings(msgspec.Struct, frozen=True):
     is the time for the head of an answer, for the body of a short one, and for each silence in a long one; a transfer
     below `low_speed_limit` bytes a second for `low_speed_time` seconds is a cut connection. Blobs above
     `chunk` go up in chunks of that size, and where `sessions` names a folder, an upload cut off with the process is
-    taken up again. `uploads` and `heads` limit what is under way at once a host.
+    taken up again. `uploads` and `heads` limit what is under way at once a host. With `silence` a host that is silent
+    for so long, before it connects or answers a question, is given up by whoever asks so (`Transport.impatient`).
     """
 
     insecure: tuple[str, ...] = LOOPBACK
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True):
     ca_file: Path | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
+    silence: float | None = None
     low_speed_limit: int = 1024
     low_speed_time: float = 30.0
     attempts: int = 5

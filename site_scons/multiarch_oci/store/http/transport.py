@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import math
 import random
 import threading
 import time
@@ -27,6 +28,7 @@ from multiarch_oci.store.http.errors import (
     Unreachable,
     UntrustedHost,
     explain_host,
+    is_unanswered,
 )
 from multiarch_oci.store.http.exchange import Answer, Outgoing, Request, Settings
 from multiarch_oci.store.http.hosts import (
@@ -78,6 +80,20 @@ class Transport:
         other = copy.copy(self)
         other.watch = watch
         return other
+
+    def impatient(self, settings: Settings) -> Transport:
+        """The same connections, tokens and limits for questions that nothing depends on; `settings` have a `silence`.
+
+        Who says nothing for so long is not asked again, and by this one, and what is `watched` of it, never more: the
+        same error comes at once. It means nothing to the others.
+        """
+        other = copy.copy(self)
+        other._become_impatient(settings)  # noqa: SLF001  # another one of these
+        return other
+
+    def _become_impatient(self, settings: Settings) -> None:
+        self.settings, self._given_up = settings, {}
+        self._authorizations = self._authorizations.fetching(self._fetch)
 
     def ask(self, request: Request) -> Answer:
         """One try of one request, with login and redirects where they are wanted.
@@ -202,12 +218,15 @@ class Transport:
 
     def _give_up(self, error: Transient) -> Transient:
         """Remember a host that was tried often enough: other requests, and the next step, need not do it again."""
-        if type(error) is Unreachable and error.where is not None:
+        impatient = self.settings.silence is not None
+        lost = is_unanswered(error) if impatient else type(error) is Unreachable
+        if lost and isinstance(error, Unreachable) and error.where is not None:
             with self._lock:
                 known, _ = self._given_up.get(error.where, (None, 0.0))
                 if error is not known:
                     again = Unreachable(error.what, where=error.where, hint=error.hint, tries=1)
-                    self._given_up[error.where] = (again, time.monotonic() + _GIVEN_UP_S)
+                    until = math.inf if impatient else time.monotonic() + _GIVEN_UP_S
+                    self._given_up[error.where] = (again, until)
         return error
 
     # -- authorization ---------------------------------------------------------------------------------------------
@@ -250,7 +269,11 @@ class Transport:
 
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
-        answer = self._client(url).send(method, url, headers, body or None, watch=self.watch)
+        silence = self.settings.silence
+        client = self._client(url)
+        answer = client.send(
+            method, url, headers, body or None, read_timeout=silence, silence=silence, watch=self.watch
+        )
         if answer.status in FAILED:
             raise self._refusals.transient(answer, f"the token service {public_url(url)}", _netloc(url))
         return answer.status, answer.content
@@ -258,6 +281,8 @@ class Transport:
     def _pause(self, count: int, error: Transient) -> float | None:
         longest = self.settings.longest_pause
         if count >= min(self.settings.attempts, error.tries or count + 1) or (error.pause or 0) > longest:
+            return None
+        if self.settings.silence is not None and is_unanswered(error):
             return None
         own = min(self.settings.backoff * 2.0 ** (count - 1), longest)
         # Jitter, so that many builds that failed together do not come back together.
@@ -303,7 +328,8 @@ class Transport:
                     headers,
                     body,
                     stream=request.stream,
-                    read_timeout=request.read_timeout,
+                    read_timeout=request.read_timeout or self.settings.read_timeout,
+                    silence=self.settings.silence,
                     watch=self.watch,
                 )
             except (Unreachable, UntrustedHost) as error:
@@ -319,7 +345,7 @@ class Transport:
 
     def _find_scheme(self, host: Endpoint) -> str:
         """How a host in INSECURE is asked in this run: over TLS when it takes that, else over plain HTTP."""
-        return "https" if self._client(host.root).speaks_tls(host.netloc) else "http"
+        return "https" if self._client(host.root).speaks_tls(host.netloc, self.settings.silence) else "http"
 
     def _checked(self, host: Endpoint, request: Request, url: str | None, *, shown: str) -> str:
         """Where a registry sends us; RegistryRefused for what is no URL or plain HTTP."""

@@ -19,6 +19,7 @@ from multiarch_oci.store.http.errors import (
     Cancelled,
     CutShort,
     Interrupted,
+    NoAnswer,
     TooManyRequests,
     Unauthorized,
     Unreachable,
@@ -139,7 +140,7 @@ NO_TLS = "HOST: speaks no TLS; plain HTTP is for hosts in INSECURE only\n  hint:
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
-        (TimeoutError("timed out"), Interrupted, "HOST: no answer within 60 s"),
+        (TimeoutError("timed out"), NoAnswer, "HOST: no answer within 60 s"),
         (ConnectionResetError(104, "reset"), Interrupted, "HOST: the connection was cut"),
         (CutShort(), Interrupted, "HOST: the connection was cut"),
         (OSError(5, "secret"), Interrupted, "HOST: the connection was cut"),
