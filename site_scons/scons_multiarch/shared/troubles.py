@@ -63,12 +63,13 @@ class Troubles:
 
     def _say_failed(self, error: Exception, *, writing: bool, is_over: bool) -> None:
         what = f"the cache cannot be {'written to' if writing else 'read'}: {one_line(error)}"
+        hint = error.hint if isinstance(error, MultiarchError) else None
         if is_over:
-            what = f"{what}; this run goes on without it: mend that, or leave CACHE out"
-        elif isinstance(error, MultiarchError) and error.hint is not None:
-            what = f"{what} ({error.hint})"
-        if self._is_new(what):
-            say_now(f"  warning: {what}")
+            more = "; this run goes on without it: mend that, or leave CACHE out"
+        else:
+            more = f" ({hint})" if hint is not None else ""
+        if self._is_new(f"{what}{more if is_over else ''}"):  # a hint may be another one at the second time
+            say_now(f"  warning: {what}{more}")
 
     def left_out(self, error: Exception) -> None:
         """Note an entry that does not count; of each cause the first is said."""
