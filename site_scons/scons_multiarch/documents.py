@@ -91,7 +91,7 @@ def depend_on(receipt: Any, documents: Documents, needs: Callable[[], bool]) -> 
     if receipt.env.get("PROVENANCE") == "full" or _are_seen(run, documents):
         receipt.add_dependency(documents.declare())
         return
-    depend_late(receipt, lambda: documents.declare() if needs() else [])
+    depend_late(receipt, documents.declare, needs)
     after_reading(lambda _: _declare_named(run), name="documents")
 
 

@@ -18,7 +18,10 @@ from scons_multiarch.tracking.state import Nodes
 
 
 class Late(Tracked):
-    """A target of ours whose attribute `late` is a function that answers the nodes; a Tracked changes to this class."""
+    """A target of ours whose attribute `late` says what more it may depend on; a Tracked changes to this class.
+
+    That is a function that answers the nodes, and one that says whether they are needed; None once that is settled.
+    """
 
     __slots__ = SAME_LAYOUT
 
@@ -31,21 +34,26 @@ class Late(Tracked):
         known = chain(self.prerequisites or (), self._children_get())
         if all(node.get_state() >= SCons.Node.up_to_date for node in known):
             self.attributes.late = None
-            self.add_dependency(late())
+            nodes, are_needed = late
+            if are_needed():
+                self.add_dependency(nodes())
 
 
-def depend_late(node: Late | Tracked, late: Callable[[], Nodes]) -> None:
-    """Have a function answer, in this run, what else a target depends on. What it answers is declared by then."""
+def depend_late(node: Late | Tracked, nodes: Callable[[], Nodes], are_needed: Callable[[], bool]) -> None:
+    """Have a target depend on nodes that a function declares, where in this run they turn out to be needed."""
     node.__class__ = Late
-    node.attributes.late = late
+    node.attributes.late = nodes, are_needed
 
 
 def depend_now(node: Tracked) -> None:
-    """Have a target depend on all that it might be asked for late, before SCons looks at it; harmless for others."""
+    """Have a target depend on all that it might need late, before SCons looks at it; harmless for others.
+
+    Nothing is decided by this: what it is made from may not be there yet.
+    """
     late = node.attributes.__dict__.get("late")
     if late is not None:
         node.attributes.late = None
-        node.add_dependency(late())
+        node.add_dependency(late[0]())
 
 
 def holds_without(node: Tracked) -> bool:
