@@ -52,7 +52,7 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
     from multiarch_oci.store import copy
     from scons_multiarch.signatures import signer_of
 
-    node, run, files = target[0], env["MULTIARCH_RUN"], _files(target[0])
+    node, run = target[0], env["MULTIARCH_RUN"]
     record, push = node.attributes.target, node.attributes.push
     content = content_of(run, source[0], record.reference)
     check(push, run)
@@ -70,11 +70,11 @@ def perform(target: list[Any], source: list[Any], env: Any) -> None:
         store,
         content.root,
         record.reference,
-        list(_attestations(files, content, record.reference)),
+        list(_attestations(_files(node), content, record.reference)),
         signer_of(env),
         previous=receipt_of(node),
         policy=run.settings.policy,
-        of_run=_of_run(env, files, content, record.reference),
+        of_run=_of_run(env, node, content, record.reference),
     )
     _forget(run, node)
     step = run.build.current_step()
@@ -142,23 +142,23 @@ def _attestations(files: list[Any], content: Content, reference: Reference) -> A
         yield Attestation.of(Path(file.get_abspath()).read_bytes(), content.root.digest, name, where=shown(file))
 
 
-def _of_run(env: Any, files: list[Any], content: Content, reference: Reference) -> Any:
+def _of_run(env: Any, node: Any, content: Content, reference: Reference) -> Any:
     """The provenance that says of which run it is, where one is attached."""
     from multiarch_oci.attesting import Attestation
     from scons_multiarch.provenances import beside
 
-    node = _full_provenance(env, files)
-    if node is None:
+    file = _full_provenance(env, node)
+    if file is None:
         return None
-    path, name = beside(Path(node.get_abspath())), reference.repository.rpartition("/")[2]
+    path, name = beside(Path(file.get_abspath())), reference.repository.rpartition("/")[2]
     return Attestation.of(path.read_bytes(), content.root.digest, name, where=path.name)
 
 
-def _full_provenance(env: Any, files: list[Any]) -> Any:
-    """The provenance of ours among some files, where PROVENANCE=full has another one attached beside it; or None."""
+def _full_provenance(env: Any, node: Any) -> Any:
+    """The provenance of ours that is attached, where PROVENANCE=full has another one attached beside it; or None."""
     if env.get("PROVENANCE") != "full":
         return None
-    return next((file for file in files if isinstance(target_of(file), ProvenanceTarget)), None)
+    return next((file for file in _files(node) if isinstance(target_of(file), ProvenanceTarget)), None)
 
 
 def receipt_of(node: Any) -> Attested | None:
@@ -320,9 +320,9 @@ def drifted(node: Any) -> str | None:
 def _remember(node: Any, listing: ListingOf, answer: Referring | None) -> None:
     """Keep that a list names all that was attached, and what decided that, which is up to date by now."""
     lists = lists_of(node.attributes.run)
-    before = lists.known(node)
-    named = str(answer.state) if answer is not None and answer.state is not None else before.list if before else ""
-    decided = node.attributes.state.decided_by or (before.documents if before else "")
+    before = lists.known(node) or _Known("", "", "")
+    named = before.list if answer is None or answer.state is None else str(answer.state)
+    decided = node.attributes.state.decided_by or before.documents
     known = _Known(node.get_csig(), listing.by, str(listing.reference.digest), named, decided)
     if known != before:
         lists.note(node, known)
@@ -358,6 +358,5 @@ def facts(env: Any, text: str, node: Any) -> Facts:
     """What decides the receipt beside image and files: the tag, who signs, PROVENANCE. Raises MultiarchError."""
     run: Run = env["MULTIARCH_RUN"]
     signer = run.build.once(("signed by", words_of(env)), lambda: signed_by(env))
-    is_full = env.get("PROVENANCE") == "full" and _full_provenance(env, _files(node)) is not None
-    full = {"PROVENANCE": "full"} if is_full else {}
+    full = {} if _full_provenance(env, node) is None else {"PROVENANCE": "full"}
     return Facts({"reference": text, "signed by": signer, **full}, {})

@@ -45,9 +45,8 @@ class Build:
         self._shared_listings = functools.partial(_shared_listings, run)
         self.registries = Registries(run.tree.root, run.settings, run.interrupts.cancelled)
         self.registries.waiting = lambda text, since: self.lines().waiting(text, since)
-        self.by_key: dict[
-            Any, str
-        ] = {}  # of targets that came out of a shared cache: the CACHE_KEY that let them count
+        # Of targets that came out of a shared cache: the CACHE_KEY that let them count.
+        self.by_key: dict[Any, str] = {}
         self.failures: dict[str, str] = {}  # of several registries: why the first target of each could not be written
         self._values: Once[Any] = Once()
         self._messages: set[str] = set()

@@ -18,6 +18,7 @@ from scons_multiarch.commands import COMMANDS
 from scons_multiarch.interrupts import Interrupted
 from scons_multiarch.targets import SbomTarget, is_image, is_index, target_of
 from scons_multiarch.tracking.late import depend_late, depend_now
+from scons_multiarch.tracking.nodes import track
 from scons_multiarch.tracking.phases import after_reading
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ class Documents(msgspec.Struct, frozen=True, eq=False):
     sbom: SbomTarget | None
     provenance: bool
     declare: Callable[[], Sequence[Any]]
-
-    def are_any(self) -> bool:
-        """Whether anything is promised."""
-        return self.sbom is not None or self.provenance
 
     def digest(self, run: Run) -> str:
         """One sha256 over all that decides the documents' bytes, in hexadecimal; "" where it cannot be found out."""
@@ -82,9 +79,12 @@ def is_promised(node: Any) -> bool:
     return "also" in node.attributes.__dict__
 
 
-def depend_on(receipt: Any, documents: Documents, needs: Callable[[], bool]) -> None:
+def promise(receipt: Any, documents: Documents, needs: Callable[[], bool]) -> None:
     """Have a receipt depend on documents: at once, or in a run that only builds when it is known to `need` them."""
-    if documents_of(receipt) is not None:  # declared twice, alike
+    if is_promised(receipt):  # declared twice, alike
+        return
+    receipt.attributes.also = []
+    if documents.sbom is None and not documents.provenance:
         return
     receipt.attributes.documents = documents
     run: Run = receipt.attributes.run
@@ -93,6 +93,15 @@ def depend_on(receipt: Any, documents: Documents, needs: Callable[[], bool]) -> 
         return
     depend_late(receipt, documents.declare, needs)
     after_reading(lambda _: _declare_named(run), name="documents")
+
+
+def join(env: Any, receipt: Any, files: list[Any]) -> Any:
+    """Have a receipt of what is promised attach files, too; returns it."""
+    depend_now(receipt)
+    new = [node for node in files if node not in receipt.attributes.also]
+    receipt.attributes.also += track(env, new)
+    receipt.add_dependency(new)
+    return receipt
 
 
 def _are_seen(run: Run, documents: Documents) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import threading
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from faults import FaultProxy
+from machines.referring import attached
 from machines.registry import Registry
 from machines.small import Tree
 
@@ -177,15 +177,6 @@ DECLARED = """\
 DefaultEnvironment(tools=[])
 env = Environment(tools=["oci_settings", "go_binary", "oci_attest", "oci_targets"])
 """
-
-
-def attached(tree: Tree, registry: Registry, repository: str) -> set[str]:
-    """Return the digests of all that is attached in a repository, by what the receipts of a tree say."""
-    names = json.loads(next((tree.path / "_output/receipts/attestations").rglob("v1.0.json")).read_bytes())
-    assert names["reference"] == f"{registry.host}/{repository}:v1.0"
-    receipts = (tree.path / "_output/receipts/attestations" / registry.host.replace(":", "_") / repository).glob("*")
-    listed = [referrer for receipt in receipts for referrer in json.loads(receipt.read_bytes())["referrers"]]
-    return {layer["digest"] for referrer in listed for layer in registry.json(repository, referrer["digest"])["layers"]}
 
 
 def is_attached(tree: Tree, registry: Registry, repository: str = "demo") -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import socket
@@ -20,10 +21,20 @@ from multiarch_oci.mediatype import CONFIG, LAYER_GZIP, MANIFEST
 from multiarch_oci.store import Store
 
 from .engine import crane
-from .registry import free_port
+from .project import Project
+from .registry import Registry, free_port
 from .required import locked, missing, required
 
 SOURCES = Path(__file__).with_name("referrers")
+
+
+def attached(tree: Project, registry: Registry, repository: str) -> set[str]:
+    """Return the digests of what the artifacts hold that the receipts of a tree name, as the registry has them."""
+    folder = tree.path / "_output/receipts/attestations" / registry.host.replace(":", "_") / repository
+    receipts = [json.loads(path.read_bytes()) for path in folder.glob("*.json")]
+    assert {receipt["reference"].rpartition(":")[0] for receipt in receipts} == {f"{registry.host}/{repository}"}
+    listed = [referrer["digest"] for receipt in receipts for referrer in receipt["referrers"]]
+    return {layer["digest"] for digest in listed for layer in registry.json(repository, digest)["layers"]}
 
 
 def put(store: Store, media_type: str, content: bytes) -> Descriptor:

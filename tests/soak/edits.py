@@ -61,10 +61,7 @@ class EditRun:
         return tree.scons(*TARGETS, *self.sources.arguments(), env=self.sources.env, check=False, timeout=300)
 
     def compare(self, here: Run, there: Run, clean: Tree) -> None:
-        if here.status != there.status or (there.status != 0) != self.sources.broken:
-            self.differ(f"exit {here.status} here, {there.status} from clean", here, there)
-        if there.status:
-            self.failed_builds += 1
+        if not self.ended_alike(here, there):
             return
         mine, wanted = self.tree.digests(), clean.digests()
         wrong = [path for path, digest in wanted.items() if mine.get(path) != digest]
@@ -78,6 +75,13 @@ class EditRun:
         again = self.run(self.tree)
         if again.steps or again.status:
             self.differ("the run after is no no-op", here, again)
+
+    def ended_alike(self, here: Run, there: Run, *, of: tuple[str, str] = ("here", "from clean")) -> bool:
+        """Whether two runs succeeded. Raises Different where one failed alone, or the sources say otherwise."""
+        if here.status != there.status or (there.status != 0) != self.sources.broken:
+            self.differ(f"exit {here.status} {of[0]}, {there.status} {of[1]}", here, there)
+        self.failed_builds += there.status != 0
+        return there.status == 0
 
     def stop(self) -> None:
         """End what runs beside."""

@@ -7,13 +7,12 @@ from typing import Any
 
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
-from scons_multiarch.documents import Documents, depend_on, is_promised
+from scons_multiarch.documents import Documents, is_promised, join, promise
 from scons_multiarch.receipts import receipt_node, spelled
 from scons_multiarch.settings import prepare
 from scons_multiarch.step import Step, add_method
 from scons_multiarch.targets import AttestTarget, PushTarget, WrongSource, check_source, declared_before, target_of
-from scons_multiarch.tracking.late import depend_now
-from scons_multiarch.tracking.nodes import declare, track
+from scons_multiarch.tracking.nodes import declare
 from scons_multiarch.tracking.state import State
 
 
@@ -46,25 +45,14 @@ def attest(env: Any, push: Any, files: Any = ()) -> Any:
         if target_of(node) is None:
             raise WrongSource("is no push", where=paths.shown(node), hint="give it what env.Push returned")
         promised = next(filter(is_promised, node.depends or ()), None)
-        receipts += _attest(env, node, documents) if promised is None else [_joined(env, promised, documents)]
+        receipts += _attest(env, node, documents) if promised is None else [join(env, promised, documents)]
     return receipts
-
-
-def _joined(env: Any, receipt: Any, documents: list[Any]) -> Any:
-    """Attach more by the receipt of what is promised: its push has one."""
-    depend_now(receipt)
-    new = [node for node in documents if node not in receipt.attributes.also]
-    receipt.attributes.also += track(env, new)
-    receipt.add_dependency(new)
-    return receipt
 
 
 def _promised(env: Any, pushes: Any, documents: Documents) -> list[Any]:
     receipts = [receipt for push in pushes for receipt in _attest(env, push, [])]
     for receipt in receipts:
-        receipt.attributes.also = receipt.attributes.__dict__.get("also", [])
-    for receipt in receipts if documents.are_any() else ():
-        depend_on(receipt, documents, partial(_needs, receipt))
+        promise(receipt, documents, partial(_needs, receipt))
     return receipts
 
 

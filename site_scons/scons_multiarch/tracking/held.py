@@ -6,14 +6,16 @@ of ours answers from its record (`multiarch_oci.heldfiles`), for as long as nobo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import SCons.Action
 import SCons.Node
 
 from multiarch_oci.errors import one_line
-from scons_multiarch.tracking.state import reasons, state_of
+from scons_multiarch.tracking.state import Nodes, reasons, state_of
 
 if TYPE_CHECKING:
     from multiarch_oci.heldfiles import HeldFile
@@ -54,8 +56,13 @@ def recorded_key(node: Any) -> str | None:
     return key if mark else None
 
 
-def with_key(command: str, key: str | None) -> str:
-    """What is recorded of a target's command, with the CACHE_KEY by which it counts."""
+def mark(node: Any, binfo: Any) -> None:
+    """Have what is to be recorded of a target say by which CACHE_KEY it counts: as of this build where it was made."""
+    is_made = node.get_state() == SCons.Node.executed
+    binfo.bact = _with_key(binfo.bact, node.attributes.run.build.by_key.get(node) if is_made else recorded_key(node))
+
+
+def _with_key(command: str, key: str | None) -> str:
     return command if key is None else f"{command}{_BY}{key}"
 
 
@@ -63,8 +70,21 @@ def record_key(node: Any) -> None:
     """Record by which CACHE_KEY a target counts that was made when it was recorded already."""
     binfo, key = node.get_stored_info().binfo, node.attributes.run.build.by_key.get(node)
     if recorded_key(node) != key and SCons.Node.do_store_info:
-        binfo.bact = with_key(getattr(binfo, "bact", "").partition(_BY)[0], key)
+        binfo.bact = _with_key(getattr(binfo, "bact", "").partition(_BY)[0], key)
         node.dir.sconsign().dirty = True
+
+
+def by_name(made: Any, children: Nodes) -> tuple[list[Any], list[str]]:
+    """What was recorded of each of a target's children, None of a new one; and the names of those that are no more.
+
+    `made` is the build information that is stored for the target. It holds names as
+    `SCons.Node.FS.FileBuildInfo.convert_to_sconsign` writes them: from the top, with `/`.
+    """
+    lists = (getattr(made, name, ()) for name in ("bsources", "bdepends", "bimplicit"))  # of none that was never made
+    names = map(str, chain.from_iterable(lists))
+    recorded = dict(zip(names, chain(made.bsourcesigs, made.bdependsigs, made.bimplicitsigs), strict=False))
+    present = [str(child).replace(os.sep, "/") for child in children]
+    return [recorded.get(name) for name in present], sorted(recorded.keys() - set(present))
 
 
 def why_outdated(node: Any) -> str:

@@ -29,7 +29,7 @@ from scons_multiarch.tracking.folders import (
     is_folder,
     with_folders,
 )
-from scons_multiarch.tracking.held import differs, held_file, is_kept_back, recorded_key, why_outdated, with_key
+from scons_multiarch.tracking.held import by_name, differs, held_file, is_kept_back, mark, recorded_key, why_outdated
 from scons_multiarch.tracking.phases import after_reading
 from scons_multiarch.tracking.state import Nodes, State, is_ours, reasons, state_of
 
@@ -250,10 +250,7 @@ class Tracked(Kept):
     def get_binfo(self) -> Any:
         """What is recorded: of what came out of a shared cache also by which key it counts."""
         if not hasattr(self, "binfo") and self.has_builder():
-            is_made = self.get_state() == SCons.Node.executed
-            by = self.attributes.run.build.by_key.get(self) if is_made else recorded_key(self)
-            binfo = super().get_binfo()
-            binfo.bact = with_key(binfo.bact, by)
+            mark(self, super().get_binfo())
         return super().get_binfo()
 
     def built(self) -> None:
@@ -358,8 +355,6 @@ def _decided(target: Any) -> bool:
     count = len(target.depends) if target.attributes.state.spares else None
     before, children = [*made.bsourcesigs, *made.bdependsigs[:count], *made.bimplicitsigs], target.children()
     if changed := len(children) != len(before):
-        from scons_multiarch.tracking.records import by_name  # start-up
-
         before, lost = by_name(made, children)
         reasons(target).extend(f"{name} has no part in it any more" for name in lost)
     for child, previous in zip(children, before, strict=True):
