@@ -51,8 +51,8 @@ target "{name}" {{
   args = {{ VERSION = "v1.0" }}
   platforms = ["linux/amd64", "linux/arm64"]
   tags = ["${{REGISTRY}}/{name}:v1.0"]
-  cache-from = ["type=registry,ref={host}/{cache}/{name}:cache"]
-  cache-to = CACHE_TO == "" ? [] : ["type=registry,ref={host}/{cache}/{name}:cache,mode=max"]
+  cache-from = ["type=registry,ref={host}/cache/{cache}/{name}:latest"]
+  cache-to = CACHE_TO == "" ? [] : ["type=registry,ref={host}/cache/{cache}/{name}:latest,mode=max"]
 }}
 """
 RECIPE = """\
