@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from multiarch_oci.errors import MultiarchError
@@ -14,9 +14,12 @@ from multiarch_oci.golang.modules import is_local
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
+from scons_multiarch.context import made_in_tree
+from scons_multiarch.graph import nodes_below
 from scons_multiarch.process import doing
 from scons_multiarch.session import Run
 from scons_multiarch.step import WrongCall
+from scons_multiarch.tracking.state import is_ours
 
 KEYWORDS = ("GOFLAGS", "GOLDFLAGS", "GOTAGS", "GOENV", "CC", "CXX", "GODIR", "cgo", "race", "debug")
 """What of the environment `env.GoBinary` reads, and takes as keywords."""
@@ -28,6 +31,20 @@ _MODULE = ("go.mod", "go.work")
 
 class NoPackage(MultiarchError, ValueError):
     """A package that is looked for in another folder than its author meant."""
+
+
+class NotNamed(MultiarchError, ValueError):
+    """A file that another step makes and a program reads, whose step the program does not wait for."""
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> NotNamed:
+        """Of all such files, by their paths from the top."""
+        are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+        return cls(f"{', '.join(names)} {are} made by another step, which nothing waits for", hint=_naming(names, them))
+
+
+def _naming(names: Sequence[str], them: str) -> str:
+    return f"name {them} where the program is declared: sources={[f'#{name}' for name in names]}"
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -47,7 +64,13 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
         environment = packages_of(run).bring(target[0], record, environment, again=again)
     doing("the compiler runs")
-    build(record, output, go, environment, hints=lister.inputs(record).hints, again=again)
+    try:
+        build(record, output, go, environment, hints=lister.inputs(record).hints, again=again)
+    except MultiarchError as error:
+        lacking = [name for name in not_named(run, target[0], record) if not (run.tree.root / name).exists()]
+        if not lacking:
+            raise
+        raise type(error)(error.what, where=error.where, hint=_naming(lacking, "what another step makes")) from None
     keep(run, target[0])
 
 
@@ -57,11 +80,46 @@ def is_known(run: Run, target: Any) -> bool:
     return before is not None and all(before.values.get(name) == now.values.get(name) for name in ("go", "flags"))
 
 
-def facts(run: Run, env: Any, record: GoBuild) -> Facts:
-    """Everything that can change the program: files by name, flags and versions by value."""
+def facts(run: Run, env: Any, record: GoBuild, node: Any) -> Facts:
+    """Everything that can change the program: files by name, flags and versions by value.
+
+    Raises NotNamed: what a step makes that nothing waits for would be taken as it lies there, however old.
+    """
     run.declarations.hide_cache(env)
     inputs = run.build.lister().inputs(record)
+    unsure = [name for name in not_named(run, node, record) if (run.tree.root / name).exists()]
+    if unsure:
+        raise NotNamed.of(unsure)
     return Facts(dict(inputs.facts), dict(inputs.files), inputs.digest)
+
+
+def not_named(run: Run, node: Any, record: GoBuild) -> list[str]:
+    """What other steps make that the program is made of, or may be once it is there, and that it does not wait for.
+
+    The paths are from the top; files that a made folder holds are that folder.
+    """
+    made = run.build.once("may be Go's", lambda: _may_be_sources(run))
+    if not made:
+        return []
+    lister, top = run.build.lister(), run.tree.root
+    files = [PurePosixPath(name) for name, _ in lister.materials(record, top).files]
+    read = {str(path) for file in files for path in (file, *file.parents)}
+    where, is_lacking = lister.locations(record), lister.inputs(record).error is not None
+    behind = {other for below in nodes_below([node]) for other in (below, *getattr(below, "target_peers", ()))}
+
+    def may_be_read(name: str) -> bool:
+        path = top / name
+        embedded = any(path.is_relative_to(root) for root in where.embeds)
+        imported = str(path.parent) in where.packages or (is_lacking and not path.parent.exists())
+        return not path.exists() and (embedded or (path.suffix == ".go" and imported))
+
+    return [name for name, other in made.items() if other not in behind and (name in read or may_be_read(name))]
+
+
+def _may_be_sources(run: Run) -> dict[str, Any]:
+    """What steps make, by its path from the top, but for what ours make in folders that Go passes over."""
+    made = made_in_tree(run).nodes.items()
+    return {name: node for name, node in sorted(made) if not (is_ours(node) and f"/{name}".find("/_") >= 0)}
 
 
 def not_executable(node: Any) -> str | None:

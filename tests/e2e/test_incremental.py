@@ -457,6 +457,48 @@ def test_a_generated_go_source_is_made_first_and_again(fresh: Tree, tmp_path: Pa
     same_as_from_scratch(fresh, clean, "manifest")
 
 
+@pytest.mark.parametrize("declared", ['"gen/gen.go", ["words.txt"]', 'env.Dir("gen"), ["words.txt"]'])
+@pytest.mark.parametrize("way", ["sources", "Depends"])
+def test_a_generated_go_source_that_nothing_waits_for_is_an_error_not_an_old_program(
+    declared: str, way: str, fresh: Tree
+):
+    fresh.edit("words.txt", "first\n")
+    fresh.edit("make.sh", 'mkdir -p gen; printf \'package gen\\n\\nconst Word = "%s"\\n\' "$(cat "$1")" > gen/gen.go\n')
+    made = f'made = env.Command({declared}, "sh make.sh $SOURCE")\n'
+    fresh.replace("SConstruct", 'env.GoImage("demo")', f'{made}env.GoImage("demo")')
+    fresh.replace("main.go", 'import "os"', 'import (\n\t"os"\n\n\t"example.com/demo/gen"\n)')
+    fresh.replace("main.go", "+ place +", "+ place + gen.Word +")
+    name = "gen/gen.go" if "gen.go" in declared else "gen"
+    hint = f"where the program is declared: sources=['#{name}']\n"
+    run = fresh.scons(check=False)
+    assert (run.status, f"  hint: name what another step makes {hint}" in run.text) == (2, name == "gen/gen.go")
+    fresh.scons("gen/gen.go" if name == "gen/gen.go" else "gen")
+    fresh.edit("words.txt", "second\n")
+    run = fresh.scons(check=False)
+    assert run.status == 2
+    assert f"{name} is made by another step, which nothing waits for\n  hint: name it {hint}" in run.text
+    assert not (fresh.path / "_output/manifest").exists()
+    if way == "Depends":
+        fresh.replace("SConstruct", 'env.GoImage("demo")', 'chain = env.GoImage("demo")')
+        fresh.append("SConstruct", "env.Depends(chain.programs, made)\n")
+    else:
+        fresh.replace("SConstruct", 'env.GoImage("demo")', f'env.GoImage("demo", sources=["#{name}"])')
+    fresh.scons()
+    assert b"second" in (fresh.path / "_output/bin/amd64/linux/demo").read_bytes()
+    assert fresh.scons().up_to_date
+
+
+def test_what_comes_out_of_the_step_of_a_named_source_is_waited_for(fresh: Tree):
+    fresh.edit("words.txt", "first\n")
+    fresh.edit("make.sh", 'echo "package main" > a.go; cat "$1" > b.txt\n')
+    made = 'made = env.Command(["a.go", "b.txt"], "words.txt", "sh make.sh $SOURCE")\n'
+    fresh.replace("SConstruct", 'env.GoImage("demo")', f'{made}env.GoImage("demo", sources="a.go")')
+    fresh.replace("main.go", 'import "os"', 'import (\n\t_ "embed"\n\t"os"\n)\n\n//go:embed b.txt\nvar words string')
+    fresh.replace("main.go", "+ place +", "+ place + words +")
+    fresh.scons()
+    assert fresh.scons().up_to_date
+
+
 SECOND = """\
 tool = env.GoBinary("_output/bin/amd64/linux/tool", "./tool", platform="linux/amd64")
 tool_image = env.Image("_output/images/tool-linux-amd64.tar", tool, dockerfile="Dockerfile.tool")

@@ -107,7 +107,7 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     run.declarations.programs.append(build_record)  # one `go list` will serve all programs of a platform
     state = State(
         paths.shown(node),
-        lambda: facts(run, own, build_record),
+        lambda: facts(run, own, build_record, nodes[0]),
         lambda: not_executable(node),
         taken=lambda: make_executable(node),
         kind="program",
