@@ -442,6 +442,23 @@ def test_an_upload_that_is_forgotten_again_and_again_goes_up_in_one_piece() -> N
         assert len(registry.of("PATCH")) < 12
 
 
+def test_a_blob_that_is_cut_behind_its_last_byte_is_asked_for_whole_again() -> None:
+    """There is no part of it left to ask for (RFC 9110 §15.5.17), and a body without its end is none."""
+    with OddRegistry() as registry:
+        descriptor = Descriptor.of(LAYER_GZIP, BODY)
+        registry.state.blobs[str(descriptor.digest)] = BODY
+
+        def bend(call: Call, usual: Callable[[], Reply]) -> Reply:
+            if call.kind != "GET blob" or call.number:
+                return Reply(416) if call.headers.get("range") == f"bytes={len(BODY)}-" else usual()
+            cut = {"Transfer-Encoding": "chunked", "Connection": "close", "Content-Length": ""}
+            return Reply(200, cut, SIZE + b"\r\n" + BODY + b"\r\n")
+
+        registry.bend = bend
+        transport = Transport(PATIENT, Credentials({}, Path("/nowhere")))
+        assert blob(Registry(transport, Reference(registry.host, "team/demo"))) == BODY
+
+
 def test_another_part_of_a_blob_than_was_asked_for_is_not_taken() -> None:
     with Server(
         whole(b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 7-26/99\r\n" + LENGTH + b"\r\n" + BODY)

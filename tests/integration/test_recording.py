@@ -105,3 +105,14 @@ def test_an_answer_that_is_cut_is_recorded_with_its_status_and_with_what_cut_it(
         (200, None, manifest.descriptor().size),
     ]
     assert all(record.ended is not None for record in watch.records)
+
+
+def test_a_body_that_is_cut_while_it_is_read_is_recorded_with_what_cut_it(registry: Machine):
+    opened(registry.host, Noted()).put(LAYER, lambda: io.BytesIO(CONTENT))
+    watch = Noted()
+    with FaultProxy(registry.host) as proxy:
+        proxy.order("GET blob", cut_answer=1 << 20)
+        with opened(proxy.host, watch).open(LAYER) as stream:
+            assert stream.read() == CONTENT
+    assert [(record.status, record.error) for record in watch.records] == [(200, "Interrupted"), (206, None)]
+    assert sum(record.received for record in watch.records) == SIZE

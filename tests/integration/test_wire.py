@@ -205,6 +205,8 @@ def test_a_stream_that_was_read_to_its_end_leaves_its_connection() -> None:
 
 SHORT = {
     "a length": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX: close\r\n\r\nhello",
+    "before the body": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX: close\r\n\r\n",
+    "before a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n9\r\n",
     "in a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n9\r\nhello",
     "after a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n5\r\nhello\r\n",
     "in the trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n",
@@ -222,12 +224,13 @@ def test_an_answer_that_is_cut_is_an_interruption(answer: bytes) -> None:
         assert (type(error), error.args) == (Interrupted, (CUT,))
 
 
-def test_what_came_of_a_stream_is_given_before_it_is_told_that_it_was_cut() -> None:
+@pytest.mark.parametrize("size", [100, 5])  # of five bytes that came
+def test_what_came_of_a_stream_is_given_before_it_is_told_that_it_was_cut(size: int) -> None:
     with Scripted([SHORT["a length"]]) as server:
         stream = wire().send("GET", server.url, (), stream=True).stream
         assert stream is not None
-        assert stream.read(100) == b"hello"
-        assert told(lambda: stream.read(100), server) == CUT
+        assert stream.read(size) == b"hello"
+        assert told(lambda: stream.read(size), server) == CUT
         stream.close()
 
 

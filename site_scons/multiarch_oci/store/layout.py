@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -178,10 +179,13 @@ class Layout:
         removed, oldest = 0, time.time() - _YOUNG_S
         for path in self._folder.glob("blobs/*/*"):
             digest = parse_digest(f"{path.parent.name}:{path.name}")
-            status = path.stat()
-            if digest is not None and digest not in kept and status.st_mtime < oldest:
-                path.unlink(missing_ok=True)
-                removed += status.st_size
+            if digest is None or digest in kept:
+                continue
+            with suppress(FileNotFoundError):  # another process removed it meanwhile
+                status = path.stat()
+                if status.st_mtime < oldest:
+                    path.unlink()
+                    removed += status.st_size
         return removed
 
     def _blob(self, digest: Digest) -> Path:

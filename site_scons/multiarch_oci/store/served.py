@@ -97,7 +97,7 @@ class Download(Readable):
 
     def _open(self) -> BinaryIO:
         request = self._request
-        if self._position:
+        if 0 < self._position < self._size:  # behind the last byte there is no part to ask for
             request = request.with_header("Range", f"bytes={self._position}-")
         answer = self._transport.ask(request)
         if answer.status == _NOT_FOUND:

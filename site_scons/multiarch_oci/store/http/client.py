@@ -236,7 +236,10 @@ class Exchange(Readable):
         try:
             block = self._body.read(size)
         except _FAILURES as error:
-            raise self._pool.explained(error, self._patience) from None
+            broken = self._pool.explained(error, self._patience)
+            if self.record is not None:
+                self.record.error = type(broken).__name__
+            raise broken from None
         if self.record is not None:
             self.record.came(len(block))
         return block

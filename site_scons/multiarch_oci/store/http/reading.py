@@ -150,6 +150,8 @@ class Body:
         parts: list[bytes] = []
         while size and not self.ended:
             if self._cut:
+                if any(parts):
+                    break
                 raise CutShort
             if self._chunked and not self._remaining:
                 self._begin_chunk()
@@ -159,8 +161,6 @@ class Body:
             self._count(len(block), most)
             parts.append(block)
             size -= len(block)
-            if len(block) < most:
-                break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _count(self, came: int, most: int) -> None:

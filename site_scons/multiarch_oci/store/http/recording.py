@@ -50,8 +50,8 @@ class RequestRecord(msgspec.Struct, eq=False):
         self.received, self.moved = self.received + count, time.monotonic()
 
     def end(self, error: str | None = None) -> None:
-        """Note that nothing more will go or come."""
-        self.error, self.ended = error, time.monotonic()
+        """Note that nothing more will go or come, and what it was that failed, unless that is noted."""
+        self.error, self.ended = error or self.error, time.monotonic()
 
 
 class Watch(Protocol):
