@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from multiarch_oci.attest.bom import APPLICATION, TOOL, Bom, File, Linked, Package, Part
@@ -64,7 +65,7 @@ def _component(package: Package, paths: tuple[str, ...] = ()) -> Members:
     if package.sha256:
         members["hashes"] = [{"alg": "SHA-256", "content": package.sha256}]
     if package.licence:
-        simple = " " not in package.licence
+        simple = re.fullmatch(r"[A-Za-z0-9.-]+", package.licence)  # all else is an expression: `Apache-2.0+`, `(MIT)`
         members["licenses"] = [{"license": {"id": package.licence}} if simple else {"expression": package.licence}]
     if package.purl:
         members["purl"] = package.purl

@@ -71,6 +71,12 @@ def test_cyclonedx_is_valid(name: str):
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(to_cyclonedx(BOMS[name]).decode()) is None
 
 
+@pytest.mark.parametrize("licence", ["MIT", "GPL-2.0+", "Apache-2.0+", "(MIT)", "MIT OR Apache-2.0"])
+def test_every_licence_that_is_an_expression_is_valid(licence: str):
+    bom = replace(EMPTY, parts=(Part("demo", replace(PROGRAM, licence=licence)),))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(to_cyclonedx(bom).decode()) is None
+
+
 def test_a_module_has_its_sum_as_a_reference_and_never_as_a_checksum():
     text = to_spdx(IMAGE).decode() + to_cyclonedx(IMAGE).decode()
     hexadecimal = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
