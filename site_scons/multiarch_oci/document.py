@@ -6,6 +6,7 @@ the order given, no blanks, UTF-8, so that equal records are equal bytes (RFC 82
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -186,6 +187,11 @@ def canonical(value: object) -> bytes:
 def keyed(value: object) -> bytes:
     """JSON in ASCII for digests that nobody else takes: it holds every text, also a file's name in another encoding."""
     return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def key_of(value: object) -> str:
+    """The sha256 of `keyed` JSON, in hexadecimal: equal values have the same, others another."""
+    return hashlib.sha256(keyed(value)).hexdigest()
 
 
 def readable(value: object) -> bytes:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from multiarch_oci.digest import Digest
-from multiarch_oci.document import Document, keyed, readable
+from multiarch_oci.document import Document, key_of, readable
 from multiarch_oci.errors import public
 
 FEW = 3
@@ -45,7 +44,7 @@ class Facts(msgspec.Struct, frozen=True, eq=False):
         """
         if self.known:
             return self.known
-        return Digest.of(keyed([sorted(self.values.items()), sorted(self.files.items())])).hex
+        return key_of([sorted(self.values.items()), sorted(self.files.items())])
 
     @classmethod
     def from_json(cls, content: bytes, *, where: str) -> Facts:

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiarch_oci.digest import Digest
-from multiarch_oci.document import keyed
+from multiarch_oci.document import key_of
 from scons_multiarch import RELEASE, licences, provenances, sboms
 from scons_multiarch.context import made_in_tree
 from scons_multiarch.dependencies import given_of, ignored
@@ -44,7 +43,7 @@ def digest(run: Run, subject: Any, sbom: SbomTarget | None, *, provenance: bool)
 
 
 def _digest(parts: object) -> str:
-    return Digest.of(keyed(parts)).hex
+    return key_of(parts)
 
 
 def _of_index(run: Run, index: Any) -> str:

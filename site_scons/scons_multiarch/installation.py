@@ -249,11 +249,11 @@ def tool_digest(run: Run) -> str:
 def _tool_digest(run: Run) -> str:
     from multiarch_oci.attest import provenance
     from multiarch_oci.digest import Digest
-    from multiarch_oci.document import keyed, remembered_as
+    from multiarch_oci.document import key_of, keyed, remembered_as
 
     own = dict(sorted(_own_modules()))
     looks = [(name, (status := os.stat(path)).st_size, status.st_mtime_ns) for name, path in own.items()]  # noqa: PTH116
-    key, kept = provenance.sha256(keyed([str(_HOME), looks])), run.tree.private / "tool.json"
+    key, kept = key_of([str(_HOME), looks]), run.tree.private / "tool.json"
     known = remembered_as(kept, dict[str, str]) or {}
     if key not in known:
         digest = provenance.folder_hash({name: Digest.of_file(Path(path)).hex for name, path in own.items()})

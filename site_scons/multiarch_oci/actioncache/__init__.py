@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from multiarch_oci.artifact import EMPTY_CONFIG, EMPTY_CONTENT
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest, DigestMismatch
-from multiarch_oci.document import LIMIT, Document, InvalidDocument, canonical, keyed
+from multiarch_oci.document import LIMIT, Document, InvalidDocument, canonical, key_of
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import ACTION, ACTION_LIST, MANIFEST
 
@@ -56,7 +56,7 @@ class Key(msgspec.Struct, frozen=True):
     @property
     def hex(self) -> str:
         """The key as one digest, in hexadecimal."""
-        return Digest.of(keyed([_FORMAT, self.kind, self.scope, self.facts])).hex
+        return key_of([_FORMAT, self.kind, self.scope, self.facts])
 
     @property
     def tag(self) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from multiarch_oci.attest.trust import Rule, Trust, Untrusted
 from multiarch_oci.digest import Digest, InvalidDigest
-from multiarch_oci.document import keyed, readable, remembered_as
+from multiarch_oci.document import key_of, readable, remembered_as
 from multiarch_oci.once import Once
 from multiarch_oci.reference import Reference
 
@@ -126,7 +126,7 @@ class Verdicts:
                 yield descriptor.digest
 
     def _path(self, *key: str) -> Path:
-        return self._cache / f"{Digest.of(keyed(key)).hex}.json"
+        return self._cache / f"{key_of(key)}.json"
 
     def _write(self, path: Path, kept: msgspec.Struct) -> None:
         from multiarch_oci.store.atomic import replacing

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from multiarch_oci.document import remembered_as
-from multiarch_oci.golang.inputs import Listing, Run, digest_of
+from multiarch_oci.document import key_of, remembered_as
+from multiarch_oci.golang.inputs import Listing, Run
 from multiarch_oci.golang.recipe import flag_value, goflags
 from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.tree import Heads, Tree, walk
@@ -48,7 +48,7 @@ class Question(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def name(self) -> str:
         """Where the answer is kept."""
-        return digest_of([str(self.directory), self.flags, self.settings])[:24]
+        return key_of([str(self.directory), self.flags, self.settings])[:24]
 
     def key(self, tree: Tree) -> str:
         """What the answer holds for: it may be used as long as this is equal."""
@@ -61,7 +61,7 @@ class Question(msgspec.Struct, frozen=True, dict=True):
 
     def _with(self, *seen: str) -> str:
         toolchain = [str(self.toolchain.go), self.toolchain.version]
-        return digest_of([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
+        return key_of([_FORMAT, toolchain, self.name, self.steering, self.roots, *seen])
 
 
 Asked = tuple[Question, tuple[str, ...]]

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import msgspec
+
+from multiarch_oci.document import key_of
 
 Run = Callable[[Sequence[str], Path, Mapping[str, str]], "tuple[int, str, str]"]
 """Runs a command in a folder with an environment: its status, what it wrote, and what it complained about."""
@@ -82,7 +82,7 @@ class Part(msgspec.Struct, frozen=True):
     def of(cls, name: str, files: Mapping[str, str]) -> Part:
         """A part with its digest; the names count, not only what is in the files."""
         listed = tuple(sorted(files.items()))
-        return cls(name, listed, digest_of([name, listed]))
+        return cls(name, listed, key_of([name, listed]))
 
 
 class Hints(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False):
     def of(cls, parts: tuple[Part, ...], facts: Mapping[str, str], hints: Hints | None = None) -> Inputs:
         """The digest over all parts, in the order of their names, and all facts."""
         ordered = tuple(sorted(parts, key=lambda part: part.name))
-        digest = digest_of([_FORMAT, sorted(facts.items()), [part.digest for part in ordered]])
+        digest = key_of([_FORMAT, sorted(facts.items()), [part.digest for part in ordered]])
         return cls(digest, dict(facts), ordered, hints or Hints())
 
     @property
@@ -128,8 +128,3 @@ class Inputs(msgspec.Struct, frozen=True, eq=False):
     def error(self) -> str | None:
         """What `go list` found wrong, if anything: the build will fail and say so."""
         return self.facts.get("error")
-
-
-def digest_of(document: object) -> str:
-    """The sha256 of a document's JSON, in hexadecimal."""
-    return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode("ascii")).hexdigest()

@@ -23,10 +23,11 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from multiarch_oci.document import key_of
 from multiarch_oci.golang import recipe
 from multiarch_oci.golang.answers import Question
 from multiarch_oci.golang.compiler import may_embed
-from multiarch_oci.golang.inputs import Listing, Package, digest_of
+from multiarch_oci.golang.inputs import Listing, Package
 from multiarch_oci.golang.materials import below
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.golang.tree import EMBEDS, NOT_EMBEDDABLE, Heads, Tree, outlined
@@ -140,7 +141,7 @@ class Sharing:
         names = self._names([path for path, head in heads.items() if head.endswith(EMBEDS)])
         if names is None:
             return ""
-        return digest_of([_FORMAT, question.toolchain.version, roots, question.steering, vendored, files, links, names])
+        return key_of([_FORMAT, question.toolchain.version, roots, question.steering, vendored, files, links, names])
 
     @staticmethod
     def _ordered(rows: Iterable[list[str | None]]) -> list[list[str | None]]:
@@ -173,9 +174,7 @@ class Sharing:
         ]
         flags = [self._flag(word) for word in recipe.counting_flags(question.flags)]
         debug = question.environment.get("GODEBUG", "")  # embedfollowsymlinks
-        return digest_of([self._path(str(question.directory)), flags, [pair for pair in settings if pair[1]], debug])[
-            :32
-        ]
+        return key_of([self._path(str(question.directory)), flags, [pair for pair in settings if pair[1]], debug])[:32]
 
     def _flag(self, word: str) -> str:
         name, _, value = word.partition("=")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.actioncache import Entry, Key, NoEntry
 from multiarch_oci.actioncache.cache import ActionCache
-from multiarch_oci.digest import Digest, DigestMismatch
-from multiarch_oci.document import InvalidDocument, keyed
+from multiarch_oci.digest import DigestMismatch
+from multiarch_oci.document import InvalidDocument, key_of
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.golang import recipe
 from scons_multiarch.graph import reachable_nodes
@@ -71,7 +71,7 @@ class Lookups:
         facts: list[Any] = [REVISION, state.digest_of_facts()]
         if state.kind not in _BY_FACTS:  # whose facts do not hold what is in their sources
             facts += [str(root_of(source)) if is_image(source) else source.get_csig() for source in node.sources]
-        return Key(state.kind, Digest.of(keyed(facts)).hex, settings.scope)
+        return Key(state.kind, key_of(facts), settings.scope)
 
     def _is_of_facts_alone(self, program: ProgramTarget) -> bool:
         environment = self._run.build.lister().environment(program.build)

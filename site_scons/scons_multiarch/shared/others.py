@@ -16,8 +16,7 @@ import SCons.Action
 import SCons.Node.FS
 
 from multiarch_oci.actioncache import Entry, Key, NoEntry
-from multiarch_oci.digest import Digest
-from multiarch_oci.document import keyed
+from multiarch_oci.document import key_of
 from multiarch_oci.errors import one_line
 from scons_multiarch import paths
 from scons_multiarch.paths import shown
@@ -78,7 +77,7 @@ def _key(node: Any, run: Run) -> Key:
         [[_name(child), _content(child, run)] for child in node.children()],
     ]
     assert run.settings.cache is not None  # noqa: S101  # who asks has looked
-    return Key(KIND, Digest.of(keyed(facts)).hex, run.settings.cache.scope)
+    return Key(KIND, key_of(facts), run.settings.cache.scope)
 
 
 def _name(child: Any) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from multiarch_oci.actioncache import Entry, Key, NoEntry, Output
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import Digest
-from multiarch_oci.document import keyed
+from multiarch_oci.document import key_of
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.golang import buildcache
 from multiarch_oci.golang.answers import run_process
@@ -101,8 +101,8 @@ class Packages:
         values = node.attributes.state.facts.values
         facts = {name: value for name, value in values.items() if name not in _LINKED_ONLY and " " not in name}
         sums = self._run.build.lister().sums(build)
-        of_sums = self._run.build.once((_KIND, sums), lambda: Digest.of(keyed(sums)).hex)
-        key = Key(_KIND, Digest.of(keyed([facts, of_sums])).hex, settings.scope)
+        of_sums = self._run.build.once((_KIND, sums), lambda: key_of(sums))
+        key = Key(_KIND, key_of([facts, of_sums]), settings.scope)
         lookups(self._run).note(origin, key)
         return key, origin
 
@@ -111,7 +111,7 @@ class Packages:
         settings = self._run.settings.cache
         if settings is None or not settings.reads:
             return None
-        name = Digest.of(keyed([group.origin, settings.key_name, settings.scope])).hex[:16]
+        name = key_of([group.origin, settings.key_name, settings.scope])[:16]
         folder = self._run.tree.private / "go-build" / name
         known = folder / f"{group.key.hex}{_KEPT}"
         try:

@@ -16,9 +16,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from multiarch_oci.digest import Digest
 from multiarch_oci.dockerfile.instructions import Command, Run
-from multiarch_oci.document import keyed
+from multiarch_oci.document import key_of
 from multiarch_oci.engine import BuildPlan
 from multiarch_oci.engine.frontend.fingerprint import MARK, file_state
 from multiarch_oci.engine.frontend.inputs import Taking
@@ -151,4 +150,4 @@ class _Keys:
 
 
 def _digest(*parts: str) -> str:
-    return Digest.of(keyed(list(parts))).hex
+    return key_of(list(parts))

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiarch_oci.digest import Digest
-from multiarch_oci.document import keyed, remembered
+from multiarch_oci.document import key_of, remembered
 from multiarch_oci.engine import OURS, BuildPlan
 from multiarch_oci.engine.frontend import FILE, BaseWanted, ContextFile, ContextInputs, covering, may_be_pattern
 from multiarch_oci.errors import holds_login
@@ -186,4 +185,4 @@ def _key(plan: BuildPlan, read: tuple[str, ...]) -> str:
         *([file.path, str(file.origin), file.content.hex()] for file in plan.files),
     ]
     based = [[base.name, str(base.platform), base.env, base.on_build] for base in plan.bases]
-    return Digest.of(keyed([*read, *plain, based])).hex
+    return key_of([*read, *plain, based])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from multiarch_oci.digest import Digest, is_sha256
-from multiarch_oci.document import keyed
+from multiarch_oci.document import key_of
 from multiarch_oci.engine import Base, BuildPlan, NamedContext
 from multiarch_oci.engine.frontend import FILE, ContextFile, ContextInputs, digest_in
 from multiarch_oci.gzipstream import COMPRESSOR
@@ -69,7 +69,7 @@ def apart_from(plan: BuildPlan, inputs: ContextInputs, name: str, platform: Plat
     """
     values, files = describe(plan, inputs)
     values.pop(_base(plan, name, platform), None)
-    return Digest.of(keyed([sorted(values.items()), sorted(files.items())])).hex
+    return key_of([sorted(values.items()), sorted(files.items())])
 
 
 class Taken(msgspec.Struct, frozen=True):
