@@ -78,6 +78,8 @@ class Registry(Repository):
         self._mounts: dict[tuple[str, str], Mounts] = {} if mounts is None else mounts
         self._not_mounted: set[tuple[str, Digest]] = set()  # from the repository of that name
         self._offered: dict[Digest, str] = {}  # sessions, in place of mounts
+        self._indexed: set[Digest] = set()  # put here, and listed by the registry itself as a referrer
+        self._leaves_tags: bool | None = None  # whether tags stay when the registry deletes their manifest
 
     def has(self, descriptor: Descriptor) -> bool:
         """Whether this is there, as a Repository says it; the session that a mount opened for it is cancelled then."""

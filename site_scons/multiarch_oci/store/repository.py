@@ -22,7 +22,7 @@ from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.served import NO_REFERRERS, Download, check_digest, digest_of, media_type_of, pages
 from multiarch_oci.store.visible import Written
 
-_CREATED, _NOT_MODIFIED, _NOT_FOUND = 201, 304, 404
+_NOT_MODIFIED, _NOT_FOUND = 304, 404
 _ACCEPT = (("Accept", ", ".join(MANIFESTS)),)
 
 There: TypeAlias = "tuple[str, Digest]"
@@ -42,7 +42,7 @@ class Tagged(msgspec.Struct, frozen=True):
 
 def referrers_tag(subject: Digest) -> str:
     """The tag that lists what refers to a manifest where the registry does not (spec: "Referrers Tag Schema")."""
-    return f"{subject.algorithm}-{subject.hex}"[:128]
+    return f"{subject.algorithm}-{subject.hex[:64]}"
 
 
 class Repository:
@@ -74,8 +74,6 @@ class Repository:
         self._trusting = there is not None
         self._written = Written() if written is None else written
         self._named: dict[Digest, float] = {}  # by a tag, and when
-        self._indexed: set[Digest] = set()  # put here, and listed by the registry itself as a referrer
-        self._leaves_tags: bool | None = None  # whether tags stay when the registry deletes their manifest
 
     def resolve(self, name: str) -> Descriptor | None:
         """The descriptor of a tag or digest now; None = absent. One HEAD, unless the registry leaves headers out."""

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from multiarch_oci.digest import Digest
 from multiarch_oci.reference import InvalidReference, Reference
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.exchange import Settings
 from multiarch_oci.store.http.transport import Transport
 from multiarch_oci.store.registry import Registry
+from multiarch_oci.store.repository import referrers_tag
 from multiarch_oci.store.served import next_page
 
 
@@ -35,6 +37,12 @@ from multiarch_oci.store.served import next_page
 )
 def test_the_next_page_is_read_from_the_link_header(header: str | None, target: str | None) -> None:
     assert next_page(header) == target
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_the_tag_of_referrers_holds_no_more_than_64_characters_of_a_digest(algorithm: str) -> None:
+    subject = Digest.of(b"an image", algorithm)
+    assert referrers_tag(subject) == f"{algorithm}-{subject.hex[:64]}"
 
 
 def test_a_name_that_is_none_is_never_asked_for() -> None:
