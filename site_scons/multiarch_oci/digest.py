@@ -58,12 +58,12 @@ class Digest(msgspec.Struct, frozen=True, order=True):
         return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 
     @classmethod
-    def of_stream(cls, stream: BinaryIO) -> Digest:
-        """The sha256 digest of the rest of a stream, read in blocks; the stream stays open."""
-        running = hashlib.sha256()
+    def of_stream(cls, stream: BinaryIO, algorithm: str = "sha256") -> Digest:
+        """The digest of the rest of a stream, read in blocks; the stream stays open. `algorithm` as for `of`."""
+        running = hashlib.new(algorithm)
         while block := stream.read(BLOCK):
             running.update(block)
-        return cls("sha256", running.hexdigest())
+        return cls(algorithm, running.hexdigest())
 
     @classmethod
     def of_file(cls, path: Path) -> Digest:

@@ -15,6 +15,7 @@ import SCons.Node.FS
 
 from multiarch_oci.attest import provenance
 from multiarch_oci.attest.provenance import Dependency, Provenance
+from multiarch_oci.digest import Digest
 from multiarch_oci.engine.frontend import covering
 from multiarch_oci.engine.frontend.fingerprint import Taken, bases_in, taken
 from multiarch_oci.golang.materials import below
@@ -120,7 +121,7 @@ def locked(run: Run, bases: list[Base]) -> Iterator[Dependency]:
     except (OSError, ValueError):
         return
     content = lines_of(text, {(str(_reference(base)), str(base.platform)) for base in bases}).encode()
-    yield Dependency(FILE, digests=(("sha256", provenance.sha256(content)),), content=content)
+    yield Dependency(FILE, digests=(("sha256", Digest.of(content).hex),), content=content)
 
 
 def _trusting(run: Run, bases: list[Base]) -> Iterator[Dependency]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from multiarch_oci.attest.statement import canonical
+from multiarch_oci.attest.statement import sorted_json
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import public
 
@@ -85,7 +85,7 @@ class Provenance(msgspec.Struct, frozen=True):
         files = [dependency for dependency in dependencies if dependency.name and not dependency.uri]
         internal = dict(self.internal)
         if files:
-            leaves = [canonical([shown(file.name), dict(file.digests)]) for file in files]
+            leaves = [sorted_json([shown(file.name), dict(file.digests)]) for file in files]
             internal["sources"] = {"files": len(files), "root": {"sha256": merkle_root(leaves)}}
         details: dict[str, object] = {"builder": {"id": BUILDER, "version": dict(self.versions)}}
         if self.made:
@@ -202,12 +202,7 @@ def commit(address: str, revision: str, *, dirty: bool) -> Dependency:
 def folder_hash(files: Mapping[str, str]) -> str:
     """The directory hash of files by their sha256, as DigestSet has it under `dirHash` (x/mod/sumdb/dirhash, Hash1)."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
-    return sha256(lines.encode("utf-8", "surrogateescape"))
-
-
-def sha256(content: bytes) -> str:
-    """The digest of bytes, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def shown(text: str) -> str:

@@ -76,7 +76,7 @@ def statement(subject: Digest, name: str, predicate_type: str, predicate: Mappin
 
     `name` is for people; consumers match by digest. InvalidDocument for a predicate that UTF-8 cannot hold.
     """
-    return canonical(
+    return sorted_json(
         {
             "_type": STATEMENT,
             "subject": [{"name": name, "digest": {subject.algorithm: subject.hex}}],
@@ -86,7 +86,7 @@ def statement(subject: Digest, name: str, predicate_type: str, predicate: Mappin
     )
 
 
-def canonical(value: object) -> bytes:
+def sorted_json(value: object) -> bytes:
     """Equal values as equal bytes, in whatever order they were made; InvalidDocument for what UTF-8 cannot hold."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
     try:

@@ -22,10 +22,10 @@ import msgspec
 from multiarch_oci.document import Document
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.once import Once
+from multiarch_oci.reference import DOCKER_HUB
 
-_HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"
-_HUB_NAMES = (_HUB_KEY, "docker.io", "index.docker.io", "registry-1.docker.io")
+_HUB_NAMES = (_HUB_KEY, DOCKER_HUB, "index.docker.io", "registry-1.docker.io")
 _TOKEN_USER = "<token>"  # noqa: S105  # what helpers say in place of a user when the secret is an identity token
 _HELPER_LIMIT_S = 60
 _POLL_S = 0.25
@@ -153,7 +153,7 @@ class Credentials:
             return str(path)
 
     def _in_helpers(self, file: _File, registry: str) -> Credential | None:
-        server = _HUB_KEY if registry == _HUB else registry
+        server = _HUB_KEY if registry == DOCKER_HUB else registry
         helpers = file.texts("credHelpers")
         own = next((helpers[name] for name in _names_of(registry) if helpers.get(name)), None)
         for key, helper in (("credHelpers", own), ("credsStore", file.document.text("credsStore"))):
@@ -282,7 +282,7 @@ def _decode(encoded: str) -> str:
 
 def _names_of(registry: str) -> tuple[str, ...]:
     """What a registry is called in configurations: Docker Hub by several names."""
-    return _HUB_NAMES if registry == _HUB else (registry,)
+    return _HUB_NAMES if registry == DOCKER_HUB else (registry,)
 
 
 def _members(file: _File, section: str) -> list[str]:

@@ -5,7 +5,6 @@ Everything in the folder can be deleted at any time, by anybody; a damaged file 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import time
@@ -15,11 +14,11 @@ from typing import BinaryIO
 
 from multiarch_oci.descriptor import Descriptor
 from multiarch_oci.digest import BLOCK, Digest, Filter, verifying
-from multiarch_oci.document import LIMIT, Document, InvalidDocument
-from multiarch_oci.mediatype import INDEX, MANIFEST, MANIFESTS, is_index
+from multiarch_oci.document import LIMIT
+from multiarch_oci.mediatype import MANIFEST
 from multiarch_oci.store import BlobMissing, Source
 from multiarch_oci.store.atomic import is_unfinished, replacing
-from multiarch_oci.store.entries import parse_digest
+from multiarch_oci.store.entries import manifest_type, parse_digest
 
 _ABANDONED = 24 * 3600
 """Seconds after which an unfinished file belongs to a process that died."""
@@ -45,16 +44,16 @@ class Cache:
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """The content, verified before this returns; BlobMissing when it is absent, or was damaged and is now gone."""
-        path = self.path(descriptor.digest)
-        missing = BlobMissing(f"has no {descriptor.digest}", where=str(self.folder))
+        digest = descriptor.digest
+        path, missing = self.path(digest), BlobMissing(f"has no {digest}", where=str(self.folder))
         try:
             stream = path.open("rb")
         except OSError:
             raise missing from None
         with ExitStack() as closing:
             closing.callback(stream.close)
-            right = os.fstat(stream.fileno()).st_size == descriptor.size and _is(descriptor.digest, stream)
-            if right:
+            right = os.fstat(stream.fileno()).st_size == descriptor.size
+            if right and Digest.of_stream(stream, digest.algorithm) == digest:
                 with suppress(OSError):
                     os.utime(path)
                 closing.pop_all()
@@ -65,19 +64,16 @@ class Cache:
         raise missing
 
     def manifest(self, digest: Digest) -> Descriptor | None:
-        """The descriptor of a manifest or index that is here, by its own words; None for anything else."""
+        """The descriptor of a manifest or index that is here, by its own words or its look; None for anything else."""
         try:
             size = self.path(digest).stat().st_size
             if size > LIMIT:
                 return None
             with self.open(Descriptor(MANIFEST, digest, size)) as stream:
-                document = Document.parse(stream.read(), where=str(digest))
-            # The OCI formats need not say what they are (image spec 1.1, manifest.md).
-            media_type = document.text("mediaType") or (INDEX if document.objects("manifests") else MANIFEST)
-            fine = bool(document.objects("manifests") if is_index(media_type) else document.objects("layers"))
-        except (OSError, BlobMissing, InvalidDocument):
+                media_type = manifest_type(stream.read())
+        except (OSError, BlobMissing):
             return None
-        return Descriptor(media_type, digest, size) if media_type in MANIFESTS and fine else None
+        return None if media_type is None else Descriptor(media_type, digest, size)
 
     def trim(self) -> None:
         """Delete what goes beyond the limit, the longest unused first, and what dead processes left."""
@@ -172,10 +168,3 @@ class _Keeping(Filter):
         with suppress(type(error)):
             self._writing.__exit__(type(error), error, error.__traceback__)
         self._writing = ExitStack()
-
-
-def _is(digest: Digest, stream: BinaryIO) -> bool:
-    running = hashlib.new(digest.algorithm)
-    while block := stream.read(BLOCK):
-        running.update(block)
-    return running.hexdigest() == digest.hex

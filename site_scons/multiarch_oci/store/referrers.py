@@ -18,7 +18,7 @@ from multiarch_oci.digest import Digest
 from multiarch_oci.document import Document, InvalidDocument, canonical
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.mediatype import INDEX, is_index, is_manifest
-from multiarch_oci.store import BlobMissing, Source, read
+from multiarch_oci.store import Source, read
 from multiarch_oci.store.repository import Repository, Tagged, referrers_tag
 
 if TYPE_CHECKING:
@@ -166,6 +166,6 @@ def _referring(layout: Layout, subject: Digest) -> Iterable[Descriptor]:
         known.add(entry.digest)
         try:
             made = artifact(layout, entry, subject)
-        except (BlobMissing, MultiarchError, OSError):
+        except (MultiarchError, OSError):
             continue
         yield msgspec.structs.replace(made.descriptor(), digest=entry.digest, size=entry.size)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import BinaryIO
 
+from msgspec.structs import replace
+
 from multiarch_oci.digest import Digest, DigestMismatch, InvalidDigest, Readable
 from multiarch_oci.document import Document
 from multiarch_oci.mediatype import INDEX
@@ -98,7 +100,7 @@ class Download(Readable):
     def _open(self) -> BinaryIO:
         request = self._request
         if 0 < self._position < self._size:  # behind the last byte there is no part to ask for
-            request = request.with_header("Range", f"bytes={self._position}-")
+            request = replace(request, headers=(*request.headers, ("Range", f"bytes={self._position}-")))
         answer = self._transport.ask(request)
         if answer.status == _NOT_FOUND:
             raise BlobMissing(f"has no blob {request.url.rpartition('/')[2]}", where=request.name)

@@ -31,7 +31,7 @@ from multiarch_oci.store.http.errors import (
     UntrustedHost,
     interrupted,
 )
-from multiarch_oci.store.http.exchange import Answer, Headers, Outgoing, Settings, decoded
+from multiarch_oci.store.http.exchange import SUCCESS, Answer, Headers, Outgoing, Settings, decoded
 from multiarch_oci.store.http.hosts import origin_of, proxy_for, split_url, tls_context
 from multiarch_oci.store.http.reading import Body, Head, read_head
 from multiarch_oci.store.http.watchdog import Watchdog
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 18
 _BUFFER = 16 << 10
 _ERROR_BYTES = 1 << 16
-_FINE = range(200, 300)  # RFC 9110 §15.3
 _WITH_BODY = ("PATCH", "POST", "PUT")
 _FAILURES = (OSError, CutShort, BrokenAnswer)
 _HUNG_UP = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError)
@@ -93,7 +92,7 @@ class Client:
                 answer = self._pool(scheme, netloc).ask(method, target, fields, content, limits)
             if record is not None:
                 answer.record, record.status = record, answer.status
-            if stream and answer.status in _FINE:
+            if stream and answer.status in SUCCESS:
                 opened = cast("BinaryIO", answer)
                 return Answer(answer.status, Headers(answer.headers), b"", url, answer.challenges, opened)
             return _whole(answer, url, netloc, limits)
@@ -287,7 +286,7 @@ def _send(channel: Channel, head: bytes, body: Outgoing | io.BytesIO) -> None:
 
 def _whole(answer: Exchange, url: str, netloc: str, limits: Limits) -> Answer:
     """The answer with its body, which is a short one."""
-    fine = answer.status in _FINE
+    fine = answer.status in SUCCESS
     bound = LIMIT if fine else _ERROR_BYTES
     content = b""
     answer.within(limits.body, limits.head)

@@ -27,6 +27,7 @@ from multiarch_oci.store.http.errors import (
     no_connection,
     no_proxy,
 )
+from multiarch_oci.store.http.exchange import SUCCESS
 from multiarch_oci.store.http.hosts import Origin, UnusableUrl, origin_of
 from multiarch_oci.store.http.reading import read_head
 from multiarch_oci.store.http.watchdog import Watchdog
@@ -35,7 +36,6 @@ _RECORDS = 32 << 10  # what TLS is given at once: it says nothing before all of 
 _AGENT = "multiarch/1"
 _LEAST_S = 2.0
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*")
-_FINE = range(200, 300)  # RFC 9110 §9.3.6: any success to CONNECT is a tunnel
 
 
 class Channel(io.RawIOBase):
@@ -251,7 +251,7 @@ def _tunnel(sock: socket.socket, way: Way, proxy: Proxy, seconds: float) -> None
         status = read_head("CONNECT", io.BufferedReader(channel)).status
     except BrokenAnswer:
         raise no_proxy(way.netloc) from None
-    if status not in _FINE:
+    if status not in SUCCESS:  # any is a tunnel
         raise no_proxy(way.netloc)
 
 

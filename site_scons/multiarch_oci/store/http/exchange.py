@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
-from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
@@ -17,6 +16,7 @@ from multiarch_oci.store.http.hosts import LOOPBACK, is_listed
 if TYPE_CHECKING:
     from multiarch_oci.store.http.recording import RequestRecord
 
+SUCCESS = range(200, 300)  # RFC 9110 §15.3
 CERTS_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
 """Where Docker and podman look for the certificates of single hosts."""
 
@@ -103,10 +103,6 @@ class Request(msgspec.Struct, frozen=True):
         """The scopes that a token for this has to have, where the registry wants one."""
         own = repository_scope(self.repository, "pull,push" if self.action == "push" else "pull")
         return join_scopes((own, *self.scopes))
-
-    def with_header(self, name: str, value: str) -> Request:
-        """The same request with one more header."""
-        return replace(self, headers=(*self.headers, (name, value)))
 
     @property
     def name(self) -> str:
@@ -201,7 +197,7 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def fine(self) -> bool:
         """Whether the status is one of success."""
-        return 200 <= self.status < 300  # noqa: PLR2004  # RFC 9110 §15.3
+        return self.status in SUCCESS
 
     def linked(self, target: str | None) -> str | None:
         """An address that this answer holds, made absolute; None when there is none or it is no URL."""

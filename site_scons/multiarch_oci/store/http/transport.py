@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from multiarch_oci.errors import MultiarchError, one_line
 from multiarch_oci.once import Once
+from multiarch_oci.reference import DOCKER_HUB
 from multiarch_oci.store.auth import Credentials
 from multiarch_oci.store.http.auth import Authorizations, parse_challenges
 from multiarch_oci.store.http.errors import (
@@ -52,7 +53,7 @@ _POLL_S = 0.2
 _GIVEN_UP_S = 60.0
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _READS = ("GET", "HEAD")
-_HUB, _HUB_API = "docker.io", "registry-1.docker.io"
+_HUB_API = "registry-1.docker.io"
 
 
 class Transport:
@@ -305,7 +306,7 @@ class Transport:
         with self._lock:
             host = self._hosts.get(registry)
             if host is None:
-                netloc = _HUB_API if registry == _HUB else registry
+                netloc = _HUB_API if registry == DOCKER_HUB else registry
                 insecure = self.settings.may_be_plain(netloc)
                 slots = threading.BoundedSemaphore(self.settings.uploads)
                 host = self._hosts[registry] = Endpoint(netloc, insecure, slots, None if insecure else "https")
