@@ -7,10 +7,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiarch_oci.errors import MultiarchError
-from multiarch_oci.golang.modules import is_local
+from multiarch_oci.golang.modules import is_compiled, is_local
 from multiarch_oci.golang.recipe import GoBuild
 from multiarch_oci.why import Facts
 from scons_multiarch import paths
@@ -20,6 +20,9 @@ from scons_multiarch.process import doing
 from scons_multiarch.session import Run
 from scons_multiarch.step import WrongCall
 from scons_multiarch.tracking.state import is_ours
+
+if TYPE_CHECKING:
+    from multiarch_oci.golang.lister import Lister
 
 KEYWORDS = ("GOFLAGS", "GOLDFLAGS", "GOTAGS", "GOENV", "CC", "CXX", "GODIR", "cgo", "race", "debug")
 """What of the environment `env.GoBinary` reads, and takes as keywords."""
@@ -44,7 +47,8 @@ class NotNamed(MultiarchError, ValueError):
 
 
 def _naming(names: Sequence[str], them: str) -> str:
-    return f"name {them} where the program is declared: sources={[f'#{name}' for name in names]}"
+    sources = ["#" + name.replace("$", "$$") for name in names]  # as SCons reads it
+    return f"name {them} where the program is declared: sources={sources}"
 
 
 def perform(target: list[Any], _source: list[Any], env: Any) -> None:
@@ -96,30 +100,44 @@ def facts(run: Run, env: Any, record: GoBuild, node: Any) -> Facts:
 def not_named(run: Run, node: Any, record: GoBuild) -> list[str]:
     """What other steps make that the program is made of, or may be once it is there, and that it does not wait for.
 
-    The paths are from the top; files that a made folder holds are that folder.
+    The paths are from the top; files that a made folder holds are that folder. What is made of the program itself is
+    none of it: nobody can wait for that.
     """
     made = run.build.once("may be Go's", lambda: _may_be_sources(run))
     if not made:
         return []
     lister, top = run.build.lister(), run.tree.root
-    files = [PurePosixPath(name) for name, _ in lister.materials(record, top).files]
-    read = {str(path) for file in files for path in (file, *file.parents)}
+    read = _read(lister, record, top)
     where, is_lacking = lister.locations(record), lister.inputs(record).error is not None
     behind = {other for below in nodes_below([node]) for other in (below, *getattr(below, "target_peers", ()))}
 
     def may_be_read(name: str) -> bool:
         path = top / name
-        embedded = any(path.is_relative_to(root) for root in where.embeds)
+        if path.exists():
+            return False
         imported = str(path.parent) in where.packages or (is_lacking and not path.parent.exists())
-        return not path.exists() and (embedded or (path.suffix == ".go" and imported))
+        steering, embedded = str(path) in where.files, any(path.is_relative_to(root) for root in where.embeds)
+        return steering or embedded or (imported and is_compiled(path.name, record.platform))
 
-    return [name for name, other in made.items() if other not in behind and (name in read or may_be_read(name))]
+    unsure = [name for name, other in made.items() if other not in behind and (name in read or may_be_read(name))]
+    return [name for name in unsure if node not in nodes_below([made[name]])]
+
+
+def _read(lister: Lister, record: GoBuild, top: Path) -> set[str]:
+    """The files below the top that the program is made of, and the folders that they lie in."""
+    root = Path(top.anchor)  # each file by its whole path: what lies elsewhere may be called as a file here is
+    files = (root / name for name, _ in lister.materials(record, root).files)
+    inside = [PurePosixPath(file.relative_to(top).as_posix()) for file in files if file.is_relative_to(top)]
+    return {str(path) for file in inside for path in (file, *file.parents)}
 
 
 def _may_be_sources(run: Run) -> dict[str, Any]:
     """What steps make, by its path from the top, but for what ours make in folders that Go passes over."""
-    made = made_in_tree(run).nodes.items()
-    return {name: node for name, node in sorted(made) if not (is_ours(node) and f"/{name}".find("/_") >= 0)}
+    made = dict(made_in_tree(run).nodes)
+    for first in run.declarations.targets:  # what the build makes of images is in no image, but may be in a program
+        if f"/{first.get_internal_path()}".replace(os.sep, "/").find("/_") < 0 and first.is_under(first.fs.Top):
+            made |= {paths.shown(node): node for node in first.attributes.state.targets}
+    return {name: node for name, node in sorted(made.items()) if not (is_ours(node) and f"/{name}".find("/_") >= 0)}
 
 
 def not_executable(node: Any) -> str | None:

@@ -187,3 +187,74 @@ def test_flags_that_cannot_be_merged_are_one_error(fresh: Tree, declared: str, v
     assert ran.status == 2
     assert said in ran.text
     assert "Traceback" not in ran.text
+
+
+EMBED = 'import (\n\t"embed"\n\t"os"\n)\n\n//go:embed docs\nvar docs embed.FS\n\nvar _ = docs'
+
+
+def test_what_is_made_of_the_program_itself_cannot_be_waited_for_and_is_no_error(fresh: Tree):
+    fresh.edit("docs/help.txt", "old\n")
+    fresh.replace("main.go", 'import "os"', EMBED)
+    fresh.replace("SConstruct", 'env.GoImage("demo")', 'chain = env.GoImage("demo")')
+    archive = 'env.Archive("docs/demo.tar", chain.images[0], reference="demo:1")\n'
+    fresh.append("SConstruct", f'env.Command("docs/help.txt", chain.programs[0], "echo new > $TARGET")\n{archive}')
+    fresh.scons("bin", "PLATFORMS=linux/amd64")
+    fresh.scons("docs", "PLATFORMS=linux/amd64")
+    assert fresh.scons("bin", "PLATFORMS=linux/amd64").steps == [f"Compile {AMD64}"]
+
+
+def test_an_archive_of_another_image_that_a_program_embeds_is_waited_for(fresh: Tree):
+    fresh.edit("docs/help.txt", "help\n")
+    fresh.edit("other/main.go", "package main\n\nfunc main() {}\n")
+    fresh.replace("main.go", 'import "os"', EMBED)
+    other = 'other = env.GoImage("other", "./other", dockerfile=None)\n'
+    archive = 'env.Archive("docs/other.tar", other.images[0], reference="other:1")\n'
+    fresh.replace("SConstruct", 'env.GoImage("demo")', f'{other}{archive}env.GoImage("demo")')
+    fresh.scons("docs", "PLATFORMS=linux/amd64")
+    run = fresh.scons("bin", "PLATFORMS=linux/amd64", check=False)
+    assert "docs/other.tar is made by another step, which nothing waits for" in run.text
+    fresh.replace("SConstruct", 'env.GoImage("demo")', 'env.GoImage("demo", sources=["#docs/other.tar"])')
+    fresh.scons("bin", "PLATFORMS=linux/amd64")
+    assert fresh.scons("bin", "PLATFORMS=linux/amd64").up_to_date
+
+
+def test_a_made_file_is_not_one_of_the_same_name_out_of_the_tree(fresh: Tree):
+    for name in ("main.go", "go.mod"):
+        fresh.edit(f"../{name}", (fresh.path / name).read_text(encoding="utf-8"))
+    fresh.edit("../words.txt", "read\n")
+    fresh.replace("../main.go", 'import "os"', 'import (\n\t_ "embed"\n\t"os"\n)\n\n//go:embed words.txt\nvar _ string')
+    fresh.replace("../main.go", "+ place", "")
+    fresh.replace("SConstruct", 'env.GoImage("demo")', 'env.GoImage("demo", GODIR="..")')
+    fresh.append("SConstruct", 'env.Command(["words.txt", "go.mod"], "VERSION", "touch words.txt go.mod")\n')
+    fresh.scons("words.txt")
+    fresh.scons("bin")
+    assert fresh.scons("bin").up_to_date
+
+
+def test_a_hint_names_what_would_be_compiled_and_as_scons_reads_it(fresh: Tree):
+    names = ["a$$b.go", "a_test.go", "_a.go", "a_windows.go", "a_linux_arm64.go", "a_linux.go"]
+    fresh.append(
+        "SConstruct", f'env.Command({names}, "VERSION", "echo package main > a_linux.go; touch \'a$$b.go\'")\n'
+    )
+    fresh.replace("main.go", "func main() {", "func main() {\n\tmissing()")
+    run = fresh.scons("bin", "PLATFORMS=linux/amd64", check=False)
+    sources = "sources=['#a$$b.go', '#a_linux.go']"
+    assert f"  hint: name what another step makes where the program is declared: {sources}\n" in run.text
+    fresh.replace("main.go", "\n\tmissing()", "")
+    fresh.edit("a$b.go", "package main\n")
+    run = fresh.scons("bin", "PLATFORMS=linux/amd64", check=False)
+    sources = "sources=['#a$$b.go']"
+    assert (
+        f"a$b.go is made by another step, which nothing waits for\n  hint: name it where the program is declared: {sources}"
+        in run.text
+    )
+
+
+def test_a_made_go_mod_that_is_not_there_yet_is_named_by_the_hint(fresh: Tree):
+    fresh.path.joinpath("go.mod").rename(fresh.path / "go.mod.in")
+    fresh.append("SConstruct", 'env.Command("go.mod", "go.mod.in", Copy("$TARGET", "$SOURCE"))\n')
+    run = fresh.scons("bin", check=False)
+    assert "  hint: name what another step makes where the program is declared: sources=['#go.mod']\n" in run.text
+    fresh.replace("SConstruct", 'env.GoImage("demo")', 'env.GoImage("demo", sources=["#go.mod"])')
+    fresh.scons("bin")
+    assert fresh.scons("bin").up_to_date

@@ -122,7 +122,7 @@ class Lister:
             self._listings: dict[str, Listing] = {}
             self._parts: dict[tuple[str, str], tuple[Part, str]] = {}
             self._steering: dict[GoBuild, Part] = {}
-            self._named: dict[tuple[Path, str, str], dict[str, str]] = {}
+            self._named: dict[tuple[Path, Path, str, str], dict[str, str]] = {}
             self._questions: dict[tuple[object, ...], Question] = {}
             self._module_files: dict[str, str] = {}  # by folder
             self._contents = Contents(self._cache, self._stats)

@@ -37,12 +37,12 @@ class Module(msgspec.Struct, frozen=True, order=True):
 class Shared(NamedTuple):
     """What programs have in common: digests of contents, which go.mod counts in a folder, and named files.
 
-    The latter by the root of the module, the folder of the package and the digest of its part.
+    The latter by the top, the root of the module, the folder of the package and the digest of its part.
     """
 
     contents: Contents
     module_files: dict[str, str]
-    named: dict[tuple[Path, str, str], dict[str, str]]
+    named: dict[tuple[Path, Path, str, str], dict[str, str]]
 
 
 class Materials(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Materials(msgspec.Struct, frozen=True):
     ) -> Materials:
         """Of packages with their files, and the files that steer the build; go.mod and go.work are among them.
 
-        What is found out is left in `shared`, for other programs of the same `top`.
+        What is found out is left in `shared`, for other programs.
         """
         files: dict[str, str] = {}
         modules = set()
@@ -76,7 +76,7 @@ class Materials(msgspec.Struct, frozen=True):
                 continue
             if module_file := _module_file(package.folder, shared.module_files):
                 steered_by[module_file] = None
-            key = project.root, package.folder, part.digest
+            key = top, project.root, package.folder, part.digest
             if key not in shared.named:
                 shared.named[key] = {_name(name, package, project.root, top): digest for name, digest in part.files}
             files |= shared.named[key]

@@ -11,14 +11,21 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from multiarch_oci.architectures import ARCHITECTURES, SYSTEMS
+
+if TYPE_CHECKING:
+    from multiarch_oci.platform import Platform
 
 Directive = tuple[str, ...]
 
 _LEXEME = r'//.*|"(?:[^"\\]|\\.)*"|`[^`]*`|[()]|=>|,|[^\s"`(),]+?(?=//|=>|[\s"`(),]|$)'
 _ESCAPE = r"\\(.)"
+_SYSTEMS = SYSTEMS | {"wasip1"}
+_KIND_OF = {"android": "linux", "illumos": "solaris", "ios": "darwin"}
 
 
 def directives(text: str) -> Iterator[Directive]:
@@ -97,6 +104,23 @@ def is_local(path: str) -> bool:
     if path in (".", "..") or path.startswith(("./", "../", ".\\", "..\\")):
         return True
     return PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+
+
+def is_compiled(name: str, platform: Platform) -> bool:
+    """Whether a file of this name may be a part of a package for a platform (go/build, `goodOSArchFile`)."""
+    if not name.endswith(".go") or name.endswith("_test.go") or name.startswith(("_", ".")):
+        return False
+    words = name.partition(".")[0].split("_")[1:]
+    system = words[-2] if len(words) > 1 and words[-1] in ARCHITECTURES and words[-2] in _SYSTEMS else None
+    last = words[-1] if words else ""
+    if last in ARCHITECTURES:
+        return last == platform.architecture and system in (None, *_systems_of(platform))
+    return last not in _SYSTEMS or last in _systems_of(platform)
+
+
+def _systems_of(platform: Platform) -> tuple[str, ...]:
+    """The operating system of a platform, and the one that it is a kind of."""
+    return platform.os, _KIND_OF.get(platform.os, platform.os)
 
 
 def _words(line: str) -> Iterator[str]:

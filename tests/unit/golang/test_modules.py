@@ -10,12 +10,14 @@ from multiarch_oci.golang.modules import (
     directives,
     facts,
     go_version,
+    is_compiled,
     is_local,
     local_replacements,
     locate,
     overlaid,
     uses,
 )
+from multiarch_oci.platform import Platform
 
 MOD = """\
 module ex.org/r // comment
@@ -100,6 +102,28 @@ def test_nonsense_is_read_without_an_error():
 )
 def test_a_folder_starts_as_go_wants_it(path: str, local: bool):
     assert is_local(path) is local
+
+
+@pytest.mark.parametrize(
+    ("platform", "names", "others"),
+    [
+        (
+            "linux/amd64",
+            "a.go a_linux.go a_amd64.go a_linux_amd64.go linux.go a_b.go a_unix.go",
+            "a.c a_test.go _a.go .a.go",
+        ),
+        (
+            "linux/amd64",
+            "a_darwin_linux.go a_b.windows.go",
+            "a_windows.go a_arm64.go a_windows_amd64.go a_linux_arm.go",
+        ),
+        ("android/arm64", "a_linux.go a_android.go a_linux_arm64.go", "a_windows.go a_wasip1.go"),
+        ("windows/386", "a_windows.go a_windows_386.go", "a_linux.go a_windows_amd64.go"),
+    ],
+)
+def test_the_name_of_a_file_says_where_it_is_compiled(platform: str, names: str, others: str):
+    there = Platform.parse(platform)
+    assert [name for name in [*names.split(), *others.split()] if is_compiled(name, there)] == names.split()
 
 
 @pytest.fixture
