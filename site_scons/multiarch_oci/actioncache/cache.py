@@ -57,21 +57,16 @@ Contents = Mapping[Digest, Callable[[], BinaryIO]]
 
 
 class ActionCache:
-    """Entries in one place; any number of threads. `scope` keeps builds apart; with a `seal` only signed ones count."""
+    """Entries in one place; any number of threads. With a `seal` only signed ones count."""
 
-    def __init__(self, store: EntryStore, *, scope: str = "", seal: Seal | None = None) -> None:
+    def __init__(self, store: EntryStore, *, seal: Seal | None = None) -> None:
         self._store = store
         self._seal = seal
-        self.scope = scope
 
     @property
     def store(self) -> EntryStore:
         """The place itself, to read outputs from."""
         return self._store
-
-    def key(self, kind: str, facts: str) -> Key:
-        """The key of a step of this kind, made from these facts (their digest), in this scope."""
-        return Key(kind, facts, self.scope)
 
     def look(self, key: Key) -> Entry | None:
         """The entry of a key; None where there is none. NoEntry for one that does not count.

@@ -46,9 +46,7 @@ class Lookups:
 
     def cache(self, origin: str, *, action: str = "pull") -> ActionCache:
         """The entries of a place."""
-        settings = self._run.settings.cache
-        scope = "" if settings is None else settings.scope
-        return ActionCache(open_origin(self._run, origin, action=action), scope=scope, seal=self._seal())
+        return ActionCache(open_origin(self._run, origin, action=action), seal=self._seal())
 
     def _seal(self) -> Seal | None:
         settings = self._run.settings.cache

@@ -89,12 +89,9 @@ class Transport:
         same error comes at once. It means nothing to the others.
         """
         other = copy.copy(self)
-        other._become_impatient(settings)  # noqa: SLF001  # another one of these
+        other.settings, other._given_up = settings, {}  # noqa: SLF001  # another one of these
+        other._authorizations = self._authorizations.fetching(other._fetch)  # noqa: SLF001
         return other
-
-    def _become_impatient(self, settings: Settings) -> None:
-        self.settings, self._given_up = settings, {}
-        self._authorizations = self._authorizations.fetching(self._fetch)
 
     def ask(self, request: Request) -> Answer:
         """One try of one request, with login and redirects where they are wanted.
@@ -271,9 +268,9 @@ class Transport:
     def _fetch(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[int, bytes]:
         """One request to a token service; not retried here, as whoever wanted the token is."""
         silence = self.settings.silence
-        client = self._client(url)
-        answer = client.send(
-            method, url, headers, body or None, read_timeout=silence, silence=silence, watch=self.watch
+        patience = silence or self.settings.read_timeout
+        answer = self._client(url).send(
+            method, url, headers, body or None, read_timeout=patience, silence=silence, watch=self.watch
         )
         if answer.status in FAILED:
             raise self._refusals.transient(answer, f"the token service {public_url(url)}", _netloc(url))
