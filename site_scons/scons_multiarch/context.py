@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class There(msgspec.Struct, frozen=True):
     """What builders make below a folder: the paths of files, sorted; the nodes by path; the paths of folders.
 
+    A file that comes beside what a step makes (`env.SideEffect`) is among the files.
     A Command need not say that it makes a folder: then it is among the files.
     """
 
@@ -55,7 +56,7 @@ def _below(folder: Any, path: str, hidden: tuple[str, ...]) -> Iterator[tuple[st
             if is_made(node):
                 yield here, node
             yield from _below(node, f"{here}/", hidden)
-        elif node.has_builder():
+        elif node.has_builder() or node.side_effect:
             yield here, node
 
 

@@ -109,7 +109,9 @@ def not_named(run: Run, node: Any, record: GoBuild) -> list[str]:
     lister, top = run.build.lister(), run.tree.root
     read = _read(lister, record, top)
     where, is_lacking = lister.locations(record), lister.inputs(record).error is not None
-    behind = {other for below in nodes_below([node]) for other in (below, *getattr(below, "target_peers", ()))}
+    behind = set(nodes_below([node]))
+    behind |= {other for below in behind for other in getattr(below, "target_peers", ())}
+    behind |= {other for below in behind for other in below.side_effects}
 
     def may_be_read(name: str) -> bool:
         path = top / name

@@ -15,13 +15,18 @@ from msgspec.structs import replace
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
 from scons_multiarch.context import There, made_below, made_in_tree
+from scons_multiarch.graph import nodes_below
 from scons_multiarch.images import with_bases
 from scons_multiarch.tracking.folders import is_made
 from scons_multiarch.tracking.nodes import track
+from scons_multiarch.tracking.state import is_ours
 
 if TYPE_CHECKING:
     from multiarch_oci.engine import BuildPlan
     from multiarch_oci.platform import Platform
+
+
+IGNORE = ".dockerignore"
 
 
 class NoDockerfile(MultiarchError, ValueError):
@@ -151,17 +156,54 @@ def scan(node: Any, env: Any, around: list[Any]) -> list[Any]:
     for source in node.sources:
         if not source.has_builder():
             source.exists()  # a variant folder gets its copy by this question
-    plan = node.attributes.target.plan
+    plan, run = node.attributes.target.plan, env["MULTIARCH_RUN"]
+    ignoring = _ignoring(run, plan)
     if not plan.text and not plan.dockerfile.exists():
-        return []
-    run = env["MULTIARCH_RUN"]
+        return _waited_for(env, node, ignoring)
     run.declarations.hide_cache(env)
     try:
         # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
         node.attributes.state.seen = _, inputs = with_bases(run, plan)
     except MultiarchError:
-        return []  # the step says what is wrong with the Dockerfile
-    made = generated(env, inputs, node)
+        return _waited_for(env, node, ignoring)  # the step says what is wrong with the Dockerfile
+    made = [other for other in generated(env, inputs, node) if not other.side_effect or _is_input(other, inputs, node)]
+    for named in inputs.named:
+        if named.folder is not None:
+            ignoring += filter(None, [_made_in(env, named.folder, node).nodes.get(IGNORE)])
     for folder in around:
-        made += [other for other in _made_in(env, Path(folder.get_abspath()), node).nodes.values() if other is not node]
-    return list(track(env, list(dict.fromkeys(made))))
+        inside = _made_in(env, Path(folder.get_abspath()), node).nodes.values()
+        made += [other for other in inside if other is not node and not other.side_effect]
+    made = [other for other in dict.fromkeys(made) if other not in ignoring]
+    return _waited_for(env, node, ignoring) + list(track(env, made))
+
+
+def _ignoring(run: Any, plan: BuildPlan) -> list[Any]:
+    """The ignore files of the context that something makes; a Dockerfile of ours names what it takes, and has none."""
+    if plan.text:
+        return []
+    names = (f"{plan.dockerfile}{IGNORE}", f"{plan.context}{os.sep}{IGNORE}")
+    made, top = made_in_tree(run).nodes, run.tree.root
+    paths_there = [Path(name).relative_to(top).as_posix() for name in names if Path(name).is_relative_to(top)]
+    return [made[path] for path in paths_there if path in made]
+
+
+def _waited_for(env: Any, target: Any, nodes: list[Any]) -> list[Any]:
+    """What is made before an image is decided, while its own contents do not count: what they leave out does."""
+    declared = {*target.sources, *(target.depends or ())}
+    target.attributes.state.waited_for = frozenset(nodes) - declared
+    return list(track(env, nodes))
+
+
+def _is_input(node: Any, reached: Any, target: Any) -> bool:
+    """Whether a file that comes beside what a step makes is one of an image: it is there, or named.
+
+    As such a file may stand for nothing but that steps are not performed at once, there may never be one; and the steps
+    may be those of images.
+    """
+    if any(map(is_ours, node.sources)) or target in nodes_below([node]):
+        return False
+    path = paths.shown(node)
+    named = [
+        pattern for patterns in (reached, *(named.inputs for named in reached.named)) for pattern in patterns.patterns
+    ]
+    return os.path.lexists(node.get_abspath()) or any(f"/{path}".endswith(f"/{pattern}") for pattern in named)

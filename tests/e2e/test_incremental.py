@@ -439,6 +439,52 @@ made = env.Command("gen/gen.go", ["words.txt"], "sh make.sh $SOURCE $TARGET")
 """
 
 
+@pytest.mark.parametrize("name", [".dockerignore", "Dockerfile.arm64.dockerignore"])
+def test_a_generated_ignore_file_is_made_first_and_counts_by_what_it_leaves(name: str, fresh: Tree, tmp_path: Path):
+    kept = fresh.read(".dockerignore")
+    fresh.edit("ignore.in", kept)
+    fresh.append("SConstruct", f'env.Command("{name}", "ignore.in", "cp $SOURCE $TARGET")\n')
+    fresh.edit(name, f"{kept}!nothing\nshare/note.txt\n")  # of another build
+    fresh.scons("manifest", "-j8")
+    assert fresh.read(name) == kept
+    assert fresh.scons("manifest", "-j8").up_to_date
+    fresh.edit("ignore.in", f"{kept}# a comment\n")
+    assert fresh.scons("manifest", "-j8").steps == []
+    fresh.edit("ignore.in", f"{kept}share/note.txt\n")
+    assert "share/note.txt removed" in fresh.scons("manifest", "-j8").text
+    assert fresh.scons("manifest", "-j8").up_to_date
+    clean = fresh.copy(tmp_path / "clean", built=False)
+    clean.remove(name)
+    same_as_from_scratch(fresh, clean, "manifest")
+
+
+def test_a_file_that_comes_beside_what_a_step_makes_is_waited_for(fresh: Tree, tmp_path: Path):
+    fresh.edit("input.txt", "first\n")
+    made = 'made = env.Command("made/one.txt", "input.txt", "cp $SOURCE $TARGET; cp $SOURCE made/beside.txt")\n'
+    fresh.append("SConstruct", f'{made}env.SideEffect("made/beside.txt", made)\n')
+    before_entrypoint("arm64", "COPY made/beside.txt /made.txt")(fresh)
+    fresh.scons("manifest", "-j8")
+    assert fresh.scons("manifest", "-j8").up_to_date
+    fresh.edit("input.txt", "other\n")
+    assert sorted(fresh.scons("manifest", "-j8").steps) == sorted([IMAGE["arm64"], index()])
+    assert fresh.scons("manifest", "-j8").up_to_date
+    clean = fresh.copy(tmp_path / "clean", built=False)
+    clean.remove("made")
+    same_as_from_scratch(fresh, clean, "manifest")
+
+
+def test_a_side_effect_that_only_keeps_steps_apart_is_no_input(fresh: Tree):
+    before_entrypoint("arm64", "COPY share /again")(fresh)
+    fresh.append("SConstruct", 'one = env.Command("conf/own.txt", "share/greeting", "cp $SOURCE $TARGET")\n')
+    fresh.append("SConstruct", 'image = env.File("_output/images/demo-linux-arm64.tar")\n')
+    fresh.append("SConstruct", 'other = env.Command("size", image, "wc -c < $SOURCE > $TARGET")\n')
+    fresh.append("SConstruct", 'env.SideEffect("share/apart", [one, other])\n')
+    fresh.scons("manifest", "size")
+    fresh.edit("share/apart", "")
+    assert "share/apart added" in fresh.scons("manifest", "size").text
+    assert fresh.scons("manifest", "size").up_to_date
+
+
 def test_a_generated_go_source_is_made_first_and_again(fresh: Tree, tmp_path: Path):
     fresh.edit("words.txt", "first\n")
     fresh.edit("make.sh", 'printf \'package gen\\n\\nconst Word = "%s"\\n\' "$(cat "$1")" > "$2"\n')
@@ -486,6 +532,27 @@ def test_a_generated_go_source_that_nothing_waits_for_is_an_error_not_an_old_pro
     fresh.scons()
     assert b"second" in (fresh.path / "_output/bin/amd64/linux/demo").read_bytes()
     assert fresh.scons().up_to_date
+
+
+def test_a_go_source_that_comes_beside_what_a_step_makes_is_waited_for_or_an_error(fresh: Tree):
+    fresh.edit("word.txt", "first")
+    fresh.edit("make.sh", 'printf \'package main\\n\\nconst Word = "%s"\\n\' "$(cat "$1")" > word.go; touch done\n')
+    made = 'made = env.Command("done", "word.txt", "sh make.sh $SOURCE")\nenv.SideEffect("word.go", made)\n'
+    fresh.replace("SConstruct", 'env.GoImage("demo")', f'{made}env.GoImage("demo")')
+    fresh.replace("main.go", "+ place +", "+ place + Word +")
+    assert "sources=['#word.go']" in fresh.scons(check=False).text
+    fresh.scons("done")
+    fresh.edit("word.txt", "second")
+    assert "word.go is made by another step, which nothing waits for" in fresh.scons(check=False).text
+    for sources in ("made", '"word.go"'):
+        fresh.replace("SConstruct", 'env.GoImage("demo"', f'env.GoImage("demo", sources={sources}) or ("demo"')
+        fresh.edit("word.txt", f"word of {sources}".replace('"', ""))
+        fresh.scons()
+        assert (
+            f"word of {sources}".replace('"', "").encode() in (fresh.path / "_output/bin/amd64/linux/demo").read_bytes()
+        )
+        assert fresh.scons().up_to_date
+        fresh.replace("SConstruct", f'env.GoImage("demo", sources={sources}) or ("demo"', 'env.GoImage("demo"')
 
 
 def test_what_comes_out_of_the_step_of_a_named_source_is_waited_for(fresh: Tree):

@@ -385,10 +385,12 @@ def _contents(target: Any) -> bytes:
 def _is_changed(child: Any, target: Any, previous: Any) -> bool:
     """Whether a dependency is not what it was; aliases and values have their own ideas of that.
 
-    What of a folder counts is among the facts.
+    What of a folder counts is among the facts, and so is what an ignore file leaves.
     """
     if is_folder(child):
         return False
+    if child in target.attributes.state.waited_for:
+        return previous is None
     if isinstance(child, Tracked):
         return bool(child.get_csig() != getattr(previous, "csig", None))
     decider = SCons.Node._decider_map[child.changed_since_last_build]  # noqa: SLF001  # as Node.changed does

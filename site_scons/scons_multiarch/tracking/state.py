@@ -34,7 +34,7 @@ class State:
     __slots__ = (
         *("_facts_digest", "because", "digest", "drifted", "facts", "failure", "find", "mend", "published"),
         *("reasons", "repairs", "retrieved", "scan", "seen", "sentences", "spell", "subject", "taken", "targets"),
-        *("decided_by", "kept_at", "kind", "shared", "spares"),
+        *("decided_by", "kept_at", "kind", "shared", "spares", "waited_for"),
     )
 
     def __init__(
@@ -74,6 +74,7 @@ class State:
         self.digest: Digest | None = None  # of the image or index, when a step made or pushed it
         self.published: Published | None = None  # what a push did, when its step has ended
         self.seen: Any = None  # what the scan found, for the decision that comes next
+        self.waited_for: frozenset[Any] = frozenset()  # found by the scan, too: what of them counts is among the facts
         self.mend: frozenset[Digest] | None = None  # of `verify`: the tag is written again, and these blobs
 
     def decide(self) -> None:
