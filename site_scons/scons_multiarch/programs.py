@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +107,8 @@ def not_named(run: Run, node: Any, record: GoBuild) -> list[str]:
     if not made:
         return []
     lister, top = run.build.lister(), run.tree.root
-    read = _read(lister, record, top)
     where, is_lacking = lister.locations(record), lister.inputs(record).error is not None
+    read = _read(lister, record, top, where.beside)
     behind = set(nodes_below([node]))
     behind |= {other for below in behind for other in getattr(below, "target_peers", ())}
     behind |= {other for below in behind for other in below.side_effects}
@@ -125,10 +125,10 @@ def not_named(run: Run, node: Any, record: GoBuild) -> list[str]:
     return [name for name in unsure if node not in nodes_below([made[name]])]
 
 
-def _read(lister: Lister, record: GoBuild, top: Path) -> set[str]:
-    """The files below the top that the program is made of, and the folders that they lie in."""
+def _read(lister: Lister, record: GoBuild, top: Path, beside: Iterable[str]) -> set[str]:
+    """The files below the top that the program is made of or by, and the folders that they lie in."""
     root = Path(top.anchor)  # each file by its whole path: what lies elsewhere may be called as a file here is
-    files = (root / name for name, _ in lister.materials(record, root).files)
+    files = (*(root / name for name, _ in lister.materials(record, root).files), *map(Path, beside))
     inside = [PurePosixPath(file.relative_to(top).as_posix()) for file in files if file.is_relative_to(top)]
     return {str(path) for file in inside for path in (file, *file.parents)}
 

@@ -555,6 +555,48 @@ def test_a_go_source_that_comes_beside_what_a_step_makes_is_waited_for_or_an_err
         fresh.replace("SConstruct", f'env.GoImage("demo", sources={sources}) or ("demo"', 'env.GoImage("demo"')
 
 
+BESIDE = {
+    "overlay.json": ('\'{"Replace": {"place_other.go": "other.txt"}}\'', "GOFLAGS='-overlay=overlay.json'"),
+    "other.txt": ('package main\nconst place = "other"\n', "GOFLAGS='-overlay=fixed.json'"),
+    "made.pgo": ("", "GOFLAGS='-pgo=made.pgo'"),
+    "wrap.sh": ('#!/bin/sh\nexec "$@"\n', "GOFLAGS=['-toolexec=' + env.File('wrap.sh').get_abspath()]"),
+    "cc.sh": ('#!/bin/sh\nexec gcc "$@"\n', "cgo={'linux/amd64': True}, CC=env.File('cc.sh')"),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_flags_name_and_a_step_makes_is_waited_for_or_an_error(name: str, fresh: Tree):
+    text, flags = BESIDE[name]
+    fresh.edit("made.in", text.strip("'"))
+    fresh.edit("fixed.json", '{"Replace": {"place_other.go": "other.txt"}}')
+    fresh.edit("other.txt", BESIDE["other.txt"][0]) if name != "other.txt" else None
+    make = f'made = env.Command("{name}", "made.in", "cp $SOURCE $TARGET; chmod +x $TARGET")\n'
+    fresh.replace("SConstruct", 'env.GoImage("demo")', f'{make}env.GoImage("demo", PLATFORMS="linux/amd64", {flags})')
+    fresh.scons(name)
+    run = fresh.scons("bin", check=False)
+    assert run.status == 2
+    assert f"{name} is made by another step, which nothing waits for" in run.text
+    fresh.replace("SConstruct", '"linux/amd64", ', '"linux/amd64", sources=made, ')
+    fresh.scons("bin")
+    assert fresh.scons("bin").up_to_date
+    if name.endswith(".sh"):
+        fresh.append("made.in", "# another\n")
+        assert fresh.scons("bin").steps == [COMPILE["amd64"]]
+        assert fresh.scons("bin").up_to_date
+
+
+def test_a_program_that_wraps_tools_counts_by_its_content(fresh: Tree):
+    fresh.edit("wrap.sh", '#!/bin/sh\nexec "$@"\n')
+    (fresh.path / "wrap.sh").chmod(0o755)
+    given = "GOFLAGS=['-toolexec=' + env.File('wrap.sh').get_abspath()]"
+    fresh.replace("SConstruct", 'env.GoImage("demo")', f'env.GoImage("demo", PLATFORMS="linux/amd64", {given})')
+    fresh.scons("bin")
+    assert fresh.scons("bin").up_to_date
+    fresh.append("wrap.sh", "# another\n")
+    assert "toolexec wrap.sh changed" in fresh.scons("bin").text
+    assert fresh.scons("bin").up_to_date
+
+
 def test_what_comes_out_of_the_step_of_a_named_source_is_waited_for(fresh: Tree):
     fresh.edit("words.txt", "first\n")
     fresh.edit("make.sh", 'echo "package main" > a.go; cat "$1" > b.txt\n')

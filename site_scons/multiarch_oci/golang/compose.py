@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shlex
 import shutil
@@ -42,7 +43,7 @@ def package_part(package: Package, root: Path, contents: Contents, environment: 
 def steering_part(
     build: GoBuild, environment: Mapping[str, str], project: Project, main: Package | None, contents: Contents
 ) -> Part:
-    """The files that steer a build from beside: a profile, an overlay, vendor/modules.txt."""
+    """The files that steer a build from beside: a profile, an overlay, what wraps tools, vendor/modules.txt."""
     flags = recipe.flags_of(build, environment)
     files = {_named(path, project.root): contents.digest(str(path)) for path in project.vendored}
     files |= {f"overlay {name}": digest for name, digest in overlay(build, environment, contents).items()}
@@ -53,6 +54,8 @@ def steering_part(
             files[_named(path, project.root)] = contents.digest(str(path))
     elif profile != "off":
         files[f"profile {profile}"] = contents.digest(str(build.directory / profile))
+    for program in _wrappers(build, environment):
+        files[f"toolexec {os.path.basename(program)}"] = contents.digest(program)  # noqa: PTH119  # as text
     return Part.of(" steering", files)
 
 
@@ -65,6 +68,20 @@ def overlay(build: GoBuild, environment: Mapping[str, str], contents: Contents) 
     targets = [target for target in overlaid(path).values() if target]
     digests = {target: contents.digest(str(build.directory / target)) for target in targets}
     return {named: contents.digest(str(path)), **digests}
+
+
+def beside(build: GoBuild, environment: Mapping[str, str], contents: Contents) -> set[str]:
+    """The paths of what flags and variables name: an overlay and what it takes, a profile, programs; there or not."""
+    profile = recipe.flag_value(recipe.flags_of(build, environment), "pgo")
+    names = [*overlay(build, environment, contents), *([] if profile in ("", "auto", "off") else [profile])]
+    programs = [name for _, name, _ in _compilers(environment)]
+    return {os.path.normpath(build.directory / name) for name in (*names, *programs, *_wrappers(build, environment))}
+
+
+def _wrappers(build: GoBuild, environment: Mapping[str, str]) -> Iterator[str]:
+    """The program of `-toolexec`, which Go calls with each of its tools."""
+    for name in fields(recipe.flag_value(recipe.flags_of(build, environment), "toolexec"))[:1]:
+        yield shutil.which(name, path=environment.get("PATH", "")) or name
 
 
 def declared_facts(build: GoBuild, affecting: Mapping[str, str], toolchain: Toolchain) -> dict[str, str]:
@@ -99,18 +116,23 @@ def _without_quiet_flags(affecting: Mapping[str, str]) -> dict[str, str]:
 
 def compiler_facts(environment: Mapping[str, str], contents: Contents) -> dict[str, str]:
     """The programs behind CC and CXX by content, if any package may be compiled by them."""
-    if environment.get("CGO_ENABLED") != "1":
-        return {}
     facts = {}
-    for variable, defaults in _COMPILERS.items():
-        named = fields(environment.get(variable, ""))
-        for name in named[:1] or defaults:
-            path = shutil.which(name, path=environment.get("PATH", ""))
-            if path is not None:
-                facts[f"{variable} program"] = contents.digest(path)
-                facts |= _python_package(variable, Path(path), named[1:], contents)
-                break
+    for variable, program, words in _compilers(environment):
+        path = shutil.which(program, path=environment.get("PATH", ""))
+        if path is not None:
+            facts[f"{variable} program"] = contents.digest(path)
+            facts |= _python_package(variable, Path(path), words, contents)
     return facts
+
+
+def _compilers(environment: Mapping[str, str]) -> Iterator[tuple[str, str, list[str]]]:
+    """CC and CXX where any package may be compiled by them: the program's path, if it is there, and further words."""
+    for variable, defaults in _COMPILERS.items() if environment.get("CGO_ENABLED") == "1" else ():
+        named = fields(environment.get(variable, ""))
+        search = environment.get("PATH", "")
+        installed = filter(None, (shutil.which(name, path=search) for name in named[:1] or defaults))
+        for program in itertools.islice((*installed, *named[:1]), 1):
+            yield variable, program, list(named[1:])
 
 
 def _python_package(variable: str, program: Path, words: Sequence[str], contents: Contents) -> dict[str, str]:

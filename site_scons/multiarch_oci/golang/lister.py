@@ -55,9 +55,10 @@ class _Lookup(msgspec.Struct, frozen=True):
 
 
 class Locations(msgspec.Struct, frozen=True):
-    """Absolute paths: files by name, there or not; folders of packages; files and folders that are embedded."""
+    """Absolute paths: files by name, there or not; those that flags name; folders of packages; what is embedded."""
 
     files: frozenset[str]
+    beside: frozenset[str]
     packages: frozenset[str]
     embeds: frozenset[str]
 
@@ -182,9 +183,10 @@ class Lister:
                 for pattern in package.embeds
             }
             named = set(lookup.project.steering)
-            named |= {str(path) for path in build.sources}
+            beside = compose.beside(build, lookup.settings.environment, self._contents)
+            named |= beside | {str(path) for path in build.sources}
             named |= {f"{folder}/{name}" for folder in (*folders, *lookup.question.roots) for name in _MODULE_FILES}
-            return Locations(frozenset(named), frozenset(folders), frozenset(embeds))
+            return Locations(frozenset(named), frozenset(beside), frozenset(folders), frozenset(embeds))
 
     def save(self) -> None:
         """Keep what was learnt about contents for the next run; the digests are the caller's to save."""

@@ -18,7 +18,7 @@ from multiarch_oci.golang.contents import ABSENT, Contents
 from multiarch_oci.golang.inputs import Package, Part
 from multiarch_oci.golang.modules import Project
 
-_BESIDE = ("overlay ", "profile ")
+_BESIDE = ("overlay ", "profile ", "toolexec ")
 """How the names of files begin that are named by flags."""
 
 
