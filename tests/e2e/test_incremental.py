@@ -597,6 +597,21 @@ def test_a_program_that_wraps_tools_counts_by_its_content(fresh: Tree):
     assert fresh.scons("bin").up_to_date
 
 
+def test_what_is_always_built_says_so_and_is_up_to_date_when_it_is_not_any_more(fresh: Tree):
+    fresh.replace("SConstruct", 'env.GoImage("demo")', 'chain = env.GoImage("demo", PLATFORMS="linux/amd64")')
+    fresh.append(
+        "SConstruct", "always = env.AlwaysBuild(chain.programs, chain.images, chain.pushes, chain.published)\n"
+    )
+    fresh.scons("push-manifest")
+    told = fresh.scons("why", "push-manifest").text
+    steps = [line for line in fresh.scons("push-manifest").text.splitlines() if line.endswith(": AlwaysBuild")]
+    assert [line.split()[0] for line in steps] == ["Compile", "Image", "Push", "Publish"]
+    assert told.splitlines()[0] == steps[0]
+    fresh.replace("SConstruct", "always = ", "always = None and ")
+    assert "changed" not in fresh.scons("why", "push-manifest").text
+    assert fresh.scons("push-manifest").up_to_date
+
+
 def test_what_comes_out_of_the_step_of_a_named_source_is_waited_for(fresh: Tree):
     fresh.edit("words.txt", "first\n")
     fresh.edit("make.sh", 'echo "package main" > a.go; cat "$1" > b.txt\n')

@@ -185,7 +185,7 @@ class Tracked(Kept):
             self.add_to_implicit(state.scan())
 
     def make_ready(self) -> None:
-        """Nothing.
+        """Nothing, but for what is always built: it is decided here, as SCons does not ask.
 
         This is correctness, not speed. SCons asks here, before the target is decided, for what the build will record
         (`Node.get_binfo`), the action's signature among it, which the executor keeps (`Executor.get_contents`). It
@@ -194,6 +194,8 @@ class Tracked(Kept):
         """
         if self.has_builder() and not is_ours(self):
             super().make_ready()
+        elif self.always_build:
+            self.changed()
 
     def changed(self, node: Any = None, allowcache: bool = False) -> bool:  # noqa: FBT001, FBT002  # as SCons calls it
         """Whether the target is out of date; decided once a run, never raises. All reasons are noted."""
@@ -361,8 +363,7 @@ def _decided(target: Any) -> bool:
         if _is_changed(child, target, previous):
             reasons(target).append(f"{child} {'changed' if previous is not None else 'is new'}")
             changed = True
-    outdated = why_outdated(target)
-    if outdated:
+    for outdated in filter(None, (why_outdated(target), "AlwaysBuild" if target.always_build else "")):
         reasons(target).append(outdated)
         changed = True
     target.attributes.state.decide()
