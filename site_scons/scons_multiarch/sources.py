@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,38 +157,49 @@ def scan(node: Any, env: Any, around: list[Any]) -> list[Any]:
         if not source.has_builder():
             source.exists()  # a variant folder gets its copy by this question
     plan, run = node.attributes.target.plan, env["MULTIARCH_RUN"]
-    ignoring = _ignoring(run, plan)
+    beside = _beside(run, plan)
+    node.add_prerequisite(_secrets(run, plan))
     if not plan.text and not plan.dockerfile.exists():
-        return _waited_for(env, node, ignoring)
+        return _waited_for(env, node, beside)
     run.declarations.hide_cache(env)
     try:
         # Kept for the decision, which comes next: when something before the image is made, SCons scans again.
         node.attributes.state.seen = _, inputs = with_bases(run, plan)
     except MultiarchError:
-        return _waited_for(env, node, ignoring)  # the step says what is wrong with the Dockerfile
+        return _waited_for(env, node, beside)  # the step says what is wrong with the Dockerfile
     made = [other for other in generated(env, inputs, node) if not other.side_effect or _is_input(other, inputs, node)]
     for named in inputs.named:
         if named.folder is not None:
-            ignoring += filter(None, [_made_in(env, named.folder, node).nodes.get(IGNORE)])
+            beside += filter(None, [_made_in(env, named.folder, node).nodes.get(IGNORE)])
     for folder in around:
         inside = _made_in(env, Path(folder.get_abspath()), node).nodes.values()
         made += [other for other in inside if other is not node and not other.side_effect]
-    made = [other for other in dict.fromkeys(made) if other not in ignoring]
-    return _waited_for(env, node, ignoring) + list(track(env, made))
+    made = [other for other in dict.fromkeys(made) if other not in beside]
+    return _waited_for(env, node, beside) + list(track(env, made))
 
 
-def _ignoring(run: Any, plan: BuildPlan) -> list[Any]:
+def _beside(run: Any, plan: BuildPlan) -> list[Any]:
     """The ignore files of the context that something makes; a Dockerfile of ours names what it takes, and has none."""
-    if plan.text:
+    return [] if plan.text else _made(run, (f"{plan.dockerfile}{IGNORE}", f"{plan.context}{os.sep}{IGNORE}"))
+
+
+def _secrets(run: Any, plan: BuildPlan) -> list[Any]:
+    """The files of secrets that something makes: they come first, and no digest of them is kept."""
+    if not plan.secrets:
         return []
-    names = (f"{plan.dockerfile}{IGNORE}", f"{plan.context}{os.sep}{IGNORE}")
+    from multiarch_oci.engine.external.secrets import secret_files
+
+    return _made(run, map(os.path.normpath, secret_files(plan, run.settings.environment)))
+
+
+def _made(run: Any, files: Iterable[str]) -> list[Any]:
     made, top = made_in_tree(run).nodes, run.tree.root
-    paths_there = [Path(name).relative_to(top).as_posix() for name in names if Path(name).is_relative_to(top)]
-    return [made[path] for path in paths_there if path in made]
+    names = [Path(file).relative_to(top).as_posix() for file in files if Path(file).is_relative_to(top)]
+    return [made[name] for name in names if name in made]
 
 
 def _waited_for(env: Any, target: Any, nodes: list[Any]) -> list[Any]:
-    """What is made before an image is decided, while its own contents do not count: what they leave out does."""
+    """What is made before an image is decided, while its own contents do not count: what ignore files leave does."""
     declared = {*target.sources, *(target.depends or ())}
     target.attributes.state.waited_for = frozenset(nodes) - declared
     return list(track(env, nodes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -456,6 +457,21 @@ def test_a_generated_ignore_file_is_made_first_and_counts_by_what_it_leaves(name
     clean = fresh.copy(tmp_path / "clean", built=False)
     clean.remove(name)
     same_as_from_scratch(fresh, clean, "manifest")
+
+
+def test_a_secret_that_a_step_makes_is_made_first_and_remembered_nowhere(fresh: Tree):
+    fresh.edit("secret.in", "opensesame\n")
+    fresh.replace("SConstruct", 'env.GoImage("demo")', 'env.GoImage("demo", secrets="id=token,src=token")')
+    fresh.append("SConstruct", 'env.Command("token", "secret.in", "cp $SOURCE $TARGET")\n')
+    fresh.scons("manifest")
+    assert fresh.read("token") == "opensesame\n"
+    assert fresh.scons("manifest").up_to_date
+    fresh.edit("secret.in", "hidden\n")
+    assert fresh.scons("manifest").steps == []
+    assert fresh.read("token") == "hidden\n"
+    fresh.scons("provenance")
+    digest = hashlib.sha256(b"hidden\n").hexdigest()
+    assert not [path for path in (fresh.path / "_output/provenance").iterdir() if digest in path.read_text("utf-8")]
 
 
 def test_a_file_that_comes_beside_what_a_step_makes_is_waited_for(fresh: Tree, tmp_path: Path):

@@ -10,6 +10,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -59,6 +60,15 @@ def secret_flags(plan: BuildPlan, environment: Mapping[str, str], *, where: str,
     for text in plan.ssh:
         flags += ["--ssh", _ssh(text, plan, environment, where)]
     return flags
+
+
+def secret_files(plan: BuildPlan, environment: Mapping[str, str]) -> Iterator[Path]:
+    """The files that secrets are read from, there or not; a text that says no secret is the build's to refuse."""
+    for text in plan.secrets:
+        with suppress(MissingSecret):
+            file = _secret(text, plan, environment, "").file
+            if file is not None:
+                yield file
 
 
 def _secret(text: str, plan: BuildPlan, environment: Mapping[str, str], where: str) -> Secret:
