@@ -20,6 +20,8 @@ from multiarch_oci.errors import MultiarchError
 
 _T = TypeVar("_T")
 
+_KEYED = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # `dumps` makes one for each document
+
 LIMIT = 4 << 20
 """Bytes of the largest manifest, index or config that is read (distribution spec 1.1, "Pushing Manifests": 4 MiB)."""
 
@@ -186,7 +188,7 @@ def canonical(value: object) -> bytes:
 
 def keyed(value: object) -> bytes:
     """JSON in ASCII for digests that nobody else takes: it holds every text, also a file's name in another encoding."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return _KEYED.encode(value).encode("ascii")
 
 
 def key_of(value: object) -> str:

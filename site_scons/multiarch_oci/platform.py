@@ -197,11 +197,7 @@ class Platform(msgspec.Struct, frozen=True, order=True):
         return f"{self._named(self.architecture, self.variant)}/{self._named(self.os)}"
 
     def _named(self, *words: str) -> str:
-        # A base's JSON may say os.version "../../x": nothing of that kind gets into a path or tag.
-        for word in words:
-            if word and not _NAMEABLE.fullmatch(word):
-                raise InvalidPlatform(f"{quoted(word)} of platform {str(self)!r} cannot stand in a file name or tag")
-        return "-".join(word for word in words if word)
+        return _joined(self, words)
 
     def dockerfiles(self) -> tuple[str, ...]:
         """The names of this platform's Dockerfile, the first that exists wins; each once. Raises as `slug` does."""
@@ -261,6 +257,15 @@ def _specifier(platform: Platform) -> str:
     options = platform.os_version.translate(_ESCAPES) + features
     system = f"{platform.os}({options})" if options else platform.os
     return posixpath.normpath("/".join(part for part in (system, platform.architecture, platform.variant) if part))
+
+
+@functools.lru_cache(256)  # as `_specifier`
+def _joined(platform: Platform, words: tuple[str, ...]) -> str:
+    # A base's JSON may say os.version "../../x": nothing of that kind gets into a path or tag.
+    for word in words:
+        if word and not _NAMEABLE.fullmatch(word):
+            raise InvalidPlatform(f"{quoted(word)} of platform {str(platform)!r} cannot stand in a file name or tag")
+    return "-".join(word for word in words if word)
 
 
 def declared(text: str, *, host: Platform | None = None) -> tuple[Platform, ...]:

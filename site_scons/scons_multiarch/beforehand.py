@@ -6,7 +6,6 @@ What a tag is to hold is known once its image is made. So what writes a tag wait
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
 
 def hold_back(env: Any, index: Any, children: Sequence[Any], *, immutable: bool) -> None:
     """Let those of the children of an index that write a tag wait for what they look at beforehand."""
+    if not children:
+        return
     writing = [child for child in children if writes(child)]
     images = [child.sources[0] for child in writing if not is_pin(child)]
     attests = [node for child in writing for node in child.depends if is_attest(node)]  # they write, and no tag
@@ -70,8 +71,8 @@ def several_windows(members: Sequence[Any]) -> list[Any]:
     """The Windows members of an architecture that more than one of these is of: a version tells them apart."""
     known = [member for member in members if is_image(member) or is_pin(member)]
     windows = [member for member in known if target_of(member).platform.os == "windows"]
-    counts = Counter(target_of(member).platform.architecture for member in windows)
-    return [member for member in windows if counts[target_of(member).platform.architecture] > 1]
+    architectures = [target_of(member).platform.architecture for member in windows]
+    return [member for member in windows if architectures.count(target_of(member).platform.architecture) > 1]
 
 
 def check(node: Any, run: Run) -> None:

@@ -15,7 +15,7 @@ import SCons.Node.FS
 
 from multiarch_oci.engine import Overlay
 from scons_multiarch.paths import shown
-from scons_multiarch.tracking.folders import all_nodes, is_made
+from scons_multiarch.tracking.folders import all_folders, is_made
 
 if TYPE_CHECKING:
     from scons_multiarch.session import Run
@@ -70,8 +70,8 @@ def _variants(run: Run) -> Iterator[Overlay]:
 
     What is made in a variant folder lies there alone. The sources themselves are looked for in Repositories, too.
     """
-    for node in all_nodes():
-        if not isinstance(node, SCons.Node.FS.Dir) or node.srcdir is None or not node.is_under(node.fs.Top):
+    for node in all_folders():
+        if node.srcdir is None or not node.is_under(node.fs.Top):
             continue
         at, listed = shown(node), bool(node.duplicate)
         made = made_in_tree(run)

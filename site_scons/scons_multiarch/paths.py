@@ -45,6 +45,8 @@ def flat(given: Any) -> Iterator[Any]:
     if given is None:
         return
     kind = type(given)  # of most things enough to know
+    if kind is SCons.Node.NodeList:  # what builders return: slow to iterate, and to be told from other things
+        kind, given = list, given.data
     if kind is not list and kind is not tuple and (isinstance(given, _SINGLE) or not isinstance(given, Iterable)):
         yield given
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -243,6 +244,11 @@ def _name(reference: Reference) -> str:
     return str(reference.digest) if reference.digest is not None else reference.tag or "latest"
 
 
+@functools.lru_cache(64)  # the tags of an image, and the images of a folder, are declared one after the other
+def _destination(text: str) -> Destination:
+    return Destination.parse(text, where=None)
+
+
 def location(text: str) -> tuple[Reference, str | None]:
     """What `host/repository:tag` or `folder/repository:tag` names: its reference, and the layout's folder if it is one.
 
@@ -254,9 +260,9 @@ def location(text: str) -> tuple[Reference, str | None]:
     name, colon, tag = bare.rpartition(":")
     if not colon or "/" in tag:
         name, tag = bare, ""
-    if Destination.parse(name, where=None).registry is not None:
+    if _destination(name).registry is not None:
         return Reference.parse(text), None
     folder, _, image = name.rpartition("/")
-    destination = Destination.parse(folder or ".", where=None)
+    destination = _destination(folder or ".")
     reference = destination.reference(image, tag or None)
     return reference.with_digest(Digest.parse(digest)) if at else reference, destination.layout(image)

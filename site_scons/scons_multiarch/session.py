@@ -21,7 +21,7 @@ from multiarch_oci.heldfiles import HeldFiles
 from multiarch_oci.once import Once
 from multiarch_oci.plan.policy import Policy
 from multiarch_oci.reference import Reference
-from multiarch_oci.statcache import StatCache
+from multiarch_oci.statcache import FilePath, StatCache
 from multiarch_oci.treelock import TreeLock
 from multiarch_oci.why import Facts
 from scons_multiarch.build import Build
@@ -158,7 +158,7 @@ class Tree:
         self.lock = TreeLock(self.private / "lock")
         self.records = Records(self.private / "facts")
 
-    def digest(self, path: Path) -> str:
+    def digest(self, path: FilePath) -> str:
         """The sha256 of a file, in hexadecimal, also of one that a shared cache holds. OSError is the caller's."""
         try:
             return self.stat.digest(path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import SCons.Node.FS
 from msgspec.structs import replace
 
+from multiarch_oci.engine.frontend import may_be_pattern
 from multiarch_oci.errors import MultiarchError
 from scons_multiarch import paths
 from scons_multiarch.context import There, made_below, made_in_tree
@@ -122,6 +123,8 @@ def _above(pattern: str) -> Iterator[str]:
 
 def _fixed(pattern: str) -> str:
     """What stands before the first wildcard of a pattern."""
+    if not may_be_pattern(pattern) and "\\" not in pattern:
+        return pattern
     return next((pattern[:end] for end, sign in enumerate(pattern) if sign in "*?[\\"), pattern)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multiarch_oci.descriptor import Descriptor
     from multiarch_oci.digest import Digest
     from multiarch_oci.heldfiles import HeldFiles
+    from multiarch_oci.statcache import FilePath
 
 AUTO = "auto"
 GENERATED = "generated Dockerfile"
@@ -134,7 +135,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
     platform: Platform
     dockerfile: Path
     context: Path
-    file_digest: Callable[[Path], str]
+    file_digest: Callable[[FilePath], str]
     build_args: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     target: str = ""
@@ -195,12 +196,12 @@ class BuildPlan(msgspec.Struct, frozen=True):
             (before if overlay.first else after).append(real_path)
         return [*before, own, *after]
 
-    def real_path(self, folder: Path, path: str) -> Path:
+    def real_path(self, folder: Path, path: str) -> str:
         """Where a path of the context, or of the folder of a named one, lies, or would lie."""
         real_paths = self.real_paths(folder, path)
         if len(real_paths) == 1:
-            return Path(real_paths[0])
-        return Path(next(filter(self._is_known, real_paths), str(folder / path)))
+            return real_paths[0]
+        return next(filter(self._is_known, real_paths), str(folder / path))
 
     def _is_known(self, path: str) -> bool:
         return os.path.lexists(path) or (self.held is not None and self.held.get(path) is not None)

@@ -6,6 +6,7 @@ of one value that is what is meant; tags and the flags that are handed on (`-ldf
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -41,7 +42,8 @@ class Flag(msgspec.Struct, frozen=True):
         return self.value not in _FALSE
 
 
-def read(words: Sequence[str]) -> tuple[Flag, ...]:
+@functools.lru_cache(64)  # all programs of a build have few lists of flags
+def read(words: tuple[str, ...]) -> tuple[Flag, ...]:
     """The flags of a list: `-name`, `-name=value` or `-name value`, with one dash or two."""
     flags, at = [], 0
     while at < len(words):
@@ -65,15 +67,16 @@ def last(flags: Iterable[Flag], name: str) -> Flag | None:
     return counting
 
 
+@functools.lru_cache(64)  # as `read`
 def arguments(
-    fixed: Sequence[str],
-    ours: Sequence[tuple[str, str, str]],
-    variable: Sequence[str],
-    given: Sequence[str],
+    fixed: tuple[str, ...],
+    ours: tuple[tuple[str, str, str], ...],
+    variable: tuple[str, ...],
+    given: tuple[str, ...],
     *,
-    more_tags: Sequence[str],
+    more_tags: tuple[str, ...],
     ldflags: str,
-) -> list[str]:
+) -> tuple[str, ...]:
     """The flags of the command line.
 
     `variable` is GOFLAGS, which Go reads as well: what only stands there is not said again. `fixed` are ours that have
@@ -97,10 +100,10 @@ def arguments(
     if tags:
         merged_names.add("tags")
         line.insert(-1, f"-tags={','.join(tags)}")
-    return [*line, *(word for flag in declared if flag.name not in merged_names for word in flag.words)]
+    return (*line, *(word for flag in declared if flag.name not in merged_names for word in flag.words))
 
 
-def all_tags(variable: Sequence[str], given: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+def all_tags(variable: tuple[str, ...], given: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     """All tags that a command line has to say, each once: none where the variable GOFLAGS alone has some."""
     declared = (*_tags(read(given)), *more)
     return tuple(dict.fromkeys((*_tags(read(variable)), *declared))) if declared else ()

@@ -130,18 +130,18 @@ def check_flags(build: GoBuild) -> None:
     _flags(build, ())
 
 
-def _flags(build: GoBuild, variable: tuple[str, ...]) -> list[str]:
+def _flags(build: GoBuild, variable: tuple[str, ...]) -> tuple[str, ...]:
     """All flags of the command line; `variable` is GOFLAGS, which Go reads as well."""
     debug = [("gcflags", "all", "-N -l")] if build.debug else []
     ours = (*debug, ("ldflags", "", "-buildid=" if build.debug else "-s -w -buildid="))
-    fixed = ["-trimpath", "-buildvcs=false", *(["-race"] if build.race else [])]
+    fixed = ("-trimpath", "-buildvcs=false", *(["-race"] if build.race else []))
     if variable or build.flags or build.ldflags[:1] not in {"", "-"}:
         from multiarch_oci.golang.flags import arguments  # start-up; most programs have no flags of their own
 
         return arguments(fixed, ours, variable, build.flags, more_tags=build.tags, ldflags=build.ldflags)
     tagged = ["-tags=" + ",".join(build.tags)] if build.tags else []
     linked = " ".join(part for part in (ours[-1][2], build.ldflags) if part)
-    return [*fixed, *(f"-{name}={pattern}={text}" for name, pattern, text in debug), *tagged, f"-ldflags={linked}"]
+    return (*fixed, *(f"-{name}={pattern}={text}" for name, pattern, text in debug), *tagged, f"-ldflags={linked}")
 
 
 def tags(build: GoBuild, environment: Mapping[str, str]) -> tuple[str, ...]:

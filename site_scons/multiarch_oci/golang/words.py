@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 _BLANKS = " \t\n\r"
 
 
+@functools.lru_cache(64)  # asked for every program of a build
 def fields(text: str) -> tuple[str, ...]:
     """GOFLAGS, CC, CGO_CFLAGS as Go splits them (cmd/internal/quoted): quotes around a whole word, no escapes.
 

@@ -107,12 +107,12 @@ def go_binary(env: Any, target: Any, package: Any = ".", *, platform: Any, sourc
     run.declarations.programs.append(build_record)  # one `go list` will serve all programs of a platform
     state = State(
         paths.shown(node),
-        lambda: facts(run, own, build_record, nodes[0]),
+        lambda: facts(run, own, build_record, node),
         lambda: not_executable(node),
         taken=lambda: make_executable(node),
         kind="program",
     )
-    declare(env, nodes, record, state)
+    declare(env, [node], record, state)
     return nodes
 
 

@@ -105,7 +105,7 @@ def _declare(env: Any, node: Any, record: ImageTarget, sources: list[Any]) -> An
     if declared_before([node], record, sources):
         return [node]
     nodes = env.OciImage([node], sources)
-    run.declarations.hide_targets(nodes)
+    run.declarations.hide_targets([node])
     state = State(
         paths.shown(node),
         lambda: facts(run, node),
@@ -114,7 +114,7 @@ def _declare(env: Any, node: Any, record: ImageTarget, sources: list[Any]) -> An
         taken=lambda: keep(run, with_bases(run, record.plan)[0]),
         kind="image",
     )
-    declare(env, nodes, record, state)
+    declare(env, [node], record, state)
     return nodes
 
 

@@ -46,13 +46,13 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
     if declared_before(nodes, record, sources):
         return nodes[:1]
     _check_declared(declared_platforms, sources, node)
-    nodes = env.OciIndex(nodes, sources)
+    made = env.OciIndex(nodes, sources)
     values = {"platforms": ", ".join(map(str, declared_platforms))} | {
         f"annotation {key}": value for key, value in noted
     }
     env["MULTIARCH_RUN"].declarations.hide_targets(nodes)
     declare(env, nodes, record, State(paths.shown(node), lambda: Facts(values, {}), undrifted))
-    return nodes[:1]
+    return made[:1]
 
 
 def _check_declared(platforms: tuple[Platform, ...], sources: list[Any], node: Any) -> None:

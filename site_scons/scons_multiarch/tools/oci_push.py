@@ -53,17 +53,17 @@ def _push(env: Any, source: Any, reference: str, children: Any, also: Any) -> An
     if taken is not None:
         name = f"{text.rpartition(':')[0]}:{taken.tag}"
         raise TwoPushes("is pushed twice in this build", where=name, hint="give each image a tag of its own")
-    receipt = (env.OciPublish if is_index(content) or before else env.OciPush)([node], content)
+    (env.OciPublish if is_index(content) or before else env.OciPush)([node], content)
     values = {"reference": text}  # a further tag is no input: an absent one is drift, one that is there stays
-    spell = partial(spelled, nodes=receipt)
+    spell = partial(spelled, nodes=[node])
     if is_spread(reference):
         mark(env, node)
-    declare(env, receipt, record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
+    declare(env, [node], record, State(text, lambda: Facts(values, {}), lambda: drifted(node), spell=spell))
     if before:
-        env.Depends(receipt, before)
+        node.add_dependency(before)
     hold_back(env, content, before, immutable=run.settings.policy.immutable)
-    receipt[0].set_nocache()
-    return receipt
+    node.set_nocache()
+    return [node]
 
 
 def is_alike(node: Any, record: PushTarget, content: Any, children: list[Any]) -> bool:

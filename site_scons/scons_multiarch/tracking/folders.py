@@ -204,15 +204,20 @@ def entries_in(folder: Any) -> list[Any]:
     return [node for name, node in list(folder.entries.items()) if name not in (".", "..")]
 
 
+def all_folders() -> Iterator[Any]:
+    """Every folder that SCons knows of."""
+    pending = list({*SCons.Node.FS.get_default_fs().Root.values()})  # one root has several names
+    while pending:
+        folder = pending.pop()
+        pending += [node for node in entries_in(folder) if isinstance(node, SCons.Node.FS.Dir)]
+        yield folder
+
+
 def all_nodes() -> Iterator[Any]:
     """Every file and folder that SCons knows of."""
-    pending = list({*SCons.Node.FS.get_default_fs().Root.values()})  # one root has several names
-    yield from pending
-    while pending:
-        for node in entries_in(pending.pop()):
-            yield node
-            if isinstance(node, SCons.Node.FS.Dir):
-                pending.append(node)
+    for folder in all_folders():
+        yield folder
+        yield from (node for node in entries_in(folder) if not isinstance(node, SCons.Node.FS.Dir))
 
 
 def as_file(node: Any, kind: type[Plain], run: Run) -> None:

@@ -167,7 +167,7 @@ def _read(plan: BuildPlan) -> tuple[str, ...] | None:
     ignores = (f"{plan.dockerfile}.dockerignore", f"{plan.context}{os.sep}.dockerignore")
     try:
         own = plan.digest()
-        return (own, *(plan.file_digest(Path(path)) if os.path.lexists(path) else "" for path in ignores))
+        return (own, *(plan.file_digest(path) if os.path.lexists(path) else "" for path in ignores))
     except OSError:
         return None
 

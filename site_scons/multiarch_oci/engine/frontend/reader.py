@@ -126,10 +126,10 @@ class Reader:
                 plan.hidden,
                 plan.dockerfile.with_name(f"{plan.dockerfile.name}.dockerignore"),
             )
-            ignore = None if plan.text else self._ignore(plan, own, plan.real_path(folder, IGNORE))
+            ignore = None if plan.text else self._ignore(plan, own, Path(plan.real_path(folder, IGNORE)))
         else:
             folder, hidden = named.folder, hidden_in(named.folder, plan)
-            ignore = self._ignore(plan, plan.real_path(folder, IGNORE))
+            ignore = self._ignore(plan, Path(plan.real_path(folder, IGNORE)))
         real_paths = partial(plan.real_paths, folder) if plan.overlays else None
         if plan.files and folder is plan.context:
             given = _given(plan.files, plan)

@@ -142,8 +142,8 @@ def test_files_of_overlays_are_in_the_context_in_their_order(listed: bool, tmp_p
         assert node.content is not None
         with node.content.open() as stream:
             assert stream.read().decode() == text
-        assert plan.real_path(plan.context, path).read_text() == text
+        assert Path(plan.real_path(plan.context, path)).read_text() == text
     assert seen.lookup("build/none") is None
-    assert plan.real_path(plan.context, "build/none") == plan.context / "build/none"
+    assert plan.real_path(plan.context, "build/none") == str(plan.context / "build/none")
     assert plan.real_paths(tmp_path / "elsewhere", "build/old") == [str(tmp_path / "elsewhere/build/old")]
-    assert plan.real_path(plan.context / "build", "plain") == tmp_path / "src/plain"  # a named context
+    assert plan.real_path(plan.context / "build", "plain") == str(tmp_path / "src/plain")  # a named context
