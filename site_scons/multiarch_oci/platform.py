@@ -357,6 +357,8 @@ def _completed(half: Platform, host: Platform, text: str) -> Platform:
 
 def _unescaped(option: str, text: str) -> str:
     """An os.version or feature with its %XX resolved, as Go's url.PathUnescape does."""
+    if "%" not in option:
+        return option
     if re.search(_BAD_ESCAPE, option):
         raise _invalid(text, f"'%' in {quoted(option)} is not followed by two hexadecimal digits")
     try:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from multiarch_oci.errors import MultiarchError
 from multiarch_oci.golang.modules import is_compiled, is_local
 from multiarch_oci.golang.recipe import GoBuild
@@ -22,6 +24,7 @@ from scons_multiarch.step import WrongCall
 from scons_multiarch.tracking.state import is_ours
 
 if TYPE_CHECKING:
+    from multiarch_oci.golang.inputs import Inputs
     from multiarch_oci.golang.lister import Lister
 
 KEYWORDS = ("GOFLAGS", "GOLDFLAGS", "GOTAGS", "GOENV", "CC", "CXX", "GODIR", "cgo", "race", "debug")
@@ -68,10 +71,11 @@ def perform(target: list[Any], _source: list[Any], env: Any) -> None:
 
         environment = packages_of(run).bring(target[0], record, environment, again=again)
     doing("the compiler runs")
+    inputs = lister.inputs(record)
     try:
-        build(record, output, go, environment, hints=lister.inputs(record).hints, again=again)
+        build(record, output, go, environment, hints=inputs.hints, again=again)
     except MultiarchError as error:
-        lacking = [name for name in not_named(run, target[0], record) if not (run.tree.root / name).exists()]
+        lacking = [name for name in not_named(run, target[0], record, inputs) if not (run.tree.root / name).exists()]
         if not lacking:
             raise
         raise type(error)(error.what, where=error.where, hint=_naming(lacking, "what another step makes")) from None
@@ -91,27 +95,26 @@ def facts(run: Run, env: Any, record: GoBuild, node: Any) -> Facts:
     """
     run.declarations.hide_cache(env)
     inputs = run.build.lister().inputs(record)
-    unsure = [name for name in not_named(run, node, record) if (run.tree.root / name).exists()]
+    unsure = [name for name in not_named(run, node, record, inputs) if (run.tree.root / name).exists()]
     if unsure:
         raise NotNamed.of(unsure)
     return Facts(dict(inputs.facts), dict(inputs.files), inputs.digest)
 
 
-def not_named(run: Run, node: Any, record: GoBuild) -> list[str]:
+def not_named(run: Run, node: Any, record: GoBuild, inputs: Inputs) -> list[str]:
     """What other steps make that the program is made of, or may be once it is there, and that it does not wait for.
 
     The paths are from the top; files that a made folder holds are that folder. What is made of the program itself is
     none of it: nobody can wait for that.
     """
-    made = run.build.once("may be Go's", lambda: _may_be_sources(run))
-    if not made:
+    lister, top, made = run.build.lister(), run.tree.root, run.build.once("made for Go", lambda: _Made.of(run))
+    if not made.nodes:
         return []
-    lister, top = run.build.lister(), run.tree.root
-    where, is_lacking = lister.locations(record), lister.inputs(record).error is not None
+    where, is_lacking = lister.locations(record), inputs.error is not None
+    names = made.called([*inputs.files, *where.beside])
+    if not names:
+        return []
     read = _read(lister, record, top, where.beside)
-    behind = set(nodes_below([node]))
-    behind |= {other for below in behind for other in getattr(below, "target_peers", ())}
-    behind |= {other for below in behind for other in below.side_effects}
 
     def may_be_read(name: str) -> bool:
         path = top / name
@@ -121,8 +124,14 @@ def not_named(run: Run, node: Any, record: GoBuild) -> list[str]:
         steering, embedded = str(path) in where.files, any(path.is_relative_to(root) for root in where.embeds)
         return steering or embedded or (imported and is_compiled(path.name, record.platform))
 
-    unsure = [name for name, other in made.items() if other not in behind and (name in read or may_be_read(name))]
-    return [name for name in unsure if node not in nodes_below([made[name]])]
+    counting = [name for name in names if name in read or may_be_read(name)]
+    if not counting:
+        return []
+    behind = set(nodes_below([node]))
+    behind |= {other for below in behind for other in getattr(below, "target_peers", ())}
+    behind |= {other for below in behind for other in below.side_effects}
+    unsure = [name for name in counting if made.nodes[name] not in behind]
+    return [name for name in unsure if node not in nodes_below([made.nodes[name]])]
 
 
 def _read(lister: Lister, record: GoBuild, top: Path, beside: Iterable[str]) -> set[str]:
@@ -133,13 +142,37 @@ def _read(lister: Lister, record: GoBuild, top: Path, beside: Iterable[str]) -> 
     return {str(path) for file in inside for path in (file, *file.parents)}
 
 
-def _may_be_sources(run: Run) -> dict[str, Any]:
-    """What steps make, by its path from the top, but for what ours make in folders that Go passes over."""
-    made = dict(made_in_tree(run).nodes)
-    for first in run.declarations.targets:  # what the build makes of images is in no image, but may be in a program
-        if f"/{first.get_internal_path()}".replace(os.sep, "/").find("/_") < 0 and first.is_under(first.fs.Top):
-            made |= {paths.shown(node): node for node in first.attributes.state.targets}
-    return {name: node for name, node in sorted(made.items()) if not (is_ours(node) and f"/{name}".find("/_") >= 0)}
+class _Made(msgspec.Struct, frozen=True):
+    """What steps make, by its path from the top, but for what ours make in folders that Go passes over.
+
+    Of `files` the names say whether a program reads them: by the last part of a path, its paths. `others` are folders,
+    what is not there yet, and what may be a go.mod.
+    """
+
+    nodes: dict[str, Any]
+    files: dict[str, list[str]]
+    others: list[str]
+
+    @classmethod
+    def of(cls, run: Run) -> _Made:
+        """As it is when the first program is decided."""
+        made = {name: node for name, node in made_in_tree(run).nodes.items() if not is_ours(node)}
+        for first in run.declarations.targets:  # what the build makes of images is in no image, but may be in a program
+            if "/_" not in f"/{first.get_internal_path()}".replace(os.sep, "/") and first.is_under(first.fs.Top):
+                made |= {paths.shown(node): node for node in first.attributes.state.targets}
+        files: dict[str, list[str]] = {}
+        others = []
+        for name in made:
+            if (run.tree.root / name).is_file() and not name.endswith((".mod", ".work")):
+                files.setdefault(name.rpartition("/")[2], []).append(name)
+            else:
+                others.append(name)
+        return cls(made, files, others)
+
+    def called(self, read: Iterable[str]) -> list[str]:
+        """The paths of those that have a name of these files, wherever they are, and of the others; sorted."""
+        names = {name.replace(os.sep, "/").rpartition("/")[2] for name in read}
+        return sorted([*self.others, *(path for name in names for path in self.files.get(name, ()))])
 
 
 def not_executable(node: Any) -> str | None:
@@ -181,7 +214,7 @@ def _go_files(folder: Path) -> Iterator[Path]:
 def _folders(env: Any) -> list[Path]:
     """GODIR, and where it is in each Repository()."""
     node = paths.folder(env, "GoBinary: GODIR", env.get("GODIR") or ".").srcnode()
-    return list(dict.fromkeys(Path(folder.get_abspath()) for folder in (node, *node.get_all_rdirs())))
+    return [Path(path) for path in dict.fromkeys(folder.get_abspath() for folder in (node, *node.get_all_rdirs()))]
 
 
 def _is_in_module(folder: Path) -> bool:

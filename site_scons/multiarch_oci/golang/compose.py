@@ -21,6 +21,8 @@ from multiarch_oci.golang.toolchain import Toolchain
 from multiarch_oci.golang.words import fields
 
 _PACKAGES = ("lib/python3*/site-packages", "lib/python3*/dist-packages", "Lib/site-packages")
+_STEERING = " steering"
+_NO_STEERING = Part.of(_STEERING, {})  # that of most programs
 _COMPILERS = {"CC": ("gcc", "clang", "cc"), "CXX": ("g++", "clang++", "c++")}
 
 
@@ -56,7 +58,7 @@ def steering_part(
         files[f"profile {profile}"] = contents.digest(str(build.directory / profile))
     for program in _wrappers(build, environment):
         files[f"toolexec {os.path.basename(program)}"] = contents.digest(program)  # noqa: PTH119  # as text
-    return Part.of(" steering", files)
+    return Part.of(_STEERING, files) if files else _NO_STEERING
 
 
 def overlay(build: GoBuild, environment: Mapping[str, str], contents: Contents) -> dict[str, str]:

@@ -82,9 +82,11 @@ def outside_headers(
 
 def libraries(package: Package, environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """The existing library files that `#cgo LDFLAGS` and CGO_LDFLAGS name, by path or as `-Lfolder -lname`, sorted."""
-    base = Path(package.folder)
     uses_cgo = "C" in package.imports and environment
     flags = (*package.ld_flags, *(fields(environment.get("CGO_LDFLAGS", "")) if uses_cgo and environment else ()))
+    if not flags:
+        return ()
+    base = Path(package.folder)
     folders = [base / flag[2:] for flag in flags if flag.startswith("-L")]
     named = [base / flag for flag in flags if not flag.startswith("-")]
     for flag in flags:

@@ -122,6 +122,7 @@ class Lister:
             self._lookups: dict[GoBuild, _Lookup] = {}
             self._listings: dict[str, Listing] = {}
             self._parts: dict[tuple[str, str], tuple[Part, str]] = {}
+            self._facts: dict[GoBuild, dict[str, str]] = {}
             self._steering: dict[GoBuild, Part] = {}
             self._named: dict[tuple[Path, Path, str, str], dict[str, str]] = {}
             self._questions: dict[tuple[object, ...], Question] = {}
@@ -325,8 +326,11 @@ class Lister:
     def _compose(self, lookup: _Lookup, listing: Listing) -> Inputs:
         build = lookup.build
         packages = listing.behind(lookup.pattern)
+        same = msgspec.structs.replace(build, package="", sources=())  # of these nothing stands in what is declared
+        if same not in self._facts:
+            self._facts[same] = compose.declared_facts(same, lookup.settings.affecting, self._toolchain)
         facts = {
-            **compose.declared_facts(build, lookup.settings.affecting, self._toolchain),
+            **self._facts[same],
             **compose.compiler_facts(lookup.settings.named, self._contents),
             **compose.package_facts(packages, lookup.project, build),
         }
@@ -365,15 +369,13 @@ class Lister:
         build = lookup.build
         if build not in self._steering:
             environment, main = lookup.settings.environment, packages[0] if packages else None
-            steering = compose.steering_part(build, environment, lookup.project, main, self._contents)
-            self._steering[build] = steering
+            self._steering[build] = compose.steering_part(build, environment, lookup.project, main, self._contents)
         return self._steering[build]
 
     def _part(self, lookup: _Lookup, package: Package) -> tuple[Part, str]:
         key = (lookup.question.name, package.path)
         if key not in self._parts:
-            named = lookup.settings.named
-            self._parts[key] = compose.package_part(package, lookup.project.root, self._contents, named)
+            self._parts[key] = compose.package_part(package, lookup.project.root, self._contents, lookup.settings.named)
         return self._parts[key]
 
 

@@ -105,9 +105,10 @@ def _declare(env: Any, node: Any, record: ImageTarget, sources: list[Any]) -> An
     if declared_before([node], record, sources):
         return [node]
     nodes = env.OciImage([node], sources)
-    run.declarations.hide_targets([node])
+    name = paths.shown(node)
+    run.declarations.hide(name)
     state = State(
-        paths.shown(node),
+        name,
         lambda: facts(run, node),
         lambda: unkept(run, node),
         scan=lambda: scan(node, env, around),

@@ -50,20 +50,20 @@ def index(env: Any, target: Any, members: Any, *, platforms: Any, annotations: A
     values = {"platforms": ", ".join(map(str, declared_platforms))} | {
         f"annotation {key}": value for key, value in noted
     }
-    env["MULTIARCH_RUN"].declarations.hide_targets(nodes)
-    declare(env, nodes, record, State(paths.shown(node), lambda: Facts(values, {}), undrifted))
+    name = paths.shown(node)
+    env["MULTIARCH_RUN"].declarations.hide(name, record.digest_file)
+    declare(env, nodes, record, State(name, lambda: Facts(values, {}), undrifted))
     return made[:1]
 
 
 def _check_declared(platforms: tuple[Platform, ...], sources: list[Any], node: Any) -> None:
     if not all(map(target_of, sources)):
         return  # of a file that another builder makes nothing is known
-    members = [(paths.shown(source), target_of(source).platform) for source in sources]
-    alike = {platform for _, platform in members} == set(platforms)
-    if not alike or not len(platforms) == len(members) == len(set(platforms)):
+    declared = [target_of(source).platform for source in sources]
+    if set(declared) != set(platforms) or not len(platforms) == len(declared) == len(set(platforms)):
         from multiarch_oci.index import check_declared  # start-up
 
-        check_declared(platforms, members, where=paths.shown(node))
+        check_declared(platforms, list(zip(map(paths.shown, sources), declared, strict=True)), where=paths.shown(node))
 
 
 def generate(env: Any) -> None:

@@ -39,11 +39,10 @@ def push(env: Any, source: Any, reference: str, *, children: Any = (), also: Any
     return receipts
 
 
-def _push(env: Any, source: Any, reference: str, children: Any, also: Any) -> Any:
+def _push(env: Any, source: Any, reference: str, before: list[Any], also: Any) -> Any:
     text = paths.text(env, "Push: reference", reference)
     where, folder = location(text)
     further = tuple(tag for tag in dict.fromkeys(paths.texts(env, "Push: also", also)) if tag != where.tag)
-    before = paths.nodes(env, "Push: children", children)
     record, content = PushTarget(where, folder, further), source_of(env, source, "env.Push", ImageTarget, IndexTarget)
     node = receipt_node(env, where)
     if is_alike(node, record, content, before):
@@ -68,9 +67,9 @@ def _push(env: Any, source: Any, reference: str, children: Any, also: Any) -> An
 
 def is_alike(node: Any, record: PushTarget, content: Any, children: list[Any]) -> bool:
     """Whether this push was declared before, and says the same; two different pushes of a tag are found by the tag."""
-    known = target_of(node) == record and list(node.sources) == [content]
-    before = [child for child in node.depends or () if not is_attest(child)]
-    return known and before == list(dict.fromkeys(children))
+    if target_of(node) != record or list(node.sources) != [content]:
+        return False
+    return [child for child in node.depends or () if not is_attest(child)] == list(dict.fromkeys(children))
 
 
 def generate(env: Any) -> None:
