@@ -100,6 +100,8 @@ def places(env: Any, parameter: str, given: Any) -> dict[str, str]:
 
 def named(env: Any, parameter: str, given: Any) -> dict[str, str]:
     """`{name: value}` or pairs, as texts; numbers are written out. Raises NotAPath."""
+    if isinstance(given, (tuple, dict)) and not given:  # the default
+        return {}
     pairs = _pairs(parameter, given)
     return {text(env, parameter, name): _value(env, f"{parameter}[{name!r}]", value) for name, value in pairs}
 

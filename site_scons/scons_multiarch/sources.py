@@ -196,15 +196,14 @@ def _secrets(run: Any, plan: BuildPlan) -> list[Any]:
 
 
 def _made(run: Any, files: Iterable[str]) -> list[Any]:
-    made, top = made_in_tree(run).nodes, run.tree.root
-    names = [Path(file).relative_to(top).as_posix() for file in files if Path(file).is_relative_to(top)]
+    made, top = made_in_tree(run).nodes, f"{run.tree.root}".rstrip(os.sep) + os.sep  # as text: asked of every image
+    names = [file[len(top) :].replace(os.sep, "/") for file in files if file.startswith(top)]
     return [made[name] for name in names if name in made]
 
 
 def _waited_for(env: Any, target: Any, nodes: list[Any]) -> list[Any]:
     """What is made before an image is decided, while its own contents do not count: what ignore files leave does."""
-    declared = {*target.sources, *(target.depends or ())}
-    target.attributes.state.waited_for = frozenset(nodes) - declared
+    target.attributes.state.waited_for = frozenset(nodes).difference(target.sources, target.depends or ())
     return list(track(env, nodes))
 
 

@@ -105,8 +105,7 @@ def _declare(env: Any, node: Any, record: ImageTarget, sources: list[Any]) -> An
     if declared_before([node], record, sources):
         return [node]
     nodes = env.OciImage([node], sources)
-    name = paths.shown(node)
-    run.declarations.hide(name)
+    run.declarations.hide(name := paths.shown(node))
     state = State(
         name,
         lambda: facts(run, node),
