@@ -247,9 +247,8 @@ def content_of(run: Run, node: Any, reference: Reference) -> Content:
     )
 
 
-def loaded_name(env: Any, reference: str) -> Reference:
-    """The name of an image in an engine: the reference itself, or what stands below a folder registry."""
-    text = env.subst(reference)
+def loaded_name(env: Any, text: str) -> Reference:
+    """The name of an image in an engine: its reference, variables replaced, or what stands below a folder registry."""
     where, folder = location(text)
     if folder is None:
         return where

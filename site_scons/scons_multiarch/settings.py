@@ -17,7 +17,7 @@ from scons_multiarch.session import Run
 from scons_multiarch.signatures import take_passwords
 from scons_multiarch.step import fail, message_of
 from scons_multiarch.tracking.phases import ReadSignatures, Signatures, around_commands, check_signatures
-from scons_multiarch.variables import WITHOUT_LOCK, read
+from scons_multiarch.variables import WITHOUT_LOCK, literal, read
 from scons_multiarch.versions import version_of
 
 
@@ -60,7 +60,7 @@ def _join(env: Any, *, versioned: bool) -> None:
     private = run.tree.private
     private.mkdir(exist_ok=True)
     check_signatures(private / "sconsign")
-    env.SConsignFile(str(private / "sconsign"), ReadSignatures if _is_asking() else Signatures)
+    env.SConsignFile(literal(str(private / "sconsign")), ReadSignatures if _is_asking() else Signatures)
     read(env, versioned=versioned)
     _begin(run, env, first=first)
     if first:

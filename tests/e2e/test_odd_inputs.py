@@ -279,6 +279,20 @@ def test_a_dollar_is_itself_in_what_the_command_line_says(tree: Project) -> None
 
 
 @posix
+def test_a_dollar_is_itself_in_the_names_of_all_that_one_call_makes_and_of_the_tree(tree: Project) -> None:
+    chain = "import scons_multiarch\nenv = scons_multiarch.environment(PLATFORMS='linux/amd64')\n"
+    other = Project.of(tree.path.parent / "of $b", {"SConstruct": f'{chain}env.MultiarchImage("demo")\n'})
+    for name in ("one.txt", "Dockerfile"):
+        other.edit(name, (tree.path / name).read_text(encoding="utf-8"))
+    words = ["push-manifest", "release", "REGISTRY=./a$b", "VERSION=v1"]
+    other.scons(*words)
+    assert (other.path / "a$b/demo/oci-layout").is_file()
+    assert other.scons(*words).up_to_date
+    assert (other.path / ".multiarch/sconsign.dblite").is_file()
+    assert not (tree.path.parent / "of ").exists()
+
+
+@posix
 def test_a_registry_may_lie_below_the_home_of_the_user(tree: Project) -> None:
     home = tree.path.parent / "home"
     home.mkdir()
