@@ -30,7 +30,9 @@ from multiarch_oci.attest.identity import Identity, IdentityVerifier
 from multiarch_oci.digest import Digest
 from multiarch_oci.errors import MultiarchError
 for line in sys.stdin:
-    who, issuer, root, bundle, subject = json.loads(line)
+    who, issuer, root, bundle, subject, *newer = json.loads(line)
+    for source in newer:
+        Path(root).write_bytes(Path(source).read_bytes())
     try:
         verifier = IdentityVerifier(Identity(who, issuer), Path(root))
         print("yes", verifier.verify(Path(bundle).read_bytes(), subject=Digest.parse(subject)).signer)
@@ -128,6 +130,14 @@ def test_the_package_takes_no_promise_of_a_log_for_a_proof(case: Case, python: P
         )
         answers.append((ran.returncode, "inclusionProof" in ran.stderr))
     assert answers == [(0, False), (1, True)]
+
+
+def test_a_root_that_was_edited_in_a_session_counts_as_it_is_now(case: Case, tmp_path: Path):
+    (tmp_path / "others.json").write_bytes(Sigstore().trusted_root())
+    question = (WHO, ISSUER, case.root, case.bundle(), str(SUBJECT))
+    before, after = case.verify(question, (*question, str(tmp_path / "others.json")))
+    assert before.startswith("yes ")
+    assert after.startswith(f"no bundle: is not signed by {WHO}")
 
 
 def test_a_root_that_is_none_is_an_error(case: Case, tmp_path: Path):

@@ -86,7 +86,7 @@ class IdentityVerifier(msgspec.Struct, frozen=True):
             from sigstore.models import Bundle as SigstoreBundle
             from sigstore.verify.policy import Identity as Policy
         policy = Policy(identity=self.who.name, issuer=self.who.issuer)
-        verifier = _verifier(self.root)
+        verifier = _verifier(self.root, b"" if self.root is None else _content(self.root))
         try:
             payload_type, payload = verifier.verify_dsse(SigstoreBundle.from_json(bundle), policy)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with the bundle of a stranger: it is not verified
@@ -107,7 +107,9 @@ class IdentityVerifier(msgspec.Struct, frozen=True):
 
 
 @functools.lru_cache(8)
-def _verifier(root: Path | None) -> SigstoreVerifier:
+def _verifier(root: Path | None, content: bytes) -> SigstoreVerifier:
+    """What verifies by a trusted root, made once for its `content`: a session may see the file change."""
+    del content
     from sigstore.verify import Verifier as SigstoreVerifier
 
     if root is not None:
@@ -120,12 +122,16 @@ def _verifier(root: Path | None) -> SigstoreVerifier:
         raise NotSigned(what, hint=hint) from None
 
 
+def _content(root: Path) -> bytes:
+    content = content_of(root, _LONGEST, where=str(root))
+    if content is None:
+        raise UnreadableFile("there is no such file", where=str(root), hint="a trusted_root.json of sigstore")
+    return content
+
+
 def _trusted_root(path: Path) -> TrustedRoot:
     from sigstore.models import TrustedRoot
 
-    content = content_of(path, _LONGEST, where=str(path))
-    if content is None:
-        raise UnreadableFile("there is no such file", where=str(path), hint="a trusted_root.json of sigstore")
     try:
         return TrustedRoot.from_file(str(path))
     except Exception:  # noqa: BLE001  # a file of the user's, whatever it holds
