@@ -200,6 +200,17 @@ def test_what_is_damaged_in_the_cache_is_made_again(how: str, trees: Trees):
     assert outputs(fourth) == outputs(first)
 
 
+def test_what_is_damaged_in_a_cache_that_cannot_be_written_to_is_made_again(trees: Trees):
+    first = trees.plant("a")
+    first.scons(*ALL)
+    for path, content in trees.cached().items():
+        damage(path, content, "cut")
+        path.with_name(f"{path.name}.lost").mkdir()  # no user may remove that as a file, root either
+    second = trees.plant("b")
+    assert set(verbs(second.scons(*ALL).steps)) >= MAKING
+    assert outputs(second) == outputs(first)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no mode there")
 def test_a_program_from_a_cache_without_modes_can_be_run(trees: Trees):
     trees.plant("a").scons("manifest")

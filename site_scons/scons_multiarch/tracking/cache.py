@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ def _is_sound(node: Any) -> bool:
     say(f"  {node} {problem} in SCons' cache; it is made again")
     if not SCons.CacheDir.cache_readonly and SCons.Action.execute_actions:
         for path in (cached, *_marks(cached)):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # of a cache that is only read: the next one sees that it is damaged, too
+                path.unlink()
     return False
 
 
