@@ -64,6 +64,7 @@ def changes(before: Facts, after: Facts) -> tuple[str, ...]:
     A Dockerfile goes before what follows from it. Many files that come or go are one reason, with their number and the
     folders that they are in.
     """
+    before, after = _comparable(before, after), _comparable(after, before)
     sentences = [f"{name} changed" for name in _differing(before.files, after.files) if _both(name, before, after)]
     missing, returned = _missing(before.values.get(_MISSING), after.values.get(_MISSING))
     sentences += [f"{name} is missing" for name in missing] + [f"{name} is there now" for name in returned]
@@ -72,6 +73,14 @@ def changes(before: Facts, after: Facts) -> tuple[str, ...]:
     names = [name for name in _differing(before.values, after.values) if name != _MISSING]
     sentences += [words for name in names if (words := _value(name, before.values, after.values))]
     return tuple(sorted(sentences, key=lambda words: not re.match(_RECIPE, words)))
+
+
+def _comparable(facts: Facts, other: Facts) -> Facts:
+    """What of these facts is to be compared with others: a `go list` that fails names a part of them alone."""
+    if _ERROR not in other.values:
+        return facts
+    values = {name: value for name, value in facts.values.items() if name == _ERROR or name in other.values}
+    return Facts(values, {name: digest for name, digest in facts.files.items() if name in other.files})
 
 
 def brief(sentences: Iterable[str]) -> str | None:

@@ -92,6 +92,13 @@ def test_what_go_list_says_is_a_sentence():
     assert changes(broken, fine) == ("go list no longer fails",)
 
 
+def test_what_a_go_list_that_fails_does_not_name_did_not_go():
+    whole = Facts({"GOFLAGS": "", "module a": "v1"}, {"main.go": "1", "go.mod": "2"})
+    part = Facts({"GOFLAGS": "-x", "error": "unknown"}, {"go.mod": "3"})
+    assert changes(whole, part) == ("go.mod changed", "GOFLAGS: '-x' is new", "go list fails: unknown")
+    assert changes(part, whole) == ("go.mod changed", "GOFLAGS: '-x' is gone", "go list no longer fails")
+
+
 def test_a_module_is_told_without_its_sum():
     old, new, other = (Facts({"module x": text}, {}) for text in ("v1 h1:aa", "v2 h1:bb", "v2 h1:cc"))
     assert changes(old, new) == ("module x: 'v1' → 'v2'",)

@@ -151,7 +151,7 @@ def _python_package(variable: str, program: Path, words: Sequence[str], contents
     return facts
 
 
-def package_facts(packages: Sequence[Package], project: Project, build: GoBuild) -> dict[str, str]:
+def package_facts(packages: Sequence[Package], project: Project) -> dict[str, str]:
     """The versions of the modules that take part, the lines of go.mod and go.work, and what is wrong."""
     taking_part = {package.module for package in packages}
     facts = {key: value for key, value in project.facts.items() if _counts(key, taking_part)}
@@ -163,7 +163,8 @@ def package_facts(packages: Sequence[Package], project: Project, build: GoBuild)
             checksum = sums.get(f"{name} {version.rpartition(' ')[2]}", "")
             words = (package.version, checksum, f"(language {package.language})" if package.language else "")
             facts[f"module {package.module}"] = " ".join(word for word in words if word)
-    facts["package"] = packages[0].path if packages else build.package
+    if packages:
+        facts["package"] = packages[0].path
     errors = list(dict.fromkeys(package.error for package in packages if package.error))
     if errors:
         facts["error"] = "\n".join(errors)

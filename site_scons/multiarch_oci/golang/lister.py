@@ -332,7 +332,7 @@ class Lister:
         facts = {
             **self._facts[same],
             **compose.compiler_facts(lookup.settings.named, self._contents),
-            **compose.package_facts(packages, lookup.project, build),
+            **compose.package_facts(packages, lookup.project),
         }
         if listing.error or not packages:
             facts["error"] = listing.error or f"go list does not know the package {build.package}"

@@ -8,8 +8,6 @@ from multiarch_oci.golang.compose import compiler_facts, package_facts
 from multiarch_oci.golang.contents import Contents
 from multiarch_oci.golang.inputs import Package
 from multiarch_oci.golang.modules import Project
-from multiarch_oci.golang.recipe import GoBuild
-from multiarch_oci.platform import Platform
 from multiarch_oci.statcache import StatCache
 
 
@@ -47,7 +45,7 @@ def test_lines_of_go_mod_about_modules_that_take_no_part_do_not_count():
         "a.org/in/p", "p", "/x", (), (), "a.org/in", "v1", "", fixed=True, c_flags=(), ld_flags=(), embeds=(), error=""
     )
     project = Project(Path("/x"), (), (), (), lines, {})
-    found = package_facts([package], project, GoBuild(Platform.parse("linux/amd64")))
+    found = package_facts([package], project)
     assert found == {
         "go.mod go": "1.24",
         "go.mod require a.org/in": "v1",
