@@ -27,10 +27,11 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """One `name=value` of ENV or LABEL, or the old form `ENV name value`."""
+    """One `name=value` of ENV or LABEL; `legacy` is the old form `ENV name value`, as BuildKit says it."""
 
     name: str
     value: str
+    legacy: bool = False
 
 
 class Argument(msgspec.Struct, frozen=True):

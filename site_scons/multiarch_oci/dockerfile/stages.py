@@ -106,8 +106,10 @@ def _pairs(given: Instruction, keyword: str) -> tuple[Pair, ...]:
     _some(given, keyword)
     if not all(given.arguments[::3]):
         raise InvalidDockerfile(f"{keyword} names can not be blank")
-    names, values = given.arguments[::3], given.arguments[1::3]  # and `=`, or nothing in the old form
-    return tuple(Pair(name, value) for name, value in zip(names, values, strict=True))
+    names, values, delimiters = (given.arguments[at::3] for at in range(3))
+    return tuple(
+        Pair(name, value, not delimiter) for name, value, delimiter in zip(names, values, delimiters, strict=True)
+    )
 
 
 def _env(given: Instruction) -> Env:

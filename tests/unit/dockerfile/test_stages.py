@@ -69,7 +69,7 @@ def test_entrypoint_has_two_forms(line: str, arguments: tuple, shell_form: bool)
 
 def test_the_others_say_what_they_say():
     assert typed("ENV a=b c='d e'").pairs == (Pair("a", "b"), Pair("c", "'d e'"))
-    assert typed("ENV a b c").pairs == (Pair("a", "b c"),)
+    assert typed("ENV a b c").pairs == (Pair("a", "b c", legacy=True),)
     assert typed('SHELL ["cmd", "/S"]') == Shell(
         arguments=("cmd", "/S"), original='SHELL ["cmd", "/S"]', line=2, end_line=2
     )
