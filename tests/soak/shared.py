@@ -275,7 +275,9 @@ class SharedRun(edits.EditRun):
             run = machine.end(build.process, 30)
         except subprocess.TimeoutExpired:
             self.differ(f"is not ended by {way}", Run([], 0, machine.output()))
-        is_python = run.status == -signal.SIGINT and "scons" not in run.text  # which had not come to us yet
+        # Python had not come to us yet, or ends already, where the second of two signals has its first meaning again.
+        is_over = way.endswith("twice") and run.text.endswith("Build interrupted.\n") and "Traceback" not in run.text
+        is_python = run.status == -signal.SIGINT and ("scons" not in run.text or is_over)
         if not is_python and (
             "Traceback" in run.text or (alive and "KILL" not in way and run.status not in (0, 2, -signal.SIGTERM))
         ):
